@@ -1,0 +1,1 @@
+"""Measures csp against its peers in the same run; `bin/bench` lists the benchmarks."""

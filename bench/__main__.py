@@ -1,0 +1,30 @@
+"""The command `bin/bench`: one verb a benchmark."""
+
+import click
+
+from bench.databases import databases
+from bench.fair import fair
+from bench.filter import filtered
+from bench.get import get
+from bench.instructions.measure import instructions
+from bench.loads import load
+from bench.memory import memory
+from bench.scale import scale
+
+
+@click.group()
+def main() -> None:
+    """Measures csp beside its peers, prints the figures, exits 1 with the rows that fall short."""
+
+
+main.add_command(databases)
+main.add_command(get)
+main.add_command(instructions)
+main.add_command(fair)
+main.add_command(filtered)
+main.add_command(load)
+main.add_command(memory)
+main.add_command(scale)
+
+if __name__ == "__main__":
+    main(prog_name="bench")

@@ -1,0 +1,185 @@
+"""Does each kind of work twice, once with double the amount, between marks for callgrind.
+
+Run by measure.py under valgrind: `driver MARKS.so`. The same bytes and choices each time; what does
+not grow with the amount (Python, sockets, the turn of the loop) cancels in the difference.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import sys
+from collections.abc import Callable
+
+from csp._fastpath import Control, Loop, StoreWriter
+from csp.model.entry import Change, build_entry
+from csp.model.extract import Nothing
+from csp.model.image import build_image
+from csp.model.keys import BY_ID
+from csp.model.types import CLASSES
+
+KEPT = [(k.key_id, k.class_id, k.kind) for k in BY_ID.values() if k.kind in ("name", "list")]
+SKILL = CLASSES["CfgSkill"]
+OBJECTS = 200
+FIRST = 101
+ROUNDS = 20
+AMOUNT = {"get": 50, "mget key": 50, "command": 100, "change": 200}  # the single amount
+RESERVE_BYTES = 64 << 20
+
+
+class Lane:
+    """Signs in; knows nothing else."""
+
+    loop: Loop
+
+    def command(self, conn: int, args: list[bytes]) -> bytes | None:
+        self.loop.session(conn).authenticated = True
+        return b"+OK\r\n"
+
+    def closed(self, conn: int) -> None: ...
+    def writable(self, conn: int) -> None: ...
+    def published(self, revision: int) -> None: ...
+
+
+class Store:
+    """A store with some skills."""
+
+    def __init__(self) -> None:
+        control_fd, self.data_fd = os.memfd_create("control"), os.memfd_create("data")
+        os.ftruncate(control_fd, Control.SIZE)
+        self.control = Control(control_fd, format=True)
+        self.writer = StoreWriter(
+            self.data_fd, self.control, reserve_bytes=RESERVE_BYTES, format=True, keys=KEPT
+        )
+        self.writer.load_begin(bytes(16))
+        for dbid in range(FIRST, FIRST + OBJECTS):
+            self.writer.load(build_image(SKILL, skill(dbid, 0), 1, Nothing()))
+        self.writer.load_end(1, 7, 0)
+        self.control.generation = self.control.state = 1
+
+    def entries(self, count: int) -> list[bytes]:
+        """Transactions that update one skill each."""
+        made, mark = [], self.writer.mark
+        first = self.writer.published + 1
+        for revision in range(first, first + count):
+            dbid = FIRST + revision % OBJECTS
+            before, after = skill(dbid, 0), skill(dbid, revision, revision)
+            delta = {"userProperties": {"changed": {"bench": {"value": revision}}}}
+            change = Change("update", SKILL, dbid, before, after, delta)
+            image = build_image(SKILL, after, revision, Nothing())
+            made.append(build_entry(revision, mark, 0, {}, [change], [image]))
+        return made
+
+
+def skill(dbid: int, value: int, revision: int = 1) -> dict[str, object]:
+    """One skill as the engine holds it, some 500 bytes."""
+    return {
+        "DBID": dbid,
+        "revision": revision,
+        "folderDBID": 7,
+        "tenantDBID": 1,
+        "name": f"skill{dbid}",
+        "state": "enabled",
+        "userProperties": {"bench": {"value": value + 100_000, "padding": "x" * 300}},
+    }
+
+
+def command(*words: str) -> bytes:
+    """A request as an array of bulk strings."""
+    parts = [b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(parts)
+
+
+class Client:
+    """A connection to a loop of this process and thread."""
+
+    def __init__(self, store: Store) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        lane = Lane()
+        self.loop = lane.loop = Loop(
+            control=store.control,
+            slot=0,
+            data_fd=store.data_fd,
+            listen_fds=[self.listener.fileno()],
+            wake_fd=-1,
+            slow=lane,
+            limits={},
+        )
+        self.socket = socket.create_connection(self.listener.getsockname())
+        self.socket.setblocking(False)
+        self.buffer = bytearray(1 << 20)
+
+    def talk(self, batches: list[bytes], sizes: list[int]) -> None:
+        """Sends each batch when all replies to the one before are there, then stops the loop."""
+        steps = iter(zip(batches, sizes, strict=True))
+        missing = 0
+
+        def go_on() -> None:
+            nonlocal missing
+            if missing:
+                missing -= self.socket.recv_into(self.buffer)
+            if missing == 0:
+                batch, missing = next(steps, (b"", 0))
+                if not batch:
+                    self.loop.stop()
+                assert self.socket.send(batch) == len(batch)
+
+        self.loop.add_fd(self.socket.fileno(), go_on)
+        self.loop.call_later(0, go_on)
+        self.loop.run()
+
+
+def reads(marks: ctypes.CDLL, name: str, request: Callable[[int], bytes]) -> None:
+    """Batches of one and of double the amount; sizes of the replies are learnt in a first run."""
+    for times in (1, 2):
+        batch = request(AMOUNT[name] * times)
+        size = reply_size(batch)
+        client = Client(Store())
+        batches, sizes = [command("AUTH", "x"), batch, *([batch] * ROUNDS)], [5, size]
+        sizes += [size] * ROUNDS
+        marks.count_begin()
+        client.talk(batches, sizes)
+        marks.count_end(f"{name} {times}".encode())
+
+
+def reply_size(batch: bytes) -> int:
+    """Bytes of the replies to a batch."""
+    client = Client(Store())
+    got = 0
+    client.socket.send(command("AUTH", "x") + batch)
+    client.loop.call_later(300, client.loop.stop)
+    client.loop.run()
+    while True:
+        try:
+            got += client.socket.recv_into(client.buffer)
+        except BlockingIOError:
+            return got - 5
+
+
+def changes(marks: ctypes.CDLL) -> None:
+    """Entries applied one by one."""
+    for times in (1, 2):
+        store = Store()
+        for entry in store.entries(AMOUNT["change"]):
+            store.writer.apply(entry)
+        made = store.entries(AMOUNT["change"] * times)
+        marks.count_begin()
+        for entry in made:
+            store.writer.apply(entry)
+        marks.count_end(f"change {times}".encode())
+
+
+def main(library: str) -> None:
+    """All kinds."""
+    marks = ctypes.CDLL(library)
+    keys = [f"CfgSkill:{FIRST + number}" for number in range(100)]
+    reads(marks, "get", lambda many: b"".join(command("GET", key) for key in keys[:many]))
+    reads(marks, "mget key", lambda many: command("MGET", *keys[:many]))
+    reads(marks, "command", lambda many: command("PING") * many)
+    changes(marks)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,183 @@
+/* The load: a closed loop of GET or MGET over many connections, which checks every reply.
+ *
+ * Each connection sends a batch of PIPELINE requests with random keys, waits for all replies, checks
+ * that each is the object that was asked for, and sends the next batch. Prints one line of JSON:
+ * requests, keys, bytes, seconds, wrong replies and the latency of a batch in microseconds.
+ *
+ * usage: load PORT CONNECTIONS PIPELINE REQUESTS KEYS_A_REQUEST FIRST COUNT CLASS SEED CHECK USER PASSWORD
+ *   keys are CLASS:%08u from FIRST to FIRST+COUNT-1; KEYS_A_REQUEST 1 is GET, more is MGET;
+ *   CHECK 0 skips the comparison of class and DBID (for canned replies); USER "-" does not sign in.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RECEIVE_BYTES = 1 << 20, SAMPLES_MAX = 1 << 20, EVENTS_MAX = 256 };
+
+typedef struct {
+    int fd;
+    char *request;      /* a whole batch; only the digits of the keys change */
+    size_t request_size;
+    char *receive;      /* what has come of the batch's replies */
+    size_t received, parsed;
+    uint32_t *asked;    /* the DBIDs of the batch, in order */
+    unsigned replies;   /* bulks seen of this batch */
+    uint64_t sent_ns;
+} Connection;
+
+static unsigned pipeline, keys_a_request, first, count, check;
+static const char *class_name;
+static uint64_t seed, wrong;
+
+static void fail(const char *what) {
+    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint32_t random_dbid(void) { /* xorshift64* */
+    seed ^= seed >> 12, seed ^= seed << 25, seed ^= seed >> 27;
+    return first + (uint32_t)(((seed * 2685821657736338717u) >> 33) % count);
+}
+
+static void write_digits(char *at, uint32_t number) {
+    for (int i = 7; i >= 0; i--) at[i] = (char)('0' + number % 10), number /= 10;
+}
+
+static void make_request(Connection *c) {
+    size_t key_bytes = strlen(class_name) + 9;
+    c->request = malloc(pipeline * (32 + keys_a_request * (key_bytes + 16)));
+    c->asked = malloc(sizeof(uint32_t) * pipeline * keys_a_request);
+    char *at = c->request;
+    for (unsigned i = 0; i < pipeline; i++) {
+        const char *verb = keys_a_request == 1 ? "GET" : "MGET";
+        at += sprintf(at, "*%u\r\n$%zu\r\n%s\r\n", keys_a_request + 1, strlen(verb), verb);
+        for (unsigned k = 0; k < keys_a_request; k++)
+            at += sprintf(at, "$%zu\r\n%s:00000000\r\n", key_bytes, class_name);
+    }
+    c->request_size = (size_t)(at - c->request);
+}
+
+static void send_all(int fd, const char *bytes, size_t size) {
+    while (size) {
+        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN) fail("send");
+        if (sent > 0) bytes += sent, size -= (size_t)sent;
+    }
+}
+
+static void send_batch(Connection *c) {
+    char *at = c->request;
+    for (unsigned i = 0; i < pipeline * keys_a_request; i++) {
+        at = strchr(at, ':') + 1;
+        c->asked[i] = random_dbid();
+        write_digits(at, c->asked[i]);
+    }
+    c->received = c->parsed = 0, c->replies = 0, c->sent_ns = now_ns();
+    send_all(c->fd, c->request, c->request_size);
+}
+
+/* Compares the beginning of an object with what was asked for. */
+static void check_object(const char *payload, size_t size, uint32_t dbid) {
+    char expected[96];
+    int length = sprintf(expected, "{\"class\":\"%s\",\"DBID\":%u,", class_name, dbid);
+    if (check && (size < (size_t)length || memcmp(payload, expected, (size_t)length))) wrong++;
+}
+
+/* Reads whole replies; returns 1 when the batch is complete. */
+static int parse_replies(Connection *c) {
+    while (c->replies < pipeline * keys_a_request) {
+        char *at = c->receive + c->parsed, *end = c->receive + c->received;
+        char *line = memchr(at, '\n', (size_t)(end - at));
+        if (!line) return 0;
+        if (*at == '*') { c->parsed = (size_t)(line + 1 - c->receive); continue; }
+        if (*at != '$') { fprintf(stderr, "load: unexpected reply %.80s\n", at); exit(1); }
+        long size = strtol(at + 1, 0, 10);
+        if (size < 0) wrong++, size = -2;
+        else if (line + 1 + size + 2 > end) return 0;
+        else check_object(line + 1, (size_t)size, c->asked[c->replies]);
+        c->replies++, c->parsed = (size_t)(line + 1 + size + 2 - c->receive);
+    }
+    return 1;
+}
+
+static Connection *connect_to(int port, const char *user, const char *password) {
+    Connection *c = calloc(1, sizeof *c);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int one = 1;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(c->fd, (struct sockaddr *)&address, sizeof address)) fail("connect");
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    c->receive = malloc(RECEIVE_BYTES * (pipeline * keys_a_request > 256 ? 8 : 1));
+    if (strcmp(user, "-")) {
+        char hello[512], answer[512];
+        int length = sprintf(hello, "*3\r\n$4\r\nAUTH\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n", strlen(user), user, strlen(password), password);
+        send_all(c->fd, hello, (size_t)length);
+        ssize_t got = recv(c->fd, answer, sizeof answer, 0);
+        if (got < 3 || memcmp(answer, "+OK", 3)) { fprintf(stderr, "load: sign-in refused: %.*s\n", (int)got, answer); exit(1); }
+    }
+    make_request(c);
+    return c;
+}
+
+static int compare(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 13) return fprintf(stderr, "load: see the head of load.c for its 12 arguments\n"), 2;
+    int port = atoi(argv[1]), connections = atoi(argv[2]);
+    uint64_t requests = strtoull(argv[4], 0, 10), sent = 0, done = 0, bytes = 0;
+    pipeline = (unsigned)atoi(argv[3]), keys_a_request = (unsigned)atoi(argv[5]);
+    first = (unsigned)atoi(argv[6]), count = (unsigned)atoi(argv[7]), class_name = argv[8];
+    seed = strtoull(argv[9], 0, 10) * 2654435761u + 88172645463325252u, check = (unsigned)atoi(argv[10]);
+    uint32_t *samples = malloc(sizeof(uint32_t) * SAMPLES_MAX);
+    size_t sample_count = 0;
+    int poll = epoll_create1(0), open = 0;
+    uint64_t begin = now_ns();
+    for (int i = 0; i < connections; i++) {
+        Connection *c = connect_to(port, argv[11], argv[12]);
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+        epoll_ctl(poll, EPOLL_CTL_ADD, c->fd, &event);
+        send_batch(c), sent += pipeline, open++;
+        if (i == 0) begin = now_ns();
+    }
+    while (open) {
+        struct epoll_event events[EVENTS_MAX];
+        int ready = epoll_wait(poll, events, EVENTS_MAX, 10000);
+        if (ready == 0) { fprintf(stderr, "load: no reply for 10 s\n"); return 1; }
+        for (int i = 0; i < ready; i++) {
+            Connection *c = events[i].data.ptr;
+            ssize_t got = recv(c->fd, c->receive + c->received, RECEIVE_BYTES, MSG_DONTWAIT);
+            if (got < 0 && errno == EAGAIN) continue;
+            if (got <= 0) fail("the server closed a connection");
+            c->received += (size_t)got, bytes += (uint64_t)got;
+            if (!parse_replies(c)) continue;
+            done += pipeline;
+            if (sample_count < SAMPLES_MAX) samples[sample_count++] = (uint32_t)((now_ns() - c->sent_ns) / 1000);
+            if (sent < requests) send_batch(c), sent += pipeline;
+            else close(c->fd), open--;
+        }
+    }
+    double seconds = (double)(now_ns() - begin) / 1e9;
+    qsort(samples, sample_count, sizeof *samples, compare);
+    printf("{\"requests\":%lu,\"keys\":%lu,\"bytes\":%lu,\"seconds\":%.4f,\"wrong\":%lu,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u}\n",
+           done, done * keys_a_request, bytes, seconds, wrong, samples[sample_count / 2], samples[sample_count * 99 / 100], samples[sample_count - 1]);
+    return wrong ? 1 : 0;
+}

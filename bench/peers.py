@@ -1,0 +1,63 @@
+"""Starts the servers that csp is measured against: redis-server and the limit server."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import psutil
+import redis
+
+from bench.load import Peer
+from bench.native import program
+from tests.neighbours.ports import free_port
+from tests.neighbours.waiting import wait_until
+
+BATCH = 1_000
+
+
+@contextmanager
+def redis_peer(objects: Iterable[tuple[str, bytes]]) -> Iterator[Peer]:
+    """A redis-server without persistence that holds the objects under the same keys."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no"]
+    with subprocess.Popen([*command, "--loglevel", "warning"]) as process:
+        try:
+            client = redis.Redis("127.0.0.1", port)
+            wait_until(lambda: _answers(client), 10, "redis-server answers")
+            pipeline = client.pipeline(transaction=False)
+            for key, value in objects:
+                pipeline.set(key, value)
+                if len(pipeline) >= BATCH:
+                    pipeline.execute()
+            pipeline.execute()
+            yield Peer("redis-server", port, [psutil.Process(process.pid)])
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def limit_peer(request_bytes: int, reply_bytes: int, objects: int = 0) -> Iterator[Peer]:
+    """A server that only receives, sends and waits, for requests and replies of one length.
+
+    With objects it copies each reply from a random one of so many, as any store has to.
+    """
+    port = free_port()
+    command = [program("limit_server"), *map(str, (port, request_bytes, reply_bytes))]
+    if objects:
+        command.append(str(objects))
+    with subprocess.Popen(command) as process:
+        try:
+            wait_until(lambda: psutil.Process(process.pid).net_connections(), 10, "it listens")
+            name = "limit that copies" if objects else "limit"
+            yield Peer(name, port, [psutil.Process(process.pid)], checked=False)
+        finally:
+            process.terminate()
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False

@@ -1,0 +1,49 @@
+# Included by csp/_fastpath.pyx after: filter, hot, pages.
+# What a page will need soon: memory to grow into, and the records that come next.
+#
+# Invariants:
+# 1. Nothing here decides what is on a page: a wrong guess costs time alone.
+
+cdef enum:
+    PEEK_FAR = 12                   # DBIDs ahead whose records' heads are asked for in a walk,
+    PEEK_NEAR = 6                   # and whose bytes, when the head has come
+    BRIEF_LINES = 4
+    USUAL_BRIEF = 256               # bytes, to begin a page with; a wrong guess costs a copy
+    USUAL_OBJECT = 768
+
+cdef uint64_t page_estimate(worker_t *w, job_t *job) noexcept nogil:
+    """About what the page will hold, so that it need not move as it grows."""
+    cdef query_t *q = &job.query
+    cdef uint64_t objects = store_count(w.store, q.class_id, q.revision)
+    cdef uint64_t size
+    if q.driver >= 0 and q.filters[q.driver].count < objects:
+        objects = q.filters[q.driver].count
+    if objects > job.limit:
+        objects = job.limit
+    size = objects * (USUAL_BRIEF if job.brief else USUAL_OBJECT)
+    if size > w.limits.page_bytes:
+        size = w.limits.page_bytes
+    return HEAD_ROOM + 8192 + size
+
+cdef inline void page_peek(worker_t *w, job_t *job, uint32_t dbid) noexcept nogil:
+    """Asks for records a few DBIDs ahead in a walk over a whole class, and then for their bytes."""
+    cdef csp_record_t *record
+    cdef const char *at
+    cdef uint32_t i
+    if (dbid & 1023) + PEEK_FAR > 1023:
+        return                      # another leaf of the index: a walk pays for its first records
+    record = record_newest(w.store, store_word(w.store, job.class_id, dbid + PEEK_FAR))
+    if record != NULL:
+        csp_prefetch(record)
+    record = record_newest(w.store, store_word(w.store, job.class_id, dbid + PEEK_NEAR))
+    if record == NULL:
+        return
+    if not job.brief:
+        body_prefetch(record)
+        csp_prefetch(<char *> record + LINE)
+        csp_prefetch(<char *> record + 2 * LINE)
+        csp_prefetch(<char *> record + 3 * LINE)
+        return
+    at = <const char *> record_brief(record)
+    for i in range(BRIEF_LINES):
+        csp_prefetch(at + i * LINE)

@@ -1,0 +1,242 @@
+# Included by csp/_fastpath.pyx after: stage.
+# Applies one transaction: stages everything, stores the intent, stores the words, publishes, retires.
+#
+# 1. Whatever can fail happens before the intent; a failed change leaves nothing that a reader sees.
+# 2. The ring slot of published + 1 is the intent: from then on a successor completes the change.
+# 3. The order of the stores is: account words, intent, list words, index words, counts, publication.
+# 4. A change may be staged first and applied later: then applying it can't fail. Nothing else is done
+#    to the store in between; who changes his mind abandons it.
+# 5. What was replaced is retired after the publication; tombstones, empty lists and old names are
+#    unlinked a grace period later.
+
+cdef void publish(csp_writer_t* w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
+    # The three figures under their sequence; the revision alone is what makes the change visible.
+    cdef csp_state_t* state = &w.store.super.state
+    cdef uint64_t sequence = state.sequence | 1
+    csp_swap(&state.sequence, sequence)
+    csp_store(<uint64_t*>&state.time_ms, <uint64_t>time_ms)
+    csp_store(&state.mark, mark)
+    csp_failpoint(CSP_FP_PUBLISH_INSIDE)
+    csp_store(&state.revision, revision)
+    csp_store(&state.sequence, sequence + 1)
+
+
+cdef void words_commit(csp_writer_t* w, int account) noexcept nogil:
+    cdef size_t i
+    for i in range(w.stage.change_count):
+        if w.stage.changes[i].made and w.stage.changes[i].account == account:
+            csp_store(w.stage.changes[i].word, w.stage.changes[i].made)
+            if account:
+                csp_failpoint(CSP_FP_APPLY_ACCOUNT)
+            else:
+                csp_failpoint(CSP_FP_APPLY_WORD)
+
+
+cdef void counts_commit(csp_writer_t* w) noexcept nogil:
+    cdef int i
+    for i in range(CSP_CLASSES):
+        if w.stage.cells[i]:
+            csp_store(&w.store.super.class_counts[i], w.stage.cells[i])
+            csp_failpoint(CSP_FP_APPLY_COUNT_WORD)
+
+
+cdef void retire_replaced(csp_writer_t* w) noexcept nogil:
+    # After the publication; pending_room made the room.
+    cdef csp_stage_t* stage = &w.stage
+    cdef csp_change_t* change
+    cdef size_t i
+    for i in range(stage.replaced_count):
+        pending_push(w, PENDING_FREE, stage.replaced[i].ref, <uint32_t>stage.replaced[i].size, 0, 0)
+        csp_failpoint(CSP_FP_APPLY_RETIRE)
+    for i in range(stage.change_count):
+        change = &stage.changes[i]
+        if change.made and record_at(&w.store, change.made).flags & CSP_TOMBSTONE:
+            pending_push(w, PENDING_TOMBSTONE, change.made, 64, <uint32_t>(change.object >> 32),
+                         <uint32_t>change.object)
+    for i in range(stage.swap_count):
+        if stage.swaps[i].emptied:
+            pending_push(w, PENDING_LIST, stage.swaps[i].new_word, 0, 0, 0)
+    for i in range(stage.gone_count):
+        pending_push(w, PENDING_NAME, stage.gone[i], 0, 0, 0)
+    csp_add(&w.store.control.epoch, 1)
+
+
+cdef void stage_commit(csp_writer_t* w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
+    # Nothing here allocates or fails.
+    lists_commit(w)
+    words_commit(w, 0)
+    counts_commit(w)
+    csp_failpoint(CSP_FP_APPLY_BEFORE_PUBLISH)
+    publish(w, revision, mark, time_ms)
+    csp_failpoint(CSP_FP_APPLY_PUBLISHED)
+    retire_replaced(w)
+    stage_reset(&w.stage)
+
+
+cdef extern from "<unistd.h>" nogil:
+    ssize_t write(int fd, const void* start, size_t size)
+
+
+cdef void wake_readers(csp_writer_t* w) noexcept nogil:
+    # Rings the workers that sleep and want every publication; the epoch's full fence came before.
+    cdef csp_slot_t* slot
+    cdef uint64_t one = 1
+    cdef int i
+    for i in range(CSP_SLOTS):
+        slot = &w.store.control.slots[i]
+        if w.wake_fds[i] >= 0 and csp_load(&slot.interest) and csp_load_all(&slot.asleep) \
+                and csp_swap(&slot.asleep, 0):
+            write(w.wake_fds[i], &one, 8)  # a full eventfd is awake already
+
+
+cdef void writer_abandon(csp_writer_t* w) noexcept nogil:
+    # Undoes what was staged and is not to be applied.
+    if w.prepared:
+        w.prepared = 0
+        stage_abort(w)
+        arena_hold(&w.arena)
+
+
+cdef int writer_prepare(
+    csp_writer_t* w, const uint8_t* bytes, uint64_t size, const uint8_t** accounts,
+    const uint64_t* sizes, int account_count
+) noexcept nogil:
+    # Everything of one transaction that can fail; FULL leaves nothing changed.
+    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
+    cdef csp_super_t* super = w.store.super
+    cdef uint64_t block = 0
+    cdef int status
+    writer_abandon(w)
+    if w.loading or not super.loaded:
+        return STATE
+    status = entry_check(bytes, size)
+    if status != OK:
+        return status
+    if entry.revision != super.state.revision + 1:
+        return ORDER
+    if entry.revision - super.log_oldest > super.log_mask:
+        status = log_drop_oldest(w)
+        if status != OK:
+            return status
+    status = entry_stage(w, bytes, size, accounts, sizes, account_count, &block)
+    if status == FULL or (status == OK and w.stage.grows and arena_hold(&w.arena) != OK):
+        status = entry_retry(w, bytes, size, accounts, sizes, account_count, &block)
+    if status != OK:
+        stage_abort(w)
+        arena_hold(&w.arena)
+        return status
+    w.prepared = block
+    return OK
+
+
+cdef bint is_prepared(csp_writer_t* w, const uint8_t* bytes, uint64_t size) noexcept nogil:
+    # Whether it is this entry that is staged; the mark is a hash of all its bytes.
+    cdef const csp_entry_t* staged = <const csp_entry_t*>(w.store.base + w.prepared)
+    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
+    return w.prepared and size >= 48 and staged.size == size and staged.crc == entry.crc \
+        and staged.revision == entry.revision and staged.mark == entry.mark
+
+
+cdef int writer_apply(
+    csp_writer_t* w, const uint8_t* bytes, uint64_t size, const uint8_t** accounts,
+    const uint64_t* sizes, int account_count, int64_t now_ms
+) noexcept nogil:
+    # One transaction; FULL leaves nothing changed.
+    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
+    cdef uint64_t block
+    cdef int status
+    csp_failpoint(CSP_FP_APPLY_START)
+    if not is_prepared(w, bytes, size):
+        status = writer_prepare(w, bytes, size, accounts, sizes, account_count)
+        if status != OK:
+            return status
+    block = w.prepared
+    w.prepared = 0
+    csp_failpoint(CSP_FP_APPLY_BEFORE_INTENT)
+    words_commit(w, 1)
+    csp_store(log_slot(w, entry.revision), block)
+    w.log_used += size
+    csp_failpoint(CSP_FP_APPLY_INTENT)
+    stage_commit(w, entry.revision, entry.mark, entry.time_ms)
+    wake_readers(w)
+    w.applied += 1
+    log_trim(w, now_ms)
+    writer_reclaim(w)
+    arena_hold(&w.arena)
+    return OK
+
+
+cdef int entry_retry(
+    csp_writer_t* w, const uint8_t* bytes, uint64_t size, const uint8_t** accounts,
+    const uint64_t* sizes, int account_count, uint64_t* block
+) noexcept nogil:
+    # The store is full: what readers let go may do, then what the log has beyond its measure, young
+    # as it may be. A change that doesn't grow gets the held memory, and all of the log's.
+    cdef bint first = True
+    cdef bint grows
+    cdef int status
+    stage_abort(w)
+    writer_reclaim(w)
+    if w.arena.merge_end:
+        grace_wait(w)
+    status = entry_stage(w, bytes, size, accounts, sizes, account_count, block)
+    if status == OK and (not w.stage.grows or arena_hold(&w.arena) == OK):
+        return OK
+    if status != OK and status != FULL:
+        return status
+    grows = entry_grows(w, bytes)
+    while True:
+        stage_abort(w)
+        if first and not grows:
+            arena_release(&w.arena)
+        elif not log_give_way(w, size, w.log_bytes if grows else 0):
+            return FULL
+        first = False
+        grace_wait_pending(w)
+        status = entry_stage(w, bytes, size, accounts, sizes, account_count, block)
+        if status == OK and grows and w.stage.grows and arena_hold(&w.arena) != OK:
+            status = FULL
+        if status != FULL:
+            return status
+
+
+cdef bint log_give_way(csp_writer_t* w, uint64_t size, uint64_t keep) noexcept nogil:
+    # Drops the oldest entries, whatever their age, to make room for one of `size`, while the log has
+    # more than `keep`; False when there are none.
+    cdef uint64_t want = 4 * size + PAGE_BYTES
+    cdef uint64_t before = w.log_used
+    cdef uint64_t oldest = w.store.super.log_oldest
+    while before - w.log_used < want and w.log_used > keep \
+            and w.store.super.log_oldest < w.store.super.state.revision:
+        if log_drop_oldest(w) != OK:
+            break
+    return w.store.super.log_oldest != oldest
+
+
+cdef void grace_wait_pending(csp_writer_t* w) noexcept nogil:
+    # Waits, with a limit, until readers have let go of what was retired.
+    cdef timespec_t wait
+    cdef int i
+    wait.tv_sec = 0
+    wait.tv_nsec = 1000000
+    for i in range(GRACE_WAIT_MS):
+        writer_reclaim(w)
+        if w.pending_first == w.pending_end:
+            return
+        nanosleep(&wait, NULL)
+
+
+cdef bint entry_grows(csp_writer_t* w, const uint8_t* bytes) noexcept nogil:
+    # Whether its records take more than those that they replace, all together.
+    cdef csp_item_t* item = entry_items(<const csp_entry_t*>bytes)
+    cdef const csp_record_t* old
+    cdef int64_t more = 0
+    cdef uint32_t i
+    for i in range((<const csp_entry_t*>bytes).item_count):
+        old = record_newest(&w.store, store_word(&w.store, item.class_id, item.dbid))
+        if item.image_size:
+            more += <int64_t>block_bytes(item.image_size)
+        if record_live(old):
+            more -= <int64_t>block_bytes(old.size)
+        item = item_next(item)
+    return more > 0

@@ -1,0 +1,24 @@
+from libc.stdint cimport uint16_t, uint8_t
+
+cdef extern from "_fastpath/classes.h" nogil:
+    int CSP_KEY_NONE, CSP_KEY_NAME, CSP_KEY_LIST, CSP_KEY_ABSENT, CSP_KEY_FOLDER_OF
+    int CSP_KEY_PAIR_PART, CSP_KEY_DBID
+    int CSP_VALUE_U32, CSP_VALUE_TEXT, CSP_VALUE_WORD, CSP_VALUE_FLAG, CSP_VALUE_PAIR, CSP_VALUE_ANY
+    int CSP_CLASS_COUNT, CSP_CLASS_LIMIT, CSP_KEYS_PER_CLASS, CSP_KEY_LIMIT
+    ctypedef struct csp_class_t:
+        const char *name
+        uint16_t name_size
+        uint16_t class_id
+    ctypedef struct csp_filter_key_t:
+        const char *name
+        uint16_t name_size
+        uint16_t class_id
+        uint16_t other
+        uint8_t kind
+        uint8_t value_type
+    const uint16_t csp_class_ids[]
+    const csp_class_t csp_classes[]
+    const csp_filter_key_t csp_keys[]
+    int csp_class_by_name(const char *name, size_t size)
+    int csp_object_type(const char *name, size_t size)
+    int csp_key_by_name(int class_id, const char *name, size_t size)

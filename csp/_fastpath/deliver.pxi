@@ -1,0 +1,350 @@
+# Included by csp/_fastpath.pyx after: read, reply, conn, watch.
+# Delivers the change log to the subscriptions of this worker, and takes SUBSCRIBE and its kin.
+#
+# Invariants:
+# 1. A subscriber that keeps up is told of an entry while the worker's cursor passes it; one whose output is full
+#    is held at a cursor of its own and continues there: it delays nobody and queues no more than
+#    its limit and one message each.
+# 2. Changes up to S reach a connection before a reply that was computed at S.
+# 3. Every subscription gets a change once; a pattern matches a change once, whatever names fit it.
+# 4. A name costs one look-up, not a walk over connections.
+
+cdef enum:
+    NAME_ROOM = 128                 # `cfg@<tenant>:<Class>:<DBID>` with the longest class name fits
+
+cdef inline uint32_t put_text(char *at, const char *text, uint32_t size) noexcept nogil:
+    memcpy(at, text, size)
+    return size
+
+cdef uint32_t item_name(const csp_item_t *item, uint32_t which, char *name) noexcept nogil:
+    """A channel that the item appears on, the most telling ones first; its size, 0 behind the last one."""
+    cdef const csp_class_t *class_ = &csp_classes[item.class_id]
+    cdef uint32_t size = put_text(name, b"cfg", 3)
+    if which == 2:
+        return size
+    if which > 2:
+        if (which - 3) // 2 >= item.tenant_count:
+            return 0
+        name[size] = c'@'
+        size += 1
+        size += put_decimal(name + size, item_tenants(item)[(which - 3) // 2])
+        if which & 1 == 0:
+            return size
+    name[size] = c':'
+    size += 1
+    size += put_text(name + size, class_.name, class_.name_size)
+    if which == 0:
+        name[size] = c':'
+        size += 1
+        size += put_decimal(name + size, item.dbid)
+    return size
+
+cdef inline bint item_known(const csp_item_t *item) noexcept nogil:
+    return item.class_id < CSP_CLASS_LIMIT and csp_classes[item.class_id].name != NULL
+
+cdef uint32_t pattern_hit(const node_t *node, const csp_item_t *item, char *name) noexcept nogil:
+    """The first channel of the item that the pattern matches, in name; 0 when none does."""
+    cdef uint32_t which = 0
+    cdef uint32_t size
+    while True:
+        size = item_name(item, which, name)
+        if size == 0 or glob_match(node.name, node.size, name, size):
+            return size
+        which += 1
+
+cdef void entry_mark(worker_t *w, const csp_entry_t *entry) noexcept nogil:
+    """Notes for each channel and pattern its last item in the entry, so that `more` can be told."""
+    cdef const csp_item_t *item = entry_items(entry)
+    cdef char name[NAME_ROOM]
+    cdef node_t *node
+    cdef uint32_t i, k, which, size
+    for i in range(entry.item_count):
+        if item_known(item):
+            which = 0
+            while True:
+                size = item_name(item, which, name)
+                if size == 0:
+                    break
+                node = watch_find(&w.watch, name, size, False)
+                if node != NULL:
+                    node.last_item = i
+                which += 1
+            for k in range(w.watch.pattern_count):
+                node = w.watch.patterns[k]
+                if pattern_hit(node, item, name) != 0:
+                    node.last_item = i
+        item = <const csp_item_t *> (<const char *> item + item.size)
+
+cdef void message_build(out_t *out, const node_t *node, const char *channel, uint32_t channel_size,
+                        const char *payload, uint32_t payload_size, const char *tail) noexcept nogil:
+    """One message in the RESP2 form; the RESP3 form differs in its first byte."""
+    cdef uint32_t tail_size = <uint32_t> strlen(tail)
+    out.size = 0
+    if node.pattern:
+        out_bytes(out, b"*4\r\n$8\r\npmessage\r\n", 18)
+        out_bulk(out, node.name, node.size)
+    else:
+        out_bytes(out, b"*3\r\n$7\r\nmessage\r\n", 17)
+    out_bulk(out, channel, channel_size)
+    out_head(out, c'$', payload_size + tail_size)
+    out_bytes(out, payload, payload_size)
+    out_bytes(out, tail, tail_size)
+    out_bytes(out, b"\r\n", 2)
+
+cdef void message_put(worker_t *w, csp_conn *c) noexcept nogil:
+    """Queues the message in scratch for one connection."""
+    if c.flags & CSP_CONN_CLOSING:
+        return
+    if w.scratch.size == 0 or w.scratch.failed:
+        return
+    w.scratch.data[0] = c'>' if c.flags & CSP_CONN_RESP3 else c'*'
+    if not conn_queue(w, c, w.scratch.data, w.scratch.size):
+        conn_out_empty(w, c)
+        conn_close(w, c)
+        return
+    w.stats.messages += 1
+    conn_dirty(w, c)
+
+cdef void node_send(worker_t *w, node_t *node, csp_conn *only, uint64_t revision, uint32_t item) noexcept nogil:
+    """Gives the message in scratch to the node's subscribers that are at this item, or to one that catches up."""
+    cdef csp_conn *c
+    cdef uint32_t i
+    if only != NULL:
+        message_put(w, only)
+        return
+    for i in range(node.count):
+        c = &w.rows[node.rows[i]]
+        if c.flags & CSP_CONN_LAGGING and not (
+                c.cursor_revision == revision and c.cursor_item == item + 1):
+            continue
+        message_put(w, c)
+        if conn_unsent(c) > w.limits.output_max and c.flags & CSP_CONN_LAGGING == 0:
+            c.flags |= CSP_CONN_LAGGING
+            c.cursor_revision = revision
+            c.cursor_item = item + 1
+            w.stats.lags += 1
+            handles_add(&w.lagging, conn_handle(w, c))
+
+cdef void item_deliver(worker_t *w, const csp_entry_t *entry, const csp_item_t *item, uint32_t i,
+                       csp_conn *only) noexcept nogil:
+    cdef char name[NAME_ROOM]
+    cdef node_t *node
+    cdef const char *payload = <const char *> item_event(item)
+    cdef const char *tail
+    cdef uint32_t which = 0
+    cdef uint32_t size, k
+    while True:
+        size = item_name(item, which, name)
+        if size == 0:
+            break
+        which += 1
+        node = watch_find(&w.watch, name, size, False)
+        if node == NULL or (only != NULL and subs_find(<subs_t *> only.subs, node) == NULL):
+            continue
+        tail = b',"more":true}' if entry.item_count > 1 and node.last_item > i else b',"more":false}'
+        message_build(&w.scratch, node, name, size, payload, item.event_size, tail)
+        node_send(w, node, only, entry.revision, i)
+    for k in range(w.watch.pattern_count):
+        node = w.watch.patterns[k]
+        if only != NULL and subs_find(<subs_t *> only.subs, node) == NULL:
+            continue
+        size = pattern_hit(node, item, name)
+        if size == 0:
+            continue
+        tail = b',"more":true}' if entry.item_count > 1 and node.last_item > i else b',"more":false}'
+        message_build(&w.scratch, node, name, size, payload, item.event_size, tail)
+        node_send(w, node, only, entry.revision, i)
+
+cdef void notice_send(worker_t *w, const char *payload, uint32_t size, csp_conn *only) noexcept nogil:
+    """Publishes on cfg.notice to all its subscribers, or to one of them."""
+    cdef node_t *node = watch_find(&w.watch, b"cfg.notice", 10, False)
+    cdef uint32_t i, k
+    if node != NULL and (only == NULL or subs_find(<subs_t *> only.subs, node) != NULL):
+        message_build(&w.scratch, node, b"cfg.notice", 10, payload, size, b"")
+        if only != NULL:
+            message_put(w, only)
+        else:
+            for i in range(node.count):
+                message_put(w, &w.rows[node.rows[i]])
+    for k in range(w.watch.pattern_count):
+        node = w.watch.patterns[k]
+        if not glob_match(node.name, node.size, b"cfg.notice", 10):
+            continue
+        if only != NULL and subs_find(<subs_t *> only.subs, node) == NULL:
+            continue
+        message_build(&w.scratch, node, b"cfg.notice", 10, payload, size, b"")
+        if only != NULL:
+            message_put(w, only)
+        else:
+            for i in range(node.count):
+                message_put(w, &w.rows[node.rows[i]])
+
+cdef void notice_resync(worker_t *w, uint64_t oldest, csp_conn *only) noexcept nogil:
+    cdef char payload[64]
+    cdef uint32_t size = put_text(payload, b'{"op":"resync","oldest":', 24)
+    size += put_decimal(payload + size, oldest)
+    payload[size] = c'}'
+    w.stats.resyncs += 1
+    notice_send(w, payload, size + 1, only)
+
+cdef void deliver_live(worker_t *w) noexcept nogil:
+    """Moves the worker's cursor to S, telling everybody who keeps up."""
+    cdef csp_entry_t *entry
+    cdef const csp_item_t *item
+    cdef uint64_t oldest
+    cdef uint32_t i
+    if w.event_subscriptions == 0:
+        w.delivered = w.now_revision
+        return
+    while w.delivered < w.now_revision:
+        entry = log_entry(w.store, w.delivered + 1)
+        if entry == NULL:
+            oldest = csp_load(&w.store.super.log_oldest)
+            if oldest > w.now_revision or oldest <= w.delivered + 1:
+                oldest = w.now_revision + 1
+            notice_resync(w, oldest, NULL)
+            w.delivered = oldest - 1
+            continue
+        w.stats.entries += 1
+        if entry.item_count > 1:
+            entry_mark(w, entry)
+        item = entry_items(entry)
+        for i in range(entry.item_count):
+            if item_known(item):
+                item_deliver(w, entry, item, i, NULL)
+            item = <const csp_item_t *> (<const char *> item + item.size)
+        w.delivered += 1
+
+cdef void deliver_switch(worker_t *w, uint64_t delivered) noexcept nogil:
+    """Places the cursors in another generation's log: a difference that it begins with is for everybody."""
+    cdef uint64_t oldest = csp_load(&w.store.super.log_oldest)
+    cdef csp_entry_t *first = log_entry(w.store, oldest) if oldest <= w.now_revision else NULL
+    cdef bint difference = first != NULL and first.flags & CSP_DIFFERENCE != 0
+    cdef csp_conn *c
+    cdef uint32_t i
+    w.delivered = delivered if delivered < w.now_revision else w.now_revision
+    if difference:
+        w.delivered = oldest - 1
+    for i in range(w.lagging.count):
+        c = conn_of(w, w.lagging.items[i])
+        if c != NULL and (difference or c.cursor_revision > w.now_revision):
+            notice_resync(w, w.delivered + 1, c)    # the rest of the old log is out of its reach
+            c.cursor_revision = w.delivered + 1
+            c.cursor_item = 0
+
+cdef bint deliver_to(worker_t *w, csp_conn *c) noexcept nogil:
+    """Goes on for one connection that fell behind; whether it has caught up with S."""
+    cdef csp_entry_t *entry
+    cdef const csp_item_t *item
+    cdef uint64_t oldest
+    cdef uint32_t i
+    while c.cursor_revision <= w.now_revision and c.flags & CSP_CONN_CLOSING == 0:
+        if conn_unsent(c) > w.limits.output_max:
+            return False
+        entry = log_entry(w.store, c.cursor_revision)
+        if entry == NULL:
+            oldest = csp_load(&w.store.super.log_oldest)
+            if oldest <= c.cursor_revision or oldest > w.now_revision:
+                oldest = w.now_revision + 1
+            notice_resync(w, oldest, c)
+            c.cursor_revision = oldest
+            c.cursor_item = 0
+            continue
+        if entry.item_count > 1:
+            entry_mark(w, entry)
+        item = entry_items(entry)
+        for i in range(entry.item_count):
+            if i >= c.cursor_item and item_known(item):
+                item_deliver(w, entry, item, i, c)
+                if conn_unsent(c) > w.limits.output_max:
+                    c.cursor_item = i + 1
+                    break
+            item = <const csp_item_t *> (<const char *> item + item.size)
+        else:
+            c.cursor_revision += 1
+            c.cursor_item = 0
+    return True
+
+cdef void deliver_lagging(worker_t *w) noexcept nogil:
+    """Continues the held subscriptions whose connections took enough."""
+    cdef uint32_t i, kept = 0
+    cdef csp_conn *c
+    for i in range(w.lagging.count):
+        c = conn_of(w, w.lagging.items[i])
+        if c == NULL or c.flags & CSP_CONN_LAGGING == 0:
+            continue
+        if conn_unsent(c) <= w.limits.output_max // 2 and deliver_to(w, c):
+            c.flags &= ~CSP_CONN_LAGGING
+            conn_again(w, c)
+        else:
+            w.lagging.items[kept] = w.lagging.items[i]
+            kept += 1
+    w.lagging.count = kept
+
+# ---- commands ----
+
+cdef void subscribed_line(worker_t *w, csp_conn *c, const char *verb, const char *name, uint32_t size) noexcept nogil:
+    out_head(&w.out, c'>' if c.flags & CSP_CONN_RESP3 else c'*', 3)
+    out_bulk(&w.out, verb, strlen(verb))
+    if name == NULL:
+        out_null(&w.out, c.flags & CSP_CONN_RESP3 != 0)
+    else:
+        out_bulk(&w.out, name, size)
+    out_number(&w.out, c.subscriptions)
+
+cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
+    cdef const char *verb = b"psubscribe" if pattern else b"subscribe"
+    cdef uint32_t i, fresh = 0
+    cdef node_t *node
+    if count < 2:
+        out_arity(&w.out, verb)
+        return
+    for i in range(1, count):
+        if args[i].size > w.limits.pattern_bytes:
+            out_text(&w.out, b"-TOOBIG a channel or pattern of ")
+            out_decimal(&w.out, args[i].size)
+            out_text(&w.out, b" bytes is too long; at most ")
+            out_decimal(&w.out, w.limits.pattern_bytes)
+            out_line(&w.out, b"")
+            return
+        node = watch_find(&w.watch, args[i].data, args[i].size, pattern)
+        fresh += node == NULL or subs_find(<subs_t *> c.subs, node) == NULL
+    if c.subscriptions + fresh > w.limits.subscriptions:
+        out_text(&w.out, b"-TOOBIG a connection may have at most ")
+        out_decimal(&w.out, w.limits.subscriptions)
+        out_line(&w.out, b" subscriptions; none of these was added")
+        return
+    for i in range(1, count):
+        if watch_add(w, c, args[i].data, args[i].size, pattern) < 0:
+            out_line(&w.out, b"-ERR out of memory")
+            return
+        subscribed_line(w, c, verb, args[i].data, args[i].size)
+
+cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
+    cdef const char *verb = b"punsubscribe" if pattern else b"unsubscribe"
+    cdef subs_t *subs
+    cdef node_t *node
+    cdef link_t *link
+    cdef uint32_t i
+    for i in range(1, count):
+        node = watch_find(&w.watch, args[i].data, args[i].size, pattern)
+        link = subs_find(<subs_t *> c.subs, node) if node != NULL else NULL
+        if link != NULL:
+            watch_leave(w, c, link)
+        subscribed_line(w, c, verb, args[i].data, args[i].size)
+    if count > 1:
+        return
+    subs = <subs_t *> c.subs
+    if subs == NULL or (subs.patterns if pattern else subs.count - subs.patterns) == 0:
+        subscribed_line(w, c, verb, NULL, 0)
+        return
+    i = 0
+    while c.subs != NULL and (subs.patterns if pattern else subs.count - subs.patterns) > 0:
+        link = &subs.links[i & (subs.room - 1)]
+        if link.node == NULL or link.node.pattern != pattern:
+            i += 1
+            continue
+        w.scratch.size = 0
+        out_bytes(&w.scratch, link.node.name, link.node.size)
+        watch_leave(w, c, link)
+        subscribed_line(w, c, verb, w.scratch.data, <uint32_t> w.scratch.size)

@@ -1,0 +1,51 @@
+# Included by csp/_fastpath.pyx after: nothing. Names every maximum of the store, with its reason.
+
+cdef enum:
+    # A file system page: the unit of extents and of large blocks.
+    PAGE_BYTES = 4096
+    # What x86-64 and arm64 map as one huge page; a multiple of it is a place where they can.
+    HUGE_BYTES = 2097152
+    # <linux/mman.h>, Linux 6.1; C libraries do not all name it yet.
+    MADV_COLLAPSE = 25
+    # posix_fallocate of 4 MiB takes about a millisecond: fewer calls than 64 KiB steps, no visible pause.
+    EXTENT_BYTES = 4194304
+    # Kept back so that deletes and shrinking updates succeed when the store is full: the largest
+    # object is 16 MiB, but a delete needs a tombstone, a log entry and a copy of the list heads.
+    HELD_BYTES_MAX = 4194304
+    # A small store (tests, laptops) gives up a sixteenth at most.
+    HELD_SHARE = 16
+    # Slabs hold blocks up to this size; above, whole pages waste at most a fifth, on average 6 %.
+    SLAB_BLOCK_BYTES_MAX = 16384
+    SIZE_CLASSES = 112
+    # Lists of up to this many DBIDs lie in their head: one copy of 1 KiB for an insertion.
+    LIST_INLINE_MAX = 256
+    # A large list falls back to the inline form below this: no flapping at the border.
+    LIST_INLINE_AGAIN = 192
+    # A leaf is copied whole by an insertion; 1,024 DBIDs are 4 KiB.
+    LEAF_MAX = 1024
+    # New leaves are filled to three quarters so that the next insertions do not split them.
+    LEAF_FILL = 768
+    # A leaf that shrinks below is joined with its left neighbour.
+    LEAF_JOIN = 128
+    # 2^28 directory entries of 8 bytes are 2 GiB; words beyond go to overflow buckets.
+    DIRECTORY_DEPTH_MAX = 28
+    # Slots of the change log's ring in a large store; 2^20 changes are an hour at 291 a second.
+    LOG_SLOTS = 1048576
+    # And in a store below LOG_SMALL_BYTES, where 8 MiB would be too large a share.
+    LOG_SLOTS_SMALL = 65536
+    # Beyond this many times log_bytes, age no longer protects the oldest entries.
+    LOG_HARD_FACTOR = 4
+    # The same name in more objects than this is answered by the first ones found.
+    NAME_CANDIDATES_MAX = 1024
+    # How long a recovered writer waits for readers when only memory they may hold is left: many of
+    # their turns; a reader that hangs longer makes the change fail with StoreFull instead.
+    GRACE_WAIT_MS = 250
+    # Items of one entry; a cascade changes at most 200,000 objects (protocol.md, limits).
+    ENTRY_ITEMS_MAX = 1000000
+
+cdef uint64_t LOG_SMALL_BYTES = 1 << 30
+# A posting list word holds ref / 32 in 32 bits.
+cdef uint64_t RESERVE_BYTES_MAX = <uint64_t>128 << 30
+cdef uint64_t RESERVE_BYTES_MIN = 4 << 20
+cdef uint64_t LOG_BYTES = 256 << 20
+cdef uint64_t LOG_AGE_MS = 600000

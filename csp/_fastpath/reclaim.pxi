@@ -1,0 +1,76 @@
+# Included by csp/_fastpath.pyx after: apply. Serves what was retired once no reader can hold it.
+#
+# 1. An item is served when every announced epoch is newer than the item's.
+# 2. An index word is cleared only if it still holds the tombstone; a list's word only if it is the
+#    emptied head. Both blocks are then retired: a reader may just have loaded them.
+
+cdef extern from "<time.h>" nogil:
+    ctypedef struct timespec_t "struct timespec":
+        int64_t tv_sec
+        int64_t tv_nsec
+    int nanosleep(const timespec_t* wait, timespec_t* left)
+
+
+cdef int pending_serve(csp_writer_t* w, csp_pending_t item) noexcept nogil:
+    cdef uint64_t* word
+    cdef csp_list_t* head
+    cdef int status = OK
+    if item.kind == PENDING_FREE:
+        w.pending_bytes -= item.size
+        w.freed_blocks += 1
+        csp_failpoint(CSP_FP_RECLAIM_FREE)
+        return arena_free(&w.arena, item.ref, item.size)
+    if item.kind == PENDING_TOMBSTONE:
+        word = store_word(&w.store, item.class_id, item.dbid)
+        if word != NULL and word[0] == item.ref:
+            csp_store(word, 0)
+            csp_failpoint(CSP_FP_RECLAIM_TOMBSTONE)
+            status = writer_retire(w, item.ref, 64)
+    elif item.kind == PENDING_LIST:
+        if words_remove(w, &w.store.super.lists_root, &w.list_words, item.ref):
+            csp_failpoint(CSP_FP_RECLAIM_LIST)
+            head = <csp_list_t*>(w.store.base + list_ref(item.ref))
+            status = writer_retire(w, list_ref(item.ref), head.size)
+    elif item.kind == PENDING_NAME:
+        words_remove(w, &w.store.super.names_root, &w.name_words, item.ref)
+        csp_failpoint(CSP_FP_RECLAIM_NAME)
+    else:
+        arena_merge(&w.arena)
+    return status
+
+
+cdef uint64_t writer_reclaim(csp_writer_t* w) noexcept nogil:
+    # Serves all that is due; returns how many items.
+    cdef csp_pending_t item
+    cdef uint64_t served = 0, oldest, epoch
+    csp_failpoint(CSP_FP_RECLAIM_START)
+    if w.pending_first == w.pending_end:
+        return 0
+    epoch = w.pending[(w.pending_end - 1) & (w.pending_room - 1)].epoch
+    if epoch == w.store.control.epoch:
+        csp_add(&w.store.control.epoch, 1)  # unlinked, but not raised since: now it is
+    epoch = w.store.control.epoch  # what this pass unlinks gets this epoch and waits
+    oldest = oldest_seen(w.store.control)
+    if oldest > epoch:
+        oldest = epoch
+    while w.pending_first != w.pending_end and pending_room(w, 1) == OK:
+        item = w.pending[w.pending_first & (w.pending_room - 1)]
+        if item.epoch >= oldest:
+            break
+        w.pending_first += 1
+        pending_serve(w, item)
+        served += 1
+    return served
+
+
+cdef void grace_wait(csp_writer_t* w) noexcept nogil:
+    # Waits, with a limit, until the memory that a recovery did not find may be used.
+    cdef timespec_t wait
+    cdef int i
+    wait.tv_sec = 0
+    wait.tv_nsec = 1000000
+    for i in range(GRACE_WAIT_MS):
+        writer_reclaim(w)
+        if w.arena.merge_end == 0:
+            return
+        nanosleep(&wait, NULL)

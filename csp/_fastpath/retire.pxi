@@ -1,0 +1,193 @@
+# Included by csp/_fastpath.pyx after: arena, read.
+# Describes the writer and keeps what it replaced until no reader can hold it.
+#
+# 1. A pending item carries the epoch of its retirement; it is served when every slot is 0 or newer.
+# 2. The epoch is raised after the unlinking, never between an item's epoch and its unlinking.
+# 3. Items are served in the order they came; an item's epoch is never below its predecessor's.
+# 4. While loading nobody reads: what is replaced is freed at once.
+
+cdef enum:
+    PENDING_FREE = 0       # a block: ref, size
+    PENDING_TOMBSTONE = 1  # an index word to clear if it still holds ref: class_id, dbid
+    PENDING_LIST = 2       # an empty list's word to clear if it is still there: word
+    PENDING_NAME = 3       # a name's word to clear: word
+    PENDING_MERGE = 4      # the memory that a recovery did not find in use
+
+ctypedef struct csp_pending_t:
+    uint64_t epoch
+    uint64_t ref           # or the word
+    uint32_t size
+    uint32_t kind
+    uint32_t class_id
+    uint32_t dbid
+
+ctypedef struct csp_block_t:
+    uint64_t ref
+    uint64_t size
+
+ctypedef struct csp_change_t:  # one object of an entry being staged
+    uint64_t object        # class << 32 | dbid
+    uint32_t order         # position in the entry
+    int account            # from the accounts, not from an item
+    const csp_record_t* image  # NULL: delete
+    csp_item_t* item       # in the log block; NULL for an account
+    uint64_t* word         # index word
+    uint64_t old           # ref it replaces, 0 none
+    uint64_t made          # ref of the new record
+
+ctypedef struct csp_delta_t:  # one DBID enters (+1) or leaves (-1) a list
+    const uint8_t* value
+    uint32_t hash
+    uint16_t key_id
+    uint16_t value_size
+    uint32_t dbid
+    int32_t sign
+
+ctypedef struct csp_swap_t:  # one list whose head is to be replaced at the commit
+    uint64_t old_word      # 0: already inserted, the list is new
+    uint64_t new_word
+    uint64_t emptied       # the new head has no DBIDs: its word goes a grace period later
+
+ctypedef struct csp_stage_t:  # what a change has prepared; the arrays are kept from change to change
+    csp_change_t* changes
+    size_t change_count, change_room
+    csp_delta_t* deltas
+    size_t delta_count, delta_room
+    csp_swap_t* swaps
+    size_t swap_count, swap_room
+    csp_block_t* blocks    # allocated for it: freed when it fails
+    size_t block_count, block_room
+    csp_block_t* replaced  # to retire when it is published
+    size_t replaced_count, replaced_room
+    uint64_t* names        # words added
+    size_t name_count, name_room
+    uint64_t* gone         # words to remove a grace period later
+    size_t gone_count, gone_room
+    uint32_t* dbids        # scratch
+    size_t dbid_room
+    csp_leaf_t* leaves     # scratch
+    size_t leaf_count, leaf_room
+    int64_t counts[256]
+    uint64_t cells[256]
+    int grows              # needs more memory than it replaces
+    int redo               # after a crash: parts of it may be done
+
+ctypedef struct csp_writer_t:
+    csp_store_t store
+    csp_arena_t arena
+    csp_stage_t stage
+    int fd
+    int loading
+    int wake_fds[64]
+    csp_pending_t* pending     # ring
+    uint64_t pending_first
+    uint64_t pending_end
+    uint64_t pending_room      # a power of two
+    uint64_t pending_bytes
+    uint64_t name_words
+    uint64_t list_words
+    uint64_t log_bytes         # wanted
+    uint64_t log_age_ms
+    uint64_t log_used
+    uint64_t prepared          # log block of the change that is staged and waits to be applied, 0 none
+    uint64_t seed_first        # history of a load: revisions seed_first..seed_last, 0 none
+    uint64_t seed_last
+    uint64_t applied           # figures since the start
+    uint64_t redone
+    uint64_t freed_blocks
+    uint64_t trimmed
+    uint64_t ignored_keys
+
+
+ctypedef int (*order_t)(const void*, const void*) noexcept nogil
+
+
+cdef inline void sort(void* items, size_t count, size_t item_bytes, order_t order) noexcept nogil:
+    if count > 1:  # an empty array may not even be there
+        qsort(items, count, item_bytes, order)
+
+
+cdef int pending_room(csp_writer_t* w, uint64_t more) noexcept nogil:
+    # Makes room for `more` items, so that retiring can't fail after a publication.
+    cdef uint64_t count = w.pending_end - w.pending_first
+    cdef uint64_t larger = w.pending_room if w.pending_room else 1024
+    cdef csp_pending_t* grown
+    cdef uint64_t i
+    if count + more <= w.pending_room:
+        return OK
+    while larger < count + more:
+        larger *= 2
+    grown = <csp_pending_t*>malloc(larger * sizeof(csp_pending_t))
+    if grown == NULL:
+        return NO_MEMORY
+    for i in range(count):
+        grown[i] = w.pending[(w.pending_first + i) & (w.pending_room - 1)]
+    free(w.pending)
+    w.pending = grown
+    w.pending_room = larger
+    w.pending_first = 0
+    w.pending_end = count
+    return OK
+
+
+cdef void pending_push(
+    csp_writer_t* w, uint32_t kind, uint64_t ref, uint32_t size, uint32_t class_id, uint32_t dbid
+) noexcept nogil:
+    cdef csp_pending_t* item = &w.pending[w.pending_end & (w.pending_room - 1)]
+    item.epoch = csp_load(&w.store.control.epoch)
+    item.kind = kind
+    item.ref = ref
+    item.size = size
+    item.class_id = class_id
+    item.dbid = dbid
+    w.pending_end += 1
+    if kind == PENDING_FREE:
+        w.pending_bytes += size
+
+
+cdef int writer_retire(csp_writer_t* w, uint64_t ref, uint64_t size) noexcept nogil:
+    # An unlinked block: freed a grace period later; at once while nobody reads.
+    cdef int status
+    if w.loading:
+        return arena_free(&w.arena, ref, size)
+    status = pending_room(w, 1)
+    if status == OK:
+        pending_push(w, PENDING_FREE, ref, <uint32_t>size, 0, 0)
+    return status
+
+
+cdef uint64_t stage_alloc(csp_writer_t* w, uint64_t size) noexcept nogil:
+    # A block that is freed again when the change fails. 0: full.
+    cdef uint64_t ref
+    if vector_room(<void**>&w.stage.blocks, &w.stage.block_room, w.stage.block_count + 1,
+                   sizeof(csp_block_t)) != OK:
+        return 0
+    ref = arena_alloc(&w.arena, size)
+    if ref:
+        w.stage.blocks[w.stage.block_count].ref = ref
+        w.stage.blocks[w.stage.block_count].size = size
+        w.stage.block_count += 1
+    return ref
+
+
+cdef int stage_replace(csp_writer_t* w, uint64_t ref, uint64_t size) noexcept nogil:
+    # A block that the change replaces: retired once it is published.
+    if vector_room(<void**>&w.stage.replaced, &w.stage.replaced_room, w.stage.replaced_count + 1,
+                   sizeof(csp_block_t)) != OK:
+        return NO_MEMORY
+    w.stage.replaced[w.stage.replaced_count].ref = ref
+    w.stage.replaced[w.stage.replaced_count].size = size
+    w.stage.replaced_count += 1
+    return OK
+
+
+cdef uint64_t oldest_seen(csp_control_t* control) noexcept nogil:
+    # The oldest epoch that any reader announced; all ones when all are offline.
+    cdef uint64_t oldest = ~<uint64_t>0
+    cdef uint64_t seen
+    cdef int i
+    for i in range(CSP_SLOTS):
+        seen = csp_load_all(&control.slots[i].seen)
+        if seen and seen < oldest:
+            oldest = seen
+    return oldest

@@ -1,0 +1,261 @@
+/* Lays out what processes share, and gives the only ways to load and store shared words.
+ *
+ * 1. Every structure here starts at a multiple of 8 bytes; its size is asserted below.
+ * 2. A word that one process stores while another loads goes through csp_load/csp_store/csp_swap.
+ * 3. Everything else is written before the word that makes it reachable is released, and never after.
+ * 4. Offsets, not pointers: a csp_ref_t counts bytes from the start of the data segment; 0 is none.
+ */
+#ifndef CSP_SHM_H
+#define CSP_SHM_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define CSP_SUPER_MAGIC 0x3165726f74737063ull /* "cpstore1" */
+#define CSP_CONTROL_MAGIC 0x316c727463707363ull /* "cspctrl1" */
+#define CSP_ENTRY_FORMAT 0x43535031u
+#define CSP_FORMAT 2u /* raise it when the meaning of a layout changes but no size does */
+
+#define CSP_SLOTS 64
+#define CSP_COUNTERS 64
+#define CSP_CLASSES 256
+#define CSP_KEYS 4096 /* key id = class id * 64 + n: room for classes 0 to 63 */
+#define CSP_SPACE_BYTES 65536
+
+typedef struct { uint64_t offset; } csp_ref_t;
+
+/* ---- the data segment ---- */
+
+typedef struct { /* the published state; revision is loaded alone, all three under the sequence */
+    uint64_t sequence; /* odd while the writer changes the three */
+    uint64_t revision;
+    uint64_t mark;
+    int64_t time_ms;
+} csp_state_t;
+
+typedef struct { /* one filter key: which class its DBIDs belong to, and how it is kept */
+    uint16_t class_id;
+    uint8_t kind; /* 0 not kept here, 1 name, 2 list */
+    uint8_t spare;
+} csp_key_kind_t;
+
+typedef struct {
+    uint64_t magic;
+    uint32_t format;
+    uint32_t layout;        /* digest of the sizes below: another build is refused */
+    uint64_t reserve_bytes;
+    uint64_t seed;          /* of the hashes of names and lists */
+    uint64_t hash_mask;     /* all ones; a test clears it so that everything collides */
+    uint8_t stream[16];
+    uint64_t log_ring;      /* offset of the ring */
+    /* 64 */
+    uint64_t log_mask;      /* slots of the ring - 1 */
+    uint64_t heap;          /* first byte that the arena owns */
+    uint64_t extent_end;    /* bytes below are backed by memory */
+    uint64_t names_root;    /* directory ref | depth */
+    uint64_t lists_root;
+    uint64_t log_oldest;    /* oldest revision of the log, published + 1 when it is empty */
+    uint64_t loaded;        /* 1 once the first load was published */
+    uint64_t held;          /* the memory kept for deletes, 0 while it is in use */
+    /* 128 */
+    csp_state_t state;
+    uint64_t splitting;     /* 1 names, 2 lists: a directory is being rewritten in several stores */
+    uint64_t held_bytes;
+    uint8_t pad0[4096 - 128 - 48];
+    csp_key_kind_t keys[CSP_KEYS];       /* 4096 */
+    uint64_t class_roots[CSP_CLASSES];   /* 20480: ref of the first level of the DBID radix */
+    uint64_t class_counts[CSP_CLASSES];  /* ref of the newest count cell */
+    uint8_t pad1[4096];
+} csp_super_t;
+
+typedef struct { /* a record image, one version of one object: docs/internals/formats.md */
+    uint64_t prev;
+    uint32_t crc;
+    uint32_t size;
+    uint64_t revision;
+    uint32_t dbid;
+    uint16_t class_id;
+    uint16_t flags; /* CSP_TOMBSTONE */
+    uint32_t tenant_dbid;
+    uint32_t folder_dbid;
+    uint32_t acl_id;
+    uint32_t reply_size;
+    uint32_t brief_size;
+    uint32_t keys_size;
+    uint64_t spare;
+} csp_record_t;
+#define CSP_TOMBSTONE 1
+
+typedef struct __attribute__((packed)) { /* head of one index key inside a record, at any address;
+                                            value and members follow */
+    uint16_t key_id;
+    uint16_t value_size;
+    uint32_t member_count;
+} csp_key_t;
+
+typedef struct { /* a change log entry; items follow */
+    uint32_t format;
+    uint32_t size;
+    uint32_t crc;
+    uint32_t item_count;
+    uint64_t revision;
+    uint64_t mark;
+    int64_t time_ms;
+    uint32_t flags; /* CSP_DIFFERENCE */
+    uint32_t spare;
+} csp_entry_t;
+#define CSP_DIFFERENCE 1
+
+typedef struct { /* one changed object of an entry; tenants, image, event follow */
+    uint32_t size;
+    uint8_t op; /* 1 create, 2 update, 3 delete */
+    uint8_t flags;
+    uint16_t class_id;
+    uint32_t dbid;
+    uint32_t image_size;
+    uint32_t event_size;
+    uint32_t tenant_count;
+    uint64_t ref; /* for the writer's redo only: the record may be gone while the entry is kept */
+} csp_item_t;
+
+typedef struct { /* how many objects a class has, one version */
+    uint64_t revision;
+    uint64_t prev;
+    uint64_t count;
+    uint64_t spare;
+} csp_count_t;
+
+typedef struct { /* a posting list, one version; the value (padded to 8) follows, then the DBIDs
+                    themselves (leaf_count 0) or leaf_count csp_leaf_t */
+    uint64_t revision;
+    uint64_t prev;
+    uint32_t hash;
+    uint32_t size; /* bytes of this block */
+    uint16_t key_id;
+    uint16_t value_size;
+    uint32_t count;
+    uint32_t leaf_count;
+    uint32_t spare;
+} csp_list_t;
+
+typedef struct { /* one leaf of a large list: its first DBID, how many, where */
+    uint32_t first;
+    uint32_t count;
+    uint64_t ref;
+} csp_leaf_t;
+
+typedef struct { /* 64 bytes of a word hash: 7 words (hash << 32 | low), the ref of an overflow */
+    uint64_t words[7];
+    uint64_t overflow;
+} csp_bucket_t;
+
+/* ---- the control segment ---- */
+
+typedef struct { /* one reader; the line is written by its owner, cleared when its lock is free */
+    uint64_t seen;       /* epoch announced; 0 offline */
+    uint64_t asleep;     /* 1 in the poll; the writer swaps it to 0 when it rings */
+    uint64_t interest;   /* 1: ring at every publication */
+    uint64_t generation; /* the data segment it is attached to */
+    uint64_t progress;   /* grows with every turn: a hang shows */
+    uint64_t pid;        /* for people; ownership is the slot's lock */
+    uint64_t spare[2];
+} csp_slot_t;
+
+typedef struct {
+    uint64_t magic;
+    uint32_t format;
+    uint32_t layout;
+    uint64_t spare0[6];
+    uint64_t generation; /* 64: data segment in force, 0 none yet */
+    uint64_t state;      /* 0 loading, 1 ready */
+    uint64_t alarms;
+    uint64_t spare1[5];
+    uint64_t epoch;      /* 128: grows after each publication; never 0 */
+    uint64_t spare2[7];
+    uint64_t link_sequence; /* 192: odd while the four change */
+    uint64_t link_state;
+    uint64_t link_revision;
+    int64_t link_heard_ms;
+    int64_t link_wall_ms;
+    uint64_t spare3[3];
+    uint8_t pad0[4096 - 256];
+    csp_slot_t slots[CSP_SLOTS];                   /* 4096 */
+    uint64_t counters[CSP_SLOTS][CSP_COUNTERS];    /* 8192: each row written by its slot's owner */
+    uint8_t space[CSP_SPACE_BYTES];                /* the loop's; the store never touches it */
+} csp_control_t;
+
+_Static_assert(sizeof(csp_state_t) == 32, "state");
+_Static_assert(offsetof(csp_super_t, state) == 128, "state on its own line");
+_Static_assert(offsetof(csp_super_t, keys) == 4096, "key table");
+_Static_assert(offsetof(csp_super_t, class_roots) == 20480, "class roots");
+_Static_assert(sizeof(csp_super_t) == 28672, "superblock");
+_Static_assert(sizeof(csp_record_t) == 64, "record header, one cache line");
+_Static_assert(sizeof(csp_key_t) == 8, "index key");
+_Static_assert(sizeof(csp_entry_t) == 48, "log entry");
+_Static_assert(sizeof(csp_item_t) == 32, "log item");
+_Static_assert(sizeof(csp_count_t) == 32, "count cell");
+_Static_assert(sizeof(csp_list_t) == 40, "list head");
+_Static_assert(sizeof(csp_leaf_t) == 16, "leaf");
+_Static_assert(sizeof(csp_bucket_t) == 64, "bucket, one cache line");
+_Static_assert(sizeof(csp_slot_t) == 64, "slot, one cache line");
+_Static_assert(offsetof(csp_control_t, slots) == 4096, "slots");
+_Static_assert(offsetof(csp_control_t, counters) == 8192, "counters");
+
+#define CSP_LAYOUT ((uint32_t)(sizeof(csp_super_t) * 31 + sizeof(csp_control_t) * 37 + \
+    sizeof(csp_record_t) * 41 + sizeof(csp_list_t) * 43 + sizeof(csp_bucket_t) * 47 + \
+    offsetof(csp_super_t, names_root) * 53 + offsetof(csp_super_t, log_oldest) * 59 + CSP_FORMAT))
+
+/* ---- shared words ---- */
+
+static inline uint64_t csp_load(const uint64_t *word) {
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+static inline void csp_store(uint64_t *word, uint64_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+/* Full barrier both ways: the announcement of a reader, the epoch of the writer. */
+static inline uint64_t csp_swap(uint64_t *word, uint64_t value) {
+    return __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+}
+static inline uint64_t csp_add(uint64_t *word, uint64_t value) {
+    return __atomic_fetch_add(word, value, __ATOMIC_SEQ_CST);
+}
+static inline uint64_t csp_load_all(const uint64_t *word) { /* ordered after earlier swaps */
+    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
+static inline uint64_t csp_load_any(const uint64_t *word) { /* inside a sequence lock */
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+static inline void csp_store_any(uint64_t *word, uint64_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+static inline csp_ref_t csp_ref(uint64_t offset) {
+    csp_ref_t ref = {offset};
+    return ref;
+}
+static inline uint32_t csp_u32(const void *start, uint32_t index) { /* at any address */
+    uint32_t value;
+    memcpy(&value, (const uint8_t *)start + 4 * (size_t)index, 4);
+    return value;
+}
+static inline uint32_t csp_clz(uint64_t value) { return (uint32_t)__builtin_clzll(value); }
+static inline uint32_t csp_ctz(uint64_t value) { return (uint32_t)__builtin_ctzll(value); }
+static inline void csp_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+/* ---- the sequence lock of the published state: fails only while the writer is inside it ---- */
+
+static inline int csp_state_read(const csp_state_t *state, csp_state_t *out) {
+    for (int tries = 0; tries < 64; tries++) {
+        uint64_t before = csp_load(&state->sequence);
+        if (before & 1) continue;
+        out->revision = csp_load(&state->revision);
+        out->mark = csp_load(&state->mark);
+        out->time_ms = (int64_t)csp_load((const uint64_t *)&state->time_ms);
+        if (csp_load_any(&state->sequence) == before) return 1;
+    }
+    return 0; /* the writer died inside: the log entry of the revision has the same figures */
+}
+
+#endif

@@ -1,0 +1,165 @@
+"""Declares shm.h: what processes share, and the only ways to touch shared words."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "_fastpath/shm.h" nogil:
+    enum:
+        CSP_SUPER_MAGIC
+        CSP_CONTROL_MAGIC
+        CSP_ENTRY_FORMAT
+        CSP_FORMAT
+        CSP_LAYOUT
+        CSP_SLOTS
+        CSP_COUNTERS
+        CSP_CLASSES
+        CSP_KEYS
+        CSP_SPACE_BYTES
+        CSP_TOMBSTONE
+        CSP_DIFFERENCE
+
+    ctypedef struct csp_ref_t:
+        uint64_t offset
+
+    ctypedef struct csp_state_t:
+        uint64_t sequence
+        uint64_t revision
+        uint64_t mark
+        int64_t time_ms
+
+    ctypedef struct csp_key_kind_t:
+        uint16_t class_id
+        uint8_t kind
+        uint8_t spare
+
+    ctypedef struct csp_super_t:
+        uint64_t magic
+        uint32_t format
+        uint32_t layout
+        uint64_t reserve_bytes
+        uint64_t seed
+        uint64_t hash_mask
+        uint8_t stream[16]
+        uint64_t log_ring
+        uint64_t log_mask
+        uint64_t heap
+        uint64_t extent_end
+        uint64_t names_root
+        uint64_t lists_root
+        uint64_t log_oldest
+        uint64_t loaded
+        uint64_t held
+        csp_state_t state
+        uint64_t splitting
+        uint64_t held_bytes
+        csp_key_kind_t keys[4096]
+        uint64_t class_roots[256]
+        uint64_t class_counts[256]
+
+    ctypedef struct csp_record_t:
+        uint64_t prev
+        uint32_t crc
+        uint32_t size
+        uint64_t revision
+        uint32_t dbid
+        uint16_t class_id
+        uint16_t flags
+        uint32_t tenant_dbid
+        uint32_t folder_dbid
+        uint32_t acl_id
+        uint32_t reply_size
+        uint32_t brief_size
+        uint32_t keys_size
+        uint64_t spare
+
+    ctypedef struct csp_key_t:
+        uint16_t key_id
+        uint16_t value_size
+        uint32_t member_count
+
+    ctypedef struct csp_entry_t:
+        uint32_t format
+        uint32_t size
+        uint32_t crc
+        uint32_t item_count
+        uint64_t revision
+        uint64_t mark
+        int64_t time_ms
+        uint32_t flags
+        uint32_t spare
+
+    ctypedef struct csp_item_t:
+        uint32_t size
+        uint8_t op
+        uint8_t flags
+        uint16_t class_id
+        uint32_t dbid
+        uint32_t image_size
+        uint32_t event_size
+        uint32_t tenant_count
+        uint64_t ref
+
+    ctypedef struct csp_count_t:
+        uint64_t revision
+        uint64_t prev
+        uint64_t count
+        uint64_t spare
+
+    ctypedef struct csp_list_t:
+        uint64_t revision
+        uint64_t prev
+        uint32_t hash
+        uint32_t size
+        uint16_t key_id
+        uint16_t value_size
+        uint32_t count
+        uint32_t leaf_count
+        uint32_t spare
+
+    ctypedef struct csp_leaf_t:
+        uint32_t first
+        uint32_t count
+        uint64_t ref
+
+    ctypedef struct csp_bucket_t:
+        uint64_t words[7]
+        uint64_t overflow
+
+    ctypedef struct csp_slot_t:
+        uint64_t seen
+        uint64_t asleep
+        uint64_t interest
+        uint64_t generation
+        uint64_t progress
+        uint64_t pid
+
+    ctypedef struct csp_control_t:
+        uint64_t magic
+        uint32_t format
+        uint32_t layout
+        uint64_t generation
+        uint64_t state
+        uint64_t alarms
+        uint64_t epoch
+        uint64_t link_sequence
+        uint64_t link_state
+        uint64_t link_revision
+        int64_t link_heard_ms
+        int64_t link_wall_ms
+        csp_slot_t slots[64]
+        uint64_t counters[64][64]
+        uint8_t space[65536]
+
+    uint64_t csp_load(const uint64_t* word)
+    void csp_store(uint64_t* word, uint64_t value)
+    uint64_t csp_swap(uint64_t* word, uint64_t value)
+    uint64_t csp_add(uint64_t* word, uint64_t value)
+    uint64_t csp_load_all(const uint64_t* word)
+    uint64_t csp_load_any(const uint64_t* word)
+    void csp_store_any(uint64_t* word, uint64_t value)
+    csp_ref_t csp_ref(uint64_t offset)
+    uint32_t csp_u32(const void* start, uint32_t index)
+    uint32_t csp_clz(uint64_t value)
+    uint32_t csp_ctz(uint64_t value)
+    void csp_prefetch(const void* address)
+    int csp_state_read(const csp_state_t* state, csp_state_t* out)

@@ -1,0 +1,94 @@
+# Included by csp/_fastpath.pyx after: conn.
+# The ways out of nogil: each takes the GIL, calls Python, and lets no exception through.
+#
+# Invariants:
+# 1. What the shared buffer holds for a connection is set aside before Python runs, so pushes and
+#    replies keep their order.
+# 2. An exception of the slow lane is logged and answered; it ends neither the connection nor the worker.
+# 3. After Python ran, the connection may be gone: callers look again.
+
+cdef void slow_failed(worker_t *w, str what) noexcept:
+    """Logs the exception being handled."""
+    w.stats.slow_errors += 1
+    logging.getLogger("csp.worker").exception("slow lane failed in %s", what)
+
+cdef int slow_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
+    """Hands a command to Python: RUN_DONE, RUN_DEFER or RUN_GONE."""
+    cdef uint64_t handle = conn_handle(w, c)
+    if conn_set_aside(w, c) < 0:
+        return RUN_GONE
+    w.stats.slow_commands += 1
+    c.flags |= CSP_CONN_DEFERRED | CSP_CONN_KNOWN
+    slow_call(w, handle, args, count)
+    if conn_of(w, handle) == NULL:
+        return RUN_GONE
+    return RUN_DEFER if c.flags & CSP_CONN_DEFERRED else RUN_DONE
+
+cdef void slow_call(worker_t *w, uint64_t handle, arg_t *args, uint32_t count) noexcept with gil:
+    cdef uint32_t i
+    cdef Loop loop = <Loop> w.loop
+    cdef csp_conn *c
+    cdef bytes reply
+    try:
+        words = [args[i].data[:args[i].size] for i in range(count)]
+        answer = loop.slow.command(handle, words)
+        reply = answer
+    except Exception as error:
+        slow_failed(w, "a command")
+        kind = type(error).__name__
+        reply = f"-ERR internal error ({kind}); see the server's log\r\n".encode()
+    if reply is None:
+        w.stats.deferred += 1
+        return
+    c = conn_of(w, handle)
+    if c == NULL:
+        return
+    c.flags &= ~CSP_CONN_DEFERRED
+    out_bytes(&w.out, <const char *> reply, len(reply))
+
+cdef void slow_closed(worker_t *w, uint64_t handle) noexcept with gil:
+    cdef Loop loop = <Loop> w.loop
+    try:
+        loop.slow.closed(handle)
+    except Exception:
+        slow_failed(w, "closed")
+    loop.long_names.pop(handle, None)
+
+cdef void slow_writable(worker_t *w, uint64_t handle) noexcept with gil:
+    cdef Loop loop = <Loop> w.loop
+    try:
+        loop.slow.writable(handle)
+    except Exception:
+        slow_failed(w, "writable")
+
+cdef void slow_published(worker_t *w) noexcept with gil:
+    cdef Loop loop = <Loop> w.loop
+    w.told = w.now_revision
+    try:
+        loop.slow.published(w.now_revision)
+    except Exception:
+        slow_failed(w, "published")
+
+cdef void slow_attach(worker_t *w) noexcept with gil:
+    cdef Loop loop = <Loop> w.loop
+    try:
+        loop.attach_generation()
+    except Exception:
+        slow_failed(w, "attaching a generation")
+
+cdef void slow_signals(worker_t *w) noexcept with gil:
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<Loop> w.loop).failure = error
+        w.stopping = True
+
+cdef void slow_calls(worker_t *w) noexcept with gil:
+    """Runs the callbacks of ready descriptors and due timers."""
+    cdef Loop loop = <Loop> w.loop
+    cdef uint32_t i
+    cdef uint32_t count = w.call_count
+    w.call_count = 0
+    for i in range(count):
+        loop.run_fd(<int> (w.calls[i] & 0xFFFFFFFF), <uint32_t> (w.calls[i] >> 32))
+    loop.run_timers()

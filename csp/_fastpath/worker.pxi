@@ -1,0 +1,677 @@
+# Included by csp/_fastpath.pyx after: loop.
+# Loop and Session, the skin of a worker's loop that Python sees.
+#
+# Invariants:
+# 1. All of it runs on the worker's one thread; callbacks run inside a turn, with the store pinned.
+# 2. A connection is named by its handle; a stale handle is ignored where that is harmless, a KeyError where it is not.
+
+cdef enum:
+    SESSION_ROW_BYTES = 512         # by which the session table is divided among workers
+    SESSION_HEAD_BYTES = 512
+
+LIMITS = {
+    "connections": 10000,
+    "request_bytes": 64 << 20,
+    "request_args": 1 << 20,
+    "sign_in_ms": 40000,
+    "output_bytes": 1 << 20,
+    "output_ms": 600000,
+    "page_bytes": 1024000,
+    "page_objects": 10000,
+    "page_default": 1000,
+    "subscriptions": 10000,
+    "pattern_bytes": 256,
+    "accepts": 64,
+    "read_wait_ms": 5000,
+    "reply_bytes": 512 << 20,
+}
+
+cdef struct session_head_t:
+    uint64_t next_id
+    uint64_t row_top
+
+
+cdef csp_control_t *control_of(Control control):
+    return control.control
+
+cdef csp_store_t *store_of(StoreReader reader):
+    return &reader.store
+
+
+cdef class Session:
+    """What is known of one connection; a view on its row."""
+
+    cdef Loop loop
+    cdef readonly object conn
+
+    cdef csp_conn *row(self) except NULL:
+        cdef csp_conn *c = conn_of(&self.loop.w, self.conn)
+        if c == NULL:
+            raise KeyError(f"connection {self.conn} is closed")
+        return c
+
+    cdef set_flag(self, uint32_t flag, bint on):
+        cdef csp_conn *c = self.row()
+        if on:
+            c.flags |= flag
+        else:
+            c.flags &= ~flag
+
+    @property
+    def id(self) -> int:
+        return self.row().id
+
+    @property
+    def authenticated(self) -> bool:
+        return self.row().flags & CSP_CONN_SIGNED_IN != 0
+
+    @authenticated.setter
+    def authenticated(self, on: bool) -> None:
+        cdef csp_conn *c = self.row()
+        cdef bint was = c.flags & CSP_CONN_SIGNED_IN != 0
+        if was and not on:
+            self.loop.w.unsigned_count += 1
+            c.created_ms = self.loop.w.now_ms
+        elif on and not was:
+            self.loop.w.unsigned_count -= 1
+        self.set_flag(CSP_CONN_SIGNED_IN, on)
+
+    @property
+    def proto(self) -> int:
+        return 3 if self.row().flags & CSP_CONN_RESP3 else 2
+
+    @proto.setter
+    def proto(self, version: int) -> None:
+        self.set_flag(CSP_CONN_RESP3, version == 3)
+
+    @property
+    def in_multi(self) -> bool:
+        return self.row().flags & CSP_CONN_MULTI != 0
+
+    @in_multi.setter
+    def in_multi(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_MULTI, on)
+
+    @property
+    def feed(self) -> bool:
+        return self.row().flags & CSP_CONN_FEED != 0
+
+    @feed.setter
+    def feed(self, on: bool) -> None:
+        if on and not self.feed:
+            self.loop.w.stats.feeds += 1
+        elif self.feed and not on:
+            self.loop.w.stats.feeds -= 1
+        self.set_flag(CSP_CONN_FEED, on)
+
+    @property
+    def account_dbid(self) -> int:
+        return self.row().account_dbid
+
+    @account_dbid.setter
+    def account_dbid(self, dbid: int) -> None:
+        self.row().account_dbid = dbid
+
+    @property
+    def name(self) -> str:
+        return self.loop.long_text(self.conn, "name", self.row().name, CSP_CONN_NAME)
+
+    @name.setter
+    def name(self, text: str) -> None:
+        self.loop.put_text(self.conn, "name", self.row().name, CSP_CONN_NAME, text)
+
+    @property
+    def lib_name(self) -> str:
+        return self.loop.long_text(self.conn, "lib_name", self.row().lib_name, CSP_CONN_LIB)
+
+    @lib_name.setter
+    def lib_name(self, text: str) -> None:
+        self.loop.put_text(self.conn, "lib_name", self.row().lib_name, CSP_CONN_LIB, text)
+
+    @property
+    def lib_ver(self) -> str:
+        return self.loop.long_text(self.conn, "lib_ver", self.row().lib_ver, CSP_CONN_VER)
+
+    @lib_ver.setter
+    def lib_ver(self, text: str) -> None:
+        self.loop.put_text(self.conn, "lib_ver", self.row().lib_ver, CSP_CONN_VER, text)
+
+    @property
+    def user(self) -> str:
+        return self.loop.long_text(self.conn, "user", self.row().user, CSP_CONN_USER)
+
+    @user.setter
+    def user(self, text: str) -> None:
+        self.loop.put_text(self.conn, "user", self.row().user, CSP_CONN_USER, text)
+
+    @property
+    def address(self) -> str:
+        return row_address(self.row())
+
+    @property
+    def created_ms(self) -> int:
+        return self.row().created_ms
+
+    @property
+    def idle_ms(self) -> int:
+        return self.loop.w.now_ms - self.row().active_ms
+
+    @property
+    def subscriptions(self) -> int:
+        return self.row().subscriptions
+
+
+cdef str row_address(csp_conn *c):
+    """HOST:PORT of the other end; an IPv4 address in an IPv6 socket reads as IPv4."""
+    cdef bytes raw = (<char *> c.address)[:16]
+    if c.family == AF_INET:
+        return f"{socket.inet_ntop(socket.AF_INET, raw[:4])}:{c.port}"
+    if raw[:12] == b"\0" * 10 + b"\xff\xff":
+        return f"{socket.inet_ntop(socket.AF_INET, raw[12:])}:{c.port}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{c.port}"
+
+
+cdef str field_text(const char *field, int room):
+    """Text of a row's field; another worker may be writing it, so anything is taken."""
+    return (<bytes> field[:room]).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+cdef dict row_dict(csp_conn *c, int64_t now_ms, int slot, object handle):
+    return {
+        "conn": handle,
+        "slot": slot,
+        "id": c.id,
+        "address": row_address(c),
+        "fd": c.fd,
+        "name": field_text(c.name, CSP_CONN_NAME),
+        "user": field_text(c.user, CSP_CONN_USER),
+        "account_dbid": c.account_dbid,
+        "lib_name": field_text(c.lib_name, CSP_CONN_LIB),
+        "lib_ver": field_text(c.lib_ver, CSP_CONN_VER),
+        "authenticated": c.flags & CSP_CONN_SIGNED_IN != 0,
+        "proto": 3 if c.flags & CSP_CONN_RESP3 else 2,
+        "in_multi": c.flags & CSP_CONN_MULTI != 0,
+        "feed": c.flags & CSP_CONN_FEED != 0,
+        "blocked": c.flags & CSP_CONN_DEFERRED != 0,
+        "age_ms": now_ms - c.created_ms,
+        "idle_ms": now_ms - c.active_ms,
+        "subscriptions": c.subscriptions,
+        "commands": c.commands,
+        "pending": c.out_size - c.out_head,
+        "input_bytes": c.in_size,
+    }
+
+
+cdef class Loop:
+    """The loop of one worker: sockets, hot commands and deliveries; everything else goes to the slow lane."""
+
+    cdef worker_t w
+    cdef readonly object control
+    cdef readonly object reader
+    cdef readonly int slot
+    cdef object slow
+    cdef object attach
+    cdef object failure
+    cdef dict readers
+    cdef dict writers
+    cdef list timers
+    cdef set cancelled
+    cdef int timer_count
+    cdef dict long_names
+    cdef char *table
+    cdef size_t table_size
+    cdef uint32_t table_rows
+    cdef int table_slots
+
+    def __cinit__(self) -> None:
+        memset(&self.w, 0, sizeof(worker_t))
+        self.w.epoll = -1
+        self.table = NULL
+
+    def __init__(
+        self, *, control, slot, data_fd, listen_fds, wake_fd, slow, limits, attach=None,
+        session_fd=-1, session_rows=0, session_slots=1,
+    ) -> None:
+        self.control = control
+        self.slot = slot
+        self.slow = slow
+        self.attach = attach
+        self.reader = None
+        self.failure = None
+        self.readers = {}
+        self.writers = {}
+        self.timers = []
+        self.cancelled = set()
+        self.long_names = {}
+        self.set_limits(limits)
+        self.open_table(session_fd, session_rows, session_slots)
+        self.open_memory()
+        self.w.loop = <void *> self
+        self.w.slot = slot
+        self.w.control = control_of(control)
+        self.w.stats = <csp_stats *> self.w.control.counters[slot]
+        self.w.stats.connections = 0
+        self.w.stats.subscriptions = 0
+        self.w.stats.subscribers = 0
+        self.w.stats.feeds = 0
+        self.w.stats.buffers = 0
+        self.w.stats.jobs = 0
+        self.w.loading = True
+        self.w.timer_ms = INT64_MAX
+        self.w.now_ms = clock_ms()
+        self.w.link_state = self.w.control.link_state
+        self.w.epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self.w.epoll < 0:
+            raise OSError(errno, "epoll_create1")
+        self.open_listeners(listen_fds, wake_fd)
+        if data_fd >= 0:
+            self.reattach(data_fd)
+            go_offline(&self.w)
+
+    def set_limits(self, limits) -> None:
+        """Takes limits by name, between two turns; what is not named has its default."""
+        limits = {**LIMITS, **limits}
+        unknown = set(limits) - set(LIMITS)
+        if unknown:
+            raise ValueError(f"unknown limits {sorted(unknown)}; known: {sorted(LIMITS)}")
+        self.w.limits.connections = min(limits["connections"], HANDLE_ROWS - 1)
+        self.w.limits.request_bytes = limits["request_bytes"]
+        self.w.limits.request_args = limits["request_args"]
+        self.w.limits.sign_in_ms = limits["sign_in_ms"]
+        self.w.limits.output_max = limits["output_bytes"]
+        self.w.limits.output_ms = limits["output_ms"]
+        self.w.limits.page_bytes = limits["page_bytes"]
+        self.w.limits.page_objects = limits["page_objects"]
+        self.w.limits.page_default = min(limits["page_default"], limits["page_objects"])
+        self.w.limits.subscriptions = limits["subscriptions"]
+        self.w.limits.pattern_bytes = limits["pattern_bytes"]
+        self.w.limits.accepts = limits["accepts"]
+        self.w.limits.read_wait_ms = limits["read_wait_ms"]
+        self.w.limits.reply_bytes = limits["reply_bytes"]
+
+    cdef open_table(self, int session_fd, uint32_t rows, int slots):
+        """Maps the session table; without one, a private table of this worker alone."""
+        cdef uint64_t room
+        cdef session_head_t *head
+        if session_fd < 0:
+            rows = self.w.limits.connections + 1
+            slots = 1
+            self.table_size = <size_t> rows * SESSION_ROW_BYTES + SESSION_HEAD_BYTES
+            self.table = <char *> mmap(NULL, self.table_size, PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+            head = <session_head_t *> self.table
+            room = self.table_size - SESSION_HEAD_BYTES
+        else:
+            self.table_size = <size_t> rows * SESSION_ROW_BYTES * slots
+            self.table = <char *> mmap(NULL, self.table_size, PROT_READ | PROT_WRITE, MAP_SHARED, session_fd, 0)
+            head = <session_head_t *> (self.table + <size_t> self.slot * rows * SESSION_ROW_BYTES)
+            room = <uint64_t> rows * SESSION_ROW_BYTES - SESSION_HEAD_BYTES
+        if <void *> self.table == MAP_FAILED:
+            self.table = NULL
+            raise OSError(errno, "mapping the session table")
+        self.table_rows = rows
+        self.table_slots = slots
+        self.w.rows = <csp_conn *> (<char *> head + SESSION_HEAD_BYTES)
+        self.w.next_id = &head.next_id
+        self.w.row_top_shown = &head.row_top
+        self.w.row_room = min(HANDLE_ROWS - 1, room // sizeof(csp_conn))
+        self.w.workers = slots
+        for i in range(head.row_top):       # left by a worker that died in this slot
+            self.w.rows[i].id = 0
+        head.row_top = 0
+        self.w.row_free = UINT32_MAX
+
+    cdef open_memory(self):
+        cdef worker_t *w = &self.w
+        w.inbox = <char *> malloc(INBOX_BYTES + PARSE_PAD + 64)
+        w.ready = <ready_t *> malloc(READY_MAX * sizeof(ready_t))
+        w.calls = <uint64_t *> malloc(EVENTS * sizeof(uint64_t))
+        if w.inbox == NULL or w.ready == NULL or w.calls == NULL or not out_grow(&w.out, FLUSH_AT * 2) \
+                or parser_open(&w.parser, w.limits.request_bytes, w.limits.request_args) != 0:
+            raise MemoryError("buffers of a worker")
+
+    cdef open_listeners(self, listen_fds, int wake_fd):
+        cdef worker_t *w = &self.w
+        if len(listen_fds) > 32:
+            raise ValueError("a worker takes at most 32 listeners")
+        w.listeners = <int *> malloc((len(listen_fds) + 1) * sizeof(int))
+        for number, fd in enumerate(listen_fds):
+            w.listeners[number] = fd
+            if poll_add(w.epoll, fd, EPOLLIN, KIND_LISTENER, number) != 0:
+                raise OSError(errno, f"watching listener {fd}")
+        w.listener_count = len(listen_fds)
+        if wake_fd >= 0 and poll_add(w.epoll, wake_fd, EPOLLIN | EPOLLET, KIND_WAKE, 0) != 0:
+            raise OSError(errno, f"watching wake descriptor {wake_fd}")
+
+    def __dealloc__(self) -> None:
+        cdef worker_t *w = &self.w
+        cdef uint32_t i
+        if w.rows != NULL:
+            w.loop = NULL
+            for i in range(w.row_top):
+                if w.rows[i].id != 0:
+                    w.rows[i].flags &= ~CSP_CONN_KNOWN
+                    conn_free(w, &w.rows[i])
+        watch_close(&w.watch)
+        parser_close(&w.parser)
+        out_free(&w.out)
+        out_free(&w.scratch)
+        free(w.inbox)
+        free(w.ready)
+        free(w.calls)
+        free(w.listeners)
+        free(w.again.items)
+        free(w.dirty.items)
+        free(w.jobs.items)
+        free(w.waiting.items)
+        free(w.lagging.items)
+        if w.epoll >= 0:
+            close(w.epoll)
+        if self.table != NULL:
+            munmap(self.table, self.table_size)
+
+    # ---- running ----
+
+    def run(self) -> None:
+        """Turns until stop(), or until drain() has seen the last connection go."""
+        with nogil:
+            run_turns(&self.w)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+
+    def stop(self) -> None:
+        self.w.stopping = True
+
+    def drain(self) -> None:
+        """Takes no new connections and closes each present one when nothing of it is under way."""
+        cdef uint32_t i
+        if self.w.draining:
+            return
+        self.w.draining = True
+        for i in range(self.w.listener_count):
+            epoll_ctl(self.w.epoll, EPOLL_CTL_DEL, self.w.listeners[i], NULL)
+
+    def reattach(self, data_fd: int) -> None:
+        """Goes on with another generation: first the rest of the old log, then the new one's."""
+        cdef worker_t *w = &self.w
+        cdef uint64_t delivered = 0
+        cdef uint32_t i
+        cdef csp_conn *c
+        if w.store != NULL:
+            w.now_revision = store_pin(w.store)
+            if w.delivered < w.now_revision:
+                deliver_live(w)
+            delivered = w.delivered
+            store_unpin(w.store)
+        old = self.reader
+        self.reader = StoreReader(data_fd, self.control, self.slot)
+        w.store = store_of(self.reader)
+        w.generation = w.control.generation
+        csp_store(&w.store.slot.generation, w.generation)
+        w.now_revision = store_pin(w.store)
+        w.store.pinned = PINNED_BY_LOOP
+        w.pin_ms = w.now_ms
+        w.delivered = w.now_revision
+        if old is not None:
+            deliver_switch(w, delivered)
+        w.loading = False
+        w.job_active = False
+        w.interested = False
+        for i in range(w.jobs.count):
+            c = conn_of(w, w.jobs.items[i])
+            if c != NULL and c.job != NULL:
+                job_restart(<job_t *> c.job)
+
+    def attach_generation(self) -> None:
+        if self.attach is None:
+            raise RuntimeError(f"generation {self.control.generation} appeared and nobody said how to attach")
+        data_fd = self.attach(self.control.generation)
+        if data_fd >= 0:
+            try:
+                self.reattach(data_fd)
+            finally:
+                os.close(data_fd)
+
+    # ---- connections ----
+
+    def session(self, conn: int) -> Session:
+        cdef Session view = Session.__new__(Session)
+        view.loop = self
+        view.conn = conn
+        view.row()
+        return view
+
+    def reply(self, conn: int, data: bytes) -> None:
+        """Answers a deferred command; the connection goes on with its next one."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c == NULL:
+            return
+        c.flags &= ~CSP_CONN_DEFERRED
+        self.queue(c, data)
+        conn_again(&self.w, c)
+
+    def push(self, conn: int, data: bytes) -> None:
+        """Appends bytes between replies."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c != NULL:
+            self.queue(c, data)
+
+    cdef queue(self, csp_conn *c, bytes data):
+        if c.flags & CSP_CONN_CLOSING and conn_unsent(c) == 0:
+            return
+        if not conn_queue(&self.w, c, <const char *> data, len(data)):
+            raise MemoryError(f"{len(data)} bytes for a connection")
+        if conn_unsent(c) > self.w.limits.output_max:
+            c.flags |= CSP_CONN_STALLED
+        conn_dirty(&self.w, c)
+
+    def close(self, conn: int) -> None:
+        """Closes after what is queued has been sent."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c != NULL:
+            conn_close(&self.w, c)
+
+    def pending(self, conn: int) -> int:
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        return 0 if c == NULL else conn_unsent(c)
+
+    def clients(self) -> list:
+        """All connections of all workers; those of others as their rows read just now."""
+        cdef csp_conn *row
+        cdef uint32_t i
+        cdef session_head_t *head
+        found = []
+        for place in range(self.table_slots):
+            head = <session_head_t *> (self.table + <size_t> place * self.table_rows * SESSION_ROW_BYTES)
+            row = <csp_conn *> (<char *> head + SESSION_HEAD_BYTES)
+            slot = place if self.table_slots > 1 else self.slot
+            for i in range(head.row_top):
+                if row[i].id != 0:
+                    handle = conn_handle(&self.w, &row[i]) if slot == self.slot else -1
+                    found.append(row_dict(&row[i], self.w.now_ms, slot, handle))
+        return found
+
+    # ---- commands ----
+
+    def execute(self, conn: int, args: list, revision: int) -> bytes:
+        """A hot command inside EXEC, at one revision; ValueError for one that is not hot."""
+        cdef worker_t *w = &self.w
+        cdef csp_conn *c = conn_of(w, conn)
+        cdef out_t saved = w.out
+        cdef uint64_t now = w.now_revision
+        cdef arg_t *words
+        cdef int status
+        cdef Py_ssize_t i
+        if c == NULL:
+            raise KeyError(f"connection {conn} is closed")
+        if w.store == NULL:
+            return b"-LOADING csp is loading the configuration\r\n"
+        words = <arg_t *> malloc((len(args) + 1) * sizeof(arg_t))
+        if words == NULL:
+            raise MemoryError("arguments of a command")
+        for i in range(len(args)):
+            words[i].data = <bytes> args[i]
+            words[i].size = <uint32_t> len(args[i])
+        memset(&w.out, 0, sizeof(out_t))
+        w.executing = True
+        if revision < now:
+            w.now_revision = revision
+        status = run_hot(w, c, words, <uint32_t> len(args))
+        reply = w.out.data[:w.out.size]
+        failed = w.out.failed or status == RUN_GONE
+        w.now_revision = now
+        w.executing = False
+        out_free(&w.out)
+        w.out = saved
+        free(words)
+        if failed:
+            raise MemoryError("reply of a command inside EXEC")
+        if status == RUN_SLOW:
+            raise ValueError(f"{args[0]!r} is not a hot command")
+        return reply
+
+    def is_hot(self, name: bytes) -> bool:
+        """Whether execute() knows the command."""
+        return name.lower() in HOT_COMMANDS
+
+    def subscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c == NULL:
+            raise KeyError(f"connection {conn} is closed")
+        if watch_add(&self.w, c, <const char *> channel, <uint32_t> len(channel), pattern) < 0:
+            raise MemoryError("a subscription")
+        return c.subscriptions
+
+    def unsubscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        cdef node_t *node
+        cdef link_t *link
+        if c == NULL:
+            raise KeyError(f"connection {conn} is closed")
+        node = watch_find(&self.w.watch, <const char *> channel, <uint32_t> len(channel), pattern)
+        link = subs_find(<subs_t *> c.subs, node) if node != NULL else NULL
+        if link != NULL:
+            watch_leave(&self.w, c, link)
+        return c.subscriptions
+
+    def unsubscribe_all(self, conn: int) -> None:
+        """Ends all subscriptions without a word, as RESET does."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c != NULL:
+            watch_drop(&self.w, c)
+
+    def notice(self, payload: bytes) -> None:
+        """Publishes on cfg.notice."""
+        notice_send(&self.w, <const char *> payload, <uint32_t> len(payload), NULL)
+
+    def want_published(self, on: bool) -> None:
+        self.w.publish_wanted = on
+        self.w.told = self.w.now_revision
+
+    def counters(self) -> dict:
+        """What the leak tests look at: everything must be back to zero when the last client has gone."""
+        cdef worker_t *w = &self.w
+        return {
+            "connections": w.connections,
+            "buffers": w.stats.buffers,
+            "subscriptions": w.stats.subscriptions,
+            "channels": w.watch.count,
+            "jobs": w.stats.jobs,
+            "waiting": w.waiting.count,
+            "lagging": w.lagging.count,
+            "unsigned": w.unsigned_count,
+            "blocked": w.blocked_count,
+        }
+
+    # ---- descriptors and timers of the slow lane ----
+
+    def add_fd(self, fd: int, callback, *, write: bool = False) -> None:
+        """Calls back while fd is readable, or writable; both may be watched at once."""
+        before = fd in self.readers or fd in self.writers
+        (self.writers if write else self.readers)[fd] = callback
+        self.watch_fd(fd, before)
+
+    def remove_fd(self, fd: int, *, write: bool = False) -> None:
+        """Ends watching; with write, only for writing."""
+        if fd not in self.readers and fd not in self.writers:
+            return
+        self.writers.pop(fd, None)
+        if not write:
+            self.readers.pop(fd, None)
+        self.watch_fd(fd, True)
+
+    cdef watch_fd(self, int fd, bint before):
+        cdef epoll_event event
+        event.events = <uint32_t> EPOLLIN if fd in self.readers else 0
+        if fd in self.writers:
+            event.events |= <uint32_t> EPOLLOUT
+        event.data.u64 = (<uint64_t> KIND_PYTHON << 62) | <uint32_t> fd
+        how = EPOLL_CTL_DEL if event.events == 0 else EPOLL_CTL_MOD if before else EPOLL_CTL_ADD
+        if epoll_ctl(self.w.epoll, how, fd, &event) != 0 and how != EPOLL_CTL_DEL:
+            raise OSError(errno, f"watching descriptor {fd}")
+
+    def run_fd(self, fd: int, events: int) -> None:
+        try:
+            if events & ~EPOLLOUT and fd in self.readers:
+                self.readers[fd]()
+            if events & ~EPOLLIN and fd in self.writers:
+                self.writers[fd]()
+        except Exception:
+            slow_failed(&self.w, f"the callback of descriptor {fd}")
+
+    def call_later(self, delay_ms: int, callback) -> int:
+        """Calls back once after delay_ms; the number cancels it."""
+        self.timer_count += 1
+        heapq.heappush(self.timers, (clock_ms() + delay_ms, self.timer_count, callback))
+        self.w.timer_ms = self.timers[0][0]
+        return self.timer_count
+
+    def cancel(self, number: int) -> None:
+        for place, timer in enumerate(self.timers):
+            if timer[1] == number:
+                self.timers.pop(place)
+                heapq.heapify(self.timers)
+                break
+        self.w.timer_ms = self.timers[0][0] if self.timers else INT64_MAX
+
+    def run_timers(self) -> None:
+        now = clock_ms()
+        while self.timers and self.timers[0][0] <= now:
+            _due, _number, callback = heapq.heappop(self.timers)
+            self.w.timer_ms = self.timers[0][0] if self.timers else INT64_MAX
+            try:
+                callback()
+            except Exception:
+                slow_failed(&self.w, "a timer")
+        self.w.timer_ms = self.timers[0][0] if self.timers else INT64_MAX
+
+    # ---- texts of a row that may be longer than its fields ----
+
+    cdef str long_text(self, object conn, str field, const char *at, int room):
+        texts = self.long_names.get(conn)
+        if texts is not None and field in texts:
+            return texts[field]
+        return field_text(at, room)
+
+    cdef put_text(self, object conn, str field, char *at, int room, str text):
+        cdef bytes data = text.encode()
+        cdef Py_ssize_t size = min(len(data), room - 1)
+        texts = self.long_names.get(conn)
+        if texts is not None:
+            texts.pop(field, None)
+        if len(data) > size:
+            self.long_names.setdefault(conn, {})[field] = text
+        memset(at, 0, room)
+        memcpy(at, <const char *> data, size)
+
+
+HOT_COMMANDS = frozenset((
+    b"ping", b"get", b"mget", b"exists", b"type", b"strlen", b"cfg.read", b"cfg.find", b"cfg.count",
+    b"subscribe", b"psubscribe", b"unsubscribe", b"punsubscribe",
+))
+
+
+def counter_names() -> list:
+    """Names of a worker's counters in the order of its row."""
+    return [csp_stats_names[i].decode() for i in range(CSP_STATS_COUNT)]

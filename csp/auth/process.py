@@ -1,0 +1,100 @@
+"""The auth process: answers VERIFY and PASSWD from the workers, so that no worker ever hashes.
+
+1. The main thread alone touches the store and the sockets.
+2. Before the store is loaded nobody can sign in: LOADING.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import socket
+
+import orjson
+
+from csp.auth.accounts import Account
+from csp.auth.channel import Channel, Peer
+from csp.auth.passwords import ARGON2ID
+from csp.auth.store import StoreView
+from csp.auth.verifier import Verifier
+from csp.observe.events import log_event
+from csp.store.context import ProcessContext, Request
+
+POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is noticed
+USER_CHARACTERS_LOGGED = 64
+
+log = logging.getLogger("csp.auth")
+
+
+def run_auth(context: ProcessContext) -> None:
+    """Serves until asked to drain."""
+    AuthProcess(context).run()
+
+
+class AuthProcess:
+    """The loop of the auth process."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        self._context = context
+        self._store = StoreView(context)
+        self._verifier = Verifier(self._store.find_account)
+        self._selector = selectors.DefaultSelector()
+        listener = socket.socket(fileno=context.channel_fd)
+        self._channel = Channel(self._selector, listener, self._on_question)
+        self._selector.register(
+            self._verifier.done_fd, selectors.EVENT_READ, lambda _: self._verifier.take_done()
+        )
+        self._selector.register(
+            context.control_fd, selectors.EVENT_READ, lambda _: self._on_control()
+        )
+        self._is_draining = False
+
+    def run(self) -> None:
+        """Turns until drained."""
+        self._context.report_ready()
+        while not self._is_draining:
+            for key, events in self._selector.select(POLL_SECONDS):
+                key.data(events)
+        self._channel.close()
+
+    def _on_control(self) -> None:
+        for request in self._context.read_requests():
+            if request is Request.EXIT:
+                os._exit(1)
+            self._is_draining = request is Request.DRAIN
+
+    def _on_question(self, peer: Peer, parts: list[bytes]) -> None:
+        is_change = len(parts) == 5 and parts[0] == b"PASSWD"
+        if not is_change and (len(parts) != 4 or parts[0] != b"VERIFY"):
+            log.error("a question that auth does not know: %r", parts[:1])
+            if len(parts) > 1:
+                peer.fail(parts[1], "ERR auth does not know this question")
+            return
+        number, user, password = parts[1:4]
+        if not self._store.is_loaded:
+            peer.fail(number, "LOADING the store is being loaded, nobody can sign in yet")
+            return
+
+        def answer(result: Account | str) -> None:
+            if isinstance(result, Account) and is_change:
+                self._hash(peer, number, result, parts[4])
+                return
+            if isinstance(result, Account):
+                peer.done(number, result.shown(user))
+                return
+            if log.isEnabledFor(logging.DEBUG):
+                name = user[:USER_CHARACTERS_LOGGED].decode(errors="replace")
+                log_event(log, "51200", user=name, reason=result)
+            peer.fail(number, result)
+
+        self._verifier.verify(user, password, answer)
+
+    def _hash(self, peer: Peer, number: bytes, account: Account, password: bytes) -> None:
+        """Answers PASSWD once the old password was right."""
+
+        def answer(found: str) -> None:
+            told = {"revision": account.revision, "algorithm": ARGON2ID, "hash": found}
+            peer.done(number, orjson.dumps(told))
+
+        self._verifier.hash(password, answer)

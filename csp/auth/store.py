@@ -1,0 +1,46 @@
+"""Attaches auth to the store, and again when the writer has built a new generation."""
+
+from __future__ import annotations
+
+import os
+
+from csp._fastpath import Control, StoreReader
+from csp.auth.accounts import Account, Accounts
+from csp.model.keys import KEYS
+from csp.store import locks, segment
+from csp.store.context import ProcessContext
+
+STATE_READY = 1
+
+
+class StoreView:
+    """The store as auth reads it, through a guest slot."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        self._context = context
+        self._control = Control(segment.open_control(context.instance))
+        self._lock = locks.take_slot(context.instance, context.slot)
+        self._control.claim_slot(context.slot, os.getpid())
+        self._generation = 0
+        self._accounts: Accounts | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self._control.state == STATE_READY)
+
+    def find_account(self, user: bytes) -> Account | None:
+        """The account of a user name, as it is now."""
+        if self._accounts is None or self._control.generation != self._generation:
+            self._attach()
+        assert self._accounts is not None
+        return self._accounts.find(user)
+
+    def _attach(self) -> None:
+        self._generation = self._control.generation
+        data_fd = segment.open_data(self._context.instance, self._generation)
+        try:
+            reader = StoreReader(data_fd, self._control, self._context.slot)
+        finally:
+            os.close(data_fd)
+        self._accounts = Accounts(reader, KEYS["CfgPerson", "user_name"].key_id)

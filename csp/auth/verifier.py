@@ -1,0 +1,131 @@
+"""Decides sign-ins and hashes new passwords: remembered sign-ins at once, the rest by two threads.
+
+1. At most THREADS of them are worked on, at most WAITING_MAX requests wait; more get BUSY at once.
+2. Equal requests that wait at the same time share one comparison.
+3. Threads only compare and hash; everything else happens in the main thread, between two polls.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from csp.auth.accounts import Account
+from csp.auth.passwords import compare_in_vain, hash_password, is_password
+from csp.auth.remembered import Remembered
+
+THREADS = 2  # argon2id takes 19 MiB and a processor for 40 ms; workers need processors too
+WAITING_MAX = 1_000  # 20 s of comparisons
+SUPPORTED_USER = b"default"
+
+WRONG = "WRONGPASS invalid username-password pair or user is disabled."
+WRONG_USER = WRONG + " For now only the user 'default' can sign in: others are not supported yet."
+BUSY = "BUSY too many sign-ins wait; try again in some seconds"
+
+Answer = Callable[[Account | str], None]  # the account, or the text of a refusal
+
+
+@dataclass
+class Comparison:
+    """One password that is compared, and who waits for the result."""
+
+    digest: bytes
+    password: bytes
+    account: Account | None
+    answers: list[Answer] = field(default_factory=list)
+    is_right: bool = False
+
+    def work(self) -> None:
+        """Compares; in a thread."""
+        if self.account is None:
+            self.is_right = compare_in_vain(self.password)
+        else:
+            self.is_right = is_password(self.password, self.account.algorithm, self.account.hash)
+
+
+@dataclass
+class Hashing:
+    """A new password that is hashed, and who waits for the hash."""
+
+    password: bytes
+    answer: Callable[[str], None]
+    hash: str = ""
+
+    def work(self) -> None:
+        """Hashes; in a thread."""
+        self.hash = hash_password(self.password)
+
+
+class Verifier:
+    """All sign-ins under way."""
+
+    def __init__(self, find_account: Callable[[bytes], Account | None]) -> None:
+        self._find_account = find_account
+        self._remembered = Remembered()
+        self._by_digest: dict[bytes, Comparison] = {}
+        self._waiting = 0
+        self._todo: queue.SimpleQueue[Comparison | Hashing] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Comparison | Hashing] = queue.SimpleQueue()
+        self.done_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.refused = 0
+        for index in range(THREADS):
+            threading.Thread(target=self._work, name=f"argon2-{index}", daemon=True).start()
+
+    def verify(self, user: bytes, password: bytes, answer: Answer) -> None:
+        """Answers now or from a later `take_done`."""
+        account = self._find_account(user) if user == SUPPORTED_USER else None
+        dbid, revision = (account.dbid, account.revision) if account else (0, 0)
+        digest = self._remembered.digest(user, password, dbid, revision)
+        if account and self._remembered.has(digest):
+            answer(account if account.is_enabled else WRONG)
+            return
+        if self._waiting >= WAITING_MAX + THREADS:
+            answer(BUSY)
+            return
+        self._waiting += 1
+        comparison = self._by_digest.get(digest)
+        if comparison is None:
+            comparison = Comparison(digest, password, account)
+            self._by_digest[digest] = comparison
+            self._todo.put(comparison)
+        if user != SUPPORTED_USER:
+            comparison.answers.append(lambda _: answer(WRONG_USER))
+        else:
+            comparison.answers.append(answer)
+
+    def hash(self, password: bytes, answer: Callable[[str], None]) -> None:
+        """Hashes a new password of somebody who has been verified; answers from `take_done`."""
+        self._waiting += 1
+        self._todo.put(Hashing(password, answer))
+
+    def take_done(self) -> None:
+        """Answers what the threads have worked out; called when `done_fd` is readable."""
+        try:
+            os.eventfd_read(self.done_fd)
+        except BlockingIOError:
+            return
+        while not self._done.empty():
+            comparison = self._done.get()
+            if isinstance(comparison, Hashing):
+                self._waiting -= 1
+                comparison.answer(comparison.hash)
+                continue
+            del self._by_digest[comparison.digest]
+            self._waiting -= len(comparison.answers)
+            account = comparison.account
+            if comparison.is_right and account is not None:
+                self._remembered.add(comparison.digest)
+            is_in = comparison.is_right and account is not None and account.is_enabled
+            self.refused += 0 if is_in else len(comparison.answers)
+            for answer in comparison.answers:
+                answer(account if is_in and account is not None else WRONG)
+
+    def _work(self) -> None:
+        while True:
+            task = self._todo.get()
+            task.work()
+            self._done.put(task)
+            os.eventfd_write(self.done_fd, 1)

@@ -1,0 +1,34 @@
+"""csp delete: deletes one object; optional references to it are cleared by the server."""
+
+from __future__ import annotations
+
+import click
+
+from csp.cli.connecting import (
+    EXIT_NOT_FOUND,
+    client_options,
+    fail,
+    resolve_key,
+    show_json,
+    signed_in,
+)
+from csp.client import Address
+
+
+@click.command()
+@click.argument("text_key", metavar="KEY")
+@client_options
+@click.option("--if", "at", type=click.IntRange(1), help="Only if not newer than this revision.")
+@click.option("--id", "write_id", default="", help="Makes a repeat do nothing.")
+def command(text_key: str, server: Address, as_json: bool, at: int | None, write_id: str) -> None:
+    """Delete an object."""
+    with signed_in(server, "delete") as client:
+        key = resolve_key(client, text_key)
+        if key is None or client.get(*key) is None:
+            fail("delete", f"there is no {text_key}", EXIT_NOT_FOUND)
+            return
+        revision = client.delete(*key, if_revision=at or 0, write_id=write_id)
+    if as_json:
+        show_json({"key": f"{key[0]}:{key[1]}", "revision": revision})
+    else:
+        click.echo(f"{key[0]}:{key[1]} deleted, revision {revision}")

@@ -1,0 +1,98 @@
+"""csp export: writes a server's objects as a file that an import can read."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import orjson
+
+from csp.cli.connecting import (
+    EXIT_NOT_FOUND,
+    RECONNECT_SECONDS,
+    client_options,
+    fail,
+    signed_in,
+)
+from csp.client import Address
+from csp.model.types import CLASSES
+from csp.transfer.exporting import Report, export
+from csp.transfer.link import Link
+
+
+@click.command()
+@client_options
+@click.option("-o", "--output", default="-", metavar="FILE", help="Where to; `-` is stdout.")
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    type=click.Choice(list(CLASSES)),
+    metavar="CLASS",
+    help="Only this class; may be given several times.",
+)
+@click.option("--tenant", default="", metavar="NAME", help="Only what belongs to this tenant.")
+def command(
+    server: Address, as_json: bool, output: str, classes: tuple[str, ...], tenant: str
+) -> None:
+    """Export the objects that you may read, sorted, in csp's form; `csp import` reads it."""
+    report = Report()
+    with signed_in(server, "export", reconnect_seconds=RECONNECT_SECONDS) as client:
+        pieces = export(Link(client), report, classes=classes, tenant=tenant)
+        try:
+            with _opened(output) as file:
+                for piece in pieces:
+                    file.write(piece)
+        except LookupError as problem:
+            fail("export", str(problem), EXIT_NOT_FOUND)
+    _tell(report, as_json)
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[BinaryIO]:
+    """Standard output, or a file that is there whole or not at all."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(output)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
+    except OSError as problem:
+        raise click.FileError(output, problem.strerror) from problem
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _tell(report: Report, as_json: bool) -> None:
+    if as_json:
+        told = {
+            "revision": report.revision,
+            "until": report.until,
+            "objects": dict(report.objects),
+            "references_left_out": dict(report.lost),
+        }
+        click.echo(orjson.dumps(told).decode(), err=True)
+        return
+    click.echo(f"{sum(report.objects.values())} objects at revision {report.revision}", err=True)
+    if report.until != report.revision:
+        click.echo(
+            f"changed meanwhile: what was read is from between revisions {report.revision} and "
+            f"{report.until}; export again when nobody writes for one state",
+            err=True,
+        )
+    for what, count in report.lost.most_common(20):
+        click.echo(f"left out: {count} references to {what}, which can't be read", err=True)

@@ -1,0 +1,61 @@
+"""`csp master`: runs a configuration server on a database."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from csp.cli.options import (
+    AddressType,
+    check_app_name,
+    default_worker_count,
+    log_settings,
+    server_options,
+)
+from csp.supervisor.listeners import Address
+from csp.supervisor.settings import ServerSettings
+
+
+@click.command()
+@click.option(
+    "-db",
+    "--db",
+    "database_url",
+    required=True,
+    metavar="URL",
+    help="The database, e.g. sqlite:///PATH; made if it is not there.",
+)
+@click.option(
+    "-app", "--app", "app_name", default="confserv", show_default=True, help="Its Application."
+)
+@click.option(
+    "-listen", "--listen", type=AddressType(), required=True, help="Where clients connect."
+)
+@server_options
+def command(
+    database_url: str,
+    app_name: str,
+    listen: Address,
+    workers: int | None,
+    reserve: int,
+    log_file: str | None,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Run a configuration server on a database.
+
+    The password of the account `default` of a new database comes from CSP_DEFAULT_PASSWORD.
+    """
+    settings = ServerSettings(
+        mode="master",
+        app_name=check_app_name(app_name),
+        listen=listen,
+        worker_count=workers or default_worker_count(),
+        log=log_settings(log_file, log_format, log_level),
+        reserve_bytes=reserve,
+        database_url=database_url,
+    )
+    from csp.supervisor.start import serve
+
+    sys.exit(serve(settings))

@@ -1,0 +1,75 @@
+"""`csp proxy`: runs a proxy of a configuration server, or of another proxy."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from csp.cli.options import (
+    AddressType,
+    ask_credentials,
+    check_app_name,
+    default_worker_count,
+    log_settings,
+    server_options,
+)
+from csp.store.context import Upstream
+from csp.supervisor.listeners import PORT_MAX, Address
+from csp.supervisor.settings import ServerSettings
+
+
+@click.command()
+@click.option("-host", "--host", required=True, help="Host of the master.")
+@click.option(
+    "-port", "--port", type=click.IntRange(1, PORT_MAX), required=True, help="Port of the master."
+)
+@click.option("-app", "--app", "app_name", required=True, help="The proxy's Application there.")
+@click.option("-l", "--license", "license_place", default="", help="Taken and ignored: no licence.")
+@click.option(
+    "-listen",
+    "--listen",
+    type=AddressType(),
+    default=None,
+    help="Where clients connect; default: port `default` of the Application, all addresses.",
+)
+@click.option(
+    "--create-app", is_flag=True, help="Make Application and Host at the master if missing."
+)
+@server_options
+def command(
+    host: str,
+    port: int,
+    app_name: str,
+    license_place: str,
+    listen: Address | None,
+    create_app: bool,
+    workers: int | None,
+    reserve: int,
+    log_file: str | None,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Run a proxy of a configuration server.
+
+    It signs in at the master as CSP_USER (default: default) with CSP_PASSWORD, or asks for it.
+    """
+    if create_app and listen is None:
+        raise click.UsageError("--create-app needs --listen HOST:PORT: the port goes into it")
+    if create_app and listen is not None and listen.port == 0:
+        raise click.UsageError("--create-app needs a --listen with a port number")
+    user, password = ask_credentials()
+    settings = ServerSettings(
+        mode="proxy",
+        app_name=check_app_name(app_name),
+        listen=listen,
+        worker_count=workers or default_worker_count(),
+        log=log_settings(log_file, log_format, log_level),
+        reserve_bytes=reserve,
+        upstream=Upstream(host, port, user, password),
+        must_create_application=create_app,
+        license_place=license_place,
+    )
+    from csp.supervisor.start import serve
+
+    sys.exit(serve(settings))

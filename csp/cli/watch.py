@@ -1,0 +1,72 @@
+"""csp watch: shows changes as they are published, until interrupted."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+import orjson
+
+from csp.cli.connecting import client_options, signed_in
+from csp.client import Address, Client
+
+ALL = "cfg"
+
+
+@click.command()
+@click.argument("channels", nargs=-1, metavar="[CHANNEL…]")
+@client_options
+@click.option("--count", type=click.IntRange(1), help="End after so many messages.")
+@click.option("--seconds", type=float, help="End after so many seconds without a message.")
+def command(
+    channels: tuple[str, ...],
+    server: Address,
+    as_json: bool,
+    count: int | None,
+    seconds: float | None,
+) -> None:
+    """Show changes as they happen: cfg, cfg:CfgPerson, cfg:CfgPerson:101, cfg@101, cfg:*."""
+    with signed_in(server, "watch") as client:
+        _subscribe(client, channels or (ALL,))
+        shown = 0
+        try:
+            for channel, message in _messages(client, seconds):
+                _show(channel, message, as_json)
+                shown += 1
+                if count is not None and shown >= count:
+                    return
+        except KeyboardInterrupt:
+            return
+
+
+def _subscribe(client: Client, channels: tuple[str, ...]) -> None:
+    plain = [name for name in channels if not set(name) & set("*?[")]
+    patterns = [name for name in channels if name not in plain]
+    # The confirmations are pushes; a refusal is a reply, which listen() raises.
+    connection = client.connection
+    if plain:
+        connection.post("SUBSCRIBE", *plain)
+    if patterns:
+        connection.post("PSUBSCRIBE", *patterns)
+
+
+def _messages(client: Client, seconds: float | None) -> Any:
+    for push in client.connection.listen(seconds):
+        kind = push[0]
+        if kind == b"message":
+            yield push[1], push[2]
+        elif kind == b"pmessage":
+            yield push[2], push[3]
+
+
+def _show(channel: bytes, message: bytes, as_json: bool) -> None:
+    if as_json:
+        click.echo(message.decode())
+        return
+    value = orjson.loads(message)
+    at = time.strftime("%H:%M:%S", time.localtime(value.get("time", 0) / 1000))
+    what = value.get("object", value.get("delta"))
+    detail = "" if what is None else " " + orjson.dumps(what).decode()
+    key = f"{value.get('class', channel.decode())}:{value.get('DBID', '')}"
+    click.echo(f"{at} {value.get('revision', '')} {value.get('op', '')} {key}{detail}")

@@ -1,0 +1,100 @@
+"""One connection on asyncio's streams: sends commands, receives replies, in order."""
+
+# 1. Nothing waits for the server to take what is sent: asyncio sends it while replies are read,
+#    so a pipeline of any length cannot deadlock.
+# 2. A connection on which anything was lost is closed, never used again.
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from csp.client.address import Address
+from csp.client.connection import CONNECT_SECONDS_MAX, RECEIVE_BYTES, REPLY_SECONDS_MAX
+from csp.client.incoming import Incoming, Value
+from csp.client.problems import CannotConnect, ConnectionLost
+from csp.errors import CspError
+
+
+class AsyncConnection:
+    """A connection as it was opened: RESP2, not signed in."""
+
+    def __init__(
+        self, address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.address = address
+        self._incoming = Incoming(address)
+        self._reader = reader
+        self._writer = writer
+        self._closed = False
+
+    @classmethod
+    async def open(cls, address: Address) -> Self:
+        """Connects within CONNECT_SECONDS_MAX; CannotConnect says why it could not."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+                reader, writer = await asyncio.open_connection(*address, limit=RECEIVE_BYTES)
+        except OSError as problem:  # a TimeoutError is one
+            raise CannotConnect(f"no connection to {address}: {problem}") from problem
+        return cls(address, reader, writer)
+
+    def close(self) -> None:
+        """Closes the socket at once, unsent bytes included; harmless a second time."""
+        if not self._closed:
+            self._closed = True
+            self._writer.transport.abort()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    async def exchange(self, data: bytes, replies: int) -> list[Value]:
+        """Sends, and returns so many replies; errors stand among them."""
+        if self._closed:
+            raise ConnectionLost(f"the connection to {self.address} is closed")
+        self._writer.write(data)
+        values: list[Value] = []
+        while len(values) < replies:
+            found, value = self._next()
+            if found:
+                values.append(value)
+            elif not await self._receive(REPLY_SECONDS_MAX):
+                self.close()
+                raise ConnectionLost(f"{self.address} gave no reply for {REPLY_SECONDS_MAX:g} s")
+        return values
+
+    async def next_push(self, seconds: float | None) -> list[Value] | None:
+        """The next push, or None after so many seconds; an error reply is raised."""
+        while not self._incoming.pushes:
+            found, value = self._next()
+            if isinstance(value, CspError):
+                raise value
+            if not found and not self._incoming.pushes and not await self._receive(seconds):
+                return None
+        return self._incoming.pushes.popleft()
+
+    def _next(self) -> tuple[bool, Value]:
+        try:
+            return self._incoming.next()
+        except ConnectionLost:
+            self.close()
+            raise
+
+    async def _receive(self, seconds: float | None) -> bool:
+        """Receives once; False after so many seconds without a byte."""
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                data = await self._reader.read(RECEIVE_BYTES)
+            self._incoming.feed(data)
+        except TimeoutError:
+            if limit.expired():
+                return False
+            self.close()
+            raise ConnectionLost(f"the connection to {self.address} timed out") from None
+        except ConnectionLost:
+            self.close()
+            raise
+        except OSError as problem:
+            self.close()
+            raise ConnectionLost(f"the connection to {self.address} broke: {problem}") from problem
+        return True

@@ -1,0 +1,235 @@
+"""A client on a blocking socket: each method runs the steps of csp.client.commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self, TypeVar
+
+from csp.client.address import Address
+from csp.client.commands import PAGE_OBJECTS, Commands, Reading, read_words
+from csp.client.connection import Connection
+from csp.client.core import OUTCOME_SECONDS, RECONNECT_SECONDS, Credentials
+from csp.client.incoming import Argument, Value
+from csp.client.problems import ConnectionLost
+from csp.client.results import Created, Object, Outcome, Page
+from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps
+from csp.client.subscription import Subscription, Watching
+from csp.client.transaction import Transaction
+from csp.client.values import Filters, FilterValue
+from csp.errors import CspError
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """A client of one server, or of the first that answers of several.
+
+    Raises the class of csp.errors that the server's first word names; CannotConnect, ConnectionLost
+    when there is no server; UnknownOutcome, NotApplied when a write's reply was lost.
+    reconnect_seconds 0: never connect again by itself.
+    """
+
+    def __init__(
+        self,
+        addresses: Address | Sequence[Address],
+        credentials: Credentials | None,
+        *,
+        name: str = "",
+        reconnect_seconds: float = RECONNECT_SECONDS,
+        outcome_seconds: float = OUTCOME_SECONDS,
+    ) -> None:
+        self.credentials = credentials
+        self._connection: Connection | None = None
+        self._core = Commands(
+            addresses,
+            credentials,
+            name=name,
+            reconnect_seconds=reconnect_seconds,
+            outcome_seconds=outcome_seconds,
+            is_open=lambda: self._connection is not None and not self._connection.is_closed,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; the next call opens one again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @property
+    def address(self) -> Address:
+        """The server that is in use, or tried next."""
+        return self._core.address
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, opened if there is none: for what comes as pushes."""
+        self._run(self._core.connect())
+        assert self._connection is not None
+        return self._connection
+
+    # ------------------------------------------------------------------ commands
+
+    def call(self, *arguments: Argument) -> Value:
+        """Sends a command once."""
+        return self._run(self._core.call(*arguments))
+
+    def read_call(self, *arguments: Argument) -> Value:
+        """Sends a command that only reads; once more if its reply was lost."""
+        return self._run(self._core.read_call(*arguments))
+
+    def pipeline(self, commands: Iterable[Sequence[Argument]]) -> list[Value]:
+        """Replies in order; errors stand among them."""
+        return self._run(self._core.pipeline(commands))
+
+    # ------------------------------------------------------------------ reads
+
+    def get(self, class_name: str, dbid: int) -> Object | None:
+        """One object by its key."""
+        return self._run(self._core.get(class_name, dbid))
+
+    def find(self, class_name: str, **keys: FilterValue) -> Object | None:
+        """The one object with that unique key."""
+        return self._run(self._core.find(class_name, keys))
+
+    def count(self, class_name: str, filters: Filters = (), **keys: FilterValue) -> int:
+        """How many objects match."""
+        return self._run(self._core.count(class_name, filters, keys))
+
+    def page(
+        self,
+        class_name: str,
+        filters: Filters = (),
+        *,
+        limit: int = PAGE_OBJECTS,
+        cursor: str = "0",
+        brief: bool = False,
+        fields: Sequence[str] = (),
+        extra: Sequence[Argument] = (),
+        **keys: FilterValue,
+    ) -> Page:
+        """One page, as the server cuts it."""
+        words = read_words(filters, keys, brief, fields, extra)
+        return self._run(self._core.page(class_name, words, limit, cursor))
+
+    def read(
+        self,
+        class_name: str,
+        filters: Filters = (),
+        *,
+        limit: int = 0,
+        brief: bool = False,
+        fields: Sequence[str] = (),
+        extra: Sequence[Argument] = (),
+        **keys: FilterValue,
+    ) -> Iterator[Object]:
+        """All objects that match, page by page as they are taken; limit 0: no limit."""
+        words = read_words(filters, keys, brief, fields, extra)
+        reading = Reading(self._core, class_name, words, limit)
+        while not reading.done:
+            yield from self._run(reading.next_page())
+
+    def classes(self) -> Any:
+        """The classes with their attributes, filter keys and counts."""
+        return self._run(self._core.classes())
+
+    def status(self) -> dict[str, Any]:
+        """What the server says of itself, even while it loads."""
+        return self._run(self._core.status())
+
+    def clients(self) -> list[dict[str, str]]:
+        """Who is connected: the fields of CLIENT LIST, one dict a connection."""
+        return self._run(self._core.clients())
+
+    # ------------------------------------------------------------------ writes
+
+    def create(self, class_name: str, value: Object, *, write_id: str = "") -> Created:
+        """Creates an object."""
+        return self._run(self._core.create(class_name, value, write_id))
+
+    def update(
+        self,
+        class_name: str,
+        dbid: int,
+        delta: Object,
+        *,
+        if_revision: int = 0,
+        write_id: str = "",
+    ) -> int:
+        """Applies a delta; the revision. if_revision: Conflict if the object is newer than that."""
+        steps = self._core.update(class_name, dbid, delta, if_revision, write_id)
+        return self._run(steps)
+
+    def delete(
+        self, class_name: str, dbid: int, *, if_revision: int = 0, write_id: str = ""
+    ) -> int:
+        """Deletes an object; the revision. if_revision: Conflict if it is newer than that."""
+        return self._run(self._core.delete(class_name, dbid, if_revision, write_id))
+
+    def outcome(self, write_id: str) -> Outcome:
+        """What became of the write with that id."""
+        return self._run(self._core.outcome(write_id))
+
+    def transaction(self, *, write_id: str = "") -> Transaction:
+        """Collects writes; done together at the end of its block, under one id."""
+        return Transaction(self._core, write_id, self._run)
+
+    # ------------------------------------------------------------------ changes
+
+    def subscribe(self, *channels: str) -> Subscription:
+        """Changes of channels and patterns, on a connection of their own."""
+        own = Client(
+            self._core.addresses,
+            self.credentials,
+            name=self._core.name,
+            reconnect_seconds=self._core.reconnect_seconds,
+        )
+        return Subscription(Watching(own._core, channels), own._run, own.close)
+
+    # ------------------------------------------------------------------ doing the steps
+
+    def _run(self, steps: Steps[Result]) -> Result:
+        answer: Any = None
+        problem: CspError | None = None
+        while True:
+            try:
+                step = steps.throw(problem) if problem else steps.send(answer)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            answer = problem = None
+            try:
+                answer = self._do(step)
+            except CspError as error:
+                problem = error
+            except BaseException:
+                self.close()  # in the middle of an exchange: what comes next belongs to nobody
+                raise
+
+    def _do(self, step: Step) -> Any:
+        match step:
+            case Exchange(data, replies):
+                connection = self._open_one()
+                connection.send(data)
+                return [connection.reply() for _ in range(replies)]
+            case Open(address):
+                self.close()
+                self._connection = Connection(address)
+            case Close():
+                self.close()
+            case Listen(seconds):
+                return self._open_one().next_push(seconds)
+            case Pause(seconds):
+                time.sleep(seconds)
+        return None
+
+    def _open_one(self) -> Connection:
+        if self._connection is None:
+            raise ConnectionLost("the connection is closed")
+        return self._connection

@@ -1,0 +1,155 @@
+"""The commands, typed: what each sends and what its reply becomes; steps, for either driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from csp.client.core import Core, exchange_one
+from csp.client.incoming import Argument, Value
+from csp.client.results import Created, Object, Page
+from csp.client.steps import Close, Exchange, Open, Steps
+from csp.client.values import (
+    Filters,
+    FilterValue,
+    as_mapping,
+    as_object,
+    as_text,
+    filter_words,
+    plain,
+    word_of,
+)
+from csp.errors import CspError, Loading
+from csp.resp import request
+
+PAGE_OBJECTS = 10_000  # the most that a server puts on one page
+
+
+class Commands(Core):
+    """The core with a method a command."""
+
+    # ------------------------------------------------------------------ reads
+
+    def get(self, class_name: str, dbid: int) -> Steps[Object | None]:
+        return as_object((yield from self.read_call("GET", f"{class_name}:{dbid}")))
+
+    def find(self, class_name: str, keys: dict[str, FilterValue]) -> Steps[Object | None]:
+        pairs = [part for key, value in keys.items() for part in (key, word_of(value))]
+        return as_object((yield from self.read_call("CFG.FIND", class_name, *pairs)))
+
+    def count(self, class_name: str, filters: Filters, keys: dict[str, FilterValue]) -> Steps[int]:
+        words = filter_words(filters, keys)
+        return _number((yield from self.read_call("CFG.COUNT", class_name, *words)))
+
+    def page(
+        self, class_name: str, words: Sequence[Argument], limit: int, cursor: str
+    ) -> Steps[Page]:
+        arguments: list[Argument] = [*words, "LIMIT", limit]
+        if cursor != "0":
+            arguments += ["CURSOR", cursor]
+        reply = yield from self.read_call("CFG.READ", class_name, *arguments)
+        assert isinstance(reply, list)
+        revision, following, objects = reply
+        return Page(int(revision), as_text(following), [orjson.loads(item) for item in objects])
+
+    def classes(self) -> Steps[Any]:
+        return plain((yield from self.read_call("CFG.CLASSES")))
+
+    def status(self) -> Steps[dict[str, Any]]:
+        try:
+            return as_mapping((yield from self.read_call("CFG.STATUS")))
+        except Loading:
+            # While it loads it tells anybody, because nobody can sign in.
+            yield Open(self.address)
+            (reply,) = yield Exchange(request("CFG.STATUS"), 1)
+            yield Close()
+            if isinstance(reply, CspError):
+                raise reply from None
+            return as_mapping(reply)
+
+    def clients(self) -> Steps[list[dict[str, str]]]:
+        text = as_text((yield from self.read_call("CLIENT", "LIST")))
+        return [
+            dict(pair.partition("=")[::2] for pair in line.split(" "))
+            for line in text.splitlines()
+            if line
+        ]
+
+    # ------------------------------------------------------------------ writes
+
+    def create(self, class_name: str, value: Object, write_id: str) -> Steps[Created]:
+        body = orjson.dumps(value)
+        send = _sender("CFG.CREATE", class_name, body)
+        revision, dbid = _members((yield from self.write(send, write_id)))
+        return Created(_number(revision), _number(dbid))
+
+    def update(
+        self, class_name: str, dbid: int, delta: Object, if_revision: int, write_id: str
+    ) -> Steps[int]:
+        body = orjson.dumps(delta)
+        send = _sender("CFG.UPDATE", class_name, dbid, body, *_guard(if_revision))
+        return _number((yield from self.write(send, write_id)))
+
+    def delete(self, class_name: str, dbid: int, if_revision: int, write_id: str) -> Steps[int]:
+        send = _sender("CFG.DELETE", class_name, dbid, *_guard(if_revision))
+        return _number((yield from self.write(send, write_id)))
+
+
+class Reading:
+    """Where a read over pages stands: each `next_page` gives the next objects, until `done`."""
+
+    def __init__(
+        self, commands: Commands, class_name: str, words: Sequence[Argument], limit: int
+    ) -> None:
+        self.done = False
+        self._commands = commands
+        self._class_name = class_name
+        self._words = words
+        self._left = limit or None
+        self._cursor = "0"
+
+    def next_page(self) -> Steps[list[Object]]:
+        """The cursor carries the whole state, so any server of the master goes on from it."""
+        size = PAGE_OBJECTS if self._left is None else min(self._left, PAGE_OBJECTS)
+        page = yield from self._commands.page(self._class_name, self._words, size, self._cursor)
+        self._cursor = page.cursor
+        if self._left is not None:
+            self._left -= len(page.objects)
+        self.done = page.cursor == "0" or (self._left is not None and self._left <= 0)
+        return page.objects
+
+
+def read_words(
+    filters: Filters,
+    keys: dict[str, FilterValue],
+    brief: bool,
+    fields: Sequence[str],
+    extra: Sequence[Argument],
+) -> list[Argument]:
+    """What CFG.READ takes after the class."""
+    words = [*filter_words(filters, keys), *extra]
+    if brief:
+        words.append("BRIEF")
+    if fields:
+        words += ["FIELDS", len(fields), *fields]
+    return words
+
+
+def _sender(*arguments: Argument) -> Callable[[str], Steps[Value]]:
+    return lambda write_id: exchange_one(request(*arguments, "ID", write_id))
+
+
+def _guard(if_revision: int) -> list[Argument]:
+    return ["IF", if_revision] if if_revision else []
+
+
+def _number(value: Value) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _members(value: Value) -> list[Value]:
+    assert isinstance(value, list)
+    return value

@@ -1,0 +1,137 @@
+"""One connection on a blocking socket: sends commands, receives replies, in order."""
+
+# 1. Replies come in the order of the commands; pushes come between them and are kept apart.
+# 2. Sending never waits for the server to be ready to receive without receiving meanwhile, so a
+#    pipeline of any length cannot deadlock.
+# 3. A connection on which anything was lost is closed, never used again.
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+
+from csp.client.address import Address
+from csp.client.incoming import Argument, Incoming, Value
+from csp.client.problems import CannotConnect, ConnectionLost
+from csp.errors import CspError
+from csp.resp import request
+
+RECEIVE_BYTES = 1 << 18  # one receive takes a quarter of the server's unsent-reply limit
+SEND_BYTES = 1 << 18
+CONNECT_SECONDS_MAX = 5.0
+REPLY_SECONDS_MAX = 120.0  # a full transaction takes seconds; nothing takes minutes
+
+
+class Connection:
+    """A connection as it was opened: RESP2, not signed in."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        connect_seconds: float = CONNECT_SECONDS_MAX,
+        reply_seconds: float = REPLY_SECONDS_MAX,
+    ) -> None:
+        self.address = address
+        self.reply_seconds = reply_seconds
+        self._incoming = Incoming(address)
+        self._unsent = bytearray()
+        try:
+            self._socket = socket.create_connection(address, timeout=connect_seconds)
+        except OSError as problem:
+            raise CannotConnect(f"no connection to {address}: {problem}") from problem
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._socket, selectors.EVENT_READ)
+        self._waits_to_send = False
+
+    def close(self) -> None:
+        """Closes the socket; harmless a second time."""
+        if self._socket.fileno() >= 0:
+            self._selector.close()
+            self._socket.close()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._socket.fileno() < 0
+
+    # ------------------------------------------------------------------ commands
+
+    def post(self, *arguments: Argument) -> None:
+        """Sends a command whose answer comes as pushes."""
+        self.send(request(*arguments))
+
+    def send(self, data: bytes) -> None:
+        """Sends what the socket takes now; the rest follows while replies are awaited."""
+        self._unsent += data
+        if len(self._unsent) >= SEND_BYTES:
+            self._turn(0.0)
+
+    def reply(self) -> Value:
+        """The next reply; an error is returned."""
+        limit = time.monotonic() + self.reply_seconds
+        while True:
+            found, value = self._next()
+            if found:
+                return value
+            left = limit - time.monotonic()
+            if left <= 0:
+                self.close()
+                raise ConnectionLost(f"{self.address} gave no reply for {self.reply_seconds:g} s")
+            if self._turn(left):
+                limit = time.monotonic() + self.reply_seconds
+
+    def next_push(self, seconds: float | None) -> list[Value] | None:
+        """The next push, or None after so many seconds; an error reply is raised."""
+        while not self._incoming.pushes:
+            found, value = self._next()
+            if isinstance(value, CspError):
+                raise value
+            if not found and not self._incoming.pushes and not self._turn(seconds):
+                return None
+        return self._incoming.pushes.popleft()
+
+    def listen(self, seconds: float | None = None) -> Iterator[list[Value]]:
+        """Pushes as they come; ends after so many seconds without one."""
+        while (push := self.next_push(seconds)) is not None:
+            yield push
+
+    # ------------------------------------------------------------------ bytes
+
+    def _next(self) -> tuple[bool, Value]:
+        try:
+            return self._incoming.next()
+        except ConnectionLost:
+            self.close()
+            raise
+
+    def _turn(self, seconds: float | None) -> bool:
+        """Sends and receives once; waits at most so long. Whether anything moved."""
+        if self.is_closed:
+            raise ConnectionLost(f"the connection to {self.address} is closed")
+        waits_to_send = bool(self._unsent)
+        if waits_to_send != self._waits_to_send:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits_to_send else 0)
+            self._selector.modify(self._socket, events)
+            self._waits_to_send = waits_to_send
+        ready = self._selector.select(seconds)
+        try:
+            for _, events in ready:
+                if events & selectors.EVENT_READ:
+                    self._incoming.feed(self._socket.recv(RECEIVE_BYTES))
+                if events & selectors.EVENT_WRITE:
+                    with memoryview(self._unsent) as view:
+                        sent = self._socket.send(view[: 4 * SEND_BYTES])
+                    del self._unsent[:sent]
+        except BlockingIOError:
+            return True  # said to be ready, taken back: the next turn sees it
+        except ConnectionLost:
+            self.close()
+            raise
+        except OSError as problem:
+            self.close()
+            raise ConnectionLost(f"the connection to {self.address} broke: {problem}") from problem
+        return bool(ready)

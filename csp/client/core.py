@@ -1,0 +1,234 @@
+"""Connecting, sending again, and settling lost writes: written once, as steps for a driver."""
+
+# 1. A command whose reply was lost is sent again only if it reads.
+# 2. A write carries an id. When its reply was lost, the server is asked by that id what became of
+#    it; if it was done, the same command with the same id gives its reply and changes nothing; if
+#    not, that id can never be done any more, and an id of our own is replaced by a new one, once.
+# 3. A server that still loads is tried again like one that is not there.
+# 4. Addresses are tried in turn; between two rounds it waits 0.2 s, doubling to 5 s, each ± 50 %,
+#    for at most `reconnect_seconds` in all.
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from csp import __version__
+from csp.client.address import Address
+from csp.client.incoming import Argument, Value
+from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
+from csp.client.results import Outcome
+from csp.client.steps import Close, Exchange, Open, Pause, Steps
+from csp.errors import Busy, CspError, Loading, MasterDown, UnknownOutcome
+from csp.resp import request
+
+RETRY_SECONDS = 0.2
+RETRY_SECONDS_MAX = 5.0
+RECONNECT_SECONDS = 10.0
+OUTCOME_SECONDS = 20.0  # for which a write whose reply was lost is asked after
+
+_CANNOT_SAY_YET = (CannotConnect, ConnectionLost, Loading, MasterDown, Busy)
+
+
+@dataclass(slots=True)
+class Credentials:
+    """Who signs in."""
+
+    user: str = "default"
+    password: str = field(default="", repr=False)
+
+
+class Core:
+    """What a client knows between two calls; its methods are steps for a driver."""
+
+    def __init__(
+        self,
+        addresses: Address | Sequence[Address],
+        credentials: Credentials | None,
+        *,
+        name: str,
+        reconnect_seconds: float,
+        outcome_seconds: float,
+        is_open: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.addresses = [addresses] if isinstance(addresses, Address) else list(addresses)
+        if not self.addresses:
+            raise ValueError("a client needs the address of a server")
+        self.credentials = credentials
+        self.name = name
+        self.reconnect_seconds = reconnect_seconds
+        self.outcome_seconds = outcome_seconds
+        self._is_open = is_open
+        self._clock = clock
+        self._at = 0
+
+    @property
+    def address(self) -> Address:
+        """The server that is in use, or tried next."""
+        return self.addresses[self._at]
+
+    # ------------------------------------------------------------------ connecting
+
+    def connect(self) -> Steps[None]:
+        """Opens a connection if there is none, trying for `reconnect_seconds`."""
+        if self._is_open():
+            return
+        end = self._clock() + self.reconnect_seconds
+        for pause in _pauses():
+            try:
+                yield from self._open_any()
+            except (CannotConnect, ConnectionLost, Loading):
+                if self._clock() + pause > end:
+                    raise
+                yield Pause(pause)
+            else:
+                return
+
+    def _open_any(self) -> Steps[None]:
+        """One round over the addresses; the last one's problem is raised."""
+        for left in reversed(range(len(self.addresses))):
+            try:
+                yield Open(self.address)
+                yield from self._sign_in()
+            except (CannotConnect, ConnectionLost, Loading):
+                yield Close()
+                self._at = (self._at + 1) % len(self.addresses)
+                if not left:
+                    raise
+            except CspError:  # a refusal: the next server would give the same
+                yield Close()
+                raise
+            else:
+                return
+
+    def _sign_in(self) -> Steps[None]:
+        if self.credentials is None:
+            return
+        hello: list[Argument] = ["HELLO", 3, "AUTH"]
+        hello += [self.credentials.user, self.credentials.password]
+        if self.name:
+            hello += ["SETNAME", self.name]
+        yield from exchange_one(request(*hello))
+        library = (("LIB-NAME", "csp"), ("LIB-VER", __version__))
+        named = b"".join(request("CLIENT", "SETINFO", *pair) for pair in library)
+        yield Exchange(named, len(library))
+
+    # ------------------------------------------------------------------ commands
+
+    def call(self, *arguments: Argument) -> Steps[Value]:
+        """Sends a command once; an error reply is raised."""
+        yield from self.connect()
+        return (yield from exchange_one(request(*arguments)))
+
+    def read_call(self, *arguments: Argument) -> Steps[Value]:
+        """Sends a command that only reads; once more if its reply was lost."""
+        data = request(*arguments)
+        yield from self.connect()
+        try:
+            return (yield from exchange_one(data))
+        except ConnectionLost:
+            if self.reconnect_seconds <= 0:
+                raise
+        yield from self.connect()
+        return (yield from exchange_one(data))
+
+    def pipeline(self, commands: Iterable[Sequence[Argument]]) -> Steps[list[Value]]:
+        """Replies in order; errors stand among them."""
+        requests = [request(*command) for command in commands]
+        yield from self.connect()
+        values: list[Value] = yield Exchange(b"".join(requests), len(requests))
+        return values
+
+    # ------------------------------------------------------------------ writes
+
+    def write(
+        self, send: Callable[[str], Steps[Value]], write_id: str, *, attempts: int = 2
+    ) -> Steps[Value]:
+        """The reply of the write that `send` sends under the id it is given.
+
+        Raises UnknownOutcome if nobody could say within `outcome_seconds` what became of it, and
+        NotApplied if it was not done and the id is the caller's.
+        """
+        used = write_id or new_write_id()
+        yield from self.connect()
+        try:
+            return (yield from send(used))
+        except (ConnectionLost, UnknownOutcome) as lost:
+            outcome = yield from self._settle(used, lost)
+            if outcome.state != "committed" and (write_id or attempts == 1):
+                raise NotApplied(
+                    f"the connection was lost before the write {used} was done; "
+                    f"nothing was done, and another try needs another id"
+                ) from lost
+        if outcome.state == "committed":
+            return (yield from self._repeat(send, used, outcome))
+        return (yield from self.write(send, "", attempts=attempts - 1))
+
+    def _repeat(
+        self, send: Callable[[str], Steps[Value]], write_id: str, outcome: Outcome
+    ) -> Steps[Value]:
+        """The reply of a write that was done, asked for once."""
+        yield from self.connect()
+        try:
+            return (yield from send(write_id))
+        except (ConnectionLost, UnknownOutcome) as lost:
+            raise UnknownOutcome(
+                f"the write {write_id} was done at revision {outcome.revision}, "
+                f"but its reply was lost twice; the same command with this id gives it"
+            ) from lost
+
+    def outcome(self, write_id: str) -> Steps[Outcome]:
+        """What became of the write with that id."""
+        value = yield from self.read_call("CFG.OUTCOME", write_id)
+        return _outcome(value)
+
+    def _settle(self, write_id: str, lost: CspError) -> Steps[Outcome]:
+        """Asks what became of a write until somebody knows."""
+        end = self._clock() + self.outcome_seconds
+        for pause in _pauses():
+            try:
+                if not self._is_open():
+                    yield from self._open_any()
+                reply = yield from exchange_one(request("CFG.OUTCOME", write_id))
+                outcome = _outcome(reply)
+                if outcome.state != "unknown":
+                    return outcome
+            except _CANNOT_SAY_YET:
+                pass  # asked again below
+            if self._clock() + pause > end:
+                break
+            yield Pause(pause)
+        raise UnknownOutcome(
+            f"nobody could say within {self.outcome_seconds:g} s what became of the write; "
+            f"ask CFG.OUTCOME {write_id}"
+        ) from lost
+
+
+def exchange_one(data: bytes) -> Steps[Value]:
+    """The reply to one command; an error is raised."""
+    (value,) = yield Exchange(data, 1)
+    if isinstance(value, CspError):
+        raise value
+    return value
+
+
+def new_write_id() -> str:
+    """An id that no other write has."""
+    return uuid.uuid4().hex
+
+
+def _pauses() -> Iterable[float]:
+    wait = RETRY_SECONDS
+    while True:
+        yield wait * random.uniform(0.5, 1.5)
+        wait = min(2 * wait, RETRY_SECONDS_MAX)
+
+
+def _outcome(value: Value) -> Outcome:
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    state, _, revision = text.partition(" ")
+    return Outcome(state, int(revision) if revision else None)

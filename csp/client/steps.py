@@ -1,0 +1,54 @@
+"""What the core asks of its driver: open, exchange, listen, pause; the driver does it and answers.
+
+The core is written once, as generators that yield these steps.
+`Client` does them on sockets, `AsyncClient` on asyncio's streams.
+A step that fails is thrown into the generator as a CspError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from csp.client.address import Address
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open a connection to this address in place of the present one; CannotConnect if it fails."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Send these bytes and answer with the list of so many replies; errors stand among them."""
+
+    data: bytes
+    replies: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Answer with the next push, or None after so many seconds without one."""
+
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so long."""
+
+    seconds: float
+
+
+Step = Open | Close | Exchange | Listen | Pause
+Steps = Generator[Step, Any, Result]

@@ -1,0 +1,188 @@
+"""A subscription: changes as they are published, and a Gap wherever some may be missing."""
+
+# 1. A subscription has a connection of its own, so pushes never mix with other calls' replies.
+# 2. After a lost connection it subscribes again and says Gap first: read anew what you hold.
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import orjson
+
+from csp.client.core import Core
+from csp.client.incoming import Argument, Value
+from csp.client.problems import ConnectionLost
+from csp.client.results import Object
+from csp.client.steps import Exchange, Listen, Steps
+from csp.client.values import as_text
+from csp.resp import request
+
+CONFIRM_SECONDS = 10.0
+_OF_PATTERNS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object that was created, updated or deleted."""
+
+    channel: str
+    op: str  # create, update, delete
+    class_name: str
+    dbid: int
+    revision: int
+    object: Object | None = None  # of a create
+    delta: Object | None = None  # of an update
+    base: int | None = None  # the revision the delta applies to
+    time: int = 0  # milliseconds UTC
+    actor: dict[str, Any] = field(default_factory=dict)
+    more: bool = False  # further parts of the same transaction follow
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message of `cfg.notice`: `stale`, `fresh`, `bookmark`."""
+
+    op: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Changes may be missing here: the connection was lost, or the server's log outran us."""
+
+    why: str
+
+
+Event = Change | Notice | Gap
+
+
+class Watching:
+    """Where a subscription stands."""
+
+    def __init__(self, core: Core, channels: tuple[str, ...]) -> None:
+        if not channels:
+            raise ValueError("a subscription needs a channel, such as cfg or cfg:CfgPerson")
+        self._core = core
+        self._early: list[list[Value]] = []
+        self._patterns = [name for name in channels if _OF_PATTERNS & set(name)]
+        self._plain = [name for name in channels if name not in self._patterns]
+
+    def begin(self) -> Steps[None]:
+        """Subscribes, and returns when the server has confirmed each channel."""
+        yield from self._core.connect()
+        left = len(self._plain) + len(self._patterns)
+        commands: list[list[Argument]] = []
+        if self._plain:
+            commands.append(["SUBSCRIBE", *self._plain])
+        if self._patterns:
+            commands.append(["PSUBSCRIBE", *self._patterns])
+        yield Exchange(b"".join(request(*command) for command in commands), 0)
+        self._early = []
+        while left:
+            push = yield Listen(CONFIRM_SECONDS)
+            if push is None:
+                raise ConnectionLost(f"{self._core.address} did not confirm the subscription")
+            if as_text(push[0]) in ("subscribe", "psubscribe"):
+                left -= 1
+            else:
+                self._early.append(push)
+
+    def next(self, seconds: float | None) -> Steps[Event | None]:
+        """The next event, or None after so many seconds without one."""
+        while True:
+            try:
+                push = self._early.pop(0) if self._early else (yield Listen(seconds))
+            except ConnectionLost as lost:
+                if self._core.reconnect_seconds <= 0:
+                    raise
+                yield from self.begin()
+                return Gap(lost.text)
+            if push is None:
+                return None
+            kind, *parts = push
+            if as_text(kind) in ("message", "pmessage"):
+                return event_of(as_text(parts[-2]), orjson.loads(as_text(parts[-1])))
+
+
+def event_of(channel: str, content: dict[str, Any]) -> Event:
+    """A message's payload as a Change, a Notice, or a Gap."""
+    if content["op"] == "resync":
+        return Gap(f"the server holds changes from revision {content.get('oldest')} on only")
+    if "class" not in content:
+        return Notice(content["op"], content)
+    return Change(
+        channel,
+        content["op"],
+        content["class"],
+        content["DBID"],
+        content["revision"],
+        content.get("object"),
+        content.get("delta"),
+        content.get("base"),
+        content.get("time", 0),
+        content.get("actor", {}),
+        content.get("more", False),
+    )
+
+
+class Subscription:
+    """`with client.subscribe("cfg") as changes:`; iterate, or ask `next` with a limit."""
+
+    def __init__(
+        self, watching: Watching, run: Callable[[Steps[Any]], Any], close: Callable[[], None]
+    ) -> None:
+        self._watching = watching
+        self._run = run
+        self._close = close
+
+    def __enter__(self) -> Self:
+        self._run(self._watching.begin())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def next(self, seconds: float | None = None) -> Event | None:
+        """The next event, or None after so many seconds without one."""
+        event: Event | None = self._run(self._watching.next(seconds))
+        return event
+
+    def __iter__(self) -> Iterator[Event]:
+        while True:
+            event = self.next()
+            if event is not None:
+                yield event
+
+
+class AsyncSubscription:
+    """`async with client.subscribe("cfg") as changes:`; iterate, or ask `next` with a limit."""
+
+    def __init__(
+        self,
+        watching: Watching,
+        run: Callable[[Steps[Any]], Awaitable[Any]],
+        close: Callable[[], None],
+    ) -> None:
+        self._watching = watching
+        self._run = run
+        self._close = close
+
+    async def __aenter__(self) -> Self:
+        await self._run(self._watching.begin())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._close()
+
+    async def next(self, seconds: float | None = None) -> Event | None:
+        """The next event, or None after so many seconds without one."""
+        event: Event | None = await self._run(self._watching.next(seconds))
+        return event
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while True:
+            event = await self.next()
+            if event is not None:
+                yield event

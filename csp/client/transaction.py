@@ -1,0 +1,108 @@
+"""A transaction: writes that are collected, then done together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+import orjson
+
+from csp.client.core import Core
+from csp.client.incoming import Argument, Value
+from csp.client.results import Object
+from csp.client.steps import Exchange, Steps
+from csp.errors import CspError, ExecAbort
+from csp.resp import request
+
+
+class Handle(str):
+    """`@k`: stands for the DBID that the k-th write of the transaction creates."""
+
+    dbid: int = 0  # known when the transaction is done
+
+
+class Writes:
+    """The writes of one transaction; `revision` is known when it is done."""
+
+    def __init__(self, core: Core, write_id: str) -> None:
+        self.revision: int | None = None
+        self._core = core
+        self._write_id = write_id
+        self._commands: list[list[Argument]] = []
+        self._handles: dict[int, Handle] = {}
+
+    def create(self, class_name: str, value: Object) -> Handle:
+        """Creates an object; the handle may stand for its DBID in any value of the transaction."""
+        self._commands.append(["CFG.CREATE", class_name, orjson.dumps(value)])
+        number = len(self._commands)
+        self._handles[number] = Handle(f"@{number}")
+        return self._handles[number]
+
+    def update(self, class_name: str, dbid: int, delta: Object, *, if_revision: int = 0) -> None:
+        """Applies a delta; if_revision: all is refused if the object is newer than that."""
+        self._add(["CFG.UPDATE", class_name, dbid, orjson.dumps(delta)], if_revision)
+
+    def delete(self, class_name: str, dbid: int, *, if_revision: int = 0) -> None:
+        """Deletes an object; if_revision: all is refused if it is newer than that."""
+        self._add(["CFG.DELETE", class_name, dbid], if_revision)
+
+    def _add(self, command: list[Argument], if_revision: int) -> None:
+        self._commands.append([*command, "IF", if_revision] if if_revision else command)
+
+    def commit(self) -> Steps[None]:
+        """Sends everything; ExecAbort names the write that was refused."""
+        if not self._commands:
+            return
+        replies = yield from self._core.write(self._send, self._write_id)
+        assert isinstance(replies, list)
+        for number, reply in enumerate(replies, 1):
+            if number in self._handles:
+                self.revision, self._handles[number].dbid = reply
+            else:
+                self.revision = reply
+
+    def _send(self, write_id: str) -> Steps[Value]:
+        first, *others = self._commands
+        commands: list[list[Argument]] = [["MULTI"], [*first, "ID", write_id], *others, ["EXEC"]]
+        data = b"".join(request(*command) for command in commands)
+        begun, *queued, done = yield Exchange(data, len(commands))
+        for number, reply in enumerate(queued, 1):
+            if isinstance(reply, CspError):
+                raise ExecAbort(f"{reply.WORD} command {number}: {reply.text}")
+        for reply in (begun, done):
+            if isinstance(reply, CspError):
+                raise reply
+        answer: Value = done
+        return answer
+
+
+class Transaction(Writes):
+    """`with client.transaction() as t:`; done at the end of the block, dropped if it raises."""
+
+    def __init__(self, core: Core, write_id: str, run: Callable[[Steps[None]], None]) -> None:
+        super().__init__(core, write_id)
+        self._run = run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._run(self.commit())
+
+
+class AsyncTransaction(Writes):
+    """`async with client.transaction() as t:`; done at the end of the block."""
+
+    def __init__(
+        self, core: Core, write_id: str, run: Callable[[Steps[None]], Awaitable[None]]
+    ) -> None:
+        super().__init__(core, write_id)
+        self._run = run
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self._run(self.commit())

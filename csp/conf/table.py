@@ -1,0 +1,88 @@
+"""Offers the option table (options.toml): what each option is, and whether it does anything yet."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).parent.parent / "tables" / "options.toml"
+HONOURED, NOT_YET, OBSOLETE = "honoured", "not yet", "obsolete"
+
+Value = bool | int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of one section."""
+
+    section: str
+    name: str
+    type: str
+    default: Value
+    effect: str
+    status: str
+    text: str
+    unit: str = ""
+    min: int | None = None
+    max: int | None = None
+    words: tuple[str, ...] = ()
+    why: str = ""
+    introduced: str = ""
+    limit: str = ""
+    scale: int = 1
+
+    @property
+    def valid(self) -> str:
+        """The valid values, in words."""
+        if self.type == "bool":
+            return "true, false"
+        if self.words:
+            return ", ".join(self.words)
+        if self.type != "int" or (self.min is None and self.max is None):
+            return "any text" if self.type == "string" else "an integer"
+        if self.max is None:
+            return f"{self.min} or more"
+        return f"{self.min or 0} to {self.max}"
+
+
+def _rows(section: str, name: str, row: dict[str, Any]) -> Iterator[Option]:
+    row = dict(row)
+    also = row.pop("also", "")
+    if "words" in row:
+        row["words"] = tuple(row["words"])
+    for one in filter(None, (section, also)):
+        yield Option(one, name, **row)
+
+
+def load(path: Path = TABLE) -> dict[tuple[str, str], Option]:
+    """The table, by section and name."""
+    return {
+        (one.section, one.name): one
+        for section, rows in tomllib.loads(path.read_text("utf-8")).items()
+        for name, row in rows.items()
+        for one in _rows(section, name, row)
+    }
+
+
+OPTIONS: dict[tuple[str, str], Option] = load()
+SECTIONS: frozenset[str] = frozenset(section for section, _ in OPTIONS)
+# Names that stand for many: `level-reassign-<id>`, by section and the text before the bracket.
+FAMILIES: dict[tuple[str, str], Option] = {
+    (section, name.partition("<")[0]): one
+    for (section, name), one in OPTIONS.items()
+    if "<" in name
+}
+
+
+def find(section: str, name: str) -> Option | None:
+    """The option of that name, or the family that it belongs to."""
+    found = OPTIONS.get((section, name))
+    if found is not None:
+        return found
+    for (of, start), family in FAMILIES.items():
+        if section == of and name.startswith(start):
+            return family
+    return None

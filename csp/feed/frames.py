@@ -1,0 +1,96 @@
+"""Reads the frames of a feed: arrays of strings, the first of which is the kind.
+
+docs/internals/formats.md lays them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from struct import Struct
+
+from csp.errors import CspError, MasterDown, from_line
+from csp.feed.resume import FeedError
+from csp.model.entry import next_mark
+from csp.model.history import HistoryPage
+from csp.resp import ErrorReply, Value
+
+ENTRY_HEAD = Struct("<IIIIQQqII")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A transaction as it was received: the entry, and the account records that belong to it."""
+
+    entry: bytes
+    accounts: Sequence[bytes]
+    revision: int
+    mark: int
+    time_ms: int
+
+    def continues(self, mark: int) -> bool:
+        """Whether this change's mark follows from the one before it."""
+        covered = self.entry[12:24] + bytes(8) + self.entry[32:]
+        return next_mark(mark, covered) == self.mark
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes while it waits."""
+        return len(self.entry) + sum(len(image) for image in self.accounts)
+
+
+def read_frame(value: Value) -> tuple[bytes, list[bytes]]:
+    """A frame's kind and the strings that follow."""
+    if isinstance(value, ErrorReply):
+        raise FeedError(f"the master refuses the feed: {value}")
+    if not isinstance(value, list) or not value:
+        raise FeedError("the master sends a value that is not a frame")
+    words = [word for word in value if isinstance(word, bytes)]
+    if len(words) != len(value):
+        raise FeedError("the master sends a frame that is not made of strings")
+    return words[0], words[1:]
+
+
+def read_change(frame: Sequence[bytes]) -> Change:
+    """A `change` frame."""
+    if not frame or len(frame[0]) < ENTRY_HEAD.size:
+        raise FeedError("the master sends a change without an entry")
+    _, _, _, _, revision, mark, time_ms, _, _ = ENTRY_HEAD.unpack_from(frame[0])
+    return Change(frame[0], frame[1:], revision, mark, time_ms)
+
+
+def why_not(kind: bytes, frame: Sequence[bytes]) -> str:
+    """Why a frame of this kind ends the feed."""
+    if kind == b"bye":
+        text = frame[0].decode("utf-8", "replace") if frame else "without a reason"
+        return f"the master ends the feed: {text}"
+    return f"a frame {kind[:32]!r} of {len(frame)} strings does not belong here"
+
+
+def read_revision(value: Value) -> int | Exception:
+    """The reply to CFG.SYNC."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return MasterDown(f"the master did not say its revision: {value!r}")
+
+
+def read_outcome(value: Value) -> str | Exception:
+    """The reply to CFG.OUTCOME."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, str) and not isinstance(value, ErrorReply):
+        return str(value)
+    return MasterDown(f"the master did not say the outcome: {value!r}")
+
+
+def read_history(value: Value) -> HistoryPage | Exception:
+    """The reply to CFG.HISTORY."""
+    match value:
+        case [int(revision), bytes(following), [*records]]:
+            return HistoryPage(
+                revision, int(following), [one for one in records if isinstance(one, bytes)]
+            )
+        case ErrorReply():
+            refusal = from_line(str(value))
+            return MasterDown(refusal.text) if type(refusal) is CspError else refusal
+    return MasterDown(f"the master did not tell its history: {value!r}"[:200])

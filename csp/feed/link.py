@@ -1,0 +1,227 @@
+"""Holds one non-blocking connection to the master: connects, signs in, and passes values on.
+
+1. Commands are answered in order; what a feed sends after its own command goes to `on_value`.
+2. A link that broke stays broken: the owner makes a new one.
+3. `on_broken` is called once, with the reason in words, and never from within a constructor.
+4. Every command is answered once: by the master, or by an error when the link breaks.
+5. No secret stands in a reason.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+
+from csp.resp import Decoder, ErrorReply, ProtocolError, Value, request
+from csp.store.context import Upstream
+from csp.store.origin import Watch
+
+CONNECT_MS_MAX = 5_000  # a host that is down answers nothing at all
+SIGN_IN_MS_MAX = 60_000  # a master that verifies a thousand passwords at once is slow, not dead
+UNSENT_BYTES_MAX = 1024 * 1024  # commands are small; more means that the master takes nothing
+RECEIVE_BYTES = 1024 * 1024  # one turn's read: some 1,000 records, about 10 ms of loading
+RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024  # the kernel's; keeps a part streaming while one is applied
+
+
+class LinkState(Enum):
+    """Where a link stands."""
+
+    CONNECTING = "the connection is being made"
+    SIGNING_IN = "HELLO was sent and is not answered"
+    READY = "signed in: commands and feeds run"
+    BROKEN = "closed, for good"
+
+
+class Link:
+    """One connection to the master."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        title: str,
+        now_ms: int,
+        on_ready: Callable[[], None],
+        on_value: Callable[[Value], None],
+        on_broken: Callable[[str], None],
+    ) -> None:
+        self.state = LinkState.CONNECTING
+        self.paused = False  # the owner takes no values for now
+        self.heard_ms = now_ms  # monotonic: when a byte last came
+        self._upstream = upstream
+        self._title = title
+        self._on_ready = on_ready
+        self.on_value = on_value  # the owner may change it as the feed goes on
+        self._on_broken = on_broken
+        self._answers: deque[Callable[[Value], None]] = deque()
+        self._unsent = bytearray()
+        self._decoder = Decoder()
+        self._started_ms = now_ms
+        self._heard = False
+        self._why = ""  # a reason found in the constructor, told in the first tick
+        self._socket: socket.socket | None = None
+        try:
+            self._socket = self._open()
+        except OSError as error:
+            self._why = error.strerror or str(error)
+
+    @property
+    def address(self) -> str:
+        """Where the link goes, for logs."""
+        return f"{self._upstream.host}:{self._upstream.port}"
+
+    def command(self, *arguments: bytes | str | int, answer: Callable[[Value], None]) -> None:
+        """Sends a command; its reply goes to `answer`."""
+        self._answers.append(answer)
+        self._send(request(*arguments))
+
+    def stream(self, *arguments: bytes | str | int) -> None:
+        """Sends a command whose replies go to `on_value`, without end."""
+        self._send(request(*arguments))
+
+    def watch(self) -> Watch | None:
+        """What the loop should watch now."""
+        if self._socket is None:
+            return None
+        events = 0 if self.paused else selectors.EVENT_READ
+        if self._unsent or self.state is LinkState.CONNECTING:
+            events |= selectors.EVENT_WRITE
+        return Watch(self._socket.fileno(), events, self.ready) if events else None
+
+    def ready(self) -> None:
+        """The socket can be read or written."""
+        try:
+            if self.state is LinkState.CONNECTING:
+                self._finish_connect()
+            if self._unsent:
+                self._flush()
+            if not self.paused and self.state is not LinkState.CONNECTING:
+                self._receive()
+        except OSError as error:
+            self.close(error.strerror or str(error))
+        except ProtocolError as error:
+            self.close(f"it does not speak the feed's protocol: {error}")
+
+    def tick(self, now_ms: int) -> None:
+        """Gives up what takes too long."""
+        if self._heard:
+            self._heard = False
+            self.heard_ms = now_ms
+        if self._why:
+            self.close(self._why)
+        elif self.state is LinkState.CONNECTING and now_ms - self._started_ms > CONNECT_MS_MAX:
+            self.close(f"no answer within {CONNECT_MS_MAX} ms")
+        elif self.state is LinkState.SIGNING_IN and now_ms - self._started_ms > SIGN_IN_MS_MAX:
+            self.close(f"not signed in within {SIGN_IN_MS_MAX} ms")
+        elif self.state is LinkState.CONNECTING:
+            # A loopback connection is refused at once, and a poll may have missed it.
+            self.ready()
+
+    def close(self, reason: str = "") -> None:
+        """Closes; with a reason the owner is told."""
+        if self.state is LinkState.BROKEN:
+            return
+        self.state = LinkState.BROKEN
+        self._why = ""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if reason:
+            self._on_broken(reason)
+        # Whoever waits for an answer hears that none comes, after the owner knows why.
+        while self._answers:
+            self._answers.popleft()(ErrorReply(reason or "the link was closed"))
+
+    def take_pending(self) -> None:
+        """Hands on what was received while values were not taken."""
+        self._hand_on()
+
+    def _open(self) -> socket.socket:
+        """Begins to connect.  A host's name is looked up here: give an address to save that."""
+        found = socket.getaddrinfo(
+            self._upstream.host, self._upstream.port, type=socket.SOCK_STREAM
+        )
+        family, kind, protocol, _, address = found[0]
+        opened = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_WINDOW_BYTES)
+        code = opened.connect_ex(address)
+        if code not in (0, errno.EINPROGRESS):
+            opened.close()
+            raise OSError(code, os.strerror(code))
+        return opened
+
+    def _finish_connect(self) -> None:
+        assert self._socket is not None
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        try:
+            self._socket.getpeername()
+        except OSError as error:
+            if error.errno == errno.ENOTCONN:
+                return
+            raise
+        self.state = LinkState.SIGNING_IN
+        hello = ["HELLO", "2", "AUTH", self._upstream.user, self._upstream.password]
+        self.command(*hello, "SETNAME", self._title, answer=self._signed_in)
+
+    def _signed_in(self, value: Value) -> None:
+        if isinstance(value, ErrorReply):
+            self.close(f"sign-in as {self._upstream.user} refused: {value}")
+            return
+        self.state = LinkState.READY
+        self._on_ready()
+
+    def _send(self, data: bytes) -> None:
+        self._unsent += data
+        if len(self._unsent) > UNSENT_BYTES_MAX:
+            self.close("the master takes no commands")
+        elif self._socket is not None and self.state is not LinkState.CONNECTING:
+            try:
+                self._flush()
+            except OSError as error:
+                self.close(error.strerror or str(error))
+
+    def _flush(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            count = self._socket.send(self._unsent)
+        except BlockingIOError:
+            return
+        del self._unsent[:count]
+
+    def _receive(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            # What came before the end counts: it may be the reason.
+            self._hand_on()
+            self.close("closed by the master")
+            return
+        self._heard = True
+        self._decoder.feed(data)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        if self.paused:
+            return
+        for value in self._decoder:
+            if self._answers:
+                self._answers.popleft()(value)
+            else:
+                self.on_value(value)
+            # What the owner has just done with the value may have ended or paused the link.
+            if self.state is LinkState.BROKEN or self.paused:
+                return

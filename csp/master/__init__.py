@@ -1,0 +1,1 @@
+"""Owns the database: the origin of every change, its rules and its history."""

@@ -1,0 +1,188 @@
+"""Builds what a finished transaction leaves: database rows, log entry, account records.
+
+1. Changes stand in the order of the commands, deletions last, each after what referred to it.
+2. An object that ends as it began is left out; a transaction without changes builds nothing.
+3. Names are checked against each other here and against all others by the database.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from csp.master.accounts import account_changes
+from csp.master.cascade import deletion_order
+from csp.master.database import ChangeRows, Database, Row
+from csp.master.names import UniqueName, names_of
+from csp.master.passwords import Hasher
+from csp.master.references import references_of, rows_of
+from csp.master.taken import clash
+from csp.master.transaction import Touched, Transaction
+from csp.model.entry import Change, build_entry, mark_of
+from csp.model.extract import Object as JsonObject
+from csp.model.image import build_image, json_of
+from csp.model.types import ObjectClass
+
+_PLACE = struct.Struct("<II")  # tenant and folder in an image's header
+_PLACE_AT = 32
+
+
+@dataclass(slots=True)
+class Built:
+    """One transaction, ready for the database and for the store."""
+
+    rows: ChangeRows
+    entry: bytes = b""
+    accounts: list[bytes] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Names:
+    """The names that this transaction takes."""
+
+    taken: dict[UniqueName, Touched] = field(default_factory=dict)
+
+    def take(self, tx: Transaction, touched: Touched, names: list[UniqueName]) -> None:
+        for name in names:
+            other = self.taken.setdefault(name, touched)
+            if other is not touched:
+                tx.command = touched.command
+                assert touched.after is not None
+                raise clash(name, touched.after, other.dbid)
+
+
+def build(
+    tx: Transaction,
+    database: Database,
+    hasher: Hasher,
+    actor: Mapping[str, Any],
+    revision: int,
+    prev_mark: int,
+    time_ms: int,
+) -> Built | None:
+    """The transaction as rows and bytes; None if it changes nothing."""
+    built = Built(ChangeRows(revision, 0, time_ms))
+    rows = built.rows
+    changes = built.changes
+    images: list[bytes] = []
+    names = _Names()
+    for touched in tx.changes():
+        assert touched.after is not None
+        is_same = touched.before is not None and touched.before == touched.after
+        if is_same and not touched.has_secret:
+            continue
+        image = build_image(touched.cls, touched.after, revision, tx)
+        _object_rows(rows, touched, image, revision)
+        _name_rows(tx, rows, touched, names)
+        _ref_rows(rows, touched)
+        op = "create" if touched.before is None else "update"
+        changes.append(Change(op, touched.cls, touched.dbid, touched.before, touched.after))
+        images.append(image)
+    for touched in deletion_order(tx):
+        _deletion_rows(rows, touched)
+        changes.append(Change("delete", touched.cls, touched.dbid, touched.before))
+        images.append(b"")
+    if not changes:
+        return None
+    account_changes(tx, database, hasher, rows, changes, built.accounts, revision)
+    rows.counters = [{"class_id_": one, "next_dbid": at} for one, at in tx.given.items()]
+    built.entry = build_entry(revision, prev_mark, time_ms, actor, changes, images, 0, tx)
+    rows.mark = mark_of(built.entry)
+    rows.history = _history(rows, changes, actor, built.entry)
+    return built
+
+
+def body_of(cls: ObjectClass, dbid: int, revision: int, json: bytes) -> str:
+    """The JSON without class, DBID and revision, which the row has in columns."""
+    start = b'{"class":"%b","DBID":%d,"revision":%d' % (cls.name.encode(), dbid, revision)
+    if not json.startswith(start):
+        raise ValueError(f"{cls.name}:{dbid}: its JSON does not begin with class, DBID, revision")
+    return "{" + json[len(start) :].removeprefix(b",").decode()
+
+
+def object_of(cls: ObjectClass, dbid: int, revision: int, body: str) -> JsonObject:
+    """The object that a row holds."""
+    obj: JsonObject = {"class": cls.name, "DBID": dbid, "revision": revision}
+    obj.update(orjson.loads(body))
+    return obj
+
+
+def _object_rows(rows: ChangeRows, touched: Touched, image: bytes, revision: int) -> None:
+    tenant, folder = _PLACE.unpack_from(image, _PLACE_AT)
+    row: Row = {
+        "tenant": tenant,
+        "folder": folder,
+        "revision": revision,
+        "body": body_of(touched.cls, touched.dbid, revision, json_of(image)),
+    }
+    if touched.before is None:
+        row["class_id"], row["dbid"] = touched.cls.id, touched.dbid
+        rows.created.append(row)
+    else:
+        row["class_id_"], row["dbid_"] = touched.cls.id, touched.dbid
+        rows.updated.append(row)
+
+
+def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: _Names) -> None:
+    assert touched.after is not None
+    names = names_of(touched.cls, touched.after)
+    taken.take(tx, touched, names)
+    if touched.before is not None:
+        if names == names_of(touched.cls, touched.before):
+            return
+        rows.names_gone.append(_key_row(touched))
+    dbid = touched.dbid
+    rows.names += [
+        {"class_id": one.class_id, "rule": one.rule, "scope": one.scope, "value": one.value,
+         "dbid": dbid}
+        for one in names
+    ]  # fmt: skip
+
+
+def _ref_rows(rows: ChangeRows, touched: Touched) -> None:
+    assert touched.after is not None
+    references = touched.references
+    if references is None:  # what the database never checked, as the first transaction
+        references = references_of(touched.cls, touched.after)
+    refs = rows_of(references)
+    if touched.before is not None:
+        if refs == rows_of(references_of(touched.cls, touched.before)):
+            return
+        rows.refs_gone.append(_key_row(touched))
+    class_id, dbid = touched.key
+    rows.refs += [
+        {"from_class": class_id, "from_dbid": dbid, "path": path, "to_class": to_class,
+         "to_dbid": to_dbid}
+        for path, to_class, to_dbid in refs
+    ]  # fmt: skip
+
+
+def _deletion_rows(rows: ChangeRows, touched: Touched) -> None:
+    key = _key_row(touched)
+    rows.deleted.append(key)
+    rows.names_gone.append(key)
+    rows.refs_gone.append(key)
+
+
+def _key_row(touched: Touched) -> Row:
+    return {"class_id_": touched.cls.id, "dbid_": touched.dbid}
+
+
+def _history(
+    rows: ChangeRows, changes: list[Change], actor: Mapping[str, Any], entry: bytes
+) -> Row:
+    return {
+        "revision": rows.revision,
+        "mark": f"{rows.mark:016x}",
+        "time_ms": rows.time_ms,
+        "actor": orjson.dumps(actor).decode(),
+        "write_id": "",
+        "changes": orjson.dumps([[one.op, one.cls.name, one.dbid] for one in changes]).decode(),
+        "entry_size": len(entry),
+        "entry": entry,
+    }

@@ -1,0 +1,99 @@
+"""Works out what the deletions of a transaction mean for those that refer to the deleted.
+
+1. An optional reference is cleared, a member of a list removed: these changes come first.
+2. A mandatory or immutable reference from what stays refuses the deletion, naming up to NAMED_MAX.
+3. A deleted tenant takes its default folders and access groups along.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from csp import errors
+from csp.master.complete import ACCESS_GROUP, FOLDER, TENANT, is_default_group
+from csp.master.references import Reference, clear, references_to, targets_of
+from csp.master.transaction import Key, Touched, Transaction, class_of
+
+NAMED_MAX: Final = 10
+
+
+def cascade(tx: Transaction) -> None:
+    """Clears what may be cleared; raises InUse for the rest."""
+    if not tx.deleted:
+        return
+    for touched in list(tx.deleted.values()):
+        if touched.cls is TENANT:
+            tx.command = touched.command
+            _delete_furniture(tx, touched)
+    for touched in list(tx.deleted.values()):
+        tx.command = touched.command
+        _release(tx, touched)
+    tx.forget_referrers()
+
+
+def _release(tx: Transaction, deleted: Touched) -> None:
+    blocking: list[str] = []
+    for key in tx.referrers(deleted.key):
+        cls = class_of(key)
+        obj = tx.get(cls.name, key[1])
+        if obj is None:
+            continue
+        references = references_to(cls, obj, deleted.key)
+        needed = [one for one in references if one.needed]
+        if needed:
+            blocking.append(f"{cls.name}:{key[1]} ({needed[0].path})")
+            if len(blocking) > NAMED_MAX:
+                break
+        elif references:
+            _clear(tx, key, references, deleted.key)
+    if blocking:
+        more = " and others" if len(blocking) > NAMED_MAX else ""
+        raise errors.InUse(f"{deleted.shown} is needed by {', '.join(blocking[:NAMED_MAX])}{more}")
+
+
+def _clear(tx: Transaction, key: Key, references: list[Reference], gone: Key) -> None:
+    touched = tx.change(class_of(key), key[1])
+    assert touched.after is not None
+    touched.after = clear(touched.after, references, gone)
+
+
+def _delete_furniture(tx: Transaction, tenant: Touched) -> None:
+    for class_id, dbid in tx.referrers(tenant.key):
+        cls = class_of((class_id, dbid))
+        obj = tx.get(cls.name, dbid)
+        if obj is None:
+            continue
+        is_root = cls is FOLDER and not obj.get("folderDBID")
+        if is_root or (cls is ACCESS_GROUP and is_default_group(obj)):
+            touched = tx.change(cls, dbid)
+            touched.command = tenant.command
+            tx.delete(touched)
+
+
+def deletion_order(tx: Transaction) -> list[Touched]:
+    """The deletions, each after those that refer to it, otherwise as the commands had them."""
+    ordered: list[Touched] = []
+    seen: set[Key] = set()
+    referrers = _referrers_among_deleted(tx)
+    for start in tx.deleted:
+        stack = [(start, False)]
+        while stack:
+            key, expanded = stack.pop()
+            if expanded:
+                ordered.append(tx.deleted[key])
+            elif key not in seen:
+                seen.add(key)
+                stack.append((key, True))
+                stack += [(one, False) for one in referrers.get(key, ()) if one not in seen]
+    return [one for one in ordered if one.before is not None]
+
+
+def _referrers_among_deleted(tx: Transaction) -> dict[Key, list[Key]]:
+    found: dict[Key, list[Key]] = {}
+    if len(tx.deleted) < 2:
+        return found
+    for key, touched in tx.deleted.items():
+        for target in targets_of(touched.cls, touched.before) if touched.before else ():
+            if target in tx.deleted and target != key:
+                found.setdefault(target, []).append(key)
+    return found

@@ -1,0 +1,146 @@
+"""Fills in what a new object takes from elsewhere: defaults, its prototype's words, its folder.
+
+1. Works on the whole transaction at its end, so that an object may take from one created later.
+2. What is derived is always the source's value; stating another one is an error.
+3. A tenant comes with a folder for each class that tenants own, and with four access groups.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from csp import errors
+from csp.master.transaction import Touched, Transaction
+from csp.model.extract import Object as JsonObject
+from csp.model.image import tenant_of
+from csp.model.objects import complete
+from csp.model.types import CLASSES, WORD_OF_CLASS, ObjectClass
+
+ENVIRONMENT: Final = 1
+TENANT: Final = CLASSES["CfgTenant"]
+FOLDER: Final = CLASSES["CfgFolder"]
+ACCESS_GROUP: Final = CLASSES["CfgAccessGroup"]
+
+# Classes whose objects live in a tenant; all others have their default folder in Environment.
+OF_TENANTS: Final = tuple(
+    cls
+    for cls in CLASSES.values()
+    if cls.tenant not in ("self", "owner", "none") and not cls.tenant.startswith("list:")
+)
+GLOBAL: Final = tuple(
+    cls for cls in CLASSES.values() if cls not in OF_TENANTS and cls is not FOLDER
+)
+FOLDER_NAMES: Final = {
+    "CfgSwitch": "Switches", "CfgDN": "DNs", "CfgPerson": "Persons", "CfgPlace": "Places",
+    "CfgAgentGroup": "Agent Groups", "CfgPlaceGroup": "Place Groups", "CfgTenant": "Tenants",
+    "CfgService": "Solutions", "CfgApplication": "Applications", "CfgHost": "Hosts",
+    "CfgPhysicalSwitch": "Switching Offices", "CfgScript": "Scripts", "CfgSkill": "Skills",
+    "CfgActionCode": "Action Codes", "CfgAgentLogin": "Agent Logins",
+    "CfgTransaction": "Transactions", "CfgDNGroup": "DN Groups", "CfgStatDay": "Statistical Days",
+    "CfgStatTable": "Statistical Tables", "CfgAppPrototype": "Application Templates",
+    "CfgAccessGroup": "Access Groups", "CfgField": "Fields", "CfgFormat": "Formats",
+    "CfgTableAccess": "Table Access", "CfgCallingList": "Calling Lists",
+    "CfgCampaign": "Campaigns", "CfgTreatment": "Treatments", "CfgFilter": "Filters",
+    "CfgTimeZone": "Time Zones", "CfgVoicePrompt": "Voice Prompts", "CfgIVRPort": "IVR Ports",
+    "CfgIVR": "IVRs", "CfgAlarmCondition": "Alarm Conditions",
+    "CfgEnumerator": "Business Attributes", "CfgEnumeratorValue": "Business Attribute Values",
+    "CfgObjectiveTable": "Objective Tables", "CfgCampaignGroup": "Campaign Groups",
+    "CfgGVPReseller": "Resellers", "CfgGVPCustomer": "Customers",
+    "CfgGVPIVRProfile": "Voice Platform Profiles", "CfgScheduledTask": "Scheduled Tasks",
+    "CfgRole": "Roles",
+}  # fmt: skip
+# The groups that the original makes for a tenant, with their kind.
+DEFAULT_GROUPS: Final = (
+    ("EVERYONE", "everyonegroup"),
+    ("Users", "usersgroup"),
+    ("Administrators", "administratorsgroup"),
+    ("Super Administrators", "superadministratorsgroup"),
+)
+
+
+def folder_name(cls: ObjectClass) -> str:
+    """What a tenant's default folder of that class is called."""
+    return FOLDER_NAMES[cls.name]
+
+
+def is_default_group(obj: JsonObject) -> bool:
+    group = obj.get("groupInfo") or {}
+    return (group.get("name"), obj.get("type")) in DEFAULT_GROUPS
+
+
+def add_tenant_furniture(tx: Transaction, tenant: Touched) -> None:
+    """The default folders and access groups of a new tenant."""
+    classes = OF_TENANTS + (GLOBAL if tenant.dbid == ENVIRONMENT else ())
+    for cls in classes:
+        word = WORD_OF_CLASS[cls.name]
+        folder = tx.create(
+            FOLDER,
+            tx.give_dbid(FOLDER),
+            {
+                "class": FOLDER.name,
+                "folderDBID": 0,
+                "name": folder_name(cls),
+                "type": word,
+                "ownerID": {"type": "tenant", "DBID": tenant.dbid},
+                "folderClass": "default",
+                "state": "enabled",
+            },
+        )
+        tx.root_folders[tenant.dbid, word] = folder.dbid
+    made = {
+        (one.after.get("groupInfo", {}).get("name"), one.after.get("type"))
+        for one in tx.touched.values()
+        if one.cls is ACCESS_GROUP and one.before is None and one.after is not None
+        and one.after.get("groupInfo", {}).get("tenantDBID") == tenant.dbid
+    }  # fmt: skip
+    for name, kind in DEFAULT_GROUPS:
+        if (name, kind) in made:
+            continue  # an export states them
+        tx.create(
+            ACCESS_GROUP,
+            tx.give_dbid(ACCESS_GROUP),
+            {
+                "class": ACCESS_GROUP.name,
+                "groupInfo": {"tenantDBID": tenant.dbid, "name": name, "state": "enabled"},
+                "type": kind,
+            },
+        )
+
+
+def fill_in(tx: Transaction, touched: Touched) -> None:
+    """Fills in one created or changed object."""
+    obj = touched.after
+    if obj is None:
+        return
+    cls = touched.cls
+    if cls.name in _TAKING:
+        touched.after = obj = complete(cls, obj, tx)
+    if touched.before is None and "folderDBID" not in obj:
+        obj["folderDBID"] = _default_folder(tx, touched, obj)
+
+
+_TAKING: Final = frozenset(
+    cls.name for cls in CLASSES.values() if any(one.derived or one.filled for one in cls.attributes)
+)
+
+
+def _default_folder(tx: Transaction, touched: Touched, obj: JsonObject) -> int:
+    cls = touched.cls
+    word = obj.get("type") if cls is FOLDER else WORD_OF_CLASS[cls.name]
+    tenant = ENVIRONMENT if cls is TENANT else tenant_of(cls, obj, tx)
+    folder = tx.default_folder(tenant, str(word))
+    if folder is None:
+        if not tx.exists(TENANT.id, tenant):
+            path = "ownerID" if cls is FOLDER else _tenant_path(cls)
+            raise errors.NoRef(f"{touched.shown} {path}: there is no CfgTenant:{tenant}")
+        raise errors.NoRef(
+            f"{touched.shown} folderDBID: tenant {tenant} has no default folder for {word}; "
+            f"state a folder"
+        )
+    return folder
+
+
+def _tenant_path(cls: ObjectClass) -> str:
+    """The attribute that says the tenant, or the reference that it is taken from."""
+    attribute = cls.attribute(cls.tenant)
+    return attribute.derived.partition(".")[0] if attribute and attribute.derived else cls.tenant

@@ -1,0 +1,439 @@
+"""Reads and writes the tables: one transaction per change, and what the start needs.
+
+1. `commit_change` moves head, objects, names, references, accounts, history and write id together,
+   or nothing of them.
+2. It first takes the head row FOR UPDATE; another fence there means that another master took
+   over, and nothing is written.
+3. The caller is the only writer of this process; readers take connections of their own.
+4. A connection that was lost makes every further question MASTERDOWN at once, until `adopt`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    Connection,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import SQLAlchemyError
+
+from csp import errors
+from csp.master import schema, statements
+from csp.master.dialect import migrating, open_engine, reading_options
+from csp.master.passwords import Hashed
+from csp.observe import failpoint
+
+MIGRATIONS = "csp.master:migrations"
+HEAD_ID: Final = 1
+FIRST_DBID: Final = 101  # lower numbers belong to what a new database holds
+READ_CHUNK: Final = 2000  # rows a step while all objects are read
+
+Row = dict[str, Any]
+
+# Where a change can be interrupted (csp.observe.failpoint), in this order.
+FAILPOINTS: Final = (
+    "master.begin",
+    "master.after_head",
+    "master.after_names_gone",
+    "master.after_refs_gone",
+    "master.after_deleted",
+    "master.after_updated",
+    "master.after_created",
+    "master.after_names",
+    "master.after_refs",
+    "master.after_accounts_gone",
+    "master.after_accounts",
+    "master.after_counters",
+    "master.after_history",
+    "master.before_commit",
+    "master.after_commit",
+    "master.after_apply",
+)
+
+
+class Replaced(Exception):
+    """Another master took this database over; this one must not write any more."""
+
+
+class Head(NamedTuple):
+    """The state of the database, named for good by stream, revision and mark."""
+
+    fence: int
+    revision: int
+    mark: int
+    time_ms: int
+    stream: bytes
+
+
+class ObjectRow(NamedTuple):
+    class_id: int
+    dbid: int
+    tenant: int
+    folder: int
+    revision: int
+    body: str
+
+
+@dataclass
+class ChangeRows:
+    """All rows of one change, ready to be sent to the database."""
+
+    revision: int
+    mark: int
+    time_ms: int
+    created: list[Row] = field(default_factory=list)
+    updated: list[Row] = field(default_factory=list)
+    deleted: list[Row] = field(default_factory=list)  # class_id_, dbid_
+    names: list[Row] = field(default_factory=list)
+    names_gone: list[Row] = field(default_factory=list)  # objects whose names go first
+    refs: list[Row] = field(default_factory=list)
+    refs_gone: list[Row] = field(default_factory=list)
+    accounts: list[Row] = field(default_factory=list)
+    accounts_gone: list[Row] = field(default_factory=list)
+    counters: list[Row] = field(default_factory=list)
+    history: Row = field(default_factory=dict)
+    writes: list[Row] = field(default_factory=list)
+
+
+def said(error: BaseException) -> str:
+    """What the database said, in one line without the statement and its values."""
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.split("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turns what the database refuses, outside a commit, into MasterDown with its words."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise errors.MasterDown(f"the database does not answer: {said(error)}") from error
+
+
+class Database:
+    """One master's connection to its database."""
+
+    def __init__(self, address: str) -> None:
+        self.engine = open_engine(address)
+        event.listen(self.engine, "handle_error", self._note_loss)
+        self._connection: Connection | None = None
+        self._reader: Connection | None = None
+        self.fence = 0
+        self.lost = ""  # why the database is not there; empty while it is
+        self.is_committing = False  # whether a commit was under way when it was lost
+        # Statements as the driver takes them: their text, and the order of their values.
+        self._bare: dict[Any, tuple[str, list[str] | None]] = {}
+
+    @property
+    def connection(self) -> Connection:
+        self.check_there()
+        if self._connection is None:
+            self._connection = self.engine.connect()
+        return self._connection
+
+    @property
+    def reader(self) -> Connection:
+        self.check_there()
+        if self._reader is None:
+            self._reader = self.engine.connect().execution_options(**reading_options(self.engine))
+        return self._reader
+
+    def close(self) -> None:
+        for connection in (self._connection, self._reader):
+            if connection is not None:
+                connection.close()
+        self._connection = self._reader = None
+        self.engine.dispose()
+
+    # -- loss and return ------------------------------------------------------------------------
+
+    def check_there(self) -> None:
+        """Raises MasterDown while the database is lost."""
+        if self.lost:
+            raise errors.MasterDown(f"the database is not there: {self.lost}")
+
+    def _note_loss(self, context: ExceptionContext) -> None:
+        if context.is_disconnect and not self.lost:
+            self.lost = said(context.original_exception)
+
+    def connect(self) -> tuple[Connection, Head | None]:
+        """A new connection for writing, and the head; called by the thread that waits for it.
+
+        It waits for the head row: a commit that was under way is through, or never will be.
+        None for the head if the database has none yet.
+        """
+        connection = self.engine.connect()
+        try:
+            with connection.begin():
+                if not inspect(connection).has_table(schema.head.name):
+                    return connection, None
+                connection.execute(statements.LOCK_HEAD).all()
+                return connection, self.head_seen_by(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def adopt(self, connection: Connection) -> None:
+        """Goes on with this connection in place of those that were lost."""
+        for old in (self._connection, self._reader):
+            if old is not None:
+                old.close()
+        self._connection, self._reader = connection, None
+        self.lost = ""
+
+    def migrate(self) -> None:
+        """Brings the tables to this release's form, in one transaction."""
+        if self._version() == schema.VERSION:
+            return
+        from alembic import command
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", MIGRATIONS)
+        config.set_main_option("path_separator", "os")
+        known = [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()]
+        with self.connection.begin(), migrating(self.connection):
+            found = self._version_seen_by(self.connection)
+            if found is not None and found not in known:
+                raise errors.BadValue(
+                    f"--db: the tables have form {found}, made by a newer csp; this one knows "
+                    f"forms up to {schema.VERSION}: use the newer csp, or restore a backup that "
+                    f"an older one made"
+                )
+            config.attributes["connection"] = self.connection
+            command.upgrade(config, "head")
+
+    def _version(self) -> str | None:
+        """The form that the tables have; None in a new database."""
+        with self.connection.begin():
+            return self._version_seen_by(self.connection)
+
+    @staticmethod
+    def _version_seen_by(connection: Connection) -> str | None:
+        if not inspect(connection).has_table(schema.versions.name):
+            return None
+        found: str | None = connection.execute(select(schema.versions)).scalar()
+        return found
+
+    def take_fence(self) -> Head:
+        """Becomes the only master that may write; creates the head row of a new database."""
+        with self.connection.begin():
+            row = self.connection.execute(
+                update(schema.head)
+                .where(schema.head.c.id == HEAD_ID)
+                .values(fence=schema.head.c.fence + 1)
+            )
+            if row.rowcount == 0:
+                self.connection.execute(
+                    insert(schema.head),
+                    [
+                        {
+                            "id": HEAD_ID,
+                            "fence": 1,
+                            "revision": 0,
+                            "mark": "0" * 16,
+                            "time_ms": 0,
+                            "stream": secrets.token_hex(16),
+                        }
+                    ],
+                )
+            head = self.head_seen_by(self.connection)
+        self.fence = head.fence
+        return head
+
+    def head(self) -> Head:
+        with self.reader.begin():
+            return self.head_seen_by(self.reader)
+
+    @staticmethod
+    def head_seen_by(connection: Connection) -> Head:
+        """The head as one transaction sees it."""
+        row = connection.execute(select(schema.head)).one()
+        return Head(
+            row.fence, row.revision, int(row.mark, 16), row.time_ms, bytes.fromhex(row.stream)
+        )
+
+    # -- the change ---------------------------------------------------------------------------
+
+    def commit_change(self, rows: ChangeRows) -> None:
+        """Makes one change durable; Replaced or an IntegrityError leave the database as it was."""
+        connection = self.connection
+        self.is_committing = False
+        with connection.begin():
+            failpoint.passed("master.begin")
+            self._take_head(connection, rows.revision - 1)
+            head = {"mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
+            self._execute(connection, statements.MOVE_HEAD, [head])
+            failpoint.passed("master.after_head")
+            for statement, values, place in self._statements(rows):
+                if values:
+                    self._execute(connection, statement, values)
+                failpoint.passed(place)
+            self.is_committing = True
+        self.is_committing = False
+        failpoint.passed("master.after_commit")
+
+    def _take_head(self, connection: Connection, revision: int | None = None) -> None:
+        """Holds the head row until the transaction ends; Replaced if it is not ours any more."""
+        found = self._execute(connection, statements.LOCK_HEAD, []).one()
+        if found[0] != self.fence or revision not in (None, found[1]):
+            raise Replaced("another master has taken this database over")
+
+    def _execute(self, connection: Connection, statement: Any, values: list[Row]) -> Any:
+        """`connection.execute` with all columns, without its work on every statement and row."""
+        bare = self._bare.get(statement)
+        if bare is None:
+            compiled = statement.compile(dialect=connection.dialect)
+            self._bare[statement] = bare = str(compiled), compiled.positiontup
+        text, names = bare
+        if names is None:  # the driver wants names
+            return connection.exec_driver_sql(text, values)
+        return connection.exec_driver_sql(
+            text, [tuple([row[name] for name in names]) for row in values]
+        )
+
+    @staticmethod
+    def _statements(rows: ChangeRows) -> Iterator[tuple[Any, list[Row], str]]:
+        # What goes comes first: a name may move from one object to another in one change.
+        yield statements.DELETE_NAMES, rows.names_gone, "master.after_names_gone"
+        yield statements.DELETE_REFS, rows.refs_gone, "master.after_refs_gone"
+        yield statements.DELETE_OBJECT, rows.deleted, "master.after_deleted"
+        yield statements.UPDATE_OBJECT, rows.updated, "master.after_updated"
+        yield statements.INSERT["objects"], rows.created, "master.after_created"
+        yield statements.INSERT["unique_names"], rows.names, "master.after_names"
+        yield statements.INSERT["refs"], rows.refs, "master.after_refs"
+        yield statements.DELETE_ACCOUNT, rows.accounts_gone, "master.after_accounts_gone"
+        yield statements.INSERT["accounts"], rows.accounts, "master.after_accounts"
+        yield statements.MOVE_COUNTER, rows.counters, "master.after_counters"
+        yield statements.INSERT["history"], [rows.history], "master.after_history"
+        yield statements.INSERT["writes"], rows.writes, "master.before_commit"
+
+    def add_write(self, row: Row) -> None:
+        """Remembers a write id without a change: one that changed nothing, or was rejected."""
+        connection = self.connection
+        self.is_committing = False
+        with connection.begin():
+            self._take_head(connection)
+            connection.execute(insert(schema.writes), [row])
+            self.is_committing = True
+        self.is_committing = False
+
+    # -- questions ----------------------------------------------------------------------------
+
+    def write_result(self, write_id: str) -> str | None:
+        with self.reader.begin():
+            return self.reader.execute(
+                select(schema.writes.c.result).where(schema.writes.c.id == write_id)
+            ).scalar_one_or_none()
+
+    def referrers(self, class_id: int, dbid: int, most: int) -> list[tuple[int, int]]:
+        """(class, DBID) of those that refer to this object, in order, at most `most`."""
+        with self.reader.begin():
+            rows = self.reader.execute(
+                statements.REFERRERS, {"to_class": class_id, "to_dbid": dbid, "most": most}
+            )
+            return [(row[0], row[1]) for row in rows]
+
+    def name_owner(self, class_id: int, rule: int, scope: str, value: str) -> int | None:
+        """The DBID that holds this unique name."""
+        names = schema.unique_names
+        with self.reader.begin():
+            return self.reader.execute(
+                select(names.c.dbid).where(
+                    names.c.class_id == class_id,
+                    names.c.rule == rule,
+                    names.c.scope == scope,
+                    names.c.value == value,
+                )
+            ).scalar_one_or_none()
+
+    def account_row(self, class_id: int, dbid: int) -> Any:
+        """The row of an object's secret, or None."""
+        table = schema.accounts
+        with self.reader.begin():
+            return self.reader.execute(
+                select(table).where(table.c.class_id == class_id, table.c.dbid == dbid)
+            ).one_or_none()
+
+    def account(self, class_id: int, dbid: int) -> Hashed | None:
+        """The hash that is kept for an object's secret."""
+        row = self.account_row(class_id, dbid)
+        return None if row is None else Hashed(row.algorithm, row.hash)
+
+    def counters(self) -> dict[int, int]:
+        with self.reader.begin():
+            return {
+                row.class_id: row.next_dbid for row in self.reader.execute(select(schema.counters))
+            }
+
+    def add_counters(self, class_ids: Iterable[int]) -> None:
+        """Starts the numbers of classes that this database did not have yet."""
+        rows = [{"class_id": class_id, "next_dbid": FIRST_DBID} for class_id in class_ids]
+        if rows:
+            with self.connection.begin():
+                self.connection.execute(insert(schema.counters), rows)
+
+    # -- everything -----------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection of its own whose statements all see one revision."""
+        self.check_there()
+        with self.engine.connect() as plain:
+            connection = plain.execution_options(**reading_options(self.engine))
+            with connection.begin():
+                yield connection
+
+    def objects_after(
+        self, connection: Connection, class_id: int, dbid: int, most: int = READ_CHUNK
+    ) -> Sequence[Any]:
+        """The rows of one class in DBID order: dbid, revision, body."""
+        return connection.execute(
+            statements.OBJECTS_AFTER, {"class_id_": class_id, "after": dbid, "most": most}
+        ).all()
+
+    def accounts(self, connection: Connection) -> Sequence[Any]:
+        return connection.execute(
+            select(schema.accounts).order_by(schema.accounts.c.class_id, schema.accounts.c.dbid)
+        ).all()
+
+    def entries_from(self, first: int, last: int, most_bytes: int) -> list[bytes]:
+        """Log entries from `first` to `last`, ascending; the newest of them that fit."""
+        table = schema.history
+        with self.reader.begin():
+            size = 0
+            sizes = self.reader.execute(
+                select(table.c.revision, table.c.entry_size, table.c.entry.is_(None))
+                .where(table.c.revision >= first, table.c.revision <= last)
+                .order_by(table.c.revision.desc())
+            )
+            for at, entry_size, is_pruned in sizes:
+                size += entry_size
+                if is_pruned or size > most_bytes:
+                    first = at + 1
+                    break
+            rows = self.reader.execute(
+                select(table.c.entry)
+                .where(table.c.revision >= first, table.c.revision <= last)
+                .order_by(table.c.revision)
+            )
+            return [bytes(row[0]) for row in rows]
+
+    def mark_at(self, revision: int) -> int | None:
+        """The mark that the history names for this revision."""
+        with self.reader.begin():
+            mark = self.reader.execute(
+                select(schema.history.c.mark).where(schema.history.c.revision == revision)
+            ).scalar_one_or_none()
+        return None if mark is None else int(mark, 16)

@@ -1,0 +1,107 @@
+"""Reads change records of the `history` table, a page at a time, in steps between the writes.
+
+1. A page looks through SCAN_MAX rows at most, in steps of STEP_ROWS: no write waits for more.
+2. What a change was (object or delta) is shown while its log entry is kept; that it was, for good.
+3. Rows hold no secret, so nothing here can show one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Select, select
+
+from csp.master import schema
+from csp.master.database import Database
+from csp.model.entry import event_json, parse_entry
+from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.types import by_id
+
+STEP_ROWS: Final = 100
+SCAN_MAX: Final = 20_000
+PAGE_BYTES_MAX: Final = 1 << 20  # a page ends after the record that passes it
+DETAIL_BYTES_MAX: Final = 1 << 20  # larger entries are told without objects and deltas
+CHANGES_SHOWN_MAX: Final = 10_000  # of one record; `omitted` counts the rest
+
+
+def history_page(database: Database, question: HistoryQuestion) -> Iterator[HistoryPage | None]:
+    """Yields None after each step, the page last."""
+    records: list[bytes] = []
+    since, looked_at, size = question.since, 0, 0
+    while True:
+        with database.reader.begin():
+            head = database.head_seen_by(database.reader).revision
+            rows = database.reader.execute(_rows_after(since)).all()
+        for row in rows:
+            since = row.revision
+            record = _record(database, row, question)
+            if record is None:
+                continue
+            records.append(record)
+            size += len(record)
+            if len(records) >= question.limit or size >= PAGE_BYTES_MAX:
+                yield HistoryPage(head, since if since < head else 0, records)
+                return
+        looked_at += len(rows)
+        if len(rows) < STEP_ROWS:
+            yield HistoryPage(head, 0, records)
+            return
+        if looked_at >= SCAN_MAX:
+            yield HistoryPage(head, since, records)
+            return
+        yield None
+
+
+def _rows_after(since: int) -> Select[Any]:
+    table = schema.history
+    columns = (table.c.revision, table.c.time_ms, table.c.actor, table.c.write_id)
+    return (
+        select(*columns, table.c.changes, table.c.entry_size)
+        .where(table.c.revision > since)
+        .order_by(table.c.revision)
+        .limit(STEP_ROWS)
+    )
+
+
+def _record(database: Database, row: Any, question: HistoryQuestion) -> bytes | None:
+    """The record as JSON; None where it is not asked for."""
+    actor = orjson.loads(row.actor)
+    if not question.allows(actor, row.write_id):
+        return None
+    changes = orjson.loads(row.changes)
+    if not question.chosen(changes):
+        return None
+    found: dict[str, Any] = {"revision": row.revision, "time": row.time_ms, "actor": actor}
+    if row.write_id:
+        found["id"] = row.write_id
+    shown = _details(database, row) or [
+        {"op": op, "class": name, "DBID": dbid} for op, name, dbid in changes[:CHANGES_SHOWN_MAX]
+    ]
+    found["changes"] = shown
+    if len(shown) < len(changes):
+        found["omitted"] = len(changes) - len(shown)
+    return orjson.dumps(found)
+
+
+def _details(database: Database, row: Any) -> list[dict[str, Any]]:
+    """The changes with object or delta; empty where the entry is not kept, or is too large."""
+    if row.entry_size > DETAIL_BYTES_MAX:
+        return []
+    table = schema.history
+    with database.reader.begin():
+        entry = database.reader.execute(
+            select(table.c.entry).where(table.c.revision == row.revision)
+        ).scalar_one_or_none()
+    if entry is None:
+        return []
+    shown = []
+    for item in parse_entry(bytes(entry)).items:
+        event = event_json(item)
+        change = {"op": item.op, "class": by_id[item.class_id].name, "DBID": item.dbid}
+        for name in ("object", "base", "delta"):
+            if name in event:
+                change[name] = event[name]
+        shown.append(change)
+    return shown

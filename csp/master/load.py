@@ -1,0 +1,191 @@
+"""Brings the database's content into the store: all of it, or what a restarted writer missed.
+
+1. A load sees one revision of the database, read in one transaction of its own.
+2. Classes whose attributes make keys of other classes come first, so that nothing is looked up
+   object by object.
+3. The log's window is seeded from the history, the newest entries first in importance.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from csp._fastpath import StoreFull
+from csp.master.accounts import ENVIRONMENT, PERSON, account_image
+from csp.master.build import object_of
+from csp.master.database import Database, Head
+from csp.master.heap import without_cycle_search
+from csp.master.passwords import Hashed
+from csp.master.published import HostView
+from csp.model.entry import ACCOUNT_CHANGED, parse_entry
+from csp.model.extract import Object as JsonObject
+from csp.model.image import build_image, build_tombstone
+from csp.model.keys import KEYS
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, MAX_DBID, ObjectClass, by_id
+from csp.store.origin import Host
+
+LOG_BYTES_MAX: Final = 64 * 1024 * 1024  # of history that a freshly loaded store is given
+IMAGES_BYTES: Final = 1024 * 1024  # handed to the store at a time
+
+log = logging.getLogger("csp.master")
+
+Note = Callable[[int, int, JsonObject], None]
+
+
+def looked_through() -> tuple[str, ...]:
+    """Classes through which keys of other classes go ("a>Class.b"), or that own folders."""
+    named = {key.source.partition(">")[2].partition(".")[0] for key in KEYS.values()}
+    return tuple(name for name in ("CfgSwitch", *sorted(named - {"", "CfgSwitch"})))
+
+
+class Rows:
+    """Objects read from rows, as csp.model looks them up while building images."""
+
+    def __init__(self, database: Database, connection: Connection) -> None:
+        self.database = database
+        self.connection = connection
+        # Attributes of the objects that keys go through: numbers and parts of a few bytes.
+        self._kept: dict[tuple[str, int], JsonObject] = {}
+        self._through = frozenset(looked_through())
+
+    def get(self, class_name: str, dbid: int) -> JsonObject | None:
+        found = self._kept.get((class_name, dbid))
+        if found is None and class_name in CLASSES:
+            found = self._read(CLASSES[class_name], dbid)
+        return found
+
+    def _read(self, cls: ObjectClass, dbid: int) -> JsonObject | None:
+        rows = self.database.objects_after(self.connection, cls.id, dbid - 1, 1)
+        if not rows or rows[0].dbid != dbid:
+            return None
+        return object_of(cls, dbid, rows[0].revision, rows[0].body)
+
+    def images(
+        self, cls: ObjectClass, note: Note | None = None, low: int = 1, high: int = MAX_DBID
+    ) -> Iterator[tuple[int, bytes]]:
+        """(DBID, image) of a class's objects from `low` to `high`, in DBID order."""
+        after = low - 1
+        keep = cls.name in self._through
+        while True:
+            rows = self.database.objects_after(self.connection, cls.id, after)
+            for dbid, revision, body in rows:
+                if dbid > high:
+                    return
+                obj = object_of(cls, dbid, revision, body)
+                if keep:
+                    self._kept[cls.name, dbid] = {
+                        name: value for name, value in obj.items() if name.endswith("DBID")
+                    }
+                if note is not None:
+                    note(cls.id, dbid, obj)
+                yield dbid, build_image(cls, obj, revision, self)
+            if not rows:
+                return
+            after = rows[-1].dbid
+
+    def accounts(self) -> Iterator[tuple[int, bytes]]:
+        """(DBID, image) of every person's account record, in DBID order."""
+        for row in self.database.accounts(self.connection):
+            if row.class_id == PERSON.id:
+                hashed = Hashed(row.algorithm, row.hash)
+                yield row.dbid, account_image(row.dbid, row.user_name, hashed, row.revision)
+
+    def classes(self) -> list[ObjectClass]:
+        first = [CLASSES[name] for name in looked_through()]
+        return first + [cls for cls in by_id.values() if cls not in first]
+
+
+def load_everything(database: Database, host: Host, view: HostView) -> Head:
+    """A whole load into the host; what was served is served until it is done.
+
+    Where there is no room for the history beside the objects, the objects are loaded alone.
+    """
+    try:
+        return _load(database, host, view, min(LOG_BYTES_MAX, host.log_bytes))
+    except StoreFull as error:
+        log.warning("loading without history: %s", error)
+        return _load(database, host, view, 0)
+
+
+def _load(database: Database, host: Host, view: HostView, history_bytes: int) -> Head:
+    with database.reading() as connection, without_cycle_search():
+        head = database.head_seen_by(connection)
+        rows = Rows(database, connection)
+        host.load_begin(head.stream)
+        try:
+            for cls in rows.classes():
+                _hand_over(host, rows.images(cls, view.note))
+            _hand_over(host, rows.accounts())
+            for entry in database.entries_from(1, head.revision, history_bytes):
+                host.seed_log(entry)
+            host.load_end(head.revision, head.mark, head.time_ms)
+        except BaseException:
+            host.load_abort()
+            raise
+    return head
+
+
+def _hand_over(host: Host, images: Iterator[tuple[int, bytes]]) -> None:
+    waiting: list[bytes] = []
+    size = 0
+    for _, image in images:
+        waiting.append(image)
+        size += len(image)
+        if size >= IMAGES_BYTES:
+            host.load(b"".join(waiting))
+            waiting.clear()
+            size = 0
+    if waiting:
+        host.load(b"".join(waiting))
+
+
+def catch_up(database: Database, host: Host, view: HostView) -> bool:
+    """Applies what the database has beyond the host; False if only a load can help."""
+    head = database.head()
+    if host.stream != head.stream or host.published > head.revision:
+        return False
+    if host.published == head.revision:
+        if host.mark != head.mark:
+            return False
+    elif database.mark_at(host.published) != host.mark:
+        return False
+    missed = database.entries_from(host.published + 1, head.revision, LOG_BYTES_MAX)
+    if len(missed) != head.revision - host.published:
+        return False
+    for entry in missed:
+        host.apply(entry, accounts_of(database, entry))
+    if missed:
+        log.info("applied %d changes that the store had not seen", len(missed))
+    _note_folders(database, view)
+    return True
+
+
+def accounts_of(database: Database, entry: bytes) -> list[bytes]:
+    """The account records that belong to an entry, as far as no later change has replaced them."""
+    parsed = parse_entry(entry)
+    found: list[bytes] = []
+    for item in parsed.items:
+        if item.flags & ACCOUNT_CHANGED:
+            row: Any = database.account_row(item.class_id, item.dbid)
+            if row is None:
+                found.append(
+                    build_tombstone(ACCOUNT_CLASS_ID, item.dbid, parsed.revision, ENVIRONMENT, 0)
+                )
+            else:
+                hashed = Hashed(row.algorithm, row.hash)
+                found.append(account_image(item.dbid, row.user_name, hashed, parsed.revision))
+    return found
+
+
+def _note_folders(database: Database, view: HostView) -> None:
+    cls = CLASSES["CfgFolder"]
+    with database.reading() as connection:
+        after = 0
+        while rows := database.objects_after(connection, cls.id, after):
+            for dbid, revision, body in rows:
+                view.note(cls.id, dbid, object_of(cls, dbid, revision, body))
+            after = rows[-1].dbid

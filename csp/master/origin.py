@@ -1,0 +1,283 @@
+"""The origin `database`: what the writer of a master asks of its database.
+
+1. `start` leaves the store with exactly what the database holds, whatever was there before.
+2. Every write is answered after its revision is published here.
+3. The database belongs to this process alone for as long as its fence number is the newest.
+4. While the database is lost, what is in the store serves on; writes are refused with the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy.exc import OperationalError
+
+from csp import errors
+from csp.master import outcome, passwords
+from csp.master.build import Built, build
+from csp.master.database import Database, Head, Replaced, in_words, said
+from csp.master.dialect import file_beside
+from csp.master.engine import Engine
+from csp.master.history import history_page
+from csp.master.load import catch_up, load_everything
+from csp.master.outage import Found, Outage
+from csp.master.published import HostView
+from csp.master.retention import Retention
+from csp.master.seed import SeedPlan, seed_transaction
+from csp.master.sums import Summer
+from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.requests import Actor, WriteOutcome, WriteRequest
+from csp.model.types import CLASSES
+from csp.observe.events import log_event
+from csp.store.context import ProcessContext, StartRefused
+from csp.store.origin import LINK_DATABASE, LINK_DOWN, Host, Sums, Watch
+
+PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
+PASSWORD_FILE: Final = "default-password"
+EXIT_USAGE: Final = 2
+EXIT_NO_CONNECTION: Final = 3
+
+log = logging.getLogger("csp.master")
+
+
+class DatabaseOrigin:
+    """The master's database, its rules and its history."""
+
+    def __init__(self, address: str, plan: SeedPlan | None = None) -> None:
+        self.address = address
+        self.plan = plan or SeedPlan(password="")
+        self.database = Database(address)
+        self.retention = Retention()
+        self._engine: Engine | None = None
+        self._host: Host | None = None
+        self._outage: Outage | None = None
+        self._heard_ms = 0
+        self._trouble = ""  # what was logged last of it
+        self._is_ended = False
+
+    @classmethod
+    def of_server(cls, context: ProcessContext) -> DatabaseOrigin:
+        """The origin of the server that this writer belongs to."""
+        port = context.address.rpartition(":")[2]
+        host = socket.gethostname()
+        try:
+            return cls(context.database_url, SeedPlan("", context.app_name, host, port))
+        except errors.BadValue as error:
+            raise StartRefused(EXIT_USAGE, error.text) from error
+
+    # -- start ---------------------------------------------------------------------------------
+
+    def start(self, host: Host) -> None:
+        """Migrates, fills a new database, then loads the store or catches it up.
+
+        StartRefused where that can't be done and nothing is served yet; else what is served serves
+        on, and the database is looked for.
+        """
+        self._host = host
+        try:
+            self._open(host)
+        except errors.BadValue as error:
+            raise StartRefused(EXIT_USAGE, error.text) from error
+        except OperationalError as error:
+            if not host.loaded:
+                text = f"--db: the database can't be opened: {said(error)}"
+                raise StartRefused(EXIT_NO_CONNECTION, text) from error
+            self.database.lost = self.database.lost or said(error)
+            self._watch_over()
+
+    def _open(self, host: Host) -> None:
+        """Becomes the database's master, and serves what it holds."""
+        self.database.migrate()
+        head = self.database.take_fence()
+        counters = self.database.counters()
+        self.database.add_counters(cls.id for cls in CLASSES.values() if cls.id not in counters)
+        if head.revision == 0:
+            self._seed(head)
+        self._serve(host)
+
+    def _serve(self, host: Host) -> None:
+        """Brings the store to what the database holds, under the fence that is ours."""
+        view = HostView(host, self.database)
+        if not (host.loaded and catch_up(self.database, host, view)):
+            load_everything(self.database, host, view)
+        head = self.database.head()
+        engine = Engine(self.database, view, head, wall_ms)
+        engine.committed = self._committed
+        self._engine = engine
+        self._heard(head.revision, wall_ms())
+        log.info("serving stream %s revision %d fence %d", head.stream.hex(), head.revision,
+                 head.fence)  # fmt: skip
+
+    def _seed(self, head: Head) -> None:
+        given = self.plan.password or os.environ.get(PASSWORD_VARIABLE, "")
+        plan = replace(self.plan, password=given or passwords.generate())
+        tx = seed_transaction(plan)
+        built = build(
+            tx, self.database, passwords.Hasher(), Actor().as_json(), 1, head.mark, wall_ms()
+        )
+        assert built is not None
+        built.rows.counters = []  # built-in numbers lie below those that the counters give
+        if not given:
+            # Before the commit: a password that nobody was told would lock everybody out.
+            _tell(plan.password, self.address)
+        self.database.commit_change(built.rows)
+
+    @property
+    def engine(self) -> Engine:
+        if self._engine is None:
+            raise errors.Loading("the master has not read its database yet")
+        return self._engine
+
+    # -- service -------------------------------------------------------------------------------
+
+    def write(self, requests: Sequence[WriteRequest]) -> list[WriteOutcome]:
+        try:
+            self.database.check_there()
+            engine = self.engine
+        except errors.CspError as error:
+            return [WriteOutcome(0, (), error) for _ in requests]
+        engine.hasher.next_batch()
+        outcomes = [engine.write(request) for request in requests]
+        self._watch_over()
+        return outcomes
+
+    def outcome(self, write_id: str) -> str:
+        try:
+            with in_words():
+                return outcome.outcome_of(self.database, write_id, wall_ms())
+        except Replaced as error:
+            raise errors.MasterDown(f"{error}; ask that one for the outcome") from error
+
+    def head(self) -> int:
+        return self.engine.revision
+
+    def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
+        with in_words():
+            yield from Summer(self.database).run(class_id, low, high)
+
+    def history(self, question: HistoryQuestion) -> Iterator[HistoryPage | None]:
+        with in_words():
+            yield from history_page(self.database, question)
+
+    def watches(self) -> Sequence[Watch]:
+        return ()
+
+    def tick(self, now_ms: int) -> None:
+        """Lets go of old history, says that the database was heard, or looks whether it is back."""
+        self._watch_over()
+        if self._outage is not None or self._engine is None or self._engine.ended:
+            return
+        if not self.retention.step_due(now_ms):
+            return
+        if self._engine.held_back:
+            self._publish_held()
+        try:
+            with in_words():
+                self.retention.step(self.database.connection, wall_ms())
+        except errors.MasterDown as error:
+            self._tell_trouble(error.text)
+        else:
+            self._trouble = ""
+            self._heard(self._engine.revision, wall_ms())
+        self._watch_over()
+
+    def _tell_trouble(self, text: str) -> None:
+        """Logs once that the database refuses what is asked of it, though it is there."""
+        if not self.database.lost and text != self._trouble:
+            self._trouble = text
+            log_event(log, "51320", reason=text)
+
+    # -- loss and return -----------------------------------------------------------------------
+
+    def _watch_over(self) -> None:
+        """Notices that the database was lost or is back, or that another master has it."""
+        if self._outage is not None:
+            self._look_for_it(self._outage)
+        elif self.database.lost:
+            log_event(log, "51317", reason=self.database.lost)
+            self._outage = Outage(self.database)
+            self._show_down()
+        elif self._engine is not None and self._engine.ended and not self._is_ended:
+            self._is_ended = True
+            log_event(log, "51319", reason=self._engine.ended)
+            self._show_down()
+
+    def _look_for_it(self, outage: Outage) -> None:
+        found = outage.found()
+        if found is None:
+            return
+        self._outage = None
+        self.database.adopt(found.connection)
+        try:
+            self._go_on(found)
+        except OperationalError as error:  # lost again: the next turn looks for it anew
+            self.database.lost = self.database.lost or said(error)
+        else:
+            log_event(log, "51318", elapsed_ms=outage.elapsed_ms)
+        self._watch_over()
+
+    def _go_on(self, found: Found) -> None:
+        """Serves on if nobody took the database over meanwhile."""
+        assert self._host is not None
+        fence = self.database.fence
+        if fence == 0:  # lost before this process became its master
+            self._open(self._host)
+        elif found.head is not None and found.head.fence == fence:
+            self._serve(self._host)
+        else:
+            self.engine.end(
+                "while the database was lost another master has taken it over, or it was replaced; "
+                "this one takes no writes any more"
+            )
+
+    def _show_down(self) -> None:
+        assert self._host is not None
+        self._host.set_link(LINK_DOWN, self._host.published, self._heard_ms)
+
+    def _heard(self, revision: int, at_ms: int) -> None:
+        assert self._host is not None
+        self._heard_ms = at_ms
+        self._host.set_link(LINK_DATABASE, revision, at_ms)
+
+    def _publish_held(self) -> None:
+        try:
+            self.engine.publish()
+        except errors.UnknownOutcome as error:
+            log.error("%s", error.text)
+
+    def close(self) -> None:
+        if self._outage is not None:
+            self._outage.give_up()
+        self.database.close()
+
+    def _committed(self, built: Built) -> None:
+        self.retention.added(len(built.entry))
+        self._heard(built.rows.revision, built.rows.time_ms)
+
+
+def wall_ms() -> int:
+    """Milliseconds UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def _tell(password: str, address: str) -> None:
+    """Shows a generated password once: on the terminal, else in a file for the owner alone."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\nThe account 'default' has the password {password}\n"
+                         f"It is shown this once.\n\n")  # fmt: skip
+        sys.stderr.flush()
+        return
+    path = file_beside(address, PASSWORD_FILE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(password + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    log.warning("the password of account 'default' is in %s", path)

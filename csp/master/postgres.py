@@ -1,0 +1,110 @@
+"""Opens PostgreSQL: connections that are never waited for without limit, and what they must be.
+
+1. No statement is waited for longer than ANSWER_SECONDS_MAX, whatever became of the server: after
+   that the connection is closed, and what it was doing ends without us or not at all.
+2. That limit lies below the silence at which the supervisor calls the writer hung (3 s).
+3. A commit that returned is on the server's disk: `synchronous_commit` is never off.
+4. Text is UTF-8 on both sides; another encoding is refused at the first connection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any, Final, TypeVar
+
+import psycopg
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+from csp import errors
+
+CONNECT_SECONDS_MAX: Final = 2  # libpq takes whole seconds, two at least
+ANSWER_SECONDS_MAX: Final = 2.0  # for the answer to one statement
+MIGRATION_SECONDS_MAX: Final = 600.0  # a statement of a migration, which may read every row
+STATEMENT_MS_MAX: Final = 1500  # told to the server, which says then what took so long
+IDLE_MS_MAX: Final = 60_000  # of a stopped master's open transaction: it then lets the head row go
+LOOK_SECONDS: Final = 0.1  # how often a waiting connection looks at the clock
+DRIVER: Final = "postgresql+psycopg"
+
+Result = TypeVar("Result")
+Ready = Generator[Any, Any, Result]
+
+
+class Patient(psycopg.Connection[Any]):
+    """A connection whose every wait has a limit; libpq itself knows one for connecting only."""
+
+    seconds_max = ANSWER_SECONDS_MAX
+
+    def wait(self, gen: Ready[Result], *_: Any, **__: Any) -> Result:
+        """Waits for the server's answer; OperationalError and a closed connection if none came."""
+        return super().wait(self._limited(gen), interval=LOOK_SECONDS)
+
+    def _limited(self, gen: Ready[Result]) -> Ready[Result]:
+        end = time.monotonic() + self.seconds_max
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > end:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"no answer within {self.seconds_max:g} s")
+                wanted = gen.send(ready)
+        except StopIteration as done:
+            found: Result = done.value
+            return found
+
+
+def open_postgres(url: URL) -> Engine:
+    """An engine for a PostgreSQL address; connects at the first use only."""
+    if url.drivername not in ("postgresql", DRIVER):
+        raise errors.BadValue(f"--db {url.drivername}: csp speaks to PostgreSQL by {DRIVER} only")
+    engine = create_engine(
+        url.set(drivername=DRIVER),
+        # A writer that waited for the head row must see what the other one left there.
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": CONNECT_SECONDS_MAX, "application_name": "csp master"},
+    )
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "connect", _connected)
+    return engine
+
+
+def give_time(connection: Any) -> None:
+    """Lets the statements of a migration take their time, for as long as this connection lives."""
+    driver = connection.connection.driver_connection
+    driver.seconds_max = MIGRATION_SECONDS_MAX
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+
+
+def take_back_time(connection: Any) -> None:
+    """Ends what `give_time` began."""
+    connection.connection.driver_connection.seconds_max = ANSWER_SECONDS_MAX
+
+
+def _connect(_dialect: Any, _record: Any, words: list[Any], named: dict[str, Any]) -> Patient:
+    return Patient.connect(*words, **named)
+
+
+def _connected(connection: Patient, _record: Any) -> None:
+    """Settles what every transaction of this connection relies on."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        connection.close()
+        raise errors.BadValue(
+            f"--db: the database's encoding is {encoding}, csp needs UTF8 "
+            f"(CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
+        )
+    for name, value in (
+        ("client_encoding", "UTF8"),
+        ("statement_timeout", str(STATEMENT_MS_MAX)),
+        ("lock_timeout", str(STATEMENT_MS_MAX)),
+        ("idle_in_transaction_session_timeout", str(IDLE_MS_MAX)),
+    ):
+        connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    connection.execute(
+        "SELECT set_config('synchronous_commit', 'on', false) "
+        "WHERE current_setting('synchronous_commit') = 'off'"
+    )
+    connection.commit()

@@ -1,0 +1,50 @@
+"""Offers the published state to a transaction: objects as stored, referrers as the database has."""
+
+from __future__ import annotations
+
+from csp.master.complete import FOLDER
+from csp.master.database import Database
+from csp.master.transaction import Key
+from csp.model.extract import Object as JsonObject
+from csp.model.image import parse_image
+from csp.model.types import CLASSES, by_id
+from csp.store.origin import Host
+
+
+class HostView:
+    """What the host has published, with the few things the database knows better."""
+
+    def __init__(self, host: Host, database: Database) -> None:
+        self.host = host
+        self.database = database
+        # (tenant, type word) -> the folder that lies in no other; kept up by `folder_changed`.
+        self.root_folders: dict[tuple[int, str], int] = {}
+
+    def get(self, class_id: int, dbid: int) -> JsonObject | None:
+        image = self.host.image(class_id, dbid)
+        return None if image is None else parse_image(image)[1]
+
+    def exists(self, class_id: int, dbid: int) -> bool:
+        return self.host.image(class_id, dbid) is not None
+
+    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
+        return self.database.referrers(class_id, dbid, most)
+
+    def default_folder(self, tenant: int, word: str) -> int | None:
+        return self.root_folders.get((tenant, word))
+
+    def account_revision(self, dbid: int) -> int:
+        row = self.database.account_row(CLASSES["CfgPerson"].id, dbid)
+        return 0 if row is None else int(row.revision)
+
+    def note(self, class_id: int, dbid: int, obj: JsonObject | None) -> None:
+        """Hears of an object that was loaded or changed; only folders matter here."""
+        if class_id not in by_id or by_id[class_id] is not FOLDER:
+            return
+        if obj is None:
+            for key in [key for key, root in self.root_folders.items() if root == dbid]:
+                del self.root_folders[key]
+        elif obj.get("folderDBID") or obj["type"] == "folder":
+            return  # sites and configuration units are nobody's default folder
+        elif obj["ownerID"]["type"] == "tenant":
+            self.root_folders[obj["ownerID"]["DBID"], obj["type"]] = dbid

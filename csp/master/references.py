@@ -1,0 +1,246 @@
+"""Finds, checks and clears the references of an object, by the table of its class.
+
+1. A reference is found by its class's attributes alone; 0 and absent mean "none".
+2. It is needed if its attribute is mandatory or fixed (or taken from another object), and no list
+   member: then what it names can't be deleted.
+3. Clearing sets a single reference to 0, takes a pair away and removes members of lists.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from csp import errors
+from csp.model.extract import Object as JsonObject
+from csp.model.types import CLASS_OF_WORD, CLASSES, Attribute, ObjectClass
+
+if TYPE_CHECKING:
+    from csp.master.transaction import Key, Touched, Transaction
+
+FOLDER_PATH: Final = "folderDBID"
+
+
+class Site(NamedTuple):
+    """A place in the objects of a class that may hold a reference."""
+
+    path: str  # "agentInfo.skillLevels[].skillDBID"
+    target: str  # class name; empty: the type that stands beside the DBID says it
+    needed: bool
+    pair: tuple[str, ...] = ()  # where the target is empty: the attributes of type and DBID
+
+
+class Found(NamedTuple):
+    """One reference of one object."""
+
+    site: Site
+    class_name: str
+    dbid: int
+
+
+class Reference(NamedTuple):
+    """One reference to a certain object, seen from the object that refers."""
+
+    path: str
+    needed: bool
+    site: Site
+
+
+Collect = Callable[[JsonObject, list[Found]], None]
+
+
+def references_of(cls: ObjectClass, obj: JsonObject) -> list[Found]:
+    """All references of an object, in the order of the table."""
+    found: list[Found] = []
+    for collect in _collectors(cls):
+        collect(obj, found)
+    return found
+
+
+def targets_of(cls: ObjectClass, obj: JsonObject) -> Iterator[Key]:
+    for _, class_name, dbid in references_of(cls, obj):
+        if class_name in CLASSES:
+            yield CLASSES[class_name].id, dbid
+
+
+def rows_of(references: list[Found]) -> set[tuple[str, int, int]]:
+    """(path, class, DBID) of every reference, as the database keeps them."""
+    return {
+        (site.path, CLASSES[class_name].id, dbid)
+        for site, class_name, dbid in references
+        if class_name in CLASSES
+    }
+
+
+def references_to(cls: ObjectClass, obj: JsonObject, key: Key) -> list[Reference]:
+    """Where an object refers to `key`."""
+    return [
+        Reference(site.path, site.needed, site)
+        for site, class_name, dbid in references_of(cls, obj)
+        if dbid == key[1] and class_name in CLASSES and CLASSES[class_name].id == key[0]
+    ]
+
+
+def check_references(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
+    """Raises NoRef for the first reference that names nothing."""
+    touched.references = references_of(touched.cls, obj)
+    for site, class_name, dbid in touched.references:
+        if site.path == FOLDER_PATH:
+            continue  # its own check says more
+        cls = CLASSES.get(class_name)
+        if cls is None:
+            raise errors.NoRef(
+                f"{touched.shown} {site.path}: {class_name or 'that type'} is not kept here, "
+                f"so there is no DBID {dbid} of it"
+            )
+        if not tx.exists(cls.id, dbid):
+            raise errors.NoRef(f"{touched.shown} {site.path}: there is no {class_name}:{dbid}")
+
+
+def clear(obj: JsonObject, references: list[Reference], key: Key) -> JsonObject:
+    """A copy of the object without these references."""
+    cleared = copy.deepcopy(obj)
+    for reference in references:
+        _clear(cleared, reference.site, key)
+    return cleared
+
+
+# -- by the table --------------------------------------------------------------------------------
+
+_compiled: dict[int, tuple[Collect, ...]] = {}
+
+
+def _collectors(cls: ObjectClass) -> tuple[Collect, ...]:
+    found = _compiled.get(cls.id)
+    if found is None:
+        folder = Site(FOLDER_PATH, "CfgFolder", True)
+        every = [_single(folder, (FOLDER_PATH,))]
+        for attribute in cls.attributes:
+            every += _of_attribute(attribute, ())
+        _compiled[cls.id] = found = tuple(every)
+    return found
+
+
+def _of_attribute(attribute: Attribute, above: tuple[str, ...]) -> Iterator[Collect]:
+    steps = (*above, attribute.name)
+    path = ".".join(steps)
+    needed = attribute.mandatory or attribute.fixed or bool(attribute.derived)
+    if attribute.typed_by:
+        pair = (attribute.typed_by, attribute.name)
+        yield _pair(Site(path, "", needed, pair), lambda obj: obj)
+    elif attribute.type == "ref":
+        yield _single(Site(path, attribute.of, needed), steps)
+    elif attribute.type == "part" and attribute.part is not None:
+        if attribute.part.pair:
+            yield _pair(Site(path, "", needed, attribute.part.pair), _taker(steps))
+        for inner in attribute.part.attributes:
+            yield from _of_attribute(inner, steps)
+    elif attribute.type == "list" and attribute.part is None:
+        yield _plain_list(Site(f"{path}[]", attribute.of, False), steps)
+    elif attribute.type == "list" and attribute.part is not None:
+        if attribute.part.pair:
+            yield _pair_list(Site(f"{path}[]", "", False, attribute.part.pair), steps)
+        for inner in attribute.part.attributes:
+            if inner.type == "ref":
+                site = Site(f"{path}[].{inner.name}", inner.of, False)
+                yield _member_list(site, steps, inner.name)
+
+
+def _taker(steps: tuple[str, ...]) -> Callable[[JsonObject], Any]:
+    if len(steps) == 1:
+        name = steps[0]
+        return lambda obj: obj.get(name)
+    first, second = steps
+
+    def take(obj: JsonObject) -> Any:
+        part = obj.get(first)
+        return part.get(second) if part else None
+
+    return take
+
+
+def _single(site: Site, steps: tuple[str, ...]) -> Collect:
+    take, target = _taker(steps), site.target
+
+    def collect(obj: JsonObject, found: list[Found]) -> None:
+        dbid = take(obj)
+        if dbid:
+            found.append(Found(site, target, dbid))
+
+    return collect
+
+
+def _pair(site: Site, take: Callable[[JsonObject], Any]) -> Collect:
+    word, number = site.pair
+
+    def collect(obj: JsonObject, found: list[Found]) -> None:
+        pair = take(obj)
+        if pair and pair.get(number):
+            found.append(Found(site, CLASS_OF_WORD.get(pair.get(word), ""), pair[number]))
+
+    return collect
+
+
+def _plain_list(site: Site, steps: tuple[str, ...]) -> Collect:
+    take, target = _taker(steps), site.target
+
+    def collect(obj: JsonObject, found: list[Found]) -> None:
+        for dbid in take(obj) or ():
+            found.append(Found(site, target, dbid))
+
+    return collect
+
+
+def _pair_list(site: Site, steps: tuple[str, ...]) -> Collect:
+    take = _taker(steps)
+    word, number = site.pair
+
+    def collect(obj: JsonObject, found: list[Found]) -> None:
+        for pair in take(obj) or ():
+            if pair.get(number):
+                found.append(Found(site, CLASS_OF_WORD.get(pair.get(word), ""), pair[number]))
+
+    return collect
+
+
+def _member_list(site: Site, steps: tuple[str, ...], name: str) -> Collect:
+    take, target = _taker(steps), site.target
+
+    def collect(obj: JsonObject, found: list[Found]) -> None:
+        for member in take(obj) or ():
+            dbid = member.get(name)
+            if dbid:
+                found.append(Found(site, target, dbid))
+
+    return collect
+
+
+def _clear(obj: JsonObject, site: Site, key: Key) -> None:
+    before, is_list, field = site.path.partition("[]")
+    *parts, name = before.split(".")
+    holder = obj
+    for step in parts:
+        holder = holder[step]
+    if not is_list:
+        if site.target:
+            holder[name] = 0
+        else:
+            del holder[name]
+        return
+    field = field.removeprefix(".")
+    kept = [one for one in holder.get(name, ()) if not _names(one, field, site, key)]
+    if kept:
+        holder[name] = kept
+    else:
+        holder.pop(name, None)  # no stored object has an empty list
+
+
+def _names(member: Any, field: str, site: Site, key: Key) -> bool:
+    if field:
+        return bool(member.get(field) == key[1])
+    if site.target:
+        return bool(member == key[1])
+    word, number = site.pair
+    cls = CLASSES.get(CLASS_OF_WORD.get(member.get(word), ""))
+    return bool(member.get(number) == key[1] and cls is not None and cls.id == key[0])

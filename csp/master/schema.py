@@ -1,0 +1,122 @@
+"""Declares the tables of the master's database, for every dialect alike.
+
+1. `objects` holds each object once; its text carries neither class, DBID nor revision.
+2. `unique_names` makes the database itself refuse a name that is taken; compared byte by byte.
+3. `refs` says who refers to whom; it is derived from `objects` and written with it.
+4. `head` has one row; its fence number admits one master, its revision has no gaps.
+5. `accounts` is the only place with hashes of secrets; no table holds a secret itself.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+from csp.master.dialect import BINARY_TEXT, CLUSTERED
+
+metadata = MetaData()
+
+# The newest of migrations/versions: a database that has it needs no migration, nor the import of
+# Alembic, which takes longer than all else that a restarted writer does.
+VERSION = "0001"
+versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
+
+objects = Table(
+    "objects",
+    metadata,
+    Column("class_id", Integer, nullable=False),
+    Column("dbid", Integer, nullable=False),
+    Column("tenant", Integer, nullable=False),
+    Column("folder", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("class_id", "dbid", name="objects_key"),
+)
+
+unique_names = Table(
+    "unique_names",
+    metadata,
+    Column("class_id", Integer, nullable=False),
+    Column("rule", Integer, nullable=False),
+    Column("scope", BINARY_TEXT, nullable=False),
+    Column("value", BINARY_TEXT, nullable=False),
+    Column("dbid", Integer, nullable=False),
+    PrimaryKeyConstraint("class_id", "rule", "scope", "value", name="unique_names_key"),
+    Index("unique_names_of_object", "class_id", "dbid"),
+    **CLUSTERED,
+)
+
+refs = Table(
+    "refs",
+    metadata,
+    Column("from_class", Integer, nullable=False),
+    Column("from_dbid", Integer, nullable=False),
+    Column("path", String(255), nullable=False),
+    Column("to_class", Integer, nullable=False),
+    Column("to_dbid", Integer, nullable=False),
+    PrimaryKeyConstraint("from_class", "from_dbid", "path", "to_class", "to_dbid", name="refs_key"),
+    Index("refs_to", "to_class", "to_dbid"),
+    **CLUSTERED,
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("class_id", Integer, primary_key=True, autoincrement=False),
+    Column("next_dbid", Integer, nullable=False),
+)
+
+head = Table(
+    "head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("mark", String(16), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("stream", String(32), nullable=False),
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("mark", String(16), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("write_id", String(36), nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("entry_size", Integer, nullable=False),
+    Column("entry", LargeBinary, nullable=True),
+)
+
+writes = Table(
+    "writes",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("result", Text, nullable=False),
+    Index("writes_time", "time_ms"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("class_id", Integer, nullable=False),
+    Column("dbid", Integer, nullable=False),
+    Column("user_name", BINARY_TEXT, nullable=False),
+    Column("algorithm", String(64), nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    PrimaryKeyConstraint("class_id", "dbid", name="accounts_key"),
+)

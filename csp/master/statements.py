@@ -1,0 +1,82 @@
+"""Holds the statements that a change and its questions are made of, built once for all dialects.
+
+Names that end in an underscore are of keys: SQLAlchemy keeps the plain ones for new values.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    and_,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from csp.master import schema
+
+_this_object = {
+    table.name: and_(table.c.class_id == bindparam("class_id_"), table.c.dbid == bindparam("dbid_"))
+    for table in (schema.objects, schema.unique_names, schema.accounts)
+}
+_refs_of = and_(
+    schema.refs.c.from_class == bindparam("class_id_"),
+    schema.refs.c.from_dbid == bindparam("dbid_"),
+)
+LOCK_HEAD = select(schema.head.c.fence, schema.head.c.revision).with_for_update()
+MOVE_HEAD = update(schema.head).values(
+    revision=schema.head.c.revision + literal_column("1"),
+    mark=bindparam("mark"),
+    time_ms=bindparam("time_ms"),
+)
+INSERT = {
+    table.name: insert(table)
+    for table in (
+        schema.objects,
+        schema.unique_names,
+        schema.refs,
+        schema.accounts,
+        schema.history,
+        schema.writes,
+    )
+}
+UPDATE_OBJECT = (
+    update(schema.objects)
+    .where(_this_object["objects"])
+    .values(
+        tenant=bindparam("tenant"),
+        folder=bindparam("folder"),
+        revision=bindparam("revision"),
+        body=bindparam("body"),
+    )
+)
+DELETE_OBJECT = delete(schema.objects).where(_this_object["objects"])
+DELETE_NAMES = delete(schema.unique_names).where(_this_object["unique_names"])
+DELETE_ACCOUNT = delete(schema.accounts).where(_this_object["accounts"])
+DELETE_REFS = delete(schema.refs).where(_refs_of)
+MOVE_COUNTER = (
+    update(schema.counters)
+    .where(schema.counters.c.class_id == bindparam("class_id_"))
+    .values(next_dbid=bindparam("next_dbid"))
+)
+OBJECTS_AFTER = (
+    select(schema.objects.c.dbid, schema.objects.c.revision, schema.objects.c.body)
+    .where(
+        schema.objects.c.class_id == bindparam("class_id_"),
+        schema.objects.c.dbid > bindparam("after"),
+    )
+    .order_by(schema.objects.c.dbid)
+    .limit(bindparam("most"))
+)
+REFERRERS = (
+    select(schema.refs.c.from_class, schema.refs.c.from_dbid)
+    .where(
+        schema.refs.c.to_class == bindparam("to_class"),
+        schema.refs.c.to_dbid == bindparam("to_dbid"),
+    )
+    .distinct()
+    .order_by(schema.refs.c.from_class, schema.refs.c.from_dbid)
+    .limit(bindparam("most"))
+)

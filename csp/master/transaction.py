@@ -1,0 +1,182 @@
+"""Holds one transaction while it is being put together: what it touches, over what is published.
+
+1. Nothing here changes the database or the store; dropping a transaction undoes it.
+2. `before` is as published, `after` as it will be: None means absent.
+3. DBIDs given here become final with the commit; a refused transaction gives none away.
+4. No more than CHANGED_OBJECTS_MAX objects are touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from csp import errors
+from csp.master.database import FIRST_DBID
+from csp.master.passwords import Hashed
+from csp.master.references import Found, targets_of
+from csp.model.extract import Object as JsonObject
+from csp.model.types import CLASSES, ObjectClass, by_id
+
+CHANGED_OBJECTS_MAX: Final = 200_000
+BUILT_IN: Final = -1  # the command number of what no command asked for
+
+Key = tuple[int, int]
+
+
+class Published(Protocol):
+    """The state that the transaction is put on top of."""
+
+    def get(self, class_id: int, dbid: int) -> JsonObject | None:
+        """The object, which nobody may change; None if there is none."""
+
+    def exists(self, class_id: int, dbid: int) -> bool: ...
+
+    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
+        """Who refers to it, in order of class and DBID."""
+
+    def account_revision(self, dbid: int) -> int:
+        """The revision of a person's account record; 0 without one."""
+
+    def default_folder(self, tenant: int, word: str) -> int | None:
+        """The folder that takes a tenant's objects of one type when none is stated."""
+
+
+@dataclass(slots=True)
+class Touched:
+    """One object that the transaction creates, changes or deletes."""
+
+    cls: ObjectClass
+    dbid: int
+    command: int  # the first command that touched it, from 1
+    before: JsonObject | None
+    after: JsonObject | None
+    secrets: dict[str, str] = field(default_factory=dict)
+    hashed: Hashed | None = None  # a secret that came hashed already
+    # The references of `after`, once they have been checked.
+    references: list[Found] | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.cls.id, self.dbid
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a secret of it is set or removed."""
+        return bool(self.secrets) or self.hashed is not None
+
+    @property
+    def shown(self) -> str:
+        """How errors name it: what is refused at creation never had its DBID."""
+        return self.cls.name if self.before is None else f"{self.cls.name}:{self.dbid}"
+
+
+class Transaction:
+    """The objects of one transaction, read and changed as its commands go by."""
+
+    def __init__(self, published: Published, next_dbids: Mapping[int, int]) -> None:
+        self.published = published
+        self.touched: dict[Key, Touched] = {}
+        self.deleted: dict[Key, Touched] = {}  # in the order of the commands
+        self.next_dbids = next_dbids
+        self.given: dict[int, int] = {}  # class -> the number after the last one given here
+        self.root_folders: dict[tuple[int, str], int] = {}
+        self.command = 0
+        self._read: dict[Key, JsonObject | None] = {}
+        self._present: set[Key] = set()
+        self._refer: dict[Key, list[Key]] | None = None  # target -> touched ones that refer to it
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def get(self, class_name: str, dbid: int) -> JsonObject | None:
+        """The object as it will be (see csp.model.extract.Lookup); None if there is none."""
+        cls = CLASSES.get(class_name)
+        if cls is None:
+            return None
+        key = (cls.id, dbid)
+        touched = self.touched.get(key)
+        if touched:
+            return touched.after
+        if key not in self._read:
+            self._read[key] = self.published.get(cls.id, dbid)
+        return self._read[key]
+
+    def exists(self, class_id: int, dbid: int) -> bool:
+        key = (class_id, dbid)
+        touched = self.touched.get(key)
+        if touched:
+            return touched.after is not None
+        if key in self._present:
+            return True
+        if self.published.exists(class_id, dbid):
+            self._present.add(key)
+            return True
+        return False
+
+    def referrers(self, key: Key) -> list[Key]:
+        """Who refers to it: the database, corrected by what this transaction touched.
+
+        What was touched is indexed once; `forget_referrers` after changing references.
+        """
+        if self._refer is None:
+            self._refer = {}
+            for touched in self.changes():
+                assert touched.after is not None
+                for target in targets_of(touched.cls, touched.after):
+                    self._refer.setdefault(target, []).append(touched.key)
+        found = self.published.referrers(*key, CHANGED_OBJECTS_MAX + 1) if key[1] else []
+        return [one for one in found if one not in self.touched] + self._refer.get(key, [])
+
+    def forget_referrers(self) -> None:
+        self._refer = None
+
+    def default_folder(self, tenant: int, word: str) -> int | None:
+        found = self.root_folders.get((tenant, word))
+        if found is None:
+            found = self.published.default_folder(tenant, word)
+            if found is not None and not self.exists(CLASSES["CfgFolder"].id, found):
+                return None
+        return found
+
+    # -- changing --------------------------------------------------------------------------------
+
+    def give_dbid(self, cls: ObjectClass) -> int:
+        dbid = self.given.get(cls.id) or self.next_dbids.get(cls.id, FIRST_DBID)
+        self.given[cls.id] = dbid + 1
+        return dbid
+
+    def create(self, cls: ObjectClass, dbid: int, obj: JsonObject) -> Touched:
+        obj["DBID"] = dbid
+        return self._add(Touched(cls, dbid, self.command, None, obj))
+
+    def change(self, cls: ObjectClass, dbid: int) -> Touched:
+        """The object, to be given its new state; NOREF-free: the caller knows that it exists."""
+        touched = self.touched.get((cls.id, dbid))
+        if touched is None:
+            before = self.published.get(cls.id, dbid)
+            touched = self._add(Touched(cls, dbid, self.command, before, before))
+        return touched
+
+    def delete(self, touched: Touched) -> None:
+        touched.after = None
+        touched.secrets.clear()
+        touched.hashed = None
+        self.deleted[touched.key] = touched
+
+    def _add(self, touched: Touched) -> Touched:
+        if len(self.touched) >= CHANGED_OBJECTS_MAX:
+            raise errors.TooBig(
+                f"a transaction changes at most {CHANGED_OBJECTS_MAX} objects, "
+                f"those that it changes by deleting others included"
+            )
+        self.touched[touched.key] = touched
+        return touched
+
+    def changes(self) -> Iterator[Touched]:
+        """What exists afterwards, in the order in which it was touched."""
+        return (one for one in self.touched.values() if one.after is not None)
+
+
+def class_of(key: Key) -> ObjectClass:
+    return by_id[key[0]]

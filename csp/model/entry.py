@@ -1,0 +1,260 @@
+"""Builds and parses change log entries: one transaction as bytes (docs/internals/formats.md).
+
+1. The parts stand in the order of the changes: what referred to a deleted object changes first, the
+   deletion is last.
+2. The mark chains: it is a digest of the previous mark and of all the entry says, so equal
+   (revision, mark) means equal history.
+3. No event holds a secret; an event is JSON without its end, the worker appends `,"more":…}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from csp._fastpath import crc32c
+from csp.model.difference import make_delta
+from csp.model.extract import Lookup, Nothing, Object
+from csp.model.image import json_of, tenants_of
+from csp.model.types import ObjectClass
+
+FORMAT = 0x43535031
+HEADER_SIZE = 48
+CREATE, UPDATE, DELETE = 1, 2, 3
+OPS = {CREATE: "create", UPDATE: "update", DELETE: "delete"}
+OP_NUMBERS = {name: number for number, name in OPS.items()}
+# Entry flag: a difference between two generations, not one transaction.
+DIFFERENCE = 1
+# Item flag: the object's account record changed too.
+ACCOUNT_CHANGED = 1
+
+_HEADER = struct.Struct("<IIIIQQqII")
+# From byte 12 on, which the crc covers: item_count, revision, mark, time, flags, spare.
+_COVERED = struct.Struct("<IQQqII")
+_ITEM = struct.Struct("<IBBHIIIIQ")
+_MARK_AT = 24
+
+
+@dataclass(slots=True)
+class Change:
+    """One object's change inside a transaction."""
+
+    op: str
+    cls: ObjectClass
+    dbid: int
+    before: Object | None = None
+    after: Object | None = None
+    # None: made from before and after.
+    delta: Mapping[str, Any] | None = None
+    account_changed: bool = False
+    # None: worked out from before and after.
+    tenants: frozenset[int] | None = None
+
+
+class Item(NamedTuple):
+    """One change as an entry holds it."""
+
+    op: str
+    flags: int
+    class_id: int
+    dbid: int
+    ref: int
+    tenants: tuple[int, ...]
+    image: bytes
+    event: bytes
+
+
+class Entry(NamedTuple):
+    """A parsed entry."""
+
+    revision: int
+    mark: int
+    time_ms: int
+    flags: int
+    crc: int
+    items: tuple[Item, ...]
+
+
+def _pad8(data: bytes) -> bytes:
+    return data + b"\0" * (-len(data) % 8)
+
+
+def public_delta(cls: ObjectClass, delta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The delta without secrets."""
+    changed = delta.get("changed")
+    if not cls.secrets or not changed or not cls.secrets.intersection(changed):
+        return delta
+    kept = {path: value for path, value in changed.items() if path not in cls.secrets}
+    rest = {name: value for name, value in delta.items() if name != "changed"}
+    return {"changed": kept, **rest} if kept else rest
+
+
+def _delta(change: Change) -> Mapping[str, Any]:
+    if change.delta is not None:
+        return public_delta(change.cls, change.delta)
+    if change.before is None or change.after is None:
+        raise ValueError(f"{change.cls.name}:{change.dbid}: an update has a before and an after")
+    return make_delta(change.cls, change.before, change.after)
+
+
+def event_of(
+    change: Change, image: bytes, revision: int, time_ms: int, actor: Mapping[str, Any]
+) -> bytes:
+    """The message's payload for a change, without its end."""
+    head = b'{"op":"%b","class":"%b","DBID":%d,"revision":%d' % (
+        change.op.encode(),
+        change.cls.name.encode(),
+        change.dbid,
+        revision,
+    )
+    if change.op == "create":
+        head += b',"object":' + json_of(image)
+    elif change.op == "update":
+        base = change.before["revision"] if change.before else 0
+        head += b',"base":%d,"delta":%b' % (base, orjson.dumps(_delta(change)))
+    if not actor:
+        return b'%b,"time":%d' % (head, time_ms)
+    return b'%b,"time":%d,"actor":%b' % (head, time_ms, orjson.dumps(actor))
+
+
+def _tenants(change: Change, look: Lookup) -> list[int]:
+    if change.tenants is not None:
+        return sorted(change.tenants) or [1]
+    found: set[int] = set()
+    for obj in (change.before, change.after):
+        if obj is not None:
+            found |= tenants_of(change.cls, obj, look)
+    return sorted(found) or [1]
+
+
+def _item(change: Change, image: bytes, event: bytes, look: Lookup) -> bytes:
+    tenants = _tenants(change, look)
+    body = _pad8(struct.pack(f"<{len(tenants)}I", *tenants)) + image + _pad8(event)
+    head = _ITEM.pack(
+        _ITEM.size + len(body),
+        OP_NUMBERS[change.op],
+        ACCOUNT_CHANGED if change.account_changed else 0,
+        change.cls.id,
+        change.dbid,
+        len(image),
+        len(event),
+        len(tenants),
+        0,
+    )
+    return head + body
+
+
+def next_mark(prev_mark: int, covered: bytes) -> int:
+    """The mark after `prev_mark`; `covered` is the entry from byte 12 with mark taken as 0."""
+    digest = hashlib.blake2b(prev_mark.to_bytes(8, "little") + covered).digest()
+    return int.from_bytes(digest[:8], "little")
+
+
+def build_entry(
+    revision: int,
+    prev_mark: int,
+    time_ms: int,
+    actor: Mapping[str, Any],
+    changes: Sequence[Change],
+    images: Sequence[bytes],
+    flags: int = 0,
+    look: Lookup | None = None,
+) -> bytes:
+    """The log entry of a transaction; `images` has one for each change, empty for a delete."""
+    look = look or Nothing()
+    items = b"".join(
+        _item(change, image, event_of(change, image, revision, time_ms, actor), look)
+        for change, image in zip(changes, images, strict=True)
+    )
+    size, count = HEADER_SIZE + len(items), len(changes)
+    mark = next_mark(prev_mark, _COVERED.pack(count, revision, 0, time_ms, flags, 0) + items)
+    covered = _COVERED.pack(count, revision, mark, time_ms, flags, 0) + items
+    return struct.pack("<III", FORMAT, size, crc32c(covered)) + covered
+
+
+def build_difference(
+    revision: int, mark: int, time_ms: int, changes: Sequence[Change], images: Sequence[bytes]
+) -> bytes:
+    """What changed between two generations, as the entry of the revision that was loaded.
+
+    It is no transaction: its mark is the revision's own, and each event has its object's revision.
+    """
+    items = []
+    for change, image in zip(changes, images, strict=True):
+        own = int(change.after["revision"]) if change.after is not None else revision
+        event = event_of(change, image, own, time_ms, {})
+        items.append(_item(change, image, event, Nothing()))
+    body = b"".join(items)
+    covered = _COVERED.pack(len(items), revision, mark, time_ms, DIFFERENCE, 0) + body
+    return struct.pack("<III", FORMAT, HEADER_SIZE + len(body), crc32c(covered)) + covered
+
+
+def mark_of(entry: bytes) -> int:
+    """The mark inside an entry."""
+    return int.from_bytes(entry[_MARK_AT : _MARK_AT + 8], "little")
+
+
+def revision_of(entry: bytes) -> int:
+    """The revision inside an entry."""
+    return int.from_bytes(entry[16:24], "little")
+
+
+def why_not_continues(entry: bytes, prev_mark: int) -> str | None:
+    """Why an entry (refs 0) can't follow the state with `prev_mark`; None if it does."""
+    try:
+        parsed = parse_entry(entry)
+    except ValueError as error:
+        return str(error)
+    if crc32c(entry[12:]) != parsed.crc:
+        return f"revision {parsed.revision}: checksum does not match"
+    covered = entry[12:_MARK_AT] + bytes(8) + entry[_MARK_AT + 8 :]
+    if next_mark(prev_mark, covered) != parsed.mark:
+        return f"revision {parsed.revision}: its mark does not follow from {prev_mark:016x}"
+    return None
+
+
+def _items(entry: bytes) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    at, end = HEADER_SIZE, len(entry)
+    while at < end:
+        if end - at < _ITEM.size:
+            raise ValueError(f"an item at byte {at} is cut off")
+        fields = _ITEM.unpack_from(entry, at)
+        size, image_size, event_size, tenant_count = fields[0], *fields[5:8]
+        need = _ITEM.size + (4 * tenant_count + 7) // 8 * 8 + image_size + (event_size + 7) // 8 * 8
+        if size != need or at + size > end:
+            raise ValueError(f"the item at byte {at} has impossible sizes")
+        yield at, fields
+        at += size
+
+
+def parse_entry(entry: bytes) -> Entry:
+    """An entry taken apart; raises ValueError where the sizes can't be."""
+    if len(entry) < HEADER_SIZE:
+        raise ValueError(f"an entry has at least {HEADER_SIZE} bytes, here are {len(entry)}")
+    form, size, crc, count, revision, mark, time_ms, flags, _ = _HEADER.unpack_from(entry)
+    if form != FORMAT:
+        raise ValueError(f"this is no log entry: it begins with {form:08x}")
+    if size != len(entry):
+        raise ValueError(f"revision {revision}: {len(entry)} bytes, its header says {size}")
+    found = []
+    for at, (_, op, bits, class_id, dbid, image_size, event_size, n, ref) in _items(entry):
+        tenants = struct.unpack_from(f"<{n}I", entry, at + _ITEM.size)
+        image_at = at + _ITEM.size + (4 * n + 7) // 8 * 8
+        event_at = image_at + image_size
+        image, event = entry[image_at:event_at], entry[event_at : event_at + event_size]
+        found.append(Item(OPS[op], bits, class_id, dbid, ref, tenants, image, event))
+    if len(found) != count:
+        raise ValueError(f"revision {revision}: {len(found)} items, its header says {count}")
+    return Entry(revision, mark, time_ms, flags, crc, tuple(found))
+
+
+def event_json(item: Item, more: bool = False) -> Object:
+    """The payload of an item, as a subscriber reads it."""
+    end = b',"more":true}' if more else b',"more":false}'
+    found: Object = orjson.loads(item.event + end)
+    return found

@@ -1,0 +1,133 @@
+"""What the supervisor hands to each process it forks: names, descriptors, limits, two pipes.
+
+1. A context is made before the fork and never changed after it.
+2. `control_fd` speaks one byte at a time from the supervisor (`Request`); its end means that the
+   supervisor is dead and the process exits at once, without draining.
+3. `report_fd` speaks one byte at a time to the supervisor (`Report`); a process reports ready once.
+4. Every PING is answered by a BEAT from the process's main loop, so that a hung loop is found.
+5. A secret is never shown by `repr`.
+6. A child that can never serve raises StartRefused from its main before it has reported ready.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+Mode = Literal["master", "proxy"]
+Role = Literal["writer", "worker", "auth"]
+OptionValue = int | str | bool
+
+# Rows of the session table are as wide as this; the loop's fragments lay them out.
+SESSION_ROW_BYTES = 512
+CONTROL_READ_BYTES = 64  # a few requests at once are plenty: the supervisor sends one a second
+
+
+class StartRefused(Exception):
+    """A child can't ever serve as it was told to; before readiness it ends the whole server."""
+
+    def __init__(self, exit_code: int, text: str) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code  # 2 usage or refused object, 3 connection, 4 refused
+
+
+class Request(Enum):
+    """What the supervisor asks of a child over `control_fd`."""
+
+    DRAIN = b"D"  # take nothing new, finish what is under way, exit 0
+    PING = b"P"  # answered by Report.BEAT
+    EXIT = b""  # the supervisor is dead: exit now
+
+
+class Report(Enum):
+    """What a child says to the supervisor over `report_fd`."""
+
+    READY = b"R"  # serves from now on; a death after it is followed by a restart at once
+    BEAT = b"B"  # the main loop turns
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The master that a proxy is fed by, and how it signs in there."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ProcessContext:
+    """All that one child knows about the server it is part of."""
+
+    mode: Mode
+    role: Role
+    app_name: str  # name of the Application object; part of the process title
+    app_dbid: int  # 0 while unknown (a master's very first start)
+    instance: str  # names the segments: /csp-<instance>-control, /csp-<instance>-<generation>
+    runtime_folder: str  # 0700, holds the channels' sockets and the locks
+    address: str  # HOST:PORT as bound
+    started_ms: int  # when the supervisor started, milliseconds UTC
+
+    slot: int  # worker: its number and control slot; auth: a guest slot; writer: -1
+    worker_count: int
+    client_count_max: int  # of the whole server; RLIMIT_NOFILE less 100
+
+    listen_fds: tuple[int, ...]  # worker: its own listener; empty for the others
+    wake_fds: tuple[int, ...]  # one eventfd per worker, by slot; a worker reads wake_fds[slot]
+    channel_fd: int  # writer and auth: their listening Unix socket; worker: -1
+    writer_channel: str  # path that a worker connects to
+    auth_channel: str
+    control_fd: int
+    report_fd: int
+    session_fd: int  # shared table of client rows, SESSION_ROW_BYTES each, RW by all
+    session_rows: int  # per worker: slot s owns rows [s * session_rows, (s + 1) * session_rows)
+
+    reserve_bytes: int  # address space of the data segment
+    log_reserve_bytes: int  # part of it that the change log may take
+    database_url: str = field(default="", repr=False)  # master only; may hold a password
+    upstream: Upstream | None = None  # proxy only
+    # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    def option(self, name: str) -> OptionValue:
+        """The value in force; an option that the table does not name is a fault of the caller."""
+        return self.options[name]
+
+    def limit(self, name: str) -> int:
+        """A number in force."""
+        value = self.options[name]
+        if not isinstance(value, int):
+            raise TypeError(f"option {name} is {value!r}, not a number")
+        return value
+
+    def report_ready(self) -> None:
+        """Tells the supervisor that this process serves."""
+        _send(self.report_fd, Report.READY)
+
+    def read_requests(self) -> list[Request]:
+        """Takes what was asked and answers pings; called when `control_fd` is readable."""
+        try:
+            data = os.read(self.control_fd, CONTROL_READ_BYTES)
+        except BlockingIOError:
+            return []
+        if data == b"":
+            return [Request.EXIT]
+        requests = [Request(bytes([byte])) for byte in data]
+        if Request.PING in requests:
+            _send(self.report_fd, Report.BEAT)
+            for handler in logging.getLogger("csp").handlers:
+                handler.flush()  # lines that a blocked output didn't take
+        return [request for request in requests if request is not Request.PING]
+
+
+def _send(fd: int, report: Report) -> None:
+    try:
+        os.write(fd, report.value)
+    except (BrokenPipeError, BlockingIOError):
+        # Dead: control_fd ends too, and that is acted upon. Full: the supervisor has beats to read.
+        return

@@ -1,0 +1,360 @@
+"""Gives an origin the store to fill, and swaps generations: the next one fills while one serves.
+
+1. `control.generation` names the segment in force; it changes only when the next one is whole.
+2. Where one generation follows another of other history, the log of the new one begins with an
+   entry (flag DIFFERENCE) that says what changed between them, at the revision of the load.
+3. A generation that is replaced loses its name at once, its memory when the last worker lets go.
+4. `StoreFull` from here means that nothing was touched; how often it came is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from csp._fastpath import Control, StoreError, StoreFull, StoreReader, StoreWriter
+from csp.model.keys import KEYS
+from csp.model.types import CLASSES
+from csp.observe.events import log_event
+from csp.store import locks, segment
+from csp.store.context import ProcessContext
+from csp.store.difference import difference_entry
+from csp.tables.metrics import SLOT_NAMES
+
+STATE_LOADING = 0
+STATE_READY = 1
+LOG_SHARE = 16  # of a small store the log gets no more than this part
+LOG_SHARE_OF_MEMORY = 8  # and of a small /dev/shm no more than this
+
+# (key, class of its DBIDs, kind) of every key that has an index of its own.
+STORED_KEYS = [
+    (key.key_id, key.class_id, key.kind) for key in KEYS.values() if key.kind in ("name", "list")
+]
+
+APPLICATION = CLASSES["CfgApplication"].id
+APPLICATION_NAME = KEYS["CfgApplication", "name"].key_id
+
+log = logging.getLogger("csp.store")
+
+
+class Damage(NamedTuple):
+    """A record that is not what was written."""
+
+    class_id: int
+    dbid: int
+    revision: int  # as it claims; 0 where not even that can be read
+
+
+class StoreHost:
+    """The store as the writer process has it."""
+
+    def __init__(
+        self,
+        instance: str,
+        control: Control,
+        *,
+        reserve_bytes: int,
+        log_bytes: int,
+        guest_slot: int,
+        wake_fds: Sequence[int] = (),
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.control = control
+        self.refused_full = 0
+        self._instance = instance
+        self._reserve_bytes = reserve_bytes
+        self._log_bytes = log_bytes
+        self._guest_slot = guest_slot
+        self._wake_fds = list(wake_fds)
+        self._release = release
+        self._writer: StoreWriter | None = None
+        self._writer_fd = -1  # the store grows its segment through it
+        self._next: StoreWriter | None = None
+        self._next_fd = -1
+        self._next_generation = 0
+        self._has_history = False
+        self._attach()
+
+    @classmethod
+    def open(cls, context: ProcessContext) -> StoreHost:
+        """The store of this process's instance, recovered where a predecessor left one."""
+        writer_lock = locks.take_writer(context.instance)
+        control_fd = segment.open_control(context.instance)
+        control = Control(control_fd)
+        os.close(control_fd)
+        slot, slot_lock = _take_guest_slot(context)
+        control.clear_slot(slot)  # a predecessor may have died while it looked
+
+        def release() -> None:
+            slot_lock.release()
+            writer_lock.release()
+
+        return cls(
+            context.instance,
+            control,
+            reserve_bytes=context.reserve_bytes,
+            log_bytes=context.log_reserve_bytes,
+            guest_slot=slot,
+            wake_fds=context.wake_fds,
+            release=release,
+        )
+
+    # What is in force.
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a generation is in force that can be changed."""
+        return self._writer is not None
+
+    @property
+    def stream(self) -> bytes:
+        """The stream of what is in force."""
+        return self._writer.stream if self._writer is not None else b""
+
+    @property
+    def published(self) -> int:
+        """The revision that readers see."""
+        return self._writer.published if self._writer is not None else 0
+
+    @property
+    def mark(self) -> int:
+        """Its mark."""
+        return self._writer.mark if self._writer is not None else 0
+
+    @property
+    def time_ms(self) -> int:
+        """When it was committed."""
+        return self._writer.time_ms if self._writer is not None else 0
+
+    def image(self, class_id: int, dbid: int) -> bytes | None:
+        """The newest record image, of what is in force, else of what is being loaded."""
+        writer = self._writer or self._next
+        return writer.image(class_id, dbid) if writer is not None else None
+
+    # Changing it.
+
+    def apply(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
+        """Publishes the entry of revision published + 1."""
+        assert self._writer is not None, "nothing is loaded"
+        with self._counting_refusals():
+            self._writer.apply(entry, accounts)
+
+    def prepare(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
+        """Takes the memory for such an entry, so that applying it can't fail; or StoreFull."""
+        assert self._writer is not None, "nothing is loaded"
+        with self._counting_refusals():
+            try:
+                self._writer.prepare(entry, accounts)
+            except StoreFull as error:
+                raise StoreFull(
+                    f"the store is full: a change of {len(entry)} bytes finds no room; "
+                    "delete something, or enlarge --reserve or /dev/shm"
+                ) from error
+
+    def abandon(self) -> None:
+        """Gives back what was prepared and is not to be applied."""
+        if self._writer is not None:
+            self._writer.abandon()
+
+    def room_bytes(self) -> int:
+        """What growing changes may still take: of the address space, and of /dev/shm."""
+        if self._writer is None:
+            return 0
+        stat = self._writer.stat()
+        return max(0, stat["free_bytes"] - stat["unheld_bytes"])
+
+    def reclaim(self) -> int:
+        """Takes back what no reader holds; how many bytes."""
+        return self._writer.reclaim() if self._writer is not None else 0
+
+    def application(self, name: str) -> bytes:
+        """The JSON of the Application of this name; b"" where there is none."""
+        generation = self.control.generation
+        if self._writer is None or not generation:
+            return b""
+        fd = segment.open_data(self._instance, generation)
+        try:
+            reader = StoreReader(fd, self.control, self._guest_slot)
+            for dbid in reader.find(APPLICATION_NAME, name.encode()):
+                return reader.get(APPLICATION, dbid) or b""
+            return b""
+        finally:
+            os.close(fd)
+
+    def scrub(self, bytes_max: int) -> tuple[bool, Damage | None]:
+        """Checks the next records against their checksums: whether that was all, and damage."""
+        if self._writer is None:
+            return False, None
+        records, ended, damaged = self._writer.scrub(bytes_max)
+        self._count("scrubbed", records)
+        self._count("scrubs", int(ended))
+        if damaged is None:
+            return ended, None
+        self._count("damaged", 1)
+        return ended, Damage(*damaged)
+
+    def _count(self, metric: str, change: int) -> None:
+        self.control.count(self._guest_slot, SLOT_NAMES.index(metric), change)
+
+    def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
+        """Shows the link to the origin."""
+        self.control.set_link(state, master_revision, heard_ms)
+
+    # Loading.
+
+    def load_begin(self, stream: bytes) -> None:
+        """Begins the next generation."""
+        self.load_abort()
+        taken = segment.generations(self._instance)
+        self._next_generation = max([*taken, self.control.generation]) + 1
+        name = segment.data_name(self._instance, self._next_generation)
+        self._next_fd = segment.create(name, self._reserve_bytes)
+        self._has_history = False
+        with self._counting_refusals():
+            self._next = self._open_writer(self._next_fd, format=True)
+            self._next.load_begin(stream)
+
+    def load(self, images: bytes) -> int:
+        """Takes concatenated record images."""
+        with self._counting_refusals():
+            return self._loading.load(images)
+
+    def load_entry(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
+        """Takes a change on top of what is being loaded."""
+        with self._counting_refusals():
+            self._loading.load_entry(entry, accounts)
+
+    @property
+    def log_bytes(self) -> int:
+        """What the change log may take: no more than a share of a small store or /dev/shm."""
+        shared = segment.shared_bytes() // LOG_SHARE_OF_MEMORY
+        return min(self._log_bytes, self._reserve_bytes // LOG_SHARE, shared)
+
+    def seed_log(self, entry: bytes) -> None:
+        """Adds history from before the load."""
+        self._has_history = True
+        with self._counting_refusals():
+            self._loading.seed_log(entry)
+
+    def load_end(self, revision: int, mark: int, time_ms: int) -> None:
+        """Publishes the load: at once, or as the generation that follows the one in force."""
+        loading = self._loading
+        before = self.control.generation
+        with self._counting_refusals():
+            loading.load_end(revision, mark, time_ms)
+        if before and not self._has_history:
+            self._log_difference(before, loading)
+        self._drop_writer()
+        self._writer, self._writer_fd = loading, self._next_fd
+        self._next, self._next_fd = None, -1
+        self.control.generation = self._next_generation
+        self.control.state = STATE_READY
+        self._wake()
+        if before:
+            segment.unlink_data(self._instance, before)
+
+    def _log_difference(self, before: int, loaded: StoreWriter) -> None:
+        """Subscribers find the difference as the first entry of the new generation's log."""
+        fd = segment.open_data(self._instance, before)
+        try:
+            old = StoreReader(fd, self.control, self._guest_slot)
+            entry = difference_entry(old, loaded)
+            if entry is None:
+                log_event(log, "51315")
+            else:
+                loaded.seed_log(entry)
+        except StoreError as error:
+            log_event(log, "51316", reason=error)
+        finally:
+            os.close(fd)
+
+    def load_abort(self) -> None:
+        """Gives up a load."""
+        self._next = None
+        if self._next_fd >= 0:
+            os.close(self._next_fd)
+            self._next_fd = -1
+            segment.unlink_data(self._instance, self._next_generation)
+
+    def close(self) -> None:
+        """Lets go; the store stays for readers and for a successor."""
+        self.load_abort()
+        self._drop_writer()
+        self._release()
+
+    # Within.
+
+    @property
+    def _loading(self) -> StoreWriter:
+        assert self._next is not None, "no load was begun"
+        return self._next
+
+    def _attach(self) -> None:
+        """Takes over what a predecessor left; a generation that it did not finish is removed."""
+        in_force = self.control.generation
+        for generation in segment.generations(self._instance):
+            if generation != in_force:
+                segment.unlink_data(self._instance, generation)
+        if not in_force:
+            return
+        try:
+            self._writer_fd = segment.open_data_to_write(self._instance, in_force)
+            writer = self._open_writer(self._writer_fd, format=False)
+            writer.recover()
+        except (StoreError, segment.SegmentMissing) as error:
+            # It serves on, as far as it goes; the origin loads the next one.
+            log_event(log, "51314", generation=in_force, reason=error)
+            self._drop_writer()
+        else:
+            self._writer = writer
+
+    def _open_writer(self, fd: int, *, format: bool) -> StoreWriter:
+        return StoreWriter(
+            fd,
+            self.control,
+            reserve_bytes=self._reserve_bytes,
+            format=format,
+            wake_fds=self._wake_fds,
+            keys=STORED_KEYS,
+            log_bytes=self.log_bytes,
+        )
+
+    def _drop_writer(self) -> None:
+        self._writer = None
+        if self._writer_fd >= 0:
+            os.close(self._writer_fd)
+            self._writer_fd = -1
+
+    def _wake(self) -> None:
+        """Workers look at the generation when they wake."""
+        for fd in self._wake_fds:
+            with suppress(BlockingIOError):
+                os.eventfd_write(fd, 1)
+
+    def _counting_refusals(self) -> _Refusals:
+        return _Refusals(self)
+
+
+class _Refusals:
+    """Counts the StoreFull that pass through it."""
+
+    def __init__(self, host: StoreHost) -> None:
+        self._host = host
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, StoreFull):
+            self._host.refused_full += 1
+
+
+def _take_guest_slot(context: ProcessContext) -> tuple[int, locks.Lock]:
+    """A slot that no worker has: guests take them from the end."""
+    for slot in range(Control.SLOTS - 1, context.worker_count - 1, -1):
+        with suppress(locks.LockHeld):
+            return slot, locks.take_slot(context.instance, slot)
+    raise locks.LockHeld(f"all {Control.SLOTS} slots of {context.instance} are taken")

@@ -1,0 +1,175 @@
+"""Looks into the segments of a running or dead server on this host: figures, checks, contents.
+
+1. It reads through a guest slot whose lock it holds, and announces what it reads as a worker does.
+2. It never writes but to its own slot.
+3. Account records are checked, but never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from csp._fastpath import Control, StoreReader
+from csp.model.image import check_crc, json_of, parse_header, parse_image
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.store import locks, segment
+
+GUEST_SLOTS = range(49, 64)
+WORKER_SLOTS = range(48)
+STATES = ("loading", "ready")
+LINKS = ("database", "up", "down")
+ALARM_FULL = 1
+CONTROL = re.compile(r"csp-(.+)-control")
+
+
+class NotHere(Exception):
+    """No such instance, or no way in; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A record that is not what it should be."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An instance's store, attached to read."""
+
+    instance: str
+    control: Control
+    reader: StoreReader
+
+
+def instances() -> list[str]:
+    """The instances that have segments on this host."""
+    names = (CONTROL.fullmatch(path.name) for path in segment.SHM_FOLDER.iterdir())
+    return sorted(match[1] for match in names if match)
+
+
+@contextmanager
+def attached(instance: str) -> Iterator[View]:
+    """The store of an instance, through a guest slot."""
+    try:
+        control = Control(segment.open_control(instance))
+    except segment.SegmentMissing:
+        known = ", ".join(instances()) or "none"
+        raise NotHere(f"no instance {instance!r} here; there are: {known}") from None
+    if not control.generation:
+        raise NotHere(f"{instance} has not loaded anything yet")
+    slot, lock = _guest_slot(instance)
+    control.claim_slot(slot, os.getpid())
+    try:
+        data = segment.open_data(instance, control.generation)
+        yield View(instance, control, StoreReader(data, control, slot))
+    finally:
+        control.clear_slot(slot)
+        lock.release()
+
+
+def _guest_slot(instance: str) -> tuple[int, locks.Lock]:
+    for slot in GUEST_SLOTS:
+        try:
+            return slot, locks.take_slot(instance, slot)
+        except locks.LockHeld:
+            continue
+    raise NotHere(f"all {len(GUEST_SLOTS)} guest slots of {instance} are taken: try again")
+
+
+def stat(view: View) -> dict[str, Any]:
+    """Figures of the store."""
+    control, reader = view.control, view.reader
+    link, master_revision, _ = control.link()
+    revision = reader.pin()
+    counts = {cls.name: reader.count(cls.id) for cls in CLASSES.values()}
+    found = {
+        "instance": view.instance,
+        "generation": control.generation,
+        "state": STATES[control.state],
+        "link": LINKS[link],
+        "stream": reader.stream.hex(),
+        "revision": revision,
+        "mark": f"{reader.mark:016x}",
+        "oldest": reader.oldest,
+        "master_revision": master_revision,
+        "full": bool(control.alarms & ALARM_FULL),
+        "objects": sum(counts.values()),
+        "classes": counts,
+        "segments": [_sizes(view.instance, number) for number in _generations(view.instance)],
+        "readers": [_slot(control, slot) for slot in WORKER_SLOTS if control.slot(slot)["pid"]],
+    }
+    reader.unpin()
+    return found
+
+
+def _generations(instance: str) -> list[int]:
+    return segment.generations(instance)
+
+
+def _sizes(instance: str, generation: int) -> dict[str, Any]:
+    state = os.stat(segment.SHM_FOLDER / segment.data_name(instance, generation)[1:])
+    return {
+        "generation": generation,
+        "reserved_bytes": state.st_size,
+        "used_bytes": state.st_blocks * 512,  # what stat counts in, whatever the file system
+    }
+
+
+def _slot(control: Control, slot: int) -> dict[str, Any]:
+    found = control.slot(slot)
+    return {"slot": slot, "pid": found["pid"], "generation": found["generation"]}
+
+
+def verify(view: View) -> Iterator[Fault]:
+    """Checks each record against its checksum, and names, lists and counts against the records."""
+    for class_id in (*by_id, ACCOUNT_CLASS_ID):
+        yield from _verify_class(view.reader, class_id)
+    errors = view.reader.probe(1)
+    if errors:
+        yield Fault("index", f"{errors} checks of names, lists, counts and checksums failed")
+
+
+def _verify_class(reader: StoreReader, class_id: int) -> Iterator[Fault]:
+    name = by_id[class_id].name if class_id in by_id else "account"
+    reader.pin()
+    dbid = reader.next_dbid(class_id, 0)
+    while dbid:
+        image = reader.image(class_id, dbid)
+        text = "is in the index, but has no record" if image is None else _why_wrong(image, dbid)
+        if text:
+            yield Fault(f"{name}:{dbid}", text)
+        dbid = reader.next_dbid(class_id, dbid)
+    reader.unpin()
+
+
+def _why_wrong(image: bytes, dbid: int) -> str:
+    try:
+        check_crc(image)
+        header = parse_header(image)
+        if header.dbid != dbid:
+            return f"its record says DBID {header.dbid}"
+        parse_image(image)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def dump(view: View, class_name: str | None = None) -> Iterator[bytes]:
+    """The JSON of all objects, or of one class, in DBID order, each class at one revision."""
+    chosen = [CLASSES[class_name]] if class_name else list(CLASSES.values())
+    for cls in chosen:
+        view.reader.pin()
+        dbid = view.reader.next_dbid(cls.id, 0)
+        while dbid:
+            image = view.reader.image(cls.id, dbid)
+            if image is not None:
+                yield json_of(image)
+            dbid = view.reader.next_dbid(cls.id, dbid)
+        view.reader.unpin()

@@ -1,0 +1,167 @@
+"""Says what the writer asks of an origin, and what an origin may do with the store.
+
+A server's content comes from a database (master) or from a feed (proxy).  The writer process
+owns the loop; it calls an origin only from there, so an origin needs no lock.
+
+1. An origin changes the store through its `Host` alone, and only from within a call of the writer.
+2. Nothing that the database has not committed reaches the store.
+3. No call blocks on the network: what must wait comes back as a `Later`.
+4. `StoreFull` from a Host means that nothing was touched: what was served goes on being served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from csp.model.history import HistoryPage, HistoryQuestion
+    from csp.model.requests import WriteOutcome, WriteRequest
+
+T = TypeVar("T")
+
+# States of the link to the origin, as Control.set_link takes them.
+LINK_DATABASE = 0
+LINK_UP = 1
+LINK_DOWN = 2
+
+
+class Host(Protocol):
+    """The store as an origin sees it; `csp.store.host.StoreHost` is the real one."""
+
+    # The state in force; published is 0 and stream b"" before the first load.
+    @property
+    def loaded(self) -> bool: ...
+    @property
+    def stream(self) -> bytes: ...
+    @property
+    def published(self) -> int: ...
+    @property
+    def mark(self) -> int: ...
+    @property
+    def time_ms(self) -> int: ...
+
+    def load_begin(self, stream: bytes) -> None:
+        """Begins a load: into an empty store, or beside the generation that serves on."""
+
+    def load(self, images: bytes) -> int:
+        """Takes concatenated record images (public and account); how many were new."""
+
+    def load_entry(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
+        """Takes a change on top of what is being loaded, skipping what records already have."""
+
+    @property
+    def log_bytes(self) -> int:
+        """How much history the store keeps: more need not be handed to it."""
+
+    def seed_log(self, entry: bytes) -> None:
+        """Adds history from before the load, ascending; before load_end."""
+
+    def load_end(self, revision: int, mark: int, time_ms: int) -> None:
+        """Publishes the load.  Where a generation was in force: flips, and logs the difference."""
+
+    def load_abort(self) -> None:
+        """Gives up a load and its memory; what is in force stays."""
+
+    def apply(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
+        """Publishes the entry of revision published + 1."""
+
+    def prepare(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
+        """Takes the memory that the entry needs, so that applying it, as the next, can't fail.
+
+        Asked before a database commits it.  StoreFull if there is none: nothing has changed, and
+        deletes and whatever shrinks what is stored still fit.
+        """
+
+    def abandon(self) -> None:
+        """Gives back what was prepared: the database did not commit it."""
+
+    def image(self, class_id: int, dbid: int) -> bytes | None:
+        """The newest published record image; None where there is no such object."""
+
+    def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
+        """Shows the link: LINK_*, the newest revision of the master, when it was last heard."""
+
+
+class Watch(NamedTuple):
+    """A descriptor that the writer's loop watches for an origin."""
+
+    fd: int
+    events: int  # selectors.EVENT_READ | selectors.EVENT_WRITE
+    callback: Callable[[], None]
+
+
+class Sums(NamedTuple):
+    """Per class: how many records, and the sum modulo 2**64 of their record_hash, at one revision.
+
+    The account class (250) is counted as any other.  Tombstones are not counted.
+    """
+
+    revision: int
+    classes: dict[int, tuple[int, int]]
+
+
+@dataclass(eq=False)
+class Later(Generic[T]):
+    """An answer that comes in a later turn of the loop, exactly once."""
+
+    _waiting: list[Callable[[T | Exception], None]] = field(default_factory=list)
+    _answer: list[T | Exception] = field(default_factory=list)
+
+    def then(self, callback: Callable[[T | Exception], None]) -> None:
+        """Calls back with the answer, or with the error that came instead."""
+        if self._answer:
+            callback(self._answer[0])
+        else:
+            self._waiting.append(callback)
+
+    def answer(self, value: T | Exception) -> None:
+        """Gives the answer; a second one is a fault of the caller."""
+        if self._answer:
+            raise RuntimeError("answered twice")
+        self._answer.append(value)
+        for callback in self._waiting:
+            callback(value)
+        self._waiting.clear()
+
+
+class Origin(Protocol):
+    """Where a server's content comes from."""
+
+    def start(self, host: Host) -> None:
+        """Loads, or, where the host is loaded already (the writer was restarted), catches up.
+
+        A database origin is done when this returns.  A feed origin only begins: its descriptors
+        and `tick` do the rest, and the store serves what it has meanwhile.
+        """
+
+    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
+        """Commits and applies each in this order; one outcome per request, errors included."""
+
+    def outcome(self, write_id: str) -> str | Later[str]:
+        """`committed <revision>`, `rejected` or `unknown`."""
+
+    def head(self) -> int | Later[int]:
+        """The newest revision of the master, asked for after this call began."""
+
+    def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
+        """Sums of what the database holds, DBIDs low to high inclusive, of one class or of all.
+
+        Works in steps of some 10 ms, yielding None after each so that writes go on, and the result
+        last, all at one revision.  An origin without a database raises CspError.
+        """
+
+    def history(
+        self, question: HistoryQuestion
+    ) -> Iterator[HistoryPage | None] | Later[HistoryPage]:
+        """A page of change records: in steps as `sums` where the database is, else asked for."""
+
+    def watches(self) -> Sequence[Watch]:
+        """The descriptors to watch now; asked again in every turn."""
+
+    def tick(self, now_ms: int) -> None:
+        """Called ten times a second with the monotonic clock."""
+
+    def close(self) -> None:
+        """Ends connections; the store stays."""

@@ -1,0 +1,115 @@
+"""Names, creates, opens and removes the shared memory objects of an instance (POSIX, mode 0600).
+
+1. `/csp-<instance>-control` is small and mapped read-write by all; `/csp-<instance>-<generation>`
+   holds the data, and only the writer opens it for writing.
+2. A size is address space: memory is taken as it is filled, and is checked before, never by SIGBUS.
+3. Nobody inherits a descriptor across an exec.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import posix_ipc
+
+SHM_FOLDER = Path("/dev/shm")
+MODE = 0o600
+SHM_BYTES_MIN = 512 << 20  # the log's ring, a small site, and a second generation of it
+
+
+class SegmentMissing(Exception):
+    """There is no such segment."""
+
+
+class SharedMemoryTooSmall(Exception):
+    """/dev/shm can't hold a store; the text has both figures."""
+
+
+def control_name(instance: str) -> str:
+    """The control segment's name."""
+    return f"/csp-{instance}-control"
+
+
+def data_name(instance: str, generation: int) -> str:
+    """A data segment's name."""
+    return f"/csp-{instance}-{generation}"
+
+
+def create(name: str, size: int) -> int:
+    """Makes a segment that must not exist yet; returns a descriptor for reading and writing."""
+    memory = posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=MODE, size=size)
+    return _own(memory.fd)
+
+
+def open_control(instance: str) -> int:
+    """A descriptor of the control segment, for reading and writing."""
+    return _open(control_name(instance), read_only=False)
+
+
+def open_data(instance: str, generation: int) -> int:
+    """A descriptor of a data segment, for reading alone."""
+    return _open(data_name(instance, generation), read_only=True)
+
+
+def open_data_to_write(instance: str, generation: int) -> int:
+    """A descriptor of a data segment for the writer."""
+    return _open(data_name(instance, generation), read_only=False)
+
+
+def generations(instance: str) -> list[int]:
+    """The data segments that exist, ascending."""
+    pattern = re.compile(re.escape(data_name(instance, 0)[1:-1]) + r"(\d+)")
+    matches = (pattern.fullmatch(path.name) for path in SHM_FOLDER.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def unlink(name: str) -> None:
+    """Removes a segment's name; who maps it keeps it."""
+    try:
+        posix_ipc.unlink_shared_memory(name)
+    except posix_ipc.ExistentialError:
+        return
+
+
+def unlink_data(instance: str, generation: int) -> None:
+    """Removes the name of a data segment."""
+    unlink(data_name(instance, generation))
+
+
+def unlink_all(instance: str) -> None:
+    """Removes every segment of an instance."""
+    for generation in generations(instance):
+        unlink_data(instance, generation)
+    unlink(control_name(instance))
+
+
+def shared_bytes() -> int:
+    """How much /dev/shm holds in all."""
+    state = os.statvfs(SHM_FOLDER)
+    return state.f_blocks * state.f_frsize
+
+
+def check_room(reserve_bytes: int) -> None:
+    """Refuses a /dev/shm that is too small for any store, as containers have by default."""
+    size = shared_bytes()
+    needed = min(reserve_bytes, SHM_BYTES_MIN)
+    if size < needed:
+        raise SharedMemoryTooSmall(
+            f"/dev/shm has {size >> 20} MiB, a store needs {needed >> 20} MiB at least: "
+            "give it more (docker run --shm-size=2g; mount -o remount,size=2g /dev/shm)"
+        )
+
+
+def _open(name: str, *, read_only: bool) -> int:
+    try:
+        memory = posix_ipc.SharedMemory(name, mode=MODE, read_only=read_only)
+    except posix_ipc.ExistentialError:
+        raise SegmentMissing(f"there is no segment {name}") from None
+    return _own(memory.fd)
+
+
+def _own(fd: int) -> int:
+    os.set_inheritable(fd, False)
+    return fd

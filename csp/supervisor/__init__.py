@@ -1,0 +1,1 @@
+"""Owns the sockets and the processes of one server."""

@@ -1,0 +1,112 @@
+"""Reads a proxy's own Application object from the master, or makes it there.
+
+Runs in a short-lived child, before the writer: the supervisor itself never waits for the network.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from typing import Any
+
+import orjson
+
+from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials
+from csp.errors import CspError
+from csp.observe.events import log_event
+from csp.store.context import StartRefused, Upstream
+from csp.supervisor.application import (
+    APPLICATION_TYPE,
+    PORT_ID,
+    ApplicationWanted,
+    why_unfit,
+)
+
+EXIT_REFUSED_OBJECT, EXIT_NO_CONNECTION, EXIT_REFUSED = 2, 3, 4
+WAIT_WORDS = ("LOADING", "BUSY", "MASTERDOWN")  # a master that can't answer yet
+log = logging.getLogger("csp.supervisor")
+
+
+def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> dict[str, Any]:
+    """The Application object; raises StartRefused with the exit code that fits."""
+    log_event(log, "04500", host=upstream.host, port=upstream.port)
+    address = Address(upstream.host, upstream.port)
+    credentials = Credentials(upstream.user, upstream.password)
+    try:
+        name = f"csp-{wanted.name}"
+        with Client(address, credentials, name=name, reconnect_seconds=0) as master:
+            found = master.find("CfgApplication", name=wanted.name)
+            if found is None and wanted.may_create:
+                _create(master, wanted)
+                found = master.find("CfgApplication", name=wanted.name)
+    except (CannotConnect, ConnectionLost) as error:
+        log_event(log, "04502", host=upstream.host, port=upstream.port, reason=error)
+        raise StartRefused(EXIT_NO_CONNECTION, "the master is not there") from None
+    except CspError as error:
+        if error.WORD in WAIT_WORDS:
+            log_event(log, "04502", host=upstream.host, port=upstream.port, reason=error.line)
+            raise StartRefused(EXIT_NO_CONNECTION, "the master is not ready") from None
+        raise StartRefused(EXIT_REFUSED, f"refused by the master {address}: {error.line}") from None
+    reason = why_unfit(found, wanted)
+    if found is None or reason:
+        raise StartRefused(EXIT_REFUSED_OBJECT, f"Application {wanted.name!r} {reason}")
+    return found
+
+
+def _create(master: Client, wanted: ApplicationWanted) -> None:
+    """Makes Host and Application in one transaction."""
+    if wanted.listen is None:
+        raise StartRefused(
+            EXIT_REFUSED_OBJECT, "--create-app needs --listen HOST:PORT: the port goes into it"
+        )
+    host_name = socket.gethostname()
+    host = master.find("CfgHost", name=host_name)
+    prototype = _one_of_type(master, "CfgAppPrototype", "type", "app_type")
+    commands: list[list[str | bytes]] = []
+    if host is None:
+        commands.append(["CFG.CREATE", "CfgHost", orjson.dumps({"name": host_name})])
+    application: dict[str, Any] = {
+        "name": wanted.name,
+        "appPrototypeDBID": prototype["DBID"],
+        "isServer": True,
+        "serverInfo": {
+            "hostDBID": host["DBID"] if host else "@1",
+            "port": str(wanted.listen.port),
+        },
+        "portInfos": [{"id": PORT_ID, "port": str(wanted.listen.port)}],
+        "tenantDBIDs": [1],
+        "workDirectory": ".",
+        "commandLine": "csp proxy",
+    }
+    above = _application_of(master)
+    if above is not None:
+        application["appServerDBIDs"] = [{"appServerDBID": above["DBID"]}]
+    commands.append(["CFG.CREATE", "CfgApplication", orjson.dumps(application)])
+    replies = master.pipeline([["MULTI"], *commands, ["EXEC"]])
+    for reply in (*replies[1:-1], replies[-1]):
+        if isinstance(reply, CspError):
+            raise StartRefused(
+                EXIT_REFUSED, f"the master did not make Application {wanted.name!r}: {reply.line}"
+            )
+    log.info("made Application %s at the master: %s", wanted.name, json.dumps(application))
+
+
+def _application_of(master: Client) -> dict[str, Any] | None:
+    """The Application of the server above us: the one it names, else the first of its type."""
+    name = master.status().get("application")
+    if name:
+        return master.find("CfgApplication", name=str(name))
+    for application in master.read("CfgApplication", [("app_type", APPLICATION_TYPE)], limit=1):
+        return application
+    return None
+
+
+def _one_of_type(master: Client, class_name: str, attribute: str, key: str) -> dict[str, Any]:
+    """The prototype for proxies: of the right type, the newest one made for proxies first."""
+    found = [item for item in master.read(class_name) if item.get(attribute) == APPLICATION_TYPE]
+    if not found:
+        raise StartRefused(
+            EXIT_REFUSED_OBJECT, f"the master has no {class_name} of type {APPLICATION_TYPE}"
+        )
+    return max(found, key=lambda item: ("proxy" in item["name"].lower(), item["DBID"]))

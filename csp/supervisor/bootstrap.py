@@ -1,0 +1,110 @@
+"""Learns, in short-lived children, what the server's Application says; tries again until it knows.
+
+1. The first answer counts: what changes later the workers see in the store (own_options.py).
+2. A proxy asks its master before its writer starts; while the master is away, what an earlier start
+   of this instance learnt serves instead.
+3. A master finds its Application in its own store once that is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from csp.observe.log import LogSettings
+from csp.supervisor.fork import fork_child
+
+APPLICATION_FILE = "application.json"
+EXIT_NO_CONNECTION = 3
+RETRY_SECONDS_FIRST = 0.2
+RETRY_SECONDS_MAX = 5.0
+FATAL_EXITS = (2, 4)
+
+
+class Bootstrap:
+    """The attempts of one start to read the Application object."""
+
+    def __init__(
+        self,
+        fetch: Callable[[], dict[str, Any]],
+        folder: Path,
+        app_name: str,
+        log: LogSettings,
+        *,
+        needs_store: bool,
+    ) -> None:
+        self.needs_store = needs_store
+        self._fetch_application = fetch
+        self._title = f"csp {app_name}: bootstrap"
+        self._file = folder / APPLICATION_FILE
+        self._log = log
+        self._retry_seconds = RETRY_SECONDS_FIRST
+        self.pid = 0
+        self.start_at = 0.0
+        self.is_done = False
+        self.has_failed = False
+        self.application: dict[str, Any] = {}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an attempt is under way."""
+        return self.pid != 0
+
+    def is_due(self, now: float) -> bool:
+        """Whether the next attempt may begin."""
+        return not self.is_done and not self.is_running and now >= self.start_at
+
+    def start(self) -> None:
+        """Begins an attempt."""
+        self.pid = fork_child(self._title, "bootstrap", self._fetch, (), self._log)
+
+    def on_end(self, exit_code: int, now: float) -> int | None:
+        """Takes the end of an attempt; returns the exit code that ends the whole server."""
+        self.pid = 0
+        if exit_code == 0:
+            self.application = json.loads(self._file.read_bytes())
+            self.is_done = True
+            return None
+        if exit_code in FATAL_EXITS:
+            return exit_code
+        self.has_failed = True
+        if not self.needs_store and self._recall():
+            return None
+        self.start_at = now + self._retry_seconds * random.uniform(0.5, 1.5)
+        self._retry_seconds = min(self._retry_seconds * 2, RETRY_SECONDS_MAX)
+        return None
+
+    def run_to_end(self) -> int | None:
+        """Tries until the object is known, before there is a supervisor's loop; as `on_end`."""
+        while not self.is_done:
+            time.sleep(max(0.0, self.start_at - time.monotonic()))
+            self.start()
+            _, status = os.waitpid(self.pid, 0)
+            exit_code = self.on_end(os.waitstatus_to_exitcode(status), time.monotonic())
+            if exit_code is not None:
+                return exit_code
+        return None
+
+    def kill(self) -> None:
+        """Ends an attempt that is under way; it holds nothing."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _recall(self) -> bool:
+        try:
+            self.application = json.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return False
+        self.is_done = True
+        return True
+
+    def _fetch(self) -> None:
+        draft = self._file.with_suffix(".new")
+        draft.write_text(json.dumps(self._fetch_application()))
+        draft.replace(self._file)

@@ -1,0 +1,109 @@
+"""One child as the supervisor sees it: its state, its two pipes, its pulse."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from csp.store.context import Report, Request, Role
+from csp.supervisor.hang import Pulse
+from csp.supervisor.restart import RestartPolicy
+
+REPORT_READ_BYTES = 64
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class ChildState(Enum):
+    """Where a child is in its life."""
+
+    WAITING = "waiting"  # not running; starts when its time has come and its lock is free
+    STARTING = "starting"  # forked, has not reported ready
+    READY = "ready"
+    GONE = "gone"  # not running and not to be started again
+
+
+@dataclass
+class Child:
+    """A place in the server that a process fills, one life after the other."""
+
+    role: Role
+    slot: int
+    name: str  # `writer`, `auth`, `worker 0`: in the title, the log and the status
+    state: ChildState = ChildState.WAITING
+    pid: int = 0
+    start_at: float = 0.0  # monotonic seconds
+    started_at: float = 0.0
+    control_fd: int = -1
+    report_fd: int = -1
+    is_killed_hung: bool = False
+    is_replaced: bool = False  # asked to drain so that its successor has other options
+    waits_for_lock: bool = False
+    pulse: Pulse = field(default_factory=Pulse)
+    policy: RestartPolicy = field(default_factory=RestartPolicy)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process."""
+        return self.pid != 0
+
+    def open_pipes(self) -> tuple[int, int]:
+        """New pipes for a new life; returns the child's ends (control, report)."""
+        control_read, self.control_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.report_fd, report_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        return control_read, report_write
+
+    def close_pipes(self) -> None:
+        """Forgets the pipes of a life that is over."""
+        for fd in (self.control_fd, self.report_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.control_fd = self.report_fd = -1
+
+    def ask(self, request: Request) -> None:
+        """Sends a request; a child too deaf to take it is found by its pulse."""
+        try:
+            os.write(self.control_fd, request.value)
+        except (BlockingIOError, BrokenPipeError):
+            return
+
+    def replace(self) -> None:
+        """Asks the process to drain; the next one is told the options in force."""
+        if self.is_running:
+            self.is_replaced = True
+            self.state = ChildState.STARTING  # the server is ready when the next one is
+            self.ask(Request.DRAIN)
+
+    def take_reports(self, on_ready: Callable[[Child], None]) -> None:
+        """Reads what the child reports."""
+        try:
+            data = os.read(self.report_fd, REPORT_READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            return  # it is about to end: SIGCHLD follows
+        self.pulse.answered()
+        if Report.READY.value in data and self.state is ChildState.STARTING:
+            self.state = ChildState.READY
+            on_ready(self)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Sends a signal, if there is a process (ours: not yet waited for)."""
+        if self.pid:
+            os.kill(self.pid, number)
+
+    def cpu_and_state(self) -> tuple[float, str]:
+        """Processor seconds used, and the state letter of /proc/PID/stat."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as stat:
+            after_name = stat.read().rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / CLOCK_TICKS, after_name[0]
+
+
+def death_reason(status: int) -> str:
+    """The words for a wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit {code}"
+    return f"signal {signal.Signals(-code).name}"

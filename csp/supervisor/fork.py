@@ -1,0 +1,88 @@
+"""Forks a child and makes it a process of its own: signals, descriptors, log, title.
+
+1. The child keeps only the descriptors of its context; above all no other child's pipe ends, for
+   their closing is how that child learns of the supervisor's death.
+2. The child never returns into the supervisor's stack: it ends by os._exit.
+3. The child dies with the supervisor, also if it hangs (PR_SET_PDEATHSIG).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterable
+
+import setproctitle
+
+from csp.observe.log import LogSettings, start_log, stop_log
+from csp.store.context import StartRefused
+
+PR_SET_PDEATHSIG = 1
+EXIT_FAULT = 70  # an exception nobody expected; the log has it
+STANDARD_FDS = frozenset({0, 1, 2})
+
+_libc = ctypes.CDLL(None, use_errno=True)  # before the fork: a child starts sooner
+
+
+def fork_child(
+    title: str,
+    process: str,
+    main: Callable[[], None],
+    keep_fds: Iterable[int],
+    log_settings: LogSettings,
+) -> int:
+    """Returns the pid in the supervisor; the child runs `main` and ends."""
+    keep = STANDARD_FDS.union(keep_fds)
+    parent = os.getpid()
+    gc.freeze()  # a collection in the child would touch, and so copy, every page of the parent
+    pid = os.fork()
+    if pid:
+        return pid
+    exit_code = EXIT_FAULT
+    try:
+        _become_child(parent, keep)
+        setproctitle.setproctitle(title)
+        start_log(log_settings, process)
+        exit_code = _run(main)
+    finally:
+        stop_log()
+        sys.stdout.flush()
+        os._exit(exit_code)
+
+
+def _become_child(parent: int, keep: frozenset[int]) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # A terminal, `timeout` and service managers send these to the whole group; the supervisor alone
+    # answers them, in order.  To end one child, SIGKILL it: its place is filled again at once.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(EXIT_FAULT)
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                continue  # the listing's own descriptor is closed already
+    random.seed()
+
+
+def _run(main: Callable[[], None]) -> int:
+    log = logging.getLogger("csp.supervisor")
+    try:
+        main()
+    except StartRefused as refusal:
+        log.error("%s", refusal)
+        return refusal.exit_code
+    except Exception:
+        log.exception("ended by a fault")
+        return EXIT_FAULT
+    return 0

@@ -1,0 +1,152 @@
+"""Puts together what each child gets, and says what the supervisor must know of the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from csp.store.context import ProcessContext, Role, Upstream
+from csp.supervisor.child import Child, ChildState
+from csp.supervisor.fork import fork_child
+from csp.supervisor.instance import Instance
+from csp.supervisor.notify import Notifier
+from csp.supervisor.roles import run_role
+from csp.supervisor.segments import Segments
+from csp.supervisor.server_options import options_of
+from csp.supervisor.settings import ServerSettings
+
+
+class Plan:
+    """All that the processes of one server have in common."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        instance: Instance,
+        listeners: Sequence[socket.socket],
+        segments: Segments,
+        client_count_max: int,
+        notifier: Notifier,
+        address: str,
+    ) -> None:
+        self.settings = settings
+        self.instance = instance
+        self.listeners = listeners
+        self.segments = segments
+        self.client_count_max = client_count_max
+        self.notifier = notifier
+        self.address = address
+        self.started_ms = time.time_ns() // 1_000_000
+        self.app_dbid = 0
+        self.options = options_of({}, settings.mode, settings.app_name)
+        self._channels = {
+            "writer": instance.listen_channel(instance.writer_channel),
+            "auth": instance.listen_channel(instance.auth_channel),
+        }
+
+    def children(self) -> list[Child]:
+        """A place for every process, in the order of their first start."""
+        auth_slot = self.segments.guest_slot
+        workers = [
+            Child("worker", slot, f"worker {slot}") for slot in range(self.settings.worker_count)
+        ]
+        return [Child("writer", -1, "writer"), Child("auth", auth_slot, "auth"), *workers]
+
+    def fork(self, child: Child) -> None:
+        """Starts a child's next life."""
+        control_fd, report_fd = child.open_pipes()
+        context = self._context(child, control_fd, report_fd)
+        keep = [
+            *(control_fd, report_fd, context.session_fd, context.channel_fd),
+            *(*context.listen_fds, *context.wake_fds),
+        ]
+        child.started_at = time.monotonic()
+        child.pid = fork_child(
+            f"csp {self.settings.app_name}: {child.name}",
+            child.name,
+            lambda: run_role(context),
+            keep,
+            self.settings.log,
+        )
+        child.state = ChildState.STARTING
+        for fd in (control_fd, report_fd):
+            os.close(fd)
+
+    def is_lock_free(self, child: Child) -> bool:
+        """Whether nobody holds the lock under which the child will work."""
+        return self.segments.is_lock_free(child.slot)
+
+    def why_held_up(self, child: Child) -> str | None:
+        """Whom a hung child holds up, or None."""
+        if child.role != "worker":
+            return "everybody"
+        if select.select([self.listeners[child.slot]], [], [], 0)[0]:
+            return "connections in its queue"
+        if self.segments.holds_reclaim(child.slot):
+            return "the reclaiming of memory"
+        return None
+
+    def is_loaded(self) -> bool:
+        """Whether the store serves reads."""
+        return self.segments.is_loaded
+
+    def status(self, children: Sequence[Child]) -> str:
+        """One line for the service manager."""
+        missing = [child.name for child in children if child.state is not ChildState.READY]
+        if missing:
+            return f"{self.address}: waiting for {', '.join(missing)}"
+        if not self.is_loaded():
+            return f"{self.address}: loading"
+        return f"{self.address}: serving, {self.settings.worker_count} workers"
+
+    def take_application(self, application: dict[str, Any]) -> bool:
+        """Takes what the Application object says; true if children must start anew for it."""
+        self.app_dbid = int(application.get("DBID", 0))
+        options = options_of(application, self.settings.mode, self.settings.app_name)
+        has_changed = options != self.options
+        self.options = options
+        return has_changed
+
+    def _context(self, child: Child, control_fd: int, report_fd: int) -> ProcessContext:
+        is_worker = child.role == "worker"
+        role: Role = child.role
+        channel = self._channels.get(role)
+        return ProcessContext(
+            mode=self.settings.mode,
+            role=role,
+            app_name=self.settings.app_name,
+            app_dbid=self.app_dbid,
+            instance=self.instance.name,
+            runtime_folder=str(self.instance.folder),
+            address=self.address,
+            started_ms=self.started_ms,
+            slot=child.slot,
+            worker_count=self.settings.worker_count,
+            client_count_max=self.client_count_max,
+            listen_fds=(self.listeners[child.slot].fileno(),) if is_worker else (),
+            wake_fds=self.segments.wake_fds,
+            channel_fd=channel.fileno() if channel else -1,
+            writer_channel=self.instance.writer_channel,
+            auth_channel=self.instance.auth_channel,
+            control_fd=control_fd,
+            report_fd=report_fd,
+            session_fd=self.segments.session_fd,
+            session_rows=self.segments.session_rows,
+            reserve_bytes=self.settings.reserve_bytes,
+            log_reserve_bytes=self.settings.log_reserve_bytes,
+            database_url=self.settings.database_url if role == "writer" else "",
+            upstream=self._upstream(role),
+            options=self.options,
+        )
+
+    def _upstream(self, role: Role) -> Upstream | None:
+        """The master above; only the writer signs in there, so only it gets the password."""
+        upstream = self.settings.upstream
+        if upstream is None or role == "writer":
+            return upstream
+        return dataclasses.replace(upstream, password="")

@@ -1,0 +1,114 @@
+"""Creates or takes over the shared memory of an instance, and the eventfds that wake its workers.
+
+1. Only the supervisor creates the control segment and removes segments; it never reads an object.
+2. Segments that a crashed run left are taken over if they fit this run; else they are removed.
+3. The table of sessions is always new: no connection outlives its supervisor.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from csp._fastpath import Control, StoreError
+from csp.observe.events import log_event
+from csp.store import locks, segment
+from csp.store.context import SESSION_ROW_BYTES
+
+SESSION_ROWS_MAX = 65_536  # per worker; a row costs memory only once it was used
+GUEST_SLOT_FIRST = 48  # workers have the slots below; auth this one, the command line those above
+STATE_READY = 1
+
+log = logging.getLogger("csp.supervisor")
+
+
+class SegmentsRefused(Exception):
+    """The shared memory can't be made; the text says why and what to do."""
+
+
+class Segments:
+    """The control segment, the session table and the eventfds of one instance."""
+
+    guest_slot = GUEST_SLOT_FIRST
+
+    def __init__(
+        self, instance: str, worker_count: int, client_count_max: int, reserve_bytes: int
+    ) -> None:
+        self._instance = instance
+        try:
+            segment.check_room(reserve_bytes)
+        except segment.SharedMemoryTooSmall as error:
+            raise SegmentsRefused(str(error)) from None
+        attached = _attach_control(instance)
+        self.is_attached = attached is not None
+        self._control_fd, self.control = attached or _create_control(instance)
+        self.session_rows = min(client_count_max, SESSION_ROWS_MAX)
+        self.session_fd = _create_sessions(instance, self.session_rows * worker_count)
+        self.wake_fds = tuple(
+            os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(worker_count)
+        )
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether readers are served."""
+        return bool(self.control.state == STATE_READY)
+
+    def is_lock_free(self, slot: int) -> bool:
+        """Whether nobody works under the lock of a slot; -1 is the writer's."""
+        if slot < 0:
+            return locks.is_writer_free(self._control_fd)
+        return locks.is_slot_free(self._control_fd, slot)
+
+    def holds_reclaim(self, slot: int) -> bool:
+        """Whether a reader holds memory that the writer has let go of since it announced itself."""
+        seen = int(self.control.slot(slot)["seen"])
+        return 0 < seen < int(self.control.epoch)
+
+    def clear_slot(self, slot: int) -> None:
+        """Takes back what a dead reader had announced; its lock must be free."""
+        if slot >= 0 and self.is_lock_free(slot):
+            self.control.clear_slot(slot)
+
+    def remove(self) -> None:
+        """Removes every segment of the instance; processes that still map one keep it."""
+        segment.unlink_all(self._instance)
+        segment.unlink(_session_name(self._instance))
+
+
+def _attach_control(instance: str) -> tuple[int, Control] | None:
+    """The control segment of an earlier run with a loaded store, if it left one that fits."""
+    try:
+        fd = segment.open_control(instance)
+    except segment.SegmentMissing:
+        return None
+    try:
+        if os.fstat(fd).st_size != Control.SIZE:
+            raise ValueError("the control segment has another size")
+        control = Control(fd)
+        if control.generation not in segment.generations(instance):
+            raise ValueError("there is no data segment")
+        if control.state != STATE_READY:
+            raise ValueError("its load was not finished")
+    except (ValueError, StoreError) as reason:
+        log_event(log, "51005", reason=reason)
+        segment.unlink_all(instance)
+        os.close(fd)
+        return None
+    log_event(log, "51004")
+    return fd, control
+
+
+def _create_control(instance: str) -> tuple[int, Control]:
+    segment.unlink_all(instance)  # data without control: the run that made it was killed early
+    fd = segment.create(segment.control_name(instance), Control.SIZE)
+    return fd, Control(fd, format=True)
+
+
+def _create_sessions(instance: str, row_count: int) -> int:
+    name = _session_name(instance)
+    segment.unlink(name)
+    return segment.create(name, row_count * SESSION_ROW_BYTES)
+
+
+def _session_name(instance: str) -> str:
+    return f"/csp-{instance}-sessions"

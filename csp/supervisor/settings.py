@@ -1,0 +1,30 @@
+"""What a server was told on its command line, checked and frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from csp.observe.log import LogSettings
+from csp.store.context import Mode, Upstream
+from csp.supervisor.listeners import Address
+
+WORKERS_MAX = 48  # a slot each in the control segment, which has 64
+RESERVE_BYTES_DEFAULT = 64 << 30  # address space, not memory: filled as objects come
+LOG_RESERVE_BYTES_DEFAULT = 256 << 20
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """One server's settings."""
+
+    mode: Mode
+    app_name: str
+    listen: Address | None  # None: the port of the Application object
+    worker_count: int
+    log: LogSettings
+    reserve_bytes: int = RESERVE_BYTES_DEFAULT
+    log_reserve_bytes: int = LOG_RESERVE_BYTES_DEFAULT
+    database_url: str = field(default="", repr=False)
+    upstream: Upstream | None = None
+    must_create_application: bool = False
+    license_place: str = ""  # accepted for the sake of old start scripts; csp needs no licence

@@ -1,0 +1,136 @@
+"""Starts one server: takes its port and its name, then its memory, then forks.
+
+The order matters: what can be refused is refused before anything is made, and the port is bound
+before the load, so that a second server on it never gets as far as the data.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+import setproctitle
+
+from csp import __version__
+from csp.observe.events import log_event
+from csp.observe.log import start_log, stop_log
+from csp.supervisor.application import ApplicationWanted, port_of
+from csp.supervisor.application_store import read_own_application
+from csp.supervisor.bootstrap import Bootstrap
+from csp.supervisor.instance import (
+    Instance,
+    InstanceTaken,
+    RuntimeFolderRefused,
+    instance_name,
+    runtime_root,
+    take_instance,
+)
+from csp.supervisor.limits import raise_file_limit
+from csp.supervisor.listeners import Address, PortTaken, address_of, bind_listeners
+from csp.supervisor.notify import Notifier
+from csp.supervisor.plan import Plan
+from csp.supervisor.roles import import_shared
+from csp.supervisor.segments import Segments, SegmentsRefused
+from csp.supervisor.settings import ServerSettings
+from csp.supervisor.supervise import Supervisor
+
+EXIT_USAGE, EXIT_NO_PORT = 2, 3
+ALL_ADDRESSES = "0.0.0.0"  # where a port that comes from the Application object is bound
+
+
+def serve(settings: ServerSettings) -> int:
+    """Runs a server until it is stopped; returns the exit code."""
+    setproctitle.setproctitle(f"csp {settings.app_name}: supervisor")
+    log = start_log(settings.log, "supervisor")
+    notifier = Notifier(os.environ)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_early)
+    try:
+        return _serve(settings, notifier)
+    except PortTaken as refusal:
+        log.error("%s", refusal)
+        return EXIT_NO_PORT
+    except InstanceTaken as refusal:
+        log.error("%s", refusal)
+        return EXIT_NO_PORT
+    except (RuntimeFolderRefused, SegmentsRefused) as refusal:
+        log.error("%s", refusal)
+        return EXIT_USAGE
+    finally:
+        stop_log()
+
+
+def _serve(settings: ServerSettings, notifier: Notifier) -> int:
+    client_count_max = raise_file_limit()
+    listeners = bind_listeners(settings.listen, settings.worker_count) if settings.listen else []
+    address = address_of(listeners[0]) if listeners else None
+    name = instance_name(
+        settings.mode, settings.app_name, str(address or ""), settings.database_url
+    )
+    instance = take_instance(name, runtime_root(os.environ))
+    try:
+        bootstrap = _bootstrap(settings, instance)
+        if address is None:
+            notifier.status("waiting for the master, which knows the port")
+            exit_code = bootstrap.run_to_end()
+            if exit_code is not None:
+                return exit_code
+            port = port_of(bootstrap.application)
+            assert port is not None  # why_unfit refuses an Application without one
+            address = Address(ALL_ADDRESSES, port)
+            listeners = bind_listeners(address, settings.worker_count)
+        import_shared()
+        segments = Segments(
+            instance.name, settings.worker_count, client_count_max, settings.reserve_bytes
+        )
+    except BaseException:
+        instance.remove()
+        raise
+    _log_start(settings, name)
+    plan = Plan(settings, instance, listeners, segments, client_count_max, notifier, str(address))
+    if bootstrap.is_done:
+        plan.take_application(bootstrap.application)
+    exit_code = Supervisor(plan, bootstrap).run()
+    # Not in a `finally`: what a fault leaves behind is what the next start attaches to.
+    segments.remove()
+    instance.remove()
+    log_event(logging.getLogger("csp.supervisor"), "51003")
+    return exit_code
+
+
+def _bootstrap(settings: ServerSettings, instance: Instance) -> Bootstrap:
+    name, upstream = settings.app_name, settings.upstream
+    if upstream is None:
+        return Bootstrap(
+            lambda: read_own_application(instance.name, name),
+            *(instance.folder, name, settings.log),
+            needs_store=True,
+        )
+    wanted = ApplicationWanted(name, settings.listen, settings.must_create_application)
+
+    def fetch() -> dict[str, Any]:
+        from csp.supervisor.application_fetch import fetch_application
+
+        return fetch_application(upstream, wanted)
+
+    return Bootstrap(fetch, instance.folder, name, settings.log, needs_store=False)
+
+
+def _log_start(settings: ServerSettings, instance: str) -> None:
+    log_event(
+        logging.getLogger("csp.supervisor"),
+        "51000",
+        release=__version__,
+        mode=settings.mode,
+        app=settings.app_name,
+        instance=instance,
+    )
+
+
+def _end_early(number: int, frame: FrameType | None) -> NoReturn:
+    """A stop before the loop runs: only a bootstrap may be forked yet, and it dies too."""
+    sys.exit(0)

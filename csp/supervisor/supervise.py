@@ -1,0 +1,225 @@
+"""Runs the supervisor's loop: waits for signals, reports and the clock; keeps children alive.
+
+1. One thread, one select; nothing here waits for a child or for the network.
+2. A child is forked only when its time has come and the lock of its predecessor is free.
+3. READY is told to the service manager once, when every child is ready and the store loaded.
+4. After the first request to stop nothing is started any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+
+from csp.observe.events import log_event
+from csp.supervisor.bootstrap import Bootstrap
+from csp.supervisor.child import Child, ChildState, death_reason
+from csp.supervisor.plan import Plan
+from csp.supervisor.roles import import_for_replacements
+from csp.supervisor.signals import SignalQueue
+from csp.supervisor.stop import Stop
+from csp.supervisor.watch import Watch
+
+TICK_SECONDS = 1.0  # how often pulses are asked for and the status is written
+LOCK_POLL_SECONDS = 0.02  # a dead predecessor's lock is free at once; a dying one's in a moment
+SAME_SIGNAL_SECONDS = 0.5  # a signal to the process and one to its group are one wish
+FATAL_EXITS = (2, 3, 4)  # see StartRefused
+
+log = logging.getLogger("csp.supervisor")
+
+
+class Supervisor:
+    """The parent of all processes of one server."""
+
+    def __init__(self, plan: Plan, bootstrap: Bootstrap) -> None:
+        self.plan = plan
+        self.bootstrap = bootstrap
+        self.signals = SignalQueue()
+        self.children: list[Child] = plan.children()
+        self.watch = Watch(self.children, plan)
+        self.stop = Stop(self.children)
+        self.is_announced = False
+        self._next_tick = time.monotonic() + TICK_SECONDS
+
+    def run(self) -> int:
+        """Serves until stopped; returns the exit code."""
+        while not self.stop.is_done:
+            self._start_due()
+            self._wait()
+            self._reap()
+            self._tick()
+        return self.stop.exit_code
+
+    def _wait(self) -> None:
+        by_fd = {child.report_fd: child for child in self.children if child.report_fd >= 0}
+        fds = [self.signals.fd, *by_fd]
+        readable, _, _ = select.select(fds, [], [], self._patience())
+        for fd in readable:
+            if fd in by_fd:
+                by_fd[fd].take_reports(self._on_ready)
+        for number in self.signals.take():
+            self._on_signal(number)
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        moments = [self._next_tick, *self.stop.deadlines()]
+        for child in self._waiting():
+            moments.append(now + LOCK_POLL_SECONDS if child.start_at <= now else child.start_at)
+        if self._is_bootstrap_waiting():
+            moments.append(self.bootstrap.start_at)
+        return max(0.0, min(moments) - now)
+
+    def _waiting(self) -> Sequence[Child]:
+        """Children that are to be started; none once the stop has begun."""
+        if self.stop.has_begun:
+            return ()
+        return [
+            child
+            for child in self.children
+            if child.state is ChildState.WAITING and self._may_start(child)
+        ]
+
+    def _may_start(self, child: Child) -> bool:
+        if self.bootstrap.is_done or self.bootstrap.needs_store:
+            return True
+        # The writer must know its Application; clients may be told LOADING meanwhile.
+        return child.role != "writer" and self.bootstrap.has_failed
+
+    def _is_bootstrap_waiting(self) -> bool:
+        """Whether an attempt to read the Application is to be made, now or later."""
+        bootstrap = self.bootstrap
+        if self.stop.has_begun or bootstrap.is_done or bootstrap.is_running:
+            return False
+        return not bootstrap.needs_store or self.plan.is_loaded()
+
+    # ---- life of the children
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        if self._is_bootstrap_waiting() and self.bootstrap.is_due(now):
+            self.bootstrap.start()
+        for child in self._waiting():
+            if child.start_at > now:
+                continue
+            if self.plan.is_lock_free(child):
+                child.waits_for_lock = False
+                self.plan.fork(child)
+                log_event(log, "51100", role=child.name, pid=child.pid)
+            elif not child.waits_for_lock:
+                child.waits_for_lock = True
+                log_event(log, "51105", role=child.name)
+
+    def _on_ready(self, child: Child) -> None:
+        child.policy.on_ready()
+        elapsed_ms = int((time.monotonic() - child.started_at) * 1000)
+        log_event(log, "51101", role=child.name, elapsed_ms=elapsed_ms)
+
+    def _reap(self) -> None:
+        if self.bootstrap.is_running:
+            status = _exit_status(self.bootstrap.pid)
+            if status is not None:
+                self._on_bootstrap_end(os.waitstatus_to_exitcode(status))
+        for child in self.children:
+            status = _exit_status(child.pid) if child.is_running else None
+            if status is not None:
+                self._on_death(child, status)
+
+    def _on_bootstrap_end(self, exit_code: int) -> None:
+        verdict = self.bootstrap.on_end(exit_code, time.monotonic())
+        if verdict is not None:
+            self.stop.begin(f"refused at start, exit {verdict}", exit_code=verdict)
+        elif self.bootstrap.is_done and self.plan.take_application(self.bootstrap.application):
+            for child in self.children:
+                if child.role == "worker":
+                    child.replace()  # forked with options that no longer hold
+
+    def _on_death(self, child: Child, status: int) -> None:
+        child.take_reports(self._on_ready)  # what it said last
+        was_ready = child.state is ChildState.READY
+        pid, child.pid = child.pid, 0
+        child.close_pipes()
+        child.pulse.answered()
+        self.plan.segments.clear_slot(child.slot)
+        reason = death_reason(status)
+        exit_code = os.waitstatus_to_exitcode(status)
+        if self.stop.has_begun:
+            child.state = ChildState.GONE
+            log_event(log, "51104", role=child.name, pid=pid, reason=reason)
+            return
+        child.state = ChildState.WAITING
+        if child.is_replaced:
+            child.is_replaced = False
+            log_event(log, "51104", role=child.name, pid=pid, reason="has new options")
+            return
+        if exit_code in FATAL_EXITS and not was_ready:
+            child.state = ChildState.GONE
+            self.stop.begin(f"{child.name} refused to start", exit_code=exit_code)
+            return
+        delay_ms = child.policy.on_death(was_ready=was_ready)
+        child.start_at = time.monotonic() + delay_ms / 1000
+        log_event(log, "51102", role=child.name, pid=pid, reason=reason, delay_ms=delay_ms)
+
+    # ---- signals and clock
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if number == signal.SIGCHLD:
+            return  # _reap asks for each child by its pid
+        if number == signal.SIGHUP:
+            log_event(log, "51006", signal=number.name, text="nothing to reload, log reopened")
+            for handler in logging.getLogger("csp").handlers:
+                handler.flush()
+            return
+        if self.stop.has_begun:
+            if time.monotonic() - self.stop.begun_at >= SAME_SIGNAL_SECONDS:
+                log_event(log, "51006", signal=number.name, text="again: stopping at once")
+                self.stop.at_once()
+            return
+        self.plan.notifier.stopping()
+        self.stop.begin(f"signal {number.name}", exit_code=0)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self.stop.has_begun:
+            self.bootstrap.kill()
+            self.stop.advance(now)
+        if now < self._next_tick and not self._is_newly_ready():
+            return
+        self._next_tick = now + TICK_SECONDS
+        if not self.stop.has_begun:
+            self.watch.tick(now)
+            self._announce()
+        for handler in logging.getLogger("csp").handlers:
+            handler.flush()
+
+    def _is_newly_ready(self) -> bool:
+        return not self.is_announced and self._is_serving()
+
+    def _is_serving(self) -> bool:
+        return (
+            not self.stop.has_begun
+            and self.bootstrap.is_done
+            and all(child.state is ChildState.READY for child in self.children)
+        )
+
+    def _announce(self) -> None:
+        status = self.plan.status(self.children)
+        if not self.is_announced and self._is_serving() and self.plan.is_loaded():
+            self.is_announced = True
+            log_event(log, "51001", address=self.plan.address)
+            self.plan.notifier.ready(status)
+            import_for_replacements(self.plan.settings.mode, self.plan.settings.database_url)
+        else:
+            self.plan.notifier.status(status)
+
+
+def _exit_status(pid: int) -> int | None:
+    """The wait status of a child of ours that ended, else None."""
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return status if ended else None

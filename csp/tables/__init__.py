@@ -1,0 +1,1 @@
+"""The tables in which the truth stands once: commands, options, errors, metrics, objects."""

@@ -1,0 +1,59 @@
+"""What an import asks of a server, asked over csp.client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from csp.client import CannotConnect, Client, ConnectionLost
+from csp.errors import CspError
+from csp.transfer.run import LinkLost
+
+Object = dict[str, Any]
+FINDS_A_PIPELINE = 1_000
+
+
+class Link:
+    """A server for an import."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def revision(self) -> int:
+        return int(self.client.status()["revision"])
+
+    def count(self, class_name: str) -> int:
+        return self.client.count(class_name)
+
+    def read(self, class_name: str, *, extra: tuple[str, ...] = ()) -> Iterator[Object]:
+        return self.client.read(class_name, extra=extra)
+
+    def find_many(self, class_name: str, keys: list[dict[str, str | int]]) -> list[Object | None]:
+        found: list[Object | None] = []
+        for at in range(0, len(keys), FINDS_A_PIPELINE):
+            replies = self.client.pipeline(
+                ("CFG.FIND", class_name, *(part for pair in key.items() for part in pair))
+                for key in keys[at : at + FINDS_A_PIPELINE]
+            )
+            for reply in replies:
+                if isinstance(reply, CspError):
+                    raise reply
+                found.append(orjson.loads(reply) if isinstance(reply, bytes) else None)
+        return found
+
+    def get_many(self, class_name: str, dbids: Sequence[int]) -> list[Object | None]:
+        """Objects by DBID, None for those that are not there."""
+        reply = self.client.read_call("MGET", *(f"{class_name}:{dbid}" for dbid in dbids))
+        assert isinstance(reply, list)
+        return [orjson.loads(one) if isinstance(one, bytes) else None for one in reply]
+
+    def exchange(self, requests: Sequence[bytes]) -> list[Any]:
+        try:
+            connection = self.client.connection
+            connection.send(b"".join(requests))
+            return [connection.reply() for _ in requests]
+        except (CannotConnect, ConnectionLost) as problem:
+            self.client.close()
+            raise LinkLost(problem.text) from problem

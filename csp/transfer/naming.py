@@ -1,0 +1,167 @@
+"""Turns DBIDs into references as files spell them: the reverse of references.py."""
+
+# 1. Everything is named by the natural key that an import looks for, so that what is exported can
+#    be imported into any other database.
+# 2. A DBID that the server does not show to the reader has no name: NoName says which.
+# 3. The names of all objects are held, not the objects.
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from csp.model.extract import value_at
+from csp.model.types import CLASS_OF_WORD
+from csp.transfer.naturals import BY_PATH, GLOBAL, NATURALS, TENANT
+from csp.transfer.present import Object
+
+ENVIRONMENT = 1
+GENERIC_FOLDER = "folder"
+
+
+class NoName(Exception):
+    """A reference to an object that the reader can't see, or that has just been deleted."""
+
+    def __init__(self, class_name: str, dbid: int) -> None:
+        super().__init__(f"{class_name}:{dbid}")
+
+
+class Names:
+    """What every object is called."""
+
+    def __init__(self) -> None:
+        # By class: DBID -> the values of the natural key, DBIDs for scopes.
+        self._keys: dict[str, dict[int, tuple[Any, ...]]] = {name: {} for name in NATURALS}
+        self._folders: dict[int, Object] = {}
+
+    def learn(self, class_name: str, objects: Iterable[Object]) -> None:
+        """Takes the names of a class's objects, whole or in the brief form."""
+        if class_name == BY_PATH:
+            self._folders = {one["DBID"]: one for one in objects}
+            return
+        paths = [part.path for part in NATURALS[class_name].parts]
+        keys = self._keys[class_name]
+        for one in objects:
+            values = [value_at(one, path) or one.get(path.rpartition(".")[2]) for path in paths]
+            keys[one["DBID"]] = (*values, one.get("name") if class_name == "CfgDN" else None)
+
+    def key(self, class_name: str, dbid: int) -> tuple[Any, ...]:
+        found = self._keys[class_name].get(dbid)
+        if found is None:
+            raise NoName(class_name, dbid)
+        return found
+
+    def sorted(self, class_name: str) -> list[int]:
+        """The DBIDs of a class in the order of their names: folders above those in them."""
+        if class_name == BY_PATH:
+            found = [dbid for dbid in self._folders if not self.is_default_folder(dbid)]
+            return sorted(found, key=self._folder_order)
+        return sorted(self._keys[class_name], key=lambda dbid: self._order(class_name, dbid))
+
+    def _order(self, class_name: str, dbid: int) -> tuple[str, ...]:
+        natural = NATURALS[class_name]
+        texts: list[str] = []
+        for part, value in zip(natural.parts, self.key(class_name, dbid), strict=False):
+            texts += self._order(part.of, value) if part.of else [str(value or "")]
+        return (*texts, str(self.key(class_name, dbid)[-1] or ""), f"{dbid:010}")
+
+    def tenant(self, class_name: str, dbid: int) -> int:
+        """The tenant in which an object's own references are read."""
+        natural = NATURALS[class_name]
+        if class_name in GLOBAL:
+            return ENVIRONMENT
+        key = self.key(class_name, dbid)
+        if natural.in_tenant:
+            return int(key[0])
+        return self.tenant(natural.scopes[0].of, key[0])
+
+    # ------------------------------------------------------------------ references
+
+    def reference(self, class_name: str, dbid: int, tenant: int) -> Any:
+        """How an object of that tenant refers to this one."""
+        if class_name == BY_PATH:
+            return self.folder(dbid)
+        natural, key = NATURALS[class_name], self.key(class_name, dbid)
+        if class_name in GLOBAL:
+            return key[0]
+        own = self.tenant(class_name, dbid)
+        if natural.in_tenant and len(natural.parts) == 2 and own == tenant:
+            return key[1]
+        found: dict[str, Any] = {}
+        for part, value in zip(natural.parts, key, strict=False):
+            if part.of != TENANT:
+                found[part.name] = self.reference(part.of, value, own) if part.of else value
+        if class_name == "CfgDN" and key[-1] and found["type"] == "destinationlabel":
+            found["name"] = key[-1]
+        if own != tenant:
+            found["tenant"] = self.key(TENANT, own)[0]
+        return found
+
+    def typed(self, pair: tuple[str, ...], value: Object, tenant: int, mere: str) -> Any:
+        """How a type and a DBID are written; of the type `mere` a name is enough."""
+        word = value[pair[0]]
+        class_name = CLASS_OF_WORD.get(word)
+        if class_name is None:
+            raise NoName(word, value[pair[1]])
+        found = self.reference(class_name, value[pair[1]], tenant)
+        if isinstance(found, str):
+            if word == mere:
+                return found
+            return f"{word}/{found}" if not mere else {pair[0]: word, "name": found}
+        return {pair[0]: word, **found}
+
+    # ------------------------------------------------------------------ folders
+
+    def is_default_folder(self, dbid: int) -> bool:
+        """Whether the server makes that folder with its owner."""
+        one = self._folders[dbid]
+        return (
+            not one.get("folderDBID")
+            and one["ownerID"]["type"] == "tenant"
+            and one["type"] != GENERIC_FOLDER
+        )
+
+    def folder(self, dbid: int) -> Object | None:
+        """A folder by type, owner and path; None for a default folder of a tenant."""
+        one = self._folders.get(dbid)
+        if one is None:
+            raise NoName(BY_PATH, dbid)
+        if self.is_default_folder(dbid):
+            return None
+        return {**self.around(one), "path": [*self._path_above(one), one["name"]]}
+
+    def around(self, one: Object) -> Object:
+        """Type and owner of a folder."""
+        word, number = one["ownerID"]["type"], one["ownerID"]["DBID"]
+        class_name = CLASS_OF_WORD[word]
+        owner = {"type": word, "name": self.key(class_name, number)[-2]}
+        if class_name not in GLOBAL:
+            owner["tenant"] = self.key(TENANT, self.tenant(class_name, number))[0]
+        return {"type": one["type"], "owner": owner}
+
+    def place_of(self, dbid: int) -> Object:
+        """Where a folder itself lies: as `folder`, without its own name."""
+        one = self._folders[dbid]
+        return {**self.around(one), "path": self._path_above(one)}
+
+    def folder_object(self, dbid: int) -> Object:
+        return self._folders[dbid]
+
+    def _path_above(self, one: Object) -> list[str]:
+        path: list[str] = []
+        dbid = one.get("folderDBID", 0)
+        while dbid and len(path) <= len(self._folders):
+            above = self._folders.get(dbid)
+            if above is None:
+                raise NoName(BY_PATH, dbid)
+            if self.is_default_folder(dbid):
+                break
+            path.append(above["name"])
+            dbid = above.get("folderDBID", 0)
+        return path[::-1]
+
+    def _folder_order(self, dbid: int) -> tuple[str, ...]:
+        one = self._folders[dbid]
+        word, number = one["ownerID"]["type"], one["ownerID"]["DBID"]
+        owner = self._order(CLASS_OF_WORD[word], number)
+        return (word, *owner, one["type"], *self._path_above(one), one["name"])

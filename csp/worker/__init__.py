@@ -1,0 +1,1 @@
+"""The shell round a worker's loop: start, slow lane, sessions."""

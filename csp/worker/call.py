@@ -1,0 +1,80 @@
+"""One command under way in the slow lane: who asks, what with, and what the server has at hand.
+
+1. A handler returns the reply's bytes, or None when it will answer later through `Lane.finish`.
+2. A handler refuses by raising a CspError; nothing was done then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from csp.resp.encode import encode
+from csp.resp.values import Value
+from csp.worker.ports import Session
+
+if TYPE_CHECKING:
+    from csp.worker.slowlane import Lane
+
+OnClose = Callable[[], None]
+
+
+@dataclass
+class Queued:
+    """One command that waits for EXEC."""
+
+    name: str
+    args: list[bytes]
+
+
+@dataclass(slots=True)
+class State:
+    """What the slow lane remembers of a connection beside its session; forgotten while blank."""
+
+    awaiting: bool = False  # a reply is owed
+    running: bool = False  # its handler has not returned yet
+    early: bytes | None = None  # what became known before the handler returned
+    queued: list[Queued] = field(default_factory=list)
+    queued_bytes: int = 0
+    spoiled: bool = False  # a command of the transaction was refused when it was queued
+    watched: dict[tuple[int, int], int] = field(default_factory=dict)  # object -> revision
+    application: str = ""
+    on_close: dict[str, OnClose] = field(default_factory=dict)  # by purpose
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether a fresh one would do as well."""
+        return not (
+            self.awaiting
+            or self.running
+            or self.queued
+            or self.spoiled
+            or self.watched
+            or self.application
+            or self.on_close
+        )
+
+
+@dataclass
+class Call:
+    """A command of a connection, its name resolved."""
+
+    lane: Lane
+    conn: int
+    session: Session
+    state: State
+    name: str  # as in the table: `get`, `client|id`
+    args: list[bytes]  # all, the command's own name first
+
+    @property
+    def proto(self) -> int:
+        """2 or 3."""
+        return self.session.proto
+
+    def encode(self, value: Value) -> bytes:
+        """A reply in this connection's protocol."""
+        return encode(value, self.session.proto)
+
+
+Handler = Callable[[Call], "bytes | None"]

@@ -1,0 +1,167 @@
+"""COMMAND and its subcommands, from the command table: completion, keys, documentation."""
+
+from __future__ import annotations
+
+from csp.errors import CspError
+from csp.resp.encode import integer
+from csp.resp.values import Simple, Value
+from csp.tables.commands import COMMANDS, Command
+from csp.worker.call import Call, Handler
+from csp.worker.command_table import lookup, shown, subcommands_of
+from csp.worker.glob import compile_glob
+from csp.worker.refusal import SYNTAX, text_of
+
+HELP = """COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+(no subcommand)
+    Return details about all commands.
+COUNT
+    Return the total number of commands in this server.
+LIST
+    Return a list of all commands in this server.
+INFO [<command-name> ...]
+    Return details about multiple commands.
+DOCS [<command-name> ...]
+    Return documentation details about multiple commands.
+GETKEYS <full-command>
+    Return the keys from a full command.
+HELP
+    Print this help."""
+
+
+def all_(call: Call) -> bytes:
+    """COMMAND"""
+    return call.encode([_row(one) for one in COMMANDS.values()])
+
+
+def count(_: Call) -> bytes:
+    """COMMAND COUNT"""
+    return integer(len(COMMANDS))
+
+
+def info(call: Call) -> bytes:
+    """COMMAND INFO [name…]"""
+    if len(call.args) == 2:
+        return all_(call)
+    found: list[Value] = []
+    for name in call.args[2:]:
+        known = lookup(name)
+        found.append(None if known is None else _row(known))
+    return call.encode(found)
+
+
+def list_(call: Call) -> bytes:
+    """COMMAND LIST [FILTERBY PATTERN pattern | ACLCAT category | MODULE name]"""
+    names = [shown(one) for one in COMMANDS.values()]
+    options = call.args[2:]
+    if not options:
+        return call.encode(list(names))
+    if len(options) != 3 or options[0].lower() != b"filterby":
+        raise CspError(SYNTAX)
+    kind = options[1].lower()
+    if kind == b"pattern":
+        matches = compile_glob(options[2].lower())
+        return call.encode([name for name in names if matches(name.encode())])
+    if kind == b"aclcat":
+        wanted = text_of(options[2]).lower()
+        return call.encode(
+            [shown(one) for one in COMMANDS.values() if "@" + wanted in _categories(one)]
+        )
+    if kind == b"module":
+        wanted = text_of(options[2]).lower()
+        return call.encode([name for name in names if wanted == "csp" and name.startswith("cfg.")])
+    raise CspError(SYNTAX)
+
+
+def docs(call: Call) -> bytes:
+    """COMMAND DOCS [name…]"""
+    if len(call.args) == 2:
+        wanted = list(COMMANDS.values())
+    else:
+        found = (lookup(name) for name in call.args[2:])
+        wanted = [one for one in found if one is not None]
+    rows: dict[Value, Value] = {shown(one): _docs(one) for one in wanted}
+    return call.encode(rows)
+
+
+def get_keys(call: Call) -> bytes:
+    """COMMAND GETKEYS command argument…"""
+    args = call.args[2:]
+    command = lookup(args[0])
+    if command is None:
+        raise CspError("Invalid command specified")
+    inner = subcommands_of(command)
+    if inner and len(args) > 1:
+        command = inner.get(text_of(args[1]).upper(), command)
+    first, last, step = command.keys
+    if first == 0:
+        raise CspError("The command has no key arguments")
+    if not command.allows(len(args)):
+        raise CspError("Invalid number of arguments specified for command")
+    last = last if last >= 0 else len(args) + last
+    keys: list[Value] = list(args[first : last + 1 : step])
+    return call.encode(keys)
+
+
+def help_(call: Call) -> bytes:
+    """COMMAND HELP"""
+    return call.encode([Simple(line) for line in HELP.splitlines()])
+
+
+def _row(one: Command) -> list[Value]:
+    """The ten columns of Redis 7."""
+    flags: list[Value] = [Simple(flag) for flag in one.redis_flags]
+    categories: list[Value] = [Simple(name) for name in _categories(one)]
+    specs: list[Value] = [_key_spec(one)] if one.keys[0] else []
+    inner: list[Value] = [_row(sub) for sub in subcommands_of(one).values()]
+    return [shown(one), one.arity, flags, *one.keys, categories, [], specs, inner]
+
+
+def _categories(one: Command) -> list[str]:
+    found = ["@read"] if "readonly" in one.flags else []
+    found += ["@write"] if "write" in one.flags else []
+    found += ["@admin", "@dangerous"] if "admin" in one.flags else []
+    found += ["@pubsub"] if "pubsub" in one.flags else []
+    return [*found, "@fast" if "hot" in one.flags else "@slow"]
+
+
+def _key_spec(one: Command) -> dict[Value, Value]:
+    first, last, step = one.keys
+    last = last - first if last >= 0 else last
+    return {
+        "flags": [Simple("RO" if "readonly" in one.flags else "RW"), Simple("access")],
+        "begin_search": {"type": "index", "spec": {"index": first}},
+        "find_keys": {"type": "range", "spec": {"lastkey": last, "keystep": step, "limit": 0}},
+    }
+
+
+def _docs(one: Command) -> dict[Value, Value]:
+    found: dict[Value, Value] = {
+        "summary": one.summary,
+        "since": one.since,
+        "group": one.group,
+        "complexity": one.complexity,
+    }
+    if one.name.startswith("CFG."):
+        found["module"] = "csp"
+    if one.syntax:
+        found["arguments"] = [_argument(one.syntax)]
+    inner = subcommands_of(one)
+    if inner:
+        found["subcommands"] = {shown(sub): _docs(sub) for sub in inner.values()}
+    return found
+
+
+def _argument(syntax: str) -> dict[Value, Value]:
+    """redis-cli shows it as the hint behind what is typed."""
+    return {"name": syntax, "type": "string", "display_text": syntax}
+
+
+HANDLERS: dict[str, Handler] = {
+    "command": all_,
+    "command|count": count,
+    "command|info": info,
+    "command|list": list_,
+    "command|docs": docs,
+    "command|getkeys": get_keys,
+    "command|help": help_,
+}

@@ -1,0 +1,267 @@
+"""CFG.FEED: gives another csp everything this one has, then every change as it is published.
+
+1. A part's records are read at the revision of its greeting or later; its changes begin after the
+   greeting's revision. So nothing is missed, and what comes twice is known by its revision.
+2. A callback copies at most SLICE_BYTES and one frame more, and a connection holds at most half
+   of its output limit unsent before it waits: a slow receiver costs neither time nor memory.
+3. A receiver that falls behind the oldest entry of the log is told so and closed: it comes back and
+   decides anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+
+from csp.errors import BadValue, CspError
+from csp.model.keys import KEY_TABLE
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.resp.encode import request
+from csp.worker.call import Call, Handler
+from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
+from csp.worker.server_info import now_ms
+from csp.worker.status import LINK_DATABASE
+
+if TYPE_CHECKING:
+    from csp.worker.slowlane import Lane
+
+FORMAT = 1
+SLICE_BYTES = 256 * 1024  # copied in one callback: some 50 µs
+UNSENT_BYTES_MAX = (
+    512 * 1024
+)  # half of max-client-output-queue-size, where the loop says `writable`
+ALIVE_MS = 1_000
+PARTS_MAX = 64
+FEEDS = "feeds"
+
+# Of a change log entry, docs/internals/formats.md.
+ENTRY_HEAD_BYTES = 48
+ITEM_ACCOUNT_FLAG = 1
+TABLE_DIGEST = hashlib.blake2b(KEY_TABLE, digest_size=8).hexdigest()
+
+
+@dataclass
+class Feed:
+    """One connection that is fed."""
+
+    conn: int
+    next_revision: int  # of the change to send next, once the records are out
+    part: int = 0
+    parts: int = 1
+    classes: list[int] = field(default_factory=list)  # whose records are still to be sent
+    after: int = 0  # the last DBID sent of classes[0]
+    snapshot: bool = False
+    resting: bool = False  # waits for the loop to say `writable`
+    scheduled: bool = False
+    sent_ms: int = 0
+
+
+class Feeds:
+    """All feeds of this worker."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._feeds: dict[int, Feed] = {}
+        self._ticking = False
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def add(self, feed: Feed) -> None:
+        """Starts a feed after its greeting."""
+        state = self._lane.states[feed.conn]
+        state.on_close[FEEDS] = lambda: self._remove(feed.conn)
+        feed.sent_ms = now_ms()
+        self._feeds[feed.conn] = feed
+        self._lane.publications.want(FEEDS, True)
+        if not self._ticking:
+            self._ticking = True
+            self._lane.loop.call_later(ALIVE_MS, self._tick)
+        self._schedule(feed)
+
+    def _remove(self, conn: int) -> None:
+        self._feeds.pop(conn, None)
+        self._lane.publications.want(FEEDS, bool(self._feeds))
+
+    def published(self) -> None:
+        """There are changes to send."""
+        for feed in list(self._feeds.values()):
+            if not feed.resting and not feed.scheduled:
+                self._advance(feed)
+
+    def writable(self, conn: int) -> None:
+        """The receiver has taken what it had."""
+        feed = self._feeds.get(conn)
+        if feed is not None:
+            feed.resting = False
+            self._advance(feed)
+
+    def _schedule(self, feed: Feed) -> None:
+        if not feed.scheduled:
+            feed.scheduled = True
+            self._lane.loop.call_later(0, lambda: self._continue(feed))
+
+    def _continue(self, feed: Feed) -> None:
+        feed.scheduled = False
+        if self._feeds.get(feed.conn) is feed and not feed.resting:
+            self._advance(feed)
+
+    def _advance(self, feed: Feed) -> None:
+        """Sends a slice."""
+        loop = self._lane.loop
+        room = SLICE_BYTES
+        for frame in self._frames(feed):
+            loop.push(feed.conn, frame)
+            feed.sent_ms = now_ms()
+            room -= len(frame)
+            if feed.conn not in self._feeds:
+                return
+            if loop.pending(feed.conn) > UNSENT_BYTES_MAX:
+                feed.resting = True
+                return
+            if room <= 0:
+                self._schedule(feed)
+                return
+
+    def _frames(self, feed: Feed) -> Iterator[bytes]:
+        yield from self._record_frames(feed)
+        reader = self._lane.reader
+        while feed.next_revision <= reader.revision:
+            entry = reader.entry(feed.next_revision)
+            if entry is None:
+                self._end(feed, f"revision {feed.next_revision} is no longer in the log")
+                return
+            feed.next_revision += 1
+            yield request("change", entry, *self._accounts(entry))
+
+    def _record_frames(self, feed: Feed) -> Iterator[bytes]:
+        reader = self._lane.reader
+        while feed.classes:
+            images, feed.after = reader.images(
+                feed.classes[0], feed.after, SLICE_BYTES, feed.part, feed.parts
+            )
+            if feed.after == 0:
+                feed.classes.pop(0)
+            if images:
+                yield request("records", images)
+        if feed.snapshot:
+            feed.snapshot = False
+            mark = f"{reader.mark:016x}"
+            yield request("part", feed.part, reader.revision, mark, reader.time_ms)
+
+    def _accounts(self, entry: bytes) -> Iterator[bytes]:
+        """The account records of the persons whose account changed with it.
+
+        Of one that changed again since, only the newest is kept: it goes with its own change.
+        """
+        revision = _revision_of(entry)
+        at = ENTRY_HEAD_BYTES
+        while at < len(entry):
+            size = int.from_bytes(entry[at : at + 4], "little")
+            if entry[at + 5] & ITEM_ACCOUNT_FLAG:
+                dbid = int.from_bytes(entry[at + 8 : at + 12], "little")
+                image = self._lane.reader.image(ACCOUNT_CLASS_ID, dbid)
+                if image is not None and _revision_of(image) <= revision:
+                    yield image
+            at += size
+
+    def _end(self, feed: Feed, why: str) -> None:
+        self._lane.loop.push(feed.conn, request("bye", why))
+        self._lane.loop.close(feed.conn)
+        self._lane.states[feed.conn].on_close.pop(FEEDS, None)
+        self._remove(feed.conn)
+
+    def _tick(self) -> None:
+        """Says to each silent feed what there is, and how old it is."""
+        if not self._feeds:
+            self._ticking = False
+            return
+        self._lane.loop.call_later(ALIVE_MS, self._tick)
+        reader = self._lane.reader
+        frame = request("alive", reader.revision, f"{reader.mark:016x}", self._root_time_ms())
+        for feed in list(self._feeds.values()):
+            # Behind records or changes that are still to come it would be too early.
+            is_level = not feed.snapshot and feed.next_revision > reader.revision
+            if is_level and not feed.resting:
+                self._lane.loop.push(feed.conn, frame)
+            elif not feed.resting and not feed.scheduled:
+                self._advance(feed)
+
+    def _root_time_ms(self) -> int:
+        link, _, heard_ms = self._lane.control.link()
+        return now_ms() if link == LINK_DATABASE else heard_ms
+
+
+def _revision_of(data: bytes) -> int:
+    """Of an entry or a record image: both have it at the same place."""
+    return int.from_bytes(data[16:24], "little")
+
+
+def feed(call: Call) -> bytes:
+    """CFG.FEED FROM stream revision mark [PART i OF n]"""
+    stream, revision, mark, part, parts = _arguments(call.args)
+    lane = call.lane
+    reader = lane.reader
+    published = reader.revision
+    goes_on = part is None and _continues(call, stream, revision, mark)
+    greeting = {
+        "release": lane.info.release,
+        "format": FORMAT,
+        "stream": reader.stream.hex(),
+        "revision": published,
+        "mark": f"{reader.mark:016x}",
+        "mode": "continue" if goes_on else "snapshot",
+        "table": TABLE_DIGEST,
+        "classes": list(CLASSES),
+    }
+    call.session.feed = True
+    if goes_on:
+        started = Feed(call.conn, revision + 1)
+    else:
+        classes = [*sorted(by_id), ACCOUNT_CLASS_ID]
+        started = Feed(call.conn, published + 1, part or 0, parts, classes, snapshot=True)
+    lane.feeds.add(started)
+    return request("greeting", orjson.dumps(greeting))
+
+
+def _continues(call: Call, stream: str, revision: int, mark: str) -> bool:
+    """Whether (stream, revision, mark) is a state of this history that the log goes on from."""
+    reader = call.lane.reader
+    if stream != reader.stream.hex() or revision > reader.revision:
+        return False
+    if revision == reader.revision:
+        return mark == f"{reader.mark:016x}"
+    entry = reader.entry(revision)
+    if entry is None or reader.entry(revision + 1) is None:
+        return False
+    return mark == f"{int.from_bytes(entry[24:32], 'little'):016x}"
+
+
+def _arguments(args: list[bytes]) -> tuple[str, int, str, int | None, int]:
+    if len(args) not in (5, 9) or args[1].upper() != b"FROM":
+        raise CspError(SYNTAX)
+    stream, mark = text_of(args[2]).lower(), text_of(args[4]).lower()
+    if stream != "-" and not _is_hex(stream, 32):
+        raise BadValue("the stream is 32 hex digits, or -")
+    if mark != "-" and not _is_hex(mark, 16):
+        raise BadValue("the mark is 16 hex digits, or -")
+    revision = 0 if args[3] == b"-" else number(args[3], NOT_INTEGER)
+    if len(args) == 5:
+        return stream, revision, mark, None, 1
+    if args[5].upper() != b"PART" or args[7].upper() != b"OF":
+        raise CspError(SYNTAX)
+    part, parts = number(args[6], NOT_INTEGER), number(args[8], NOT_INTEGER)
+    if not 0 <= part < parts <= PARTS_MAX:
+        raise BadValue(f"PART i OF n: 0 <= i < n <= {PARTS_MAX}")
+    return stream, revision, mark, part, parts
+
+
+def _is_hex(text: str, digits: int) -> bool:
+    return len(text) == digits and all(ch in "0123456789abcdef" for ch in text)
+
+
+HANDLERS: dict[str, Handler] = {"cfg.feed": feed}

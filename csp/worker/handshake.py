@@ -1,0 +1,196 @@
+"""Greets a client and signs it in: HELLO, AUTH, QUIT, RESET, and what else libraries send first.
+
+1. A HELLO that fails changes nothing: neither the protocol, nor the name, nor who is signed in.
+2. Passwords go to the auth process and nowhere else; the loop goes on while it decides.
+3. While auth is being restarted a sign-in waits for its successor, bounded: a question that broke
+   is asked again, because it changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from csp.errors import Busy, CspError, NoAuth, NoProto
+from csp.resp.encode import OK, bulk, encode, error
+from csp.resp.values import Value
+from csp.worker.call import Call, Handler, State
+from csp.worker.channel import Absent, Answer, Broken, Done, Fail
+from csp.worker.clients import check_name
+from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
+from csp.worker.server_info import REDIS_VERSION, ServerInfo
+
+DEFAULT_USER = "default"
+AUTH_RETRY_MS = 50
+AUTH_RETRIES_MAX = 100  # 5 s: a restarted auth serves within one
+MODULE_VERSION = 100  # of the module `csp` in HELLO: 0.1.0
+
+
+def hello(call: Call) -> bytes | None:
+    """HELLO [proto [AUTH user password] [SETNAME name]]"""
+    proto, at = call.proto, 1
+    if len(call.args) > 1:
+        proto, at = _protocol(call.args[1]), 2
+    credentials: tuple[bytes, bytes] | None = None
+    name: str | None = None
+    while at < len(call.args):
+        option, more = call.args[at].lower(), len(call.args) - at - 1
+        if option == b"auth" and more >= 2:
+            credentials = (call.args[at + 1], call.args[at + 2])
+            at += 3
+        elif option == b"setname" and more >= 1:
+            name = check_name(call.args[at + 1])
+            at += 2
+        else:
+            raise CspError(f"Syntax error in HELLO option '{text_of(call.args[at])}'")
+
+    def greet() -> bytes:
+        call.session.proto = proto
+        if name is not None:
+            call.session.name = name
+        return encode(_greeting(call.lane.info, proto, call.session.id), proto)
+
+    if credentials is not None:
+        _sign_in(call, *credentials, then=greet)
+        return None
+    if not call.session.authenticated:
+        raise NoAuth(NOAUTH_HELLO)
+    return greet()
+
+
+def auth(call: Call) -> None:
+    """AUTH [user] password"""
+    if len(call.args) > 3:
+        raise CspError(SYNTAX)
+    user = call.args[1] if len(call.args) == 3 else DEFAULT_USER.encode()
+    _sign_in(call, user, call.args[-1], then=lambda: OK)
+
+
+def quit_(call: Call) -> bytes:
+    """QUIT"""
+    call.lane.loop.close(call.conn)
+    return OK
+
+
+def reset(call: Call) -> bytes:
+    """RESET: as if just connected."""
+    call.lane.loop.unsubscribe_all(call.conn)
+    for undo in list(call.state.on_close.values()):
+        undo()
+    call.lane.states[call.conn] = State()
+    session = call.session
+    session.in_multi = False
+    session.proto = 2
+    session.name = ""
+    session.user = ""
+    session.account_dbid = 0
+    session.authenticated = False
+    return b"+RESET\r\n"
+
+
+def select(call: Call) -> bytes:
+    """SELECT 0"""
+    if number(call.args[1]) != 0:
+        raise CspError("DB index is out of range")
+    return OK
+
+
+def echo(call: Call) -> bytes:
+    """ECHO message"""
+    return bulk(call.args[1])
+
+
+def accept(_: Call) -> bytes:
+    """READONLY, READWRITE: there is nothing to switch."""
+    return OK
+
+
+def time_(call: Call) -> bytes:
+    """TIME: seconds and microseconds."""
+    microseconds = time.time_ns() // 1000
+    return call.encode([str(microseconds // 1_000_000), str(microseconds % 1_000_000)])
+
+
+def no_cluster(_: Call) -> bytes:
+    """CLUSTER: a list here would make some clients believe in a cluster."""
+    raise CspError("This instance has cluster support disabled")
+
+
+def _protocol(data: bytes) -> int:
+    proto = number(data, "Protocol version is not an integer or out of range")
+    if proto not in (2, 3):
+        raise NoProto()
+    return proto
+
+
+def _greeting(info: ServerInfo, proto: int, session_id: int) -> dict[Value, Value]:
+    module: dict[Value, Value] = {"name": "csp", "ver": MODULE_VERSION, "path": "", "args": []}
+    return {
+        "server": "redis",
+        "version": REDIS_VERSION,
+        "proto": proto,
+        "id": session_id,
+        "mode": "standalone",
+        "role": info.redis_role,
+        "modules": [module],
+    }
+
+
+def _sign_in(call: Call, user: bytes, password: bytes, *, then: Callable[[], bytes]) -> None:
+    lane, conn, session = call.lane, call.conn, call.session
+    retries = AUTH_RETRIES_MAX
+
+    def ask() -> None:
+        if conn in lane.states:
+            lane.auth.ask("VERIFY", user, password, then=answered)
+
+    def answered(answer: Answer) -> None:
+        nonlocal retries
+        if conn not in lane.states:
+            return
+        is_away = isinstance(answer, Broken) or (isinstance(answer, Absent) and answer.is_away)
+        if is_away and retries:
+            retries -= 1
+            lane.loop.call_later(AUTH_RETRY_MS, ask)
+            return
+        reply = _sign_in_reply(answer)
+        if isinstance(reply, bytes):
+            lane.finish(conn, reply)
+            return
+        session.user = str(reply["user"])
+        session.account_dbid = int(reply["dbid"])
+        session.authenticated = True
+        lane.finish(conn, then())
+
+    ask()
+
+
+def _sign_in_reply(answer: Answer) -> bytes | dict[str, Any]:
+    """The account, or the error reply."""
+    match answer:
+        case Done(parts):
+            account: dict[str, Any] = orjson.loads(parts[0])
+            return account
+        case Fail(text):
+            return error(text)
+        case Absent(why):
+            return error(Busy(f"can't sign in now: {why}").line)
+        case Broken():
+            return error(Busy("can't sign in now: sign-in is being restarted").line)
+
+
+HANDLERS: dict[str, Handler] = {
+    "hello": hello,
+    "auth": auth,
+    "quit": quit_,
+    "reset": reset,
+    "select": select,
+    "echo": echo,
+    "readonly": accept,
+    "readwrite": accept,
+    "time": time_,
+    "cluster": no_cluster,
+}

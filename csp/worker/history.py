@@ -1,0 +1,75 @@
+"""CFG.HISTORY: pages of change records, which the writer reads or asks its master for."""
+
+from __future__ import annotations
+
+from csp.conf.table import OPTIONS
+from csp.errors import BadValue, CspError, MasterDown
+from csp.model.history import HistoryQuestion
+from csp.model.keys import KEYS
+from csp.model.types import CLASSES
+from csp.resp.encode import encode, error
+from csp.resp.values import Value
+from csp.worker.call import Call, Handler
+from csp.worker.channel import Absent, Answer, Broken, Done, Fail
+from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
+
+USER_NAME = KEYS["CfgPerson", "user_name"].key_id
+PERSON = CLASSES["CfgPerson"]
+MAX_RECORDS = int(OPTIONS["history-log", "max-records"].default)
+
+
+def history(call: Call) -> None:
+    """CFG.HISTORY [SINCE r] [FILTER key value]… [LIMIT n]"""
+    lane, conn, proto = call.lane, call.conn, call.proto
+    question = _question(call)
+
+    def answered(answer: Answer) -> None:
+        match answer:
+            case Done(parts):
+                page: Value = [int(parts[0]), parts[1], list(parts[2:])]
+                lane.finish(conn, encode(page, proto))
+            case Fail(text):
+                lane.finish(conn, error(text))
+            case Absent() | Broken():
+                lane.finish(conn, error(MasterDown("the writer is being restarted").line))
+
+    lane.writer.ask("HISTORY", question.as_json(), then=answered)
+
+
+def _question(call: Call) -> HistoryQuestion:
+    args = call.args
+    if len(args) > 1 and args[1].upper() == b"SESSIONS":
+        raise CspError("CFG.HISTORY SESSIONS is not supported yet: only change records are kept")
+    most = call.lane.info.limit("max-records", MAX_RECORDS)
+    since, limit, filters, at = 0, most, [], 1
+    while at < len(args):
+        word, left = args[at].upper(), len(args) - at - 1
+        if word == b"FILTER" and left >= 2:
+            filters.append(_filter(call, text_of(args[at + 1]), text_of(args[at + 2])))
+            at += 3
+        elif word in (b"SINCE", b"LIMIT") and left >= 1:
+            value = number(args[at + 1], NOT_INTEGER)
+            if word == b"SINCE":
+                since = value
+            else:
+                limit = value
+            at += 2
+        else:
+            raise CspError(SYNTAX)
+    if since < 0:
+        raise BadValue(f"SINCE {since}: a revision is 0 or more")
+    if not 1 <= limit <= most:
+        raise BadValue(f"LIMIT {limit}: 1 to {most} ([history-log] max-records)")
+    return HistoryQuestion(since, limit, tuple(filters))
+
+
+def _filter(call: Call, key: str, value: str) -> tuple[str, str]:
+    """A filter as it stands in the records: `user` is an account by its name."""
+    if key != "user":
+        return key, value
+    for dbid in call.lane.reader.find(USER_NAME, value.encode("utf-8", "surrogateescape")):
+        return "account", f"{PERSON.name}:{dbid}"
+    raise BadValue(f"user {value!r}: there is no such user; one that was deleted is account=KEY")
+
+
+HANDLERS: dict[str, Handler] = {"cfg.history": history}

@@ -1,0 +1,113 @@
+"""Answers what viewers of a Redis keyspace ask of keys and server beside the keys' contents.
+
+1. Every object is a string that never expires; what names no readable object is a missing key.
+2. Replies have the shapes of Redis, so that redis-cli and RedisInsight show what they always show.
+"""
+
+from __future__ import annotations
+
+from csp import __version__
+from csp.errors import CspError
+from csp.model.symbolic import parse_key
+from csp.resp.encode import bulk, integer
+from csp.resp.values import Value
+from csp.worker.call import Call, Handler
+from csp.worker.refusal import SYNTAX, number, text_of
+
+NEVER, MISSING = -1, -2
+NO_FREQUENCY = (
+    "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that "
+    "when switching between policies at runtime LRU and LFU data will take some time to adjust."
+)
+CALM = "I have nothing to say: latency is not monitored here, see CFG.STATUS and the metrics."
+
+
+def _image(call: Call, key: bytes) -> bytes | None:
+    """The record of a key, None for a missing one."""
+    try:
+        cls, dbid = parse_key(text_of(key))
+    except CspError:
+        return None
+    return call.lane.reader.image(cls.id, dbid)
+
+
+def _expiry(call: Call) -> bytes:
+    return integer(MISSING if _image(call, call.args[1]) is None else NEVER)
+
+
+def _memory_usage(call: Call) -> bytes:
+    """MEMORY USAGE key [SAMPLES count]: the record with all that belongs to it."""
+    if len(call.args) not in (3, 5) or (len(call.args) == 5 and call.args[3].upper() != b"SAMPLES"):
+        raise CspError(SYNTAX)
+    if len(call.args) == 5:
+        number(call.args[4])
+    image = _image(call, call.args[2])
+    return call.encode(None if image is None else len(image))
+
+
+def _of_object(value: Value) -> Handler:
+    """OBJECT … key: the same of every key that is there."""
+
+    def handler(call: Call) -> bytes:
+        return call.encode(None if _image(call, call.args[2]) is None else value)
+
+    return handler
+
+
+def _frequency(call: Call) -> bytes:
+    if _image(call, call.args[2]) is None:
+        return call.encode(None)
+    raise CspError(NO_FREQUENCY)
+
+
+def _get_range(call: Call) -> bytes:
+    """GETRANGE key start end: viewers show the beginning of what is large."""
+    first, last = number(call.args[2]), number(call.args[3])
+    text = _text(call)
+    size = len(text)
+    first = max(first + size, 0) if first < 0 else first
+    last = last + size if last < 0 else last
+    return bulk(text[first : last + 1] if last >= 0 else b"")
+
+
+def _text(call: Call) -> bytes:
+    try:
+        cls, dbid = parse_key(text_of(call.args[1]))
+    except CspError:
+        return b""
+    return call.lane.reader.get(cls.id, dbid) or b""
+
+
+def _modules(call: Call) -> bytes:
+    """MODULE LIST: csp shows itself here, and in HELLO."""
+    major, minor, patch = (int(part) for part in __version__.split(".")[:3])
+    version = major * 10_000 + minor * 100 + patch
+    return call.encode([{"name": b"csp", "ver": version, "path": b"", "args": []}])
+
+
+def _who(call: Call) -> bytes:
+    return bulk(call.session.user.encode() or b"default")
+
+
+def _says(value: Value) -> Handler:
+    return lambda call: call.encode(value)
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(("ttl", "pttl", "expiretime", "pexpiretime"), _expiry),
+    "memory|usage": _memory_usage,
+    "object|encoding": _of_object(b"raw"),
+    "object|refcount": _of_object(1),
+    "object|idletime": _of_object(0),
+    "object|freq": _frequency,
+    "getrange": _get_range,
+    "module|list": _modules,
+    "acl|whoami": _who,
+    "slowlog|get": _says([]),
+    "slowlog|len": _says(0),
+    "slowlog|reset": _says("OK"),
+    "latency|latest": _says([]),
+    "latency|history": _says([]),
+    "latency|reset": _says(0),
+    "latency|doctor": _says(CALM.encode()),
+}

@@ -1,0 +1,84 @@
+"""CFG.PASSWD: a new password for oneself, or for another user by somebody with full rights.
+
+1. `old` is always the password of whoever asks, also where it is another user's that changes.
+2. Auth compares and hashes; a password goes there and nowhere else, the hash to the writer.
+3. The account record gets a new revision, which ends remembered sign-ins wherever it arrives.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from csp.errors import BadKey, BadValue, Busy, NoPerm, ReadOnly, TooBig
+from csp.model.keys import KEYS
+from csp.resp.encode import OK, error
+from csp.worker.call import Call, Handler
+from csp.worker.channel import Absent, Answer, Broken, Done, Fail
+from csp.worker.refusal import text_of, wrong_arity
+from csp.worker.writes import send
+
+USER_NAME = KEYS["CfgPerson", "user_name"].key_id
+PASSWORD_BYTES_MAX = 1024  # argon2id reads all of it; nobody types more
+
+
+def passwd(call: Call) -> None:
+    """CFG.PASSWD [user] old new"""
+    if len(call.args) > 4:
+        raise wrong_arity("cfg.passwd")
+    info, session = call.lane.info, call.session
+    if not info.writable:
+        raise ReadOnly(f"this proxy is read-only: change passwords at its master {info.upstream}")
+    own = session.user
+    user = text_of(call.args[1]) if len(call.args) == 4 else own
+    old, new = call.args[-2:]
+    if user == own and not info.options.get("password-change", True):
+        raise NoPerm("[confserv] password-change is false: users do not change their own password")
+    _check_new(new)
+    dbid = session.account_dbid if user == own else _dbid_of(call, user)
+    lane, conn = call.lane, call.conn
+
+    def answered(answer: Answer) -> None:
+        match answer:
+            case Done(parts):
+                _store(call, dbid, user == own, orjson.loads(parts[0]))
+            case Fail(text):
+                lane.finish(conn, error(_refusal(text)))
+            case Absent() | Broken():
+                lane.finish(conn, error(Busy("nothing was done: auth is being restarted").line))
+
+    lane.auth.ask("PASSWD", own.encode("utf-8", "surrogateescape"), old, new, then=answered)
+
+
+def _check_new(new: bytes) -> None:
+    if not new:
+        raise BadValue("the new password is empty")
+    if len(new) > PASSWORD_BYTES_MAX:
+        raise TooBig(f"the new password has {len(new)} bytes, {PASSWORD_BYTES_MAX} are allowed")
+    try:
+        text = new.decode()
+    except UnicodeDecodeError:
+        raise BadValue("the new password is not valid UTF-8") from None
+    if "\0" in text:
+        raise BadValue("the new password holds a NUL")
+
+
+def _dbid_of(call: Call, user: str) -> int:
+    for dbid in call.lane.reader.find(USER_NAME, user.encode("utf-8", "surrogateescape")):
+        return dbid
+    raise BadKey(f"there is no user {user!r}")
+
+
+def _refusal(text: str) -> str:
+    """What auth says of the old password; a sign-in's words would mislead here."""
+    is_wrong = text.startswith("WRONGPASS ")
+    return "WRONGPASS the old password is wrong; nothing was changed" if is_wrong else text
+
+
+def _store(call: Call, dbid: int, is_own: bool, hashed: dict[str, str]) -> None:
+    expected = str(hashed["revision"]) if is_own else "0"
+    words = (str(dbid), expected, hashed["algorithm"], hashed["hash"])
+    command = [b"CFG.PASSWORD", *(word.encode() for word in words)]
+    send(call, "one", "", [command], lambda _revision, _results: OK)
+
+
+HANDLERS: dict[str, Handler] = {"cfg.passwd": passwd}

@@ -1,0 +1,123 @@
+"""The main of a worker process: attaches to the store, runs the loop, follows new generations.
+
+1. Everything of an instance comes from the context; nothing is asked of the supervisor.
+2. Before the first load the loop runs too: it answers LOADING, and sign-in and status work.
+3. The supervisor's death ends the process at once, without draining.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+
+from csp._fastpath import Control, Loop, StoreReader
+from csp.conf.options import NO_LIMIT
+from csp.conf.table import OPTIONS
+from csp.store import locks, segment
+from csp.store.context import ProcessContext, Request
+from csp.worker.server_info import info_of
+from csp.worker.slowlane import Lane
+
+GUEST_SLOTS = range(49, 64)  # behind the workers' slots and auth's
+
+
+def run_worker(context: ProcessContext) -> None:
+    """Serves until asked to drain and the last connection has gone."""
+    WorkerProcess(context).run()
+
+
+class WorkerProcess:
+    """One worker: its loop, its slow lane, and what it holds of the instance."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        self._context = context
+        self._control = Control(segment.open_control(context.instance))
+        self._lock = locks.take_slot(context.instance, context.slot)
+        self._control.claim_slot(context.slot, os.getpid())
+        self._lane = Lane(info_of(context), self._control, self._open_guest)
+        self._loop = Loop(
+            control=self._control,
+            slot=context.slot,
+            data_fd=-1,
+            listen_fds=list(context.listen_fds),
+            wake_fd=context.wake_fds[context.slot],
+            slow=self._lane,
+            limits=limits_of(context),
+            attach=self._open_generation,
+            session_fd=context.session_fd,
+            session_rows=context.session_rows,
+            session_slots=context.worker_count,
+        )
+
+    def run(self) -> None:
+        """Turns until drained or stopped."""
+        self._wake_on_signals()
+        self._lane.start(self._loop)
+        self._loop.add_fd(self._context.control_fd, self._on_control)
+        self._context.report_ready()
+        self._loop.run()
+        self._lane.stop()
+
+    def _on_control(self) -> None:
+        for request in self._context.read_requests():
+            if request is Request.EXIT:
+                os._exit(1)
+            if request is Request.DRAIN:
+                self._loop.drain()
+
+    def _open_generation(self, generation: int) -> int:
+        """A descriptor of the data segment; -1 while it is not there (replaced meanwhile)."""
+        try:
+            return segment.open_data(self._context.instance, generation)
+        except segment.SegmentMissing:
+            return -1
+
+    def _open_guest(self) -> tuple[StoreReader, Callable[[], None]]:
+        """A reader of its own, which keeps one revision while this worker goes on."""
+        lock, slot = self._take_guest_slot()
+        self._control.claim_slot(slot, os.getpid())
+        data_fd = segment.open_data(self._context.instance, self._control.generation)
+        try:
+            reader = StoreReader(data_fd, self._control, slot)
+        finally:
+            os.close(data_fd)
+
+        def release() -> None:
+            reader.unpin()
+            self._control.clear_slot(slot)
+            lock.release()
+
+        return reader, release
+
+    def _take_guest_slot(self) -> tuple[locks.Lock, int]:
+        for slot in GUEST_SLOTS:
+            try:
+                return locks.take_slot(self._context.instance, slot), slot
+            except locks.LockHeld:
+                continue
+        raise locks.LockHeld(f"all {len(GUEST_SLOTS)} guest slots of {self._context.instance}")
+
+    def _wake_on_signals(self) -> None:
+        """A signal that comes outside the poll still wakes it, so that its handler runs at once."""
+        read_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        self._loop.add_fd(read_fd, lambda: _drain_pipe(read_fd))
+
+
+def _drain_pipe(fd: int) -> None:
+    os.read(fd, 4096)
+
+
+def limits_of(context: ProcessContext) -> Mapping[str, int]:
+    """The limits of the loop from the options in force; what is not stated keeps its default."""
+    own = "csproxy" if context.mode == "proxy" else "confserv"
+    limits: dict[str, int] = {}
+    for (section, name), option in OPTIONS.items():
+        if option.limit and section in (own, "csp"):
+            value = context.options.get(name, option.default)
+            limits[option.limit] = int(value) * option.scale
+    limits["output_bytes"] = limits["output_bytes"] or NO_LIMIT
+    most = context.client_count_max
+    limits["connections"] = min(limits["connections"] or most, most)
+    return limits

@@ -1,0 +1,74 @@
+"""Calls back when this server has published a revision, or when the wait for it is over.
+
+1. A waiter is called once: with True when the revision is published, with False at its deadline.
+2. The loop is asked to report publications only while somebody waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+from csp.worker.ports import Loop
+
+Then = Callable[[bool], None]
+
+
+class Publications:
+    """All who wait in this worker, nearest revision first."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._waiting: list[tuple[int, int]] = []  # revision, number of the waiter
+        self._waiters: dict[int, Then] = {}
+        self._number = itertools.count()
+        self._wishes: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    @property
+    def _revision(self) -> int:
+        """What this turn sees; what was published during it is told in the next one."""
+        return 0 if self._loop.reader is None else self._loop.reader.revision
+
+    def want(self, who: str, wanted: bool) -> None:
+        """Keeps publications coming for one who wants all of them (the feeds)."""
+        before = bool(self._wishes)
+        if wanted:
+            self._wishes.add(who)
+        else:
+            self._wishes.discard(who)
+        if bool(self._wishes) != before:
+            self._loop.want_published(bool(self._wishes))
+
+    def wait(self, revision: int, timeout_ms: int | None, then: Then) -> None:
+        """Calls `then` now if the revision is there already."""
+        if self._revision >= revision:
+            then(True)
+            return
+        number = next(self._number)
+        self._waiters[number] = then
+        heapq.heappush(self._waiting, (revision, number))
+        self.want("waiters", True)
+        if timeout_ms is not None:
+            self._loop.call_later(timeout_ms, lambda: self._give_up(number))
+
+    def published(self, revision: int) -> None:
+        """Calls those back whose revision is there."""
+        while self._waiting and self._waiting[0][0] <= revision:
+            _, number = heapq.heappop(self._waiting)
+            self._end(number, True)
+        if not self._waiters:
+            self._waiting.clear()
+            self.want("waiters", False)
+
+    def _give_up(self, number: int) -> None:
+        self._end(number, False)
+        self.published(0)
+
+    def _end(self, number: int, reached: bool) -> None:
+        then = self._waiters.pop(number, None)
+        if then is not None:
+            then(reached)

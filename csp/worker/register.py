@@ -1,0 +1,188 @@
+"""CFG.REGISTER: a connection says which application it serves, and holds that application's place.
+
+1. The writer keeps the register of the whole server: a holder may be on any worker.
+2. A place ends with its connection, or with the worker; after a restart of the writer the worker
+   registers what it has again.
+3. The same instance takes its own place at once: its older connection is closed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from csp.errors import BadValue, Busy, CspError, MasterDown, NoRef, Stale
+from csp.model.keys import KEYS
+from csp.model.types import CLASSES
+from csp.resp.encode import encode, error
+from csp.resp.values import Value
+from csp.worker.call import Call, Handler
+from csp.worker.channel import Absent, Answer, Broken, Done, Fail
+from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
+
+if TYPE_CHECKING:
+    from csp.worker.slowlane import Lane
+
+TEXT_CHARACTERS_MAX = 255
+MINREV_WAIT_MS = 5_000
+_SESSION = "register"  # the purpose under which an end is noted
+
+
+class Registrations:
+    """What this worker's connections have registered."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._wishes: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._wishes)
+
+    def session_of(self, conn: int) -> str:
+        """Unique in the server: connection ids are."""
+        return f"{self._lane.info.slot}-{self._lane.loop.session(conn).id}"
+
+    def add(self, conn: int, wish: dict[str, Any], replaced: list[str]) -> None:
+        """Notes a place that the writer gave, and closes the connections whose place it took."""
+        self._wishes[conn] = wish
+        state = self._lane.states[conn]
+        state.application = str(wish["application"])
+        state.on_close[_SESSION] = lambda: self._remove(conn)
+        for other, held in list(self._wishes.items()):
+            if held["session"] in replaced and other != conn:
+                self._lane.loop.close(other)
+
+    def _remove(self, conn: int) -> None:
+        wish = self._wishes.pop(conn, None)
+        state = self._lane.states.get(conn)
+        if state is not None:
+            state.application = ""
+            state.on_close.pop(_SESSION, None)
+        if wish is not None:
+            ended = orjson.dumps({"session": wish["session"]})
+            self._lane.writer.ask("UNREGISTER", ended, then=_ignore)
+
+    def register_again(self) -> None:
+        """The writer was restarted: its register is empty."""
+        for conn, wish in list(self._wishes.items()):
+            self._again(conn, wish)
+
+    def _again(self, conn: int, wish: dict[str, Any]) -> None:
+        def answered(answer: Answer) -> None:
+            # Another instance was faster: this one has lost its place.
+            if isinstance(answer, Fail) and conn in self._wishes:
+                self._lane.loop.close(conn)
+
+        self._lane.writer.ask("REGISTER", orjson.dumps(wish), then=answered)
+
+
+def _ignore(_: Answer) -> None:
+    """A place whose end can't be told ends with the channel."""
+
+
+def register(call: Call) -> None:
+    """CFG.REGISTER application [MINREV r] [KEEPALIVE l r] [INSTANCE id] [HOST h] [PID n]"""
+    lane, conn = call.lane, call.conn
+    name = _text("application", call.args[1])
+    options = _options(call.args[2:])
+    dbid, daemon = _application(call, call.args[1])
+    wish = {
+        "session": lane.registrations.session_of(conn),
+        "application": name,
+        "dbid": dbid,
+        "daemon": daemon,
+        "instance": options.get("instance", ""),
+        "host": options.get("host", ""),
+        "pid": options.get("pid", 0),
+        "address": call.session.address,
+    }
+
+    def reached(there: bool) -> None:
+        if not there:
+            text = f"revision {options['minrev']} is not here yet; at {lane.reader.revision}"
+            lane.finish(conn, error(Stale(text).line))
+            return
+        lane.writer.ask("REGISTER", orjson.dumps(wish), then=answered)
+
+    def answered(answer: Answer) -> None:
+        match answer:
+            case Done(parts):
+                if conn not in lane.states:
+                    return
+                told = orjson.loads(parts[-1])
+                lane.registrations.add(conn, wish, list(told.get("replaced", ())))
+                lane.finish(conn, encode(_granted(call, wish), call.proto))
+            case Fail(text):
+                lane.finish(conn, error(text))
+            case Absent(why):
+                lane.finish(conn, error(Busy(f"can't register now: {why}").line))
+            case Broken():
+                lane.finish(conn, error(MasterDown("the writer is being restarted").line))
+
+    lane.publications.wait(options.get("minrev", 0), MINREV_WAIT_MS, reached)
+
+
+def _options(args: list[bytes]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    at = 0
+    while at < len(args):
+        word, values = args[at].lower(), args[at + 1 :]
+        if word == b"keepalive" and len(values) >= 2:
+            found["keepalive"] = (_positive(word, values[0]), _positive(word, values[1]))
+            at += 3
+        elif word in (b"minrev", b"pid") and values:
+            found[word.decode()] = _positive(word, values[0])
+            at += 2
+        elif word in (b"instance", b"host") and values:
+            found[word.decode()] = _text(word.decode(), values[0])
+            at += 2
+        else:
+            raise CspError(SYNTAX)
+    return found
+
+
+def _positive(word: bytes, data: bytes) -> int:
+    value = number(data, NOT_INTEGER)
+    if value < 0:
+        raise BadValue(f"{word.decode().upper()} {value} is negative")
+    return value
+
+
+def _text(what: str, data: bytes) -> str:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise BadValue(f"{what} is not UTF-8") from None
+    if not text.isprintable() or not 0 < len(text) <= TEXT_CHARACTERS_MAX:
+        raise BadValue(f"{what} needs 1 to {TEXT_CHARACTERS_MAX} printable characters")
+    return text
+
+
+def _application(call: Call, name: bytes) -> tuple[int, bool]:
+    """DBID of the Application object, and whether only one program may run under it."""
+    reader = call.lane.reader
+    class_id = CLASSES["CfgApplication"].id
+    for dbid in reader.find(KEYS["CfgApplication", "name"].key_id, name):
+        found = reader.get(class_id, dbid)
+        if found is not None:
+            return dbid, orjson.loads(found).get("isServer") is True
+    raise NoRef(f"there is no application {text_of(name)}")
+
+
+def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
+    reader = call.lane.reader
+    return {
+        "session": str(wish["session"]),
+        "token": "",
+        "stream": reader.stream.hex(),
+        "revision": reader.revision,
+        "mark": f"{reader.mark:016x}",
+        "restored": 0,
+        "application_dbid": int(wish["dbid"]),
+        "role": "primary",
+        "release": call.lane.info.release,
+    }
+
+
+HANDLERS: dict[str, Handler] = {"cfg.register": register}

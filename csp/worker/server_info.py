@@ -1,0 +1,86 @@
+"""What the slow lane tells clients about its server: names, ports, limits."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from csp import __version__
+
+if TYPE_CHECKING:
+    from csp.store.context import OptionValue, ProcessContext
+
+# Client libraries compare it to decide which commands they may send.
+REDIS_VERSION = "7.4.0"
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """One server, as a worker of it sees it."""
+
+    mode: Literal["master", "proxy"]
+    app_name: str
+    app_dbid: int
+    instance: str
+    address: str
+    started_ms: int
+    slot: int = 0
+    worker_count: int = 1
+    client_count_max: int = 10_000
+    writer_channel: str = ""
+    auth_channel: str = ""
+    upstream: str = ""
+    release: str = __version__
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        """The first client port."""
+        digits = self.address.rpartition(":")[2]
+        return int(digits) if digits.isdigit() else 0
+
+    @property
+    def writable(self) -> bool:
+        """Whether writes are taken here."""
+        return self.mode == "master"
+
+    @property
+    def redis_role(self) -> str:
+        """The word that HELLO says."""
+        return "master" if self.mode == "master" else "replica"
+
+    def limit(self, name: str, otherwise: int) -> int:
+        """A number of the options in force."""
+        value = self.options.get(name, otherwise)
+        return value if isinstance(value, int) else otherwise
+
+
+def info_of(context: ProcessContext) -> ServerInfo:
+    """From what the supervisor told this process."""
+    upstream = context.upstream
+    return ServerInfo(
+        mode=context.mode,
+        app_name=context.app_name,
+        app_dbid=context.app_dbid,
+        instance=context.instance,
+        address=context.address,
+        started_ms=context.started_ms,
+        slot=context.slot,
+        worker_count=context.worker_count,
+        client_count_max=context.client_count_max,
+        writer_channel=context.writer_channel,
+        auth_channel=context.auth_channel,
+        upstream=f"{upstream.host}:{upstream.port}" if upstream else "",
+        options=context.options,
+    )
+
+
+def now_ms() -> int:
+    """Milliseconds UTC."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,200 @@
+"""Answers what the loop does not: finds a command's handler, checks that it may run, runs it.
+
+1. A command error never closes a connection; a handler's refusal is the reply.
+2. A connection has at most one deferred command; a reply for one that has gone is dropped.
+3. Handlers never wait: what takes time goes through a channel, a timer, or `when_published`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from csp.errors import CspError, Loading, NoAuth
+from csp.resp.encode import error
+from csp.tables.commands import Command
+from csp.worker import (
+    clients,
+    commands_info,
+    config,
+    feed_server,
+    handshake,
+    history,
+    info,
+    keyspace,
+    own_options,
+    password,
+    register,
+    scan,
+    status,
+    sums,
+    transactions,
+    writes,
+)
+from csp.worker.call import Call, Handler, State
+from csp.worker.channel import Channel
+from csp.worker.command_table import find_command, shown
+from csp.worker.ports import Control, Loop, Reader
+from csp.worker.publication import Publications
+from csp.worker.refusal import LOADING
+from csp.worker.server_info import ServerInfo
+
+log = logging.getLogger(__name__)
+
+HANDLERS: Mapping[str, Handler] = {
+    **handshake.HANDLERS,
+    **clients.HANDLERS,
+    **commands_info.HANDLERS,
+    **info.HANDLERS,
+    **config.HANDLERS,
+    **keyspace.HANDLERS,
+    **transactions.HANDLERS,
+    **writes.HANDLERS,
+    **register.HANDLERS,
+    **status.HANDLERS,
+    **scan.HANDLERS,
+    **feed_server.HANDLERS,
+    **sums.HANDLERS,
+    **history.HANDLERS,
+    **password.HANDLERS,
+}
+STATE_LOADING = 0
+# Takes a guest slot: a reader of its own, and how to give the slot back.
+OpenGuest = Callable[[], tuple[Reader, Callable[[], None]]]
+
+
+class Lane:
+    """The slow lane of one worker."""
+
+    def __init__(self, info: ServerInfo, control: Control, open_guest: OpenGuest) -> None:
+        self.info = info
+        self.control = control
+        self.open_guest = open_guest
+        self.states: dict[int, State] = {}
+        self.guests: dict[int, sums.Guest] = {}
+
+    def start(self, loop: Loop) -> None:
+        """Joins the loop and opens the channels."""
+        self.loop = loop
+        self.publications = Publications(loop)
+        self.feeds = feed_server.Feeds(self)
+        self.registrations = register.Registrations(self)
+        self.own_options = own_options.OwnOptions(self)
+        self.own_options.start()
+        self.writer = Channel(
+            loop, self.info.writer_channel, connected=self.registrations.register_again
+        )
+        self.auth = Channel(loop, self.info.auth_channel)
+        self.writer.open()
+        self.auth.open()
+
+    def command(self, conn: int, args: list[bytes]) -> bytes | None:
+        """Runs one command; None: the reply comes later."""
+        try:
+            return self._command(conn, args)
+        finally:
+            self._forget_blank(conn)
+
+    def _forget_blank(self, conn: int) -> None:
+        """An idle connection has no state here: ten thousand of them would take megabytes."""
+        state = self.states.get(conn)
+        if state is not None and state.is_blank:
+            del self.states[conn]
+
+    def _command(self, conn: int, args: list[bytes]) -> bytes | None:
+        state = self.states.setdefault(conn, State())
+        session = self.loop.session(conn)
+        try:
+            command = find_command(args)
+        except CspError as refusal:
+            state.spoiled = state.spoiled or session.in_multi
+            return refused(refusal)
+        call = Call(self, conn, session, state, shown(command), args)
+        try:
+            self._check(call, command)
+            if session.in_multi and "control" not in command.flags:
+                return transactions.queue(call, command)
+            return self.run(call)
+        except CspError as refusal:
+            # As in Redis, a MULTI or WATCH that is refused inside MULTI spoils nothing.
+            if session.in_multi and "control" not in command.flags:
+                state.spoiled = True
+            return refused(refusal)
+
+    def run(self, call: Call) -> bytes | None:
+        """Runs a command that may run; one that the loop has is answered at what is published."""
+        handler = HANDLERS.get(call.name)
+        if handler is None:
+            return self.loop.execute(call.conn, call.args, self.reader.revision)
+        state = call.state
+        state.awaiting = state.running = True
+        state.early = None
+        try:
+            reply = handler(call)
+            if reply is None:
+                reply = state.early
+        finally:
+            state.awaiting = state.running = False
+        state.awaiting = reply is None
+        return reply
+
+    def _check(self, call: Call, command: Command) -> None:
+        if self.loading:
+            # Nobody can sign in yet, so what tells of the load is told to anybody.
+            if "loading" not in command.flags:
+                raise Loading(LOADING)
+        elif not call.session.authenticated and "signin" not in command.flags:
+            raise NoAuth()
+        if "later" in command.flags and call.name not in HANDLERS:
+            raise CspError(f"{command.name} is not supported yet")
+
+    @property
+    def reader(self) -> Reader:
+        """The store as this turn sees it."""
+        if self.loop.reader is None:
+            raise Loading(LOADING)
+        return self.loop.reader
+
+    @property
+    def loading(self) -> bool:
+        """Whether the first load is still under way."""
+        return self.control.state == STATE_LOADING or self.loop.reader is None
+
+    def finish(self, conn: int, reply: bytes) -> None:
+        """Answers a deferred command."""
+        state = self.states.get(conn)
+        if state is None or not state.awaiting:
+            return
+        if state.running:
+            state.early = reply
+            return
+        state.awaiting = False
+        self._forget_blank(conn)
+        self.loop.reply(conn, reply)
+
+    def closed(self, conn: int) -> None:
+        """Forgets a connection that has ended."""
+        state = self.states.pop(conn, None)
+        if state is None:
+            return
+        for undo in list(state.on_close.values()):
+            undo()
+
+    def writable(self, conn: int) -> None:
+        """A feed may go on."""
+        self.feeds.writable(conn)
+
+    def published(self, revision: int) -> None:
+        """Tells feeds and those who wait for a revision."""
+        self.feeds.published()
+        self.publications.published(revision)
+
+    def stop(self) -> None:
+        """Ends the channels; the loop has closed the connections."""
+        self.writer.close()
+        self.auth.close()
+
+
+def refused(refusal: CspError) -> bytes:
+    """The one place where an exception becomes a reply."""
+    return error(refusal.line)

@@ -1,0 +1,166 @@
+"""CFG.STATUS, CFG.CLASSES, CFG.SYNC: how this server stands, what it holds, waiting for news."""
+
+from __future__ import annotations
+
+from csp.errors import BadValue, CspError, MasterDown, Stale
+from csp.model.keys import KEYS
+from csp.model.types import CLASSES
+from csp.resp.encode import error, integer
+from csp.resp.values import Value
+from csp.store import segment
+from csp.worker.call import Call, Handler
+from csp.worker.channel import Absent, Answer, Broken, Done, Fail
+from csp.worker.refusal import NOT_INTEGER, SYNTAX, number
+from csp.worker.server_info import now_ms
+
+BLOCK_BYTES = 512  # the unit of st_blocks
+SYNC_WAIT_MS = 10_000
+SYNC_WAIT_MS_MAX = 600_000
+LINK_DATABASE = 0
+LINK_UP = 1
+LINK_DOWN = 2
+LINK_NAMES = ("database", "up", "down")
+
+
+def status_of(call: Call) -> dict[str, int | str]:
+    """The figures of CFG.STATUS, which INFO shows too."""
+    lane = call.lane
+    control, info = lane.control, lane.info
+    loading = lane.loading
+    link, master_revision, heard_ms = control.link()
+    if link == LINK_DATABASE and info.mode == "proxy":
+        link = LINK_DOWN  # nothing was heard of the master yet
+    revision = 0 if loading else lane.reader.revision
+    if link == LINK_DATABASE:
+        master_revision, age_ms = revision, 0
+    else:
+        age_ms = max(0, now_ms() - heard_ms) if heard_ms else -1
+    return {
+        "role": "primary",
+        "mode": info.mode,
+        "master": info.upstream,
+        "application": info.app_name,
+        "application_dbid": info.app_dbid or own_dbid(call),
+        "release": info.release,
+        "state": "loading" if loading else "ready",
+        "link": LINK_NAMES[link],
+        "stream": "" if loading else lane.reader.stream.hex(),
+        "revision": revision,
+        "mark": "" if loading else f"{lane.reader.mark:016x}",
+        "master_revision": master_revision,
+        "age": age_ms,
+        "lag": max(0, master_revision - revision),
+        "objects": 0 if loading else objects(call),
+        "workers": info.worker_count,
+        "sessions": gauge(call, "connections"),
+        "generation": control.generation,
+        "bytes": stored_bytes(call),
+        "alarms": "store full" if control.alarms & 1 else "",
+        "uptime": max(0, now_ms() - info.started_ms),
+        "instance": info.instance,
+    }
+
+
+def gauge(call: Call, name: str) -> int:
+    """A figure of all workers together, without a look at a single connection."""
+    lane = call.lane
+    return sum(lane.control.slot_counters(slot)[name] for slot in range(lane.info.worker_count))
+
+
+def own_dbid(call: Call) -> int:
+    """The DBID of this server's Application, where the supervisor did not know it at its start."""
+    if call.lane.loading:
+        return 0
+    name = call.lane.info.app_name.encode()
+    found = call.lane.reader.find(KEYS["CfgApplication", "name"].key_id, name)
+    return found[0] if found else 0
+
+
+def objects(call: Call) -> int:
+    """Objects of all classes at what is pinned."""
+    reader = call.lane.reader
+    return sum(reader.count(known.id) for known in CLASSES.values())
+
+
+def stored_bytes(call: Call) -> int:
+    """Memory that the data segment in force takes."""
+    name = segment.data_name(call.lane.info.instance, call.lane.control.generation)
+    try:
+        blocks = (segment.SHM_FOLDER / name[1:]).stat().st_blocks
+    except FileNotFoundError:
+        return 0  # not made yet, or replaced in this moment
+    return blocks * BLOCK_BYTES
+
+
+def status(call: Call) -> bytes:
+    """CFG.STATUS"""
+    values: dict[Value, Value] = {}
+    values.update(status_of(call))
+    return call.encode(values)
+
+
+def classes(call: Call) -> bytes:
+    """CFG.CLASSES: attributes, filter keys and count of each class."""
+    reader = call.lane.reader
+    found: dict[Value, Value] = {}
+    for known in CLASSES.values():
+        filters: list[Value] = [name for owner, name in KEYS if owner == known.name]
+        attributes: list[Value] = [one.name for one in known.attributes if not one.secret]
+        found[known.name] = {
+            "id": known.id,
+            "attributes": attributes,
+            "filters": filters,
+            "count": reader.count(known.id),
+        }
+    return call.encode(found)
+
+
+def sync(call: Call) -> None:
+    """CFG.SYNC [revision] [TIMEOUT ms]"""
+    lane, conn = call.lane, call.conn
+    revision, timeout_ms = _sync_options(call.args[1:])
+
+    def wait(wanted: int) -> None:
+        lane.publications.wait(wanted, timeout_ms, lambda there: tell(wanted, there))
+
+    def tell(wanted: int, there: bool) -> None:
+        published = lane.reader.revision
+        if there:
+            lane.finish(conn, integer(published))
+        else:
+            text = f"revision {wanted} is not here after {timeout_ms} ms; at {published}"
+            lane.finish(conn, error(Stale(text).line))
+
+    def answered(answer: Answer) -> None:
+        match answer:
+            case Done(parts):
+                wait(int(parts[0]))
+            case Fail(text):
+                lane.finish(conn, error(text))
+            case Absent() | Broken():
+                lane.finish(conn, error(MasterDown("the writer is being restarted").line))
+
+    if revision is None:
+        lane.writer.ask("HEAD", then=answered)
+    else:
+        wait(revision)
+
+
+def _sync_options(args: list[bytes]) -> tuple[int | None, int]:
+    revision: int | None = None
+    timeout_ms = SYNC_WAIT_MS
+    if args and args[0].upper() != b"TIMEOUT":
+        revision = number(args[0], NOT_INTEGER)
+        if revision < 0:
+            raise BadValue(f"{revision} is not a revision")
+        args = args[1:]
+    if args:
+        if len(args) != 2 or args[0].upper() != b"TIMEOUT":
+            raise CspError(SYNTAX)
+        timeout_ms = number(args[1], "timeout is not an integer or out of range")
+        if not 0 <= timeout_ms <= SYNC_WAIT_MS_MAX:
+            raise BadValue(f"TIMEOUT is 0 to {SYNC_WAIT_MS_MAX} ms")
+    return revision, timeout_ms
+
+
+HANDLERS: dict[str, Handler] = {"cfg.status": status, "cfg.classes": classes, "cfg.sync": sync}

@@ -1,0 +1,158 @@
+"""Forwards writes to the writer, and answers their author when this server has published them.
+
+1. What is checked here is the shape of a command; everything about objects is the origin's to say.
+2. A refusal before the question was sent means that nothing was and nothing will be done.
+3. A channel that broke with a write in flight gives UNKNOWNOUTCOME: it may have been done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from csp.errors import BadValue, Busy, MasterDown, ReadOnly, TooBig, UnknownOutcome
+from csp.model.requests import check_write_id, split_options
+from csp.model.symbolic import class_named
+from csp.resp.encode import bulk, error, integer, null_array, request
+from csp.worker.call import Call, Handler
+from csp.worker.channel import Absent, Answer, Broken, Done, Fail
+from csp.worker.refusal import text_of
+
+OBJECT_BYTES_MAX = 16 * 1024 * 1024
+PUBLISH_WAIT_MS = 10_000  # a writer that took a commit publishes it within a second, or is replaced
+
+# Arguments before the options IF and ID.
+_FIXED = {"cfg.create": 3, "cfg.update": 4, "cfg.delete": 3}
+NAMES = frozenset(_FIXED)
+_WATCHED = "CONFLICT watched "  # how the master says that EXEC answers null
+# What says nothing about the commands of a transaction, or says EXECABORT already.
+_NOT_OF_RULES = frozenset(
+    {"EXECABORT", "UNKNOWNOUTCOME", "MASTERDOWN", "BUSY", "READONLY", "LOADING"}
+)
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write command whose shape is right; what it names is the writer's to judge."""
+
+    name: str
+    args: list[bytes]
+    write_id: str
+
+
+def parse_write(name: str, args: list[bytes]) -> Write:
+    """Checks class, size and options."""
+    class_named(text_of(args[1]))
+    fixed = _FIXED[name]
+    if name != "cfg.delete" and len(args[fixed - 1]) > OBJECT_BYTES_MAX:
+        raise TooBig(f"{len(args[fixed - 1])} bytes; an object may have {OBJECT_BYTES_MAX}")
+    if_revision, write_id = split_options(args, fixed)
+    if name == "cfg.create" and if_revision is not None:
+        raise BadValue("CFG.CREATE takes no IF")
+    return Write(name, args, write_id)
+
+
+def write(call: Call) -> None:
+    """CFG.CREATE, CFG.UPDATE, CFG.DELETE outside a transaction."""
+    if not call.lane.info.writable:
+        raise ReadOnly()
+    one = parse_write(call.name, call.args)
+
+    def done(revision: int, results: list[bytes]) -> bytes:
+        return result_of(one, revision, results[0] if results else b"")
+
+    send(call, "one", one.write_id, [one.args], done)
+
+
+def result_of(one: Write, revision: int, result: bytes) -> bytes:
+    """A create answers revision and DBID, the others the revision."""
+    if one.name == "cfg.create":
+        return b"*2\r\n" + integer(revision) + integer(int(result))
+    return integer(revision)
+
+
+def send(
+    call: Call,
+    kind: str,
+    write_id: str,
+    commands: list[list[bytes]],
+    done: Callable[[int, list[bytes]], bytes],
+) -> None:
+    """Asks the writer, then waits for the publication; `done` makes the reply."""
+    lane, conn = call.lane, call.conn
+
+    def answered(answer: Answer) -> None:
+        if not isinstance(answer, Done):
+            changed = isinstance(answer, Fail) and answer.text.startswith(_WATCHED)
+            reply = null_array(call.proto) if changed else failure(answer, kind, write_id)
+            lane.finish(conn, reply)
+            return
+        revision = _number_part(answer.parts, 0)
+        results = [part for part in answer.parts[1:] if isinstance(part, bytes)]
+
+        def published(reached: bool) -> None:
+            if reached:
+                lane.finish(conn, done(revision, results))
+            else:
+                told = f"revision {revision} is committed, but not published here yet"
+                lane.finish(conn, error(UnknownOutcome(told).line))
+
+        lane.publications.wait(revision, PUBLISH_WAIT_MS, published)
+
+    encoded = [request(*args) for args in commands]
+    lane.writer.ask("WRITE", actor_of(call), write_id, kind, *encoded, then=answered)
+
+
+def actor_of(call: Call) -> bytes:
+    """Who writes, for the history."""
+    session = call.session
+    actor: dict[str, object] = {"address": session.address}
+    if session.account_dbid:
+        actor["account"] = f"CfgPerson:{session.account_dbid}"
+    if call.state.application:
+        actor["application"] = call.state.application
+    return orjson.dumps(actor)
+
+
+def failure(answer: Answer, kind: str, write_id: str) -> bytes:
+    """The error reply of a write that was not done, or may not have been."""
+    match answer:
+        case Fail(text):
+            is_rule = kind == "exec" and text.partition(" ")[0] not in _NOT_OF_RULES
+            return error(f"EXECABORT {text}" if is_rule else text)
+        case Absent(why):
+            refusal = MasterDown if "restarted" in why else Busy
+            return error(refusal(f"nothing was done: {why}").line)
+        case Broken():
+            hint = f"ask CFG.OUTCOME {write_id}" if write_id else "it had no ID to ask for it by"
+            return error(
+                UnknownOutcome(f"the writer ended while the write was under way; {hint}").line
+            )
+        case Done():
+            raise TypeError("a write that was done has no failure")
+
+
+def outcome(call: Call) -> None:
+    """CFG.OUTCOME id"""
+    lane, conn = call.lane, call.conn
+    write_id = check_write_id(call.args[1])
+
+    def answered(answer: Answer) -> None:
+        match answer:
+            case Done(parts):
+                lane.finish(conn, bulk(parts[1]))
+            case Fail(text):
+                lane.finish(conn, error(text))
+            case Absent() | Broken():
+                lane.finish(conn, bulk(b"unknown"))
+
+    lane.writer.ask("OUTCOME", write_id, then=answered)
+
+
+def _number_part(parts: list[bytes], index: int) -> int:
+    return int(parts[index])
+
+
+HANDLERS: dict[str, Handler] = {**dict.fromkeys(NAMES, write), "cfg.outcome": outcome}

@@ -1,0 +1,68 @@
+"""Raises the alarm while the store is full, and takes it back when there is room again.
+
+1. A change that is refused for want of room raises it; what shrinks the store still goes on.
+2. It is taken back by itself, when something was freed and nothing was refused for a while: no
+   flapping at the limit, nor while a proxy tries a change again that is larger than the room.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from csp.observe.events import log_event
+
+STORE_FULL = 1  # bit of Control.alarms
+ROOM_BYTES_MORE = 1024 * 1024  # than when it was refused: room for a thousand ordinary changes
+QUIET_CHECKS = 15  # without a refusal; a proxy tries again more often
+
+log = logging.getLogger("csp.writer")
+
+
+class Flags(Protocol):
+    """Where alarms are shown: the control segment."""
+
+    alarms: int
+
+
+class Gauge(Protocol):
+    """What is asked of the store."""
+
+    @property
+    def refused_full(self) -> int:
+        """How many changes were refused for want of room."""
+
+    def room_bytes(self) -> int:
+        """What a growing change may still take."""
+
+
+class StoreAlarm:
+    """The alarm "store full" of one server."""
+
+    def __init__(self, flags: Flags, gauge: Gauge) -> None:
+        self._flags = flags
+        self._gauge = gauge
+        self._refused_seen = gauge.refused_full
+        # A predecessor may have died with the alarm raised.
+        self.is_raised = bool(flags.alarms & STORE_FULL)
+        self._quiet_checks = 0
+        self._room_refused = 0
+
+    def check(self) -> None:
+        """Raises or takes back; called ten times a second."""
+        refused = self._gauge.refused_full
+        if refused != self._refused_seen:
+            self._refused_seen = refused
+            self._quiet_checks = 0
+            self._room_refused = self._gauge.room_bytes()
+            if not self.is_raised:
+                self.is_raised = True
+                self._flags.alarms |= STORE_FULL
+                log_event(log, "51310", room_bytes=self._gauge.room_bytes())
+            return
+        self._quiet_checks += 1
+        is_quiet = self.is_raised and self._quiet_checks >= QUIET_CHECKS
+        if is_quiet and self._gauge.room_bytes() >= self._room_refused + ROOM_BYTES_MORE:
+            self.is_raised = False
+            self._flags.alarms &= ~STORE_FULL
+            log_event(log, "51311", room_bytes=self._gauge.room_bytes())

@@ -1,0 +1,169 @@
+"""Answers the workers' questions that are not writes: OUTCOME, HEAD, SUMS, HISTORY,
+REGISTER, UNREGISTER.
+
+1. Every question is answered once, though some only in a later turn of the loop.
+2. What reads much of the database goes in steps between the writes, one question at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from csp.errors import Busy, CspError
+from csp.model.history import HistoryPage, HistoryQuestion
+from csp.store.origin import Later, Origin, Sums
+from csp.writer.channels import Channel, Message
+from csp.writer.registry import Registry
+
+WAITING_MAX = 16  # each may read the whole database; operators ask, not clients
+DBID_MAX = 0xFFFFFFFF
+T = TypeVar("T")
+
+
+@dataclass
+class StepsQuestion:
+    """An answer that is being worked out in steps, or waits for it."""
+
+    channel: Channel
+    request: bytes
+    begin: Callable[[], Iterator[Sums | HistoryPage | None]]
+    steps: Iterator[Sums | HistoryPage | None] | None = None
+
+
+class Answers:
+    """Knows the answer to each verb."""
+
+    def __init__(self, origin: Origin, registry: Registry) -> None:
+        self._origin = origin
+        self._registry = registry
+        self._questions: deque[StepsQuestion] = deque()
+        self._verbs: dict[bytes, Callable[[Channel, Message], None]] = {
+            b"OUTCOME": self._outcome,
+            b"HEAD": self._head,
+            b"REGISTER": self._register,
+            b"UNREGISTER": self._unregister,
+            b"SUMS": self._ask_sums,
+            b"HISTORY": self._history,
+        }
+
+    def take(self, channel: Channel, message: Message) -> None:
+        """Answers, now or later."""
+        verb, request = message[0], message[1]
+        known = self._verbs.get(verb)
+        if known is None:
+            channel.answer("FAIL", request, f"ERR the writer knows no {verb[:32]!r}")
+            return
+        try:
+            known(channel, message)
+        except CspError as error:
+            channel.answer("FAIL", request, error.line)
+        except (ValueError, IndexError, KeyError, TypeError) as error:
+            channel.answer("FAIL", request, f"ERR {verb.decode()} can't be read: {error}")
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether an answer is being worked out: the loop should not wait."""
+        return bool(self._questions)
+
+    def step(self) -> None:
+        """Works on the oldest question for one step."""
+        if not self._questions:
+            return
+        question = self._questions[0]
+        try:
+            if question.steps is None:
+                question.steps = iter(question.begin())
+            result = next(question.steps)
+        except CspError as error:
+            question.channel.answer("FAIL", question.request, error.line)
+        except StopIteration:
+            question.channel.answer("FAIL", question.request, "ERR it ended without a result")
+        else:
+            if result is None:
+                return
+            words = _page_words(result) if isinstance(result, HistoryPage) else _sums_words(result)
+            question.channel.answer("DONE", question.request, *words)
+        self._questions.popleft()
+
+    def forget(self, channel: Channel) -> None:
+        """A worker went: its questions and sessions end."""
+        self._questions = deque(one for one in self._questions if one.channel is not channel)
+        self._registry.drop_channel(channel.number)
+
+    def _outcome(self, channel: Channel, message: Message) -> None:
+        found = self._origin.outcome(message[2].decode())
+        self._when_known(channel, message[1], found, lambda text: (0, text))
+
+    def _head(self, channel: Channel, message: Message) -> None:
+        found = self._origin.head()
+        self._when_known(channel, message[1], found, lambda revision: (revision,))
+
+    def _when_known(
+        self,
+        channel: Channel,
+        request: bytes,
+        found: T | Later[T],
+        words: Callable[[T], tuple[int | str | bytes, ...]],
+    ) -> None:
+        def answer(value: T | Exception) -> None:
+            if isinstance(value, Exception):
+                line = value.line if isinstance(value, CspError) else f"ERR {value}"
+                channel.answer("FAIL", request, line)
+            else:
+                channel.answer("DONE", request, *words(value))
+
+        if isinstance(found, Later):
+            found.then(answer)
+        else:
+            answer(found)
+
+    def _register(self, channel: Channel, message: Message) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        answer = self._registry.register(json.loads(message[2]), channel.number, now_ms)
+        channel.answer("DONE", message[1], 0, json.dumps(answer))
+
+    def _unregister(self, channel: Channel, message: Message) -> None:
+        self._registry.unregister(str(json.loads(message[2])["session"]))
+        channel.answer("DONE", message[1], 0, "{}")
+
+    def _ask_sums(self, channel: Channel, message: Message) -> None:
+        """SUMS req DATABASE [class_id low high]."""
+        if message[2].upper() != b"DATABASE" or len(message) not in (3, 4, 6):
+            raise ValueError("SUMS DATABASE [class [low high]] is meant")
+        numbers = [int(word) for word in message[3:]]
+        class_id = numbers[0] if numbers else None
+        low, high = numbers[1:] if len(numbers) == 3 else (0, DBID_MAX)
+        self._work_out(channel, message[1], lambda: self._origin.sums(class_id, low, high))
+
+    def _history(self, channel: Channel, message: Message) -> None:
+        """HISTORY req question."""
+        found = self._origin.history(HistoryQuestion.from_json(message[2]))
+        if isinstance(found, Later):
+            self._when_known(channel, message[1], found, _page_words)
+        else:
+            self._work_out(channel, message[1], lambda: found)
+
+    def _work_out(
+        self,
+        channel: Channel,
+        request: bytes,
+        begin: Callable[[], Iterator[Sums | HistoryPage | None]],
+    ) -> None:
+        if len(self._questions) >= WAITING_MAX:
+            raise Busy(f"{WAITING_MAX} questions to the database wait already")
+        self._questions.append(StepsQuestion(channel, request, begin))
+
+
+def _page_words(page: HistoryPage) -> tuple[int | str | bytes, ...]:
+    return (page.revision, page.following, *page.records)
+
+
+def _sums_words(sums: Sums) -> tuple[int | str | bytes, ...]:
+    classes = sums.classes.items()
+    text = json.dumps({name: [count, f"{total:016x}"] for name, (count, total) in classes})
+    return sums.revision, text

@@ -1,0 +1,263 @@
+"""Runs the writer: workers' messages, the origin's descriptors and the clock, in one loop.
+
+1. Nothing here waits but the one poll; store and database work a few milliseconds at a time.
+2. Writes are taken from the workers in turn, handed to the origin as a group, answered in order.
+3. The writer serves no client: its death delays changes and nothing else.
+4. It ends at once when the supervisor is dead; what it had published stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable
+
+from csp._fastpath import StoreFull
+from csp.errors import CspError
+from csp.model.requests import WriteOutcome, WriteRequest, parse_request
+from csp.observe import failpoint
+from csp.observe.events import log_event
+from csp.resp import Decoder, ProtocolError
+from csp.store.context import ProcessContext, Request, StartRefused
+from csp.store.host import StoreHost
+from csp.store.origin import Origin, Watch
+from csp.writer.alarms import StoreAlarm
+from csp.writer.answers import Answers
+from csp.writer.channels import Channel, Listener, Message, Turns
+from csp.writer.registry import Registry, itself
+from csp.writer.scrubber import Scrubber
+
+EXIT_USAGE = 2
+TICK_MS = 100  # the clock of reclaiming, alarms and the origin
+GROUP_REQUESTS_MAX = 32  # one group's commits hold the loop for some 100 ms at most
+GROUP_BYTES_MAX = 8 * 1024 * 1024
+
+log = logging.getLogger("csp.writer")
+
+
+class Writer:
+    """The loop of one writer process."""
+
+    def __init__(self, context: ProcessContext, host: StoreHost, origin: Origin) -> None:
+        self._context = context
+        self._host = host
+        self._origin = origin
+        own = itself(
+            context.app_name, socket.gethostname(), os.getppid(), time.time_ns() // 1_000_000
+        )
+        self._registry = Registry(own)
+        self._answers = Answers(origin, self._registry)
+        self._alarm = StoreAlarm(host.control, host)
+        self._scrubber = Scrubber(host, mode=context.mode, app_name=context.app_name)
+        self._turns = Turns()
+        self._channels: set[Channel] = set()
+        self._selector = selectors.DefaultSelector()
+        self._events: dict[int, tuple[int, Callable[[], None]]] = {}
+        self._listener = Listener(context.channel_fd, self._accept)
+        self._next_tick_ms = 0
+        self._is_ready = False
+        self._is_draining = False
+        self._is_ended = False
+
+    def run(self) -> None:
+        """Serves until asked to end."""
+        self._register(self._context.control_fd, selectors.EVENT_READ, self._take_requests)
+        self._register(self._listener.fileno(), selectors.EVENT_READ, self._listener.accept)
+        self._origin.start(self._host)
+        while not self._is_ended:
+            self._report_ready()
+            self._watch()
+            for key, _ in self._selector.select(self._patience_s()):
+                # An earlier callback of this turn may have closed it.
+                known = self._events.get(key.fd)
+                if known is not None and known[1] == key.data:
+                    key.data()
+            self._write_group()
+            self._answers.step()
+            self._flush()
+            self._tick()
+            self._end_if_drained()
+        self._close()
+
+    # The turn.
+
+    def _report_ready(self) -> None:
+        """Ready when the loop turns; whether anything is served, the control segment says."""
+        if not self._is_ready:
+            self._is_ready = True
+            self._context.report_ready()
+
+    def _patience_s(self) -> float:
+        if self._answers.has_steps or any(channel.writes for channel in self._channels):
+            return 0.0
+        return max(0, self._next_tick_ms - _now_ms()) / 1000
+
+    def _watch(self) -> None:
+        """Brings the selector to what the origin and the workers' channels want now."""
+        wanted: dict[int, tuple[int, Callable[[], None]]] = {
+            self._context.control_fd: (selectors.EVENT_READ, self._take_requests)
+        }
+        if not self._is_draining:
+            wanted[self._listener.fileno()] = (selectors.EVENT_READ, self._listener.accept)
+        for watch in [*self._origin.watches(), *self._channel_watches()]:
+            wanted[watch.fd] = (watch.events, watch.callback)
+        for fd, known in list(self._events.items()):
+            if wanted.get(fd) != known:
+                self._selector.unregister(fd)
+                del self._events[fd]
+        for fd, (events, callback) in wanted.items():
+            if fd not in self._events:
+                self._register(fd, events, callback)
+
+    def _channel_watches(self) -> list[Watch]:
+        found = []
+        for channel in self._channels:
+            assert channel.socket is not None
+            events = 0 if channel.is_full or self._is_draining else selectors.EVENT_READ
+            events |= selectors.EVENT_WRITE if channel.unsent else 0
+            if events:
+                found.append(Watch(channel.socket.fileno(), events, channel.on_ready))
+        return found
+
+    def _register(self, fd: int, events: int, callback: Callable[[], None]) -> None:
+        self._selector.register(fd, events, callback)
+        self._events[fd] = (events, callback)
+
+    def _tick(self) -> None:
+        now_ms = _now_ms()
+        if now_ms < self._next_tick_ms:
+            return
+        self._next_tick_ms = now_ms + TICK_MS
+        self._host.reclaim()
+        self._origin.tick(now_ms)
+        self._alarm.check()
+        if self._scrubber.tick(now_ms, TICK_MS):
+            self._is_ended = True  # the successor finds it too, and has the store loaded anew
+
+    # Workers.
+
+    def _accept(self, channel: Channel) -> None:
+        channel.on_ready = lambda: self._receive(channel)
+        self._channels.add(channel)
+        self._turns.join(channel)
+
+    def _receive(self, channel: Channel) -> None:
+        try:
+            messages, is_there = channel.receive()
+        except ProtocolError as error:
+            log_event(log, "51312", reason=str(error))
+            messages, is_there = [], False
+        for message in messages:
+            if message[0] == b"WRITE":
+                channel.queue_write(message)
+            else:
+                self._answers.take(channel, message)
+        if not is_there:
+            self._drop(channel)
+
+    def _drop(self, channel: Channel) -> None:
+        """A worker went.  Its queued writes were not begun, so they never are."""
+        if channel in self._channels:
+            self._channels.remove(channel)
+            self._turns.leave(channel)
+            self._answers.forget(channel)
+            channel.close()
+
+    def _write_group(self) -> None:
+        group = self._turns.take(GROUP_REQUESTS_MAX, GROUP_BYTES_MAX)
+        if not group:
+            return
+        requests: list[WriteRequest] = []
+        answers: list[tuple[Channel, bytes, CspError | None]] = []
+        for channel, message in group:
+            refused = None
+            try:
+                requests.append(read_write(message))
+            except CspError as error:
+                refused = error
+            answers.append((channel, message[1], refused))
+        outcomes = iter(self._origin.write(requests) if requests else ())
+        for channel, number, refused in answers:
+            outcome = next(outcomes) if refused is None else WriteOutcome(0, (), refused)
+            if outcome.error is not None:
+                channel.answer("FAIL", number, outcome.error.line)
+            else:
+                channel.answer("DONE", number, outcome.revision, *map(_dbid, outcome.results))
+
+    def _flush(self) -> None:
+        for channel in list(self._channels):
+            if channel.unsent and not channel.flush():
+                self._drop(channel)
+
+    # The end.
+
+    def _take_requests(self) -> None:
+        for request in self._context.read_requests():
+            if request is Request.EXIT:
+                self._is_ended = True
+            elif request is Request.DRAIN:
+                self._is_draining = True
+
+    def _end_if_drained(self) -> None:
+        """Drained when what was taken in is written and answered."""
+        if self._is_draining and not any(
+            channel.writes or channel.unsent for channel in self._channels
+        ):
+            self._is_ended = True
+
+    def _close(self) -> None:
+        self._origin.close()
+        for channel in list(self._channels):
+            self._drop(channel)
+        self._listener.detach()
+        self._selector.close()
+        self._host.close()
+
+
+def run_writer(context: ProcessContext, origin: Origin) -> None:
+    """The main of the writer process: attach, recover, start the origin, serve."""
+    began_ms = _now_ms()
+    failpoint.take_file(context.runtime_folder)
+    host = StoreHost.open(context)
+    if host.loaded:
+        log_event(log, "51313", revision=host.published, elapsed_ms=_now_ms() - began_ms)
+    try:
+        Writer(context, host, origin).run()
+    except StoreFull as error:
+        if host.control.generation:
+            raise  # what is in force serves on; the next attempt may find more room
+        raise StartRefused(
+            EXIT_USAGE,
+            f"the configuration does not fit into {context.reserve_bytes} bytes: {error}",
+        ) from error
+
+
+def read_write(message: Message) -> WriteRequest:
+    """WRITE req actor-JSON id-or-empty kind commands…"""
+    try:
+        _, number, actor, write_id, kind, *encoded = message
+        commands = [_read_command(one) for one in encoded]
+        return parse_request(int(number), actor, write_id, kind, commands)
+    except (ValueError, ProtocolError) as error:
+        raise CspError(f"the write can't be read: {error}") from error
+
+
+def _read_command(encoded: bytes) -> list[bytes]:
+    decoder = Decoder()
+    decoder.feed(encoded)
+    command = decoder.next()
+    if not isinstance(command, list):
+        raise ValueError("a command is an array")
+    return [word for word in command if isinstance(word, bytes)]
+
+
+def _dbid(result: int) -> str:
+    """A DBID for a create, else nothing."""
+    return str(result) if result else ""
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,77 @@
+"""Looks for damage in the store while the writer has nothing else to do.
+
+1. A step takes what `scrub-rate` allows in one tick of the writer; changes wait as long.
+2. Between two passes over all records lies `scrub-pause`; the first one waits as long.
+   The options are read from the store before each wait: a new value holds from the next pass on.
+3. Damage is logged once, as an alarm that names the record. The writer then ends: its successor
+   checks every record before it takes the store over, trusts it no more and loads the next
+   generation from the origin, while readers go on with what is there.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import orjson
+
+from csp.conf.options import load
+from csp.model.types import by_id
+from csp.observe.events import log_event
+from csp.store.host import Damage
+
+MEGABYTE = 1_000_000
+
+log = logging.getLogger("csp.writer")
+
+
+class Scrubbed(Protocol):
+    """The store as the scrubber sees it."""
+
+    @property
+    def loaded(self) -> bool: ...
+
+    def application(self, name: str) -> bytes:
+        """The JSON of an Application."""
+
+    def scrub(self, bytes_max: int) -> tuple[bool, Damage | None]:
+        """Checks the next records; whether the last was among them, and damage."""
+
+
+class Scrubber:
+    """Goes over all records again and again, slowly."""
+
+    def __init__(self, store: Scrubbed, *, mode: str, app_name: str) -> None:
+        self._store = store
+        self._mode = mode
+        self._app_name = app_name
+        self._rate_mb = 0
+        self._next_pass_ms: int | None = None
+
+    def tick(self, now_ms: int, passed_ms: int) -> bool:
+        """One step when it is due, for the time that has passed; whether damage was found."""
+        if not self._store.loaded:
+            return False
+        if self._next_pass_ms is None:
+            self._wait(now_ms)
+        if self._next_pass_ms is None or now_ms < self._next_pass_ms:
+            return False
+        if not self._rate_mb:
+            self._wait(now_ms)
+            return False
+        ended, damage = self._store.scrub(self._rate_mb * MEGABYTE * passed_ms // 1000)
+        if ended:
+            self._wait(now_ms)
+        if damage is None:
+            return False
+        known = by_id.get(damage.class_id)
+        name = known.name if known is not None else "account of"
+        log_event(log, "51321", type=name, dbid=damage.dbid, revision=damage.revision)
+        return True
+
+    def _wait(self, now_ms: int) -> None:
+        found = self._store.application(self._app_name)
+        sections = (orjson.loads(found).get("options") or {}) if found else {}
+        options = load(sections, mode=self._mode, app_name=self._app_name)
+        self._rate_mb = options.number("csp", "scrub-rate")
+        self._next_pass_ms = now_ms + 1000 * options.number("csp", "scrub-pause")

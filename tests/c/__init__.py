@@ -1,0 +1,1 @@
+"""Runs the compiled store under the sanitizers of the C compiler."""

@@ -1,0 +1,156 @@
+"""Changes pairs of objects at the master at a steady rate and finds out what became of each.
+
+Every change moves the pair to another posting list (last name); some also create and delete
+skills (names, counts) or set a password (account records), so that every room of the store works.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+
+import orjson
+import redis
+
+from tests.campaign.history import History
+from tests.neighbours.server import Server
+
+OUTCOME_SECONDS_MAX = 20.0
+RETRY_SECONDS = 0.05
+LAST_NAMES = 40
+CHURN_EVERY = 4  # changes, one of which creates skills and deletes others
+CHURN_SKILLS = 3
+SKILLS_MAX = 300
+SKILLS_GONE = 30  # at once, so that most changes change the count
+PASSWORD_EVERY = 60
+
+
+class Changer(threading.Thread):
+    """Writes a new value to a random pair, both objects in one transaction, until stopped."""
+
+    def __init__(self, master: Server, history: History, seed: int, a_second: int) -> None:
+        super().__init__(name="changer", daemon=True)
+        self.master, self.history = master, history
+        self.random = random.Random(seed)
+        self.interval = 1 / a_second
+        self.values = itertools.count(1)
+        self.stopping = threading.Event()
+        self.connection: redis.Connection | None = None
+        self.unknown = 0
+        self.last_revision = 0
+        self.skills: list[int] = []  # that exist, oldest first
+
+    def run(self) -> None:
+        due = time.monotonic()
+        while not self.stopping.is_set():
+            try:
+                self._change()
+            except Exception as error:  # noqa: BLE001 - a thread's fault is the campaign's
+                self.history.fault(f"changer: {type(error).__name__}: {error}")
+                return
+            due = max(due + self.interval, time.monotonic() - 1)
+            self.stopping.wait(max(0.0, due - time.monotonic()))
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.join(OUTCOME_SECONDS_MAX * 2)
+
+    def _change(self) -> None:
+        pair, value = self.random.randrange(len(self.history.pairs)), next(self.values)
+        identity = f"campaign-{value}"
+        self.history.sent(value, pair)
+        revision = self._send(pair, value, identity)
+        if revision is None:
+            self.unknown += 1
+            revision = self._outcome(identity)
+        if revision:
+            self.history.committed(value, revision)
+            self.last_revision = revision
+        else:
+            self.history.rejected(value)
+
+    def _send(self, pair: int, value: int, identity: str) -> int | None:
+        """The revision, 0 if surely nothing was done, None if nobody knows."""
+        commands = self._commands(pair, value, identity)
+        try:
+            connection = self._connected()
+            connection.send_packed_command(connection.pack_commands(commands))
+            replies = [self._reply(connection) for _ in commands]
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._disconnect()
+            return None
+        final = replies[-1]
+        if isinstance(final, redis.ResponseError):
+            if "UNKNOWNOUTCOME" in str(final):
+                return None
+            # redis-py makes classes of some error words and takes those off the text.
+            is_nothing_done = isinstance(final, redis.exceptions.MasterDownError)
+            if not is_nothing_done and not str(final).startswith("BUSY"):
+                self.history.fault(f"changer: refused: {type(final).__name__}: {final}")
+            return 0
+        self.skills += [int(reply[1]) for reply in final if isinstance(reply, list)]
+        return int(final[0])
+
+    def _commands(self, pair: int, value: int, identity: str) -> list[tuple[str | bytes, ...]]:
+        changed: dict[str, object] = {"lastName": f"Number{value % LAST_NAMES}"}
+        if value % PASSWORD_EVERY == 0:
+            changed["password"] = identity
+        annex = {"changed": {"campaign": {"value": value}}}
+        delta = orjson.dumps({"changed": changed, "userProperties": annex})
+        commands: list[tuple[str | bytes, ...]] = [("MULTI",)]
+        for dbid in self.history.pairs[pair]:
+            commands.append(("CFG.UPDATE", "CfgPerson", str(dbid), delta, "ID", identity))
+        if value % CHURN_EVERY == 0:
+            for number in range(CHURN_SKILLS):
+                skill = orjson.dumps({"tenantDBID": 1, "name": f"churn{value}.{number}"})
+                commands.append(("CFG.CREATE", "CfgSkill", skill, "ID", identity))
+            surplus = len(self.skills) - SKILLS_MAX
+            for _ in range(surplus + SKILLS_GONE if surplus > 0 else 0):
+                # Forgotten even where the change fails: a skill too many does no harm.
+                gone = str(self.skills.pop(0))
+                commands.append(("CFG.DELETE", "CfgSkill", gone, "ID", identity))
+        commands.append(("EXEC",))
+        return commands
+
+    @staticmethod
+    def _reply(connection: redis.Connection) -> object:
+        try:
+            return connection.read_response()
+        except redis.ResponseError as error:
+            return error
+
+    def _outcome(self, identity: str) -> int:
+        """Asks the master until it knows; 0 for rejected."""
+        end = time.monotonic() + OUTCOME_SECONDS_MAX
+        while time.monotonic() < end:
+            try:
+                connection = self._connected()
+                connection.send_command("CFG.OUTCOME", identity)
+                words = _text(connection.read_response()).split()
+            except redis.ResponseError:
+                words = ["unknown"]
+            except (redis.ConnectionError, redis.TimeoutError):
+                self._disconnect()
+                words = ["unknown"]
+            if words[0] == "committed":
+                return int(words[1])
+            if words[0] == "rejected":
+                return 0
+            time.sleep(RETRY_SECONDS)
+        raise TimeoutError(f"the outcome of {identity} is still unknown")
+
+    def _connected(self) -> redis.Connection:
+        if self.connection is None:
+            self.connection = self.master.raw()
+        return self.connection
+
+    def _disconnect(self) -> None:
+        if self.connection is not None:
+            self.connection.disconnect()
+        self.connection = None
+
+
+def _text(reply: object) -> str:
+    return reply.decode() if isinstance(reply, bytes) else str(reply)

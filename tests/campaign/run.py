@@ -1,0 +1,296 @@
+"""Runs the campaign: servers, clients, one blow after the other, and what must hold after each."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+import click
+import psutil
+import redis
+
+from csp._fastpath import FAILPOINTS
+from tests.campaign.changer import Changer
+from tests.campaign.history import History
+from tests.campaign.reader import Reader
+from tests.campaign.schedule import Blow, schedule
+from tests.neighbours.server import Master, Proxy, Server
+from tests.neighbours.waiting import wait_until
+
+RESERVE = "64MB"  # so small that the change log is trimmed within the campaign
+RECOVER_SECONDS_MAX = 10.0
+STOPPED_SECONDS = 0.4
+FAILPOINT_SECONDS_MAX = 4.0
+READERS = {"proxy": 4, "master": 2}
+LOAD_FAILPOINTS = tuple(name for name in FAILPOINTS if name.startswith("load-"))
+# Passed by every update; csp/master names more, for creates and deletes.
+MASTER_FAILPOINTS = (
+    "master.begin",
+    "master.after_head",
+    "master.after_updated",
+    "master.after_history",
+    "master.before_commit",
+    "master.after_commit",
+    "master.after_apply",
+)
+
+
+class Campaign:
+    """One campaign in one folder."""
+
+    def __init__(self, folder: Path, *, seed: int, changes_a_second: int, objects: int) -> None:
+        self.folder, self.seed = folder, seed
+        self.changes_a_second, self.objects = changes_a_second, objects
+        self.done: Counter[str] = Counter()
+        self.recover_ms: list[float] = []
+        self.history = History([])
+        self.servers: dict[str, Server] = {}
+        self.readers: dict[str, list[Reader]] = {}
+        self.missed_failpoints: Counter[str] = Counter()
+
+    def run(self, kills: int) -> list[str]:
+        """The whole campaign; returns what went wrong."""
+        master = Master(self.folder, workers=2, extra=("--reserve", RESERVE))
+        proxy = Proxy(self.folder, master, workers=2, extra=("--create-app", "--reserve", RESERVE))
+        with master, proxy:
+            self.servers = {"master": master, "proxy": proxy}
+            self.instances = {
+                server: next(server.runtime.glob("*/writer.sock")).parent.name
+                for server in self.servers.values()
+            }
+            self.history.pairs = _make_pairs(master, self.objects)
+            wait_until(lambda: _revision(proxy) == _revision(master), 20, "the proxy has all")
+            self._strike_loads()
+            generation = _status(proxy)["generation"]
+            self.changer = Changer(master, self.history, self.seed, self.changes_a_second)
+            self._start_readers()
+            self.changer.start()
+            begin = time.monotonic()
+            try:
+                self._strike_all(kills)
+            finally:
+                self.changer.stop()
+                self.seconds = time.monotonic() - begin
+                for reader in self._all_readers():
+                    reader.stop()
+            self._final_checks(generation)
+        return self.history.faults
+
+    def summary(self) -> list[str]:
+        """What was done and seen, in lines for people."""
+        committed, rejected = self.history.counts()
+        missed = ", ".join(f"{n} {c}x" for n, c in sorted(self.missed_failpoints.items()))
+        recover = sorted(self.recover_ms) or [0.0]
+        return [
+            f"{sum(self.done.values())} blows in {self.seconds:.0f} s: "
+            + ", ".join(f"{count} {what}" for what, count in sorted(self.done.items())),
+            f"failpoints armed but not passed in {FAILPOINT_SECONDS_MAX:g} s: {missed or 'none'}",
+            f"{committed} changes committed, {rejected} rejected, "
+            f"{self.changer.unknown} outcomes asked for; {self.history.reads} reads checked",
+            f"complete again after a blow: median {median(recover):.0f} ms, "
+            f"longest {recover[-1]:.0f} ms",
+            f"faults: {len(self.history.faults)}",
+        ]
+
+    def remove_folder(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start_readers(self) -> None:
+        for name, server in self.servers.items():
+            self.readers[name] = [
+                Reader(server, self.history, self.seed + number, f"reader {number} of the {name}")
+                for number in range(READERS[name])
+            ]
+        for reader in self._all_readers():
+            reader.start()
+        wait_until(lambda: all(r.worker >= 0 for r in self._all_readers()), 20, "readers connect")
+
+    def _all_readers(self) -> list[Reader]:
+        return [reader for readers in self.readers.values() for reader in readers]
+
+    def _strike_loads(self) -> None:
+        """Writers die and stop while they load; nobody is connected yet."""
+        for server in self.servers.values():
+            for name in LOAD_FAILPOINTS:
+                for action in ("kill", "stop"):
+                    server.stop()
+                    folder = server.runtime / self.instances[server]
+                    folder.mkdir(mode=0o700)
+                    spec = folder / "failpoint"
+                    spec.write_text(f"{name}={action}")
+                    server.start(ready=False)
+                    if action == "stop":
+                        writer = wait_until(lambda s=server: s.children().get("writer"), 10)
+                        wait_until(lambda w=writer: _has_stopped(w), 10, f"{name} is passed")
+                        self._pause(writer)
+                    server.wait_ready()
+                    if spec.exists():
+                        self.history.fault(f"{name} was never armed")
+                    self.done[f"{action} loading writer"] += 1
+        revisions = [_revision(server) for server in self.servers.values()]
+        if len(set(revisions)) > 1:
+            self.history.fault(f"after loads that were interrupted: revisions {revisions}")
+
+    def _strike_all(self, kills: int) -> None:
+        swept = [name for name in FAILPOINTS if name not in LOAD_FAILPOINTS]
+        points = {"proxy": swept, "master": [*swept, *MASTER_FAILPOINTS]}
+        roles = {name: ["auth", "worker 0", "worker 1"] for name in self.servers}
+        for number, blow in enumerate(schedule(kills, self.seed, points, roles), 1):
+            if len(self.history.faults) > 10:
+                return
+            before = {reader: (reader.lost, reader.worker) for reader in self._all_readers()}
+            try:
+                self._strike(blow)
+                self._wait_noticed(blow, before)
+                self._wait_recovered(blow)
+            except AssertionError as error:
+                self.history.fault(f"after blow {number} ({blow}): {error}")
+                return
+            self._check_connections(blow, before)
+            self.done[f"{blow.action} {blow.role.split()[0]}"] += 1
+            if number % 20 == 0:
+                click.echo(
+                    f"{number} of {kills} blows, {len(self.history.faults)} faults", err=True
+                )
+
+    def _strike(self, blow: Blow) -> None:
+        server = self.servers[blow.server]
+        victim = server.child(blow.role)
+        if blow.failpoint:
+            self._strike_at_failpoint(blow, server, victim)
+        elif blow.action == "kill":
+            victim.kill()
+        else:
+            self._pause(victim)
+
+    def _strike_at_failpoint(self, blow: Blow, server: Server, writer: psutil.Process) -> None:
+        """The next writer finds the failpoint armed: it takes the file away as it starts."""
+        spec = next(server.runtime.glob("*/writer.sock")).parent / "failpoint"
+        action = "kill" if blow.then else blow.action
+        lines = [f"{blow.failpoint}={action}@{blow.hit}"]
+        if blow.then:
+            lines.append(f"{blow.then}={blow.action}")
+        spec.write_text("\n".join(lines))
+        started = _writers_started(server)
+        writer.kill()
+        stopped = self._follow(server, lines, started)
+        if stopped is not None:
+            self._pause(stopped)
+        spec.unlink(missing_ok=True)
+
+    def _follow(self, server: Server, lines: list[str], before: int) -> psutil.Process | None:
+        """Watches the successors strike their failpoints; returns one that stopped at the last."""
+        is_stop = "=stop" in lines[-1]
+
+        def have_struck() -> bool:
+            # Told by the log: a writer that dies as it recovers is gone before anybody looks.
+            successors = _writers_started(server) - before
+            if is_stop:
+                writer = server.children().get("writer")
+                return successors == len(lines) and writer is not None and _has_stopped(writer)
+            return successors > len(lines)
+
+        try:
+            wait_until(have_struck, FAILPOINT_SECONDS_MAX, "the failpoint")
+        except AssertionError:
+            self.missed_failpoints[lines[-1].partition("=")[0]] += 1
+            return None
+        return server.child("writer") if is_stop else None
+
+    def _pause(self, victim: psutil.Process) -> None:
+        try:
+            victim.send_signal(signal.SIGSTOP)
+            time.sleep(STOPPED_SECONDS)
+            victim.send_signal(signal.SIGCONT)
+        except psutil.NoSuchProcess:
+            return  # its supervisor was quicker
+
+    def _wait_noticed(self, blow: Blow, before: dict[Reader, tuple[int, int]]) -> None:
+        """Who was on a killed worker knows it, so that no later blow is blamed for the loss."""
+        if blow.action != "kill" or not blow.role.startswith("worker"):
+            return
+        for reader in self.readers[blow.server]:
+            lost, worker = before[reader]
+            if blow.role == f"worker {worker}":
+                wait_until(
+                    lambda reader=reader, lost=lost: reader.lost > lost or not reader.is_alive(),
+                    RECOVER_SECONDS_MAX,
+                    f"{reader.name} notices that its worker died",
+                )
+
+    def _wait_recovered(self, blow: Blow) -> None:
+        """Everything the master has is served by both, and every reader gets replies again."""
+        begin = time.monotonic()
+        target = self.changer.last_revision + 1
+
+        def is_complete() -> bool:
+            return all(_revision(server) >= target for server in self.servers.values())
+
+        wait_until(is_complete, RECOVER_SECONDS_MAX, f"revision {target} after {blow}")
+        self.recover_ms.append((time.monotonic() - begin) * 1000)
+        for reader in self._all_readers():
+            wait_until(
+                lambda reader=reader: reader.last_reply > begin or not reader.is_alive(),
+                RECOVER_SECONDS_MAX,
+                f"{reader.name} gets replies",
+            )
+
+    def _check_connections(self, blow: Blow, before: dict[Reader, tuple[int, int]]) -> None:
+        """Only connections of a killed worker may have been lost."""
+        for name, readers in self.readers.items():
+            for reader in readers:
+                lost, worker = before[reader]
+                is_victim = name == blow.server and blow.role == f"worker {worker}"
+                if reader.lost > lost and not is_victim:
+                    self.history.fault(f"{reader.name} on worker {worker} lost it: {blow}")
+
+    def _final_checks(self, generation: object) -> None:
+        proxy, master = self.servers["proxy"], self.servers["master"]
+        wait_until(lambda: _revision(proxy) == _revision(master), 20, "the proxy has all")
+        if _status(proxy)["generation"] != generation:
+            self.history.fault("the proxy loaded anew: its generation changed")
+        for name, server in self.servers.items():
+            verdict = server.cli("verify")
+            if verdict.returncode:
+                self.history.fault(f"verify of the {name}: {verdict.stdout}{verdict.stderr}")
+
+
+def _make_pairs(master: Server, objects: int) -> list[tuple[int, int]]:
+    with master.client() as client:
+        dbids = []
+        for number in range(objects - objects % 2):
+            body = (
+                f'{{"tenantDBID":1,"userName":"campaign{number}","employeeID":"c{number}",'
+                f'"firstName":"Campaign","lastName":"{number}","isAgent":false}}'
+            )
+            dbids.append(int(client.execute_command("CFG.CREATE", "CfgPerson", body)[1]))
+    return list(zip(dbids[::2], dbids[1::2], strict=True))
+
+
+def _status(server: Server) -> dict[str, object]:
+    with server.client(protocol=3) as client:
+        reply = client.execute_command("CFG.STATUS")
+    assert isinstance(reply, dict)
+    return reply
+
+
+def _revision(server: Server) -> int:
+    try:
+        return int(str(_status(server)["revision"]))
+    except (redis.ConnectionError, redis.TimeoutError):
+        return -1
+
+
+def _writers_started(server: Server) -> int:
+    return server.log.read_text(errors="replace").count("writer started, pid")
+
+
+def _has_stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,91 @@
+"""Fixtures and hooks that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import needs
+
+if TYPE_CHECKING:
+    from tests.neighbours.databases import Place
+    from tests.neighbours.postgres import Postgres
+
+LEFT_OUT = "left out, needs "
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(name): a program from tests.needs that it uses")
+    config.addinivalue_line("markers", "alone: measures or kills; runs while nothing else does")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if not needs.is_here(name):
+                pytest.skip(LEFT_OUT + name)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    left_out = _left_out(terminalreporter)
+    if left_out:
+        terminalreporter.section("tests left out for want of a program")
+        for nodeid, reason in left_out:
+            terminalreporter.write_line(f"{nodeid}: {reason}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI nothing may be left out."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    is_controller = not hasattr(session.config, "workerinput")
+    if is_controller and os.environ.get("CI") == "true" and reporter and _left_out(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _left_out(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:
+    reports = reporter.stats.get("skipped", [])
+    return [(r.nodeid, r.longrepr[2]) for r in reports if LEFT_OUT in str(r.longrepr)]
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    from tests.neighbours.waiting import wait_until
+
+    return wait_until
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that all tests of this process share; they leave it running."""
+    from tests.neighbours.postgres import Postgres
+
+    if not needs.is_here("postgres"):
+        pytest.skip(LEFT_OUT + "postgres")
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """A database of that server with a master's tables, to make copies of."""
+    from tests.neighbours.databases import with_tables
+
+    return with_tables(postgres)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A fresh database of each kind."""
+    from tests.neighbours.databases import PostgresPlace, SqlitePlace
+
+    if request.param == "sqlite":
+        return SqlitePlace(tmp_path)
+    server = request.getfixturevalue("postgres")
+    return PostgresPlace(server, request.getfixturevalue("template"))

@@ -1,0 +1,1 @@
+"""Fuzzes the compiled core with libFuzzer: requests, patterns, and what a feed brings."""

@@ -1,0 +1,59 @@
+"""Writes the first inputs of every target, from which libFuzzer goes on.
+
+Run `python -m tests.fuzz.seeds` after a change of formats.
+"""
+
+from __future__ import annotations
+
+from csp.model.entry import Change, build_entry
+from csp.model.extract import Nothing
+from csp.model.image import build_image
+from csp.model.types import CLASSES
+from tests.fuzz.build import CORPUS
+from tests.fuzz.targets import QUESTIONS, person
+
+PERSON = CLASSES["CfgPerson"]
+LINES = (
+    b"AUTH x\r\nHELLO 3\r\nGET CfgPerson:101\r\n"
+    b"MGET CfgPerson:000102 x: :1 CfgPerson:4294967296\r\n",
+    b"AUTH x\r\nSUBSCRIBE cfg:CfgPerson:101 cfg.notice\r\nPSUBSCRIBE cfg* [a-z]?\\*\r\nPING a\r\n",
+    b"AUTH x\r\nCFG.READ CfgPerson FILTER folder_dbid 101 LIMIT 3 MINREV 1 MAXAGE 10\r\n"
+    b"CFG.READ CfgPerson CURSOR 1-103 BRIEF\r\nCFG.COUNT CfgPerson FILTER is_agent true\r\n",
+    b"AUTH x\r\n\"EX\\x49STS\" 'CfgPerson:101' CfgPerson:999\r\nTYPE CfgPerson:101\r\nSTRLEN x\r\n",
+    b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*2\r\n$3\r\nGET\r\n$13\r\nCfgPerson:101\r\n"
+    b"*0\r\n*-1\r\n\r\n*x\r\n",
+    b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*3\r\n$4\r\nEXEC\r\n$17\r\nGET CfgPerson:101\r\n"
+    b"$18\r\nCFG.COUNT CfgPerson\r\n",
+    QUESTIONS,
+)
+GLOBS = (b"cfg*\0cfg:CfgPerson", b"*a*a*a*b\0" + b"a" * 60, b"[^a-c]?\\*[\0xy*", b"[]-\0]")
+
+
+def inputs() -> dict[str, list[bytes]]:
+    """Per target, inputs that reach its rooms."""
+    before, after = person(101), {**person(101), "revision": 2, "state": "disabled"}
+    image = build_image(PERSON, after, 2, Nothing())
+    delta = {"changed": {"state": "disabled"}}
+    update = Change("update", PERSON, 101, before, after, delta)
+    delete = Change("delete", PERSON, 102, person(102), None)
+    entry = build_entry(2, 7, 0, {"account": "t"}, [update, delete], [image, b""])
+    images = build_image(PERSON, person(101), 1, Nothing()) + image
+    return {
+        "parser": [bytes([flags, 6]) + line for line in LINES for flags in (0, 1)],
+        "requests": list(LINES),
+        "glob": list(GLOBS),
+        "feed": [b"\0" + images, b"\1" + entry, b"\2" + entry],
+    }
+
+
+def write() -> None:
+    """Replaces the first inputs; those of findings keep their names."""
+    for target, many in inputs().items():
+        folder = CORPUS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(many):
+            (folder / f"seed-{number}").write_bytes(data)
+
+
+if __name__ == "__main__":
+    write()

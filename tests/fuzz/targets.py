@@ -1,0 +1,295 @@
+"""The targets: functions that give any bytes to the compiled core and check what must hold.
+
+Run by build.py inside a Python that has libFuzzer loaded; an exception is a finding like a crash.
+`parser`    requests in pieces: any split gives the same commands or the same error
+`requests`  a worker's connection over a small store, before and after sign-in, no leak
+`glob`      patterns of channels: bounded time
+`feed`      record images and log entries with right sums, whatever they say: refused, or served
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from csp._fastpath import (
+    Control,
+    Loop,
+    Parser,
+    StoreError,
+    StoreReader,
+    StoreWriter,
+    crc32c,
+    match_glob,
+)
+from csp.model.extract import Nothing
+from csp.model.image import build_image
+from csp.model.keys import BY_ID
+from csp.model.types import CLASSES
+
+KEPT = [(k.key_id, k.class_id, k.kind) for k in BY_ID.values() if k.kind in ("name", "list")]
+RESERVE_BYTES = 16 << 20
+STREAM = b"s" * 16
+GLOB_SECONDS_MAX = 0.5  # of processor time; patterns have at most 256 bytes
+PATTERN_MAX = 256
+IMAGE_HEAD, ENTRY_HEAD, ITEM_HEAD = 64, 48, 32
+QUESTIONS = (
+    b"AUTH x\r\nDBSIZE\r\nMGET CfgPerson:101 CfgPerson:102 CfgPerson:103\r\nGET CfgPerson:101\r\n"
+    b"STRLEN CfgPerson:101\r\nCFG.READ CfgPerson\r\nCFG.READ CfgPerson BRIEF\r\n"
+    b"CFG.READ CfgPerson FIELDS 2 userName state\r\nCFG.FIND CfgPerson FILTER user_name user101\r\n"
+    b"CFG.COUNT CfgPerson FILTER state enabled\r\nCFG.READ CfgPerson FILTER folder_dbid 101\r\n"
+)
+
+
+class Lane:
+    """Signs everybody in; says of everything else that it does not know it."""
+
+    loop: Loop
+
+    def command(self, conn: int, args: list[bytes]) -> bytes | None:
+        session = self.loop.session(conn)
+        verb = args[0].lower()
+        if verb == b"auth":
+            session.authenticated = True
+        elif verb == b"hello":
+            session.proto = 3 if args[1:2] == [b"3"] else 2
+        elif verb == b"reset":
+            session.authenticated = False
+            self.loop.unsubscribe_all(conn)
+        elif verb == b"exec" and session.authenticated:
+            words = [line.split() for line in args[1:]]
+            hot = [one for one in words if one and self.loop.is_hot(one[0])]
+            return b"".join(self.loop.execute(conn, one, 1 << 60) for one in hot) or b"*0\r\n"
+        else:
+            return b"-ERR unknown command\r\n"
+        return b"+OK\r\n"
+
+    def closed(self, conn: int) -> None: ...
+    def writable(self, conn: int) -> None: ...
+    def published(self, revision: int) -> None: ...
+
+
+class Store:
+    """A store in memory files, and its writer."""
+
+    def __init__(self) -> None:
+        self.control_fd, self.data_fd = os.memfd_create("control"), os.memfd_create("data")
+        os.ftruncate(self.control_fd, Control.SIZE)
+        self.control = Control(self.control_fd, format=True)
+        self.writer = StoreWriter(
+            self.data_fd, self.control, reserve_bytes=RESERVE_BYTES, format=True, keys=KEPT
+        )
+        self.writer.load_begin(STREAM)
+
+    def people(self) -> None:
+        for dbid in range(101, 141):
+            self.writer.load(build_image(CLASSES["CfgPerson"], person(dbid), 1, Nothing()))
+
+    def publish(self) -> None:
+        self.writer.load_end(1, 7, 0)
+        self.control.generation = self.control.state = 1
+
+    def close(self) -> None:
+        os.close(self.control_fd)
+        os.close(self.data_fd)
+
+
+def person(dbid: int) -> dict[str, Any]:
+    """A person as the engine holds one."""
+    return {
+        "DBID": dbid,
+        "revision": 1,
+        "folderDBID": 100 + dbid % 2,
+        "tenantDBID": 1,
+        "userName": f"user{dbid}",
+        "employeeID": f"e{dbid}",
+        "firstName": 'a "quoted" \\ name',
+        "isAgent": dbid % 3 == 0,
+        "state": "enabled",
+        "userProperties": {"a": {"b": ["{", "]", 1], "c": {}}},
+    }
+
+
+def parser(data: bytes) -> None:
+    """The first byte chooses sign-in, the second how long the pieces are."""
+    if len(data) < 2:
+        return
+    signed_in, step, rest = bool(data[0] & 1), data[1] + 1, data[2:]
+
+    def outcome(step: int) -> list[list[bytes]] | str:
+        one = Parser(max_request=1 << 20, max_args=4096)
+        found: list[list[bytes]] = []
+        try:
+            for at in range(0, len(rest), step):
+                found += one.feed(rest[at : at + step], signed_in)
+        except ValueError as error:
+            return str(error)
+        return found
+
+    whole, pieces = outcome(max(1, len(rest))), outcome(step)
+    assert whole == pieces, (whole, pieces)
+
+
+def glob(data: bytes) -> None:
+    """Pattern and channel, parted by a zero byte."""
+    pattern, _, text = data.partition(b"\0")
+    before = time.thread_time()
+    match_glob(pattern[:PATTERN_MAX], text)
+    assert time.thread_time() - before < GLOB_SECONDS_MAX
+
+
+def converse(store: Store, data: bytes) -> bytes:
+    """Sends the bytes to a worker of the store, closes, and returns what it answered."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    lane = Lane()
+    loop = lane.loop = Loop(
+        control=store.control,
+        slot=0,
+        data_fd=store.data_fd,
+        listen_fds=[listener.fileno()],
+        wake_fd=-1,
+        slow=lane,
+        limits={"read_wait_ms": 1, "request_bytes": 1 << 20, "reply_bytes": 4 << 20},
+    )
+    replies = bytearray()
+    with listener, socket.create_connection(listener.getsockname()) as client:
+        client.setblocking(False)
+
+        def read() -> None:
+            try:
+                got = client.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                got = b""
+            replies.extend(got)
+            if not got:
+                loop.remove_fd(client.fileno())
+                loop.stop()
+
+        assert client.send(data) == len(data)
+        client.shutdown(socket.SHUT_WR)
+        loop.add_fd(client.fileno(), read)
+        loop.run()
+    left = {name: value for name, value in loop.counters().items() if value}
+    assert not left, f"left behind by a connection: {left}"
+    assert loop.counters()["connections"] == 0
+    return bytes(replies)
+
+
+_people: list[Store] = []
+
+
+def requests(data: bytes) -> None:
+    """One connection to a worker; its replies are RESP."""
+    if not _people:
+        _people.append(Store())
+        _people[0].people()
+        _people[0].publish()
+    converse(_people[0], data[:60000])
+
+
+def feed(data: bytes) -> None:
+    """The first byte chooses: images to load, or an entry to load or to apply. Sums are mended."""
+    if len(data) < 9:
+        return
+    way, body = data[0] % 3, bytearray(data[1:])
+    store = Store()
+    try:
+        _take(store, way, body)
+        if not store.writer.loaded:
+            store.publish()
+        converse(store, QUESTIONS)
+        reader = StoreReader(store.data_fd, store.control, 1)
+        reader.pin()
+        reader.find(1, b"user101")
+        reader.unpin()
+    except StoreError:
+        pass  # refused with words
+    finally:
+        store.close()
+
+
+def _take(store: Store, way: int, body: bytearray) -> None:
+    if way == 0:
+        at = 0
+        while at + IMAGE_HEAD <= len(body):
+            at += max(8, _mend_image(body, at, len(body)))
+        store.writer.load(bytes(body))
+        return
+    _mend_entry(body, 2)
+    if way == 1:
+        store.writer.load_entry(bytes(body))
+        return
+    store.people()
+    store.publish()
+    store.writer.apply(bytes(body))
+
+
+def _mend_image(body: bytearray, at: int, end: int) -> int:
+    (size,) = struct.unpack_from("<I", body, at + 12)
+    if 16 <= size <= end - at:
+        struct.pack_into("<I", body, at + 8, crc32c(body[at + 12 : at + size]))
+    return int(size)
+
+
+def _mend_entry(body: bytearray, revision: int) -> None:
+    if len(body) < ENTRY_HEAD:
+        return
+    struct.pack_into("<I", body, 4, len(body))
+    struct.pack_into("<Q", body, 16, revision)
+    at = ENTRY_HEAD
+    refs: list[int] = []
+    while at + ITEM_HEAD <= len(body):
+        size, _, _, _, _, image, _, tenants = struct.unpack_from("<IBBHIIII", body, at)
+        refs.append(at + 24)
+        start = at + ITEM_HEAD + ((4 * tenants + 7) & ~7)
+        if start + IMAGE_HEAD <= len(body) and image >= IMAGE_HEAD and start + image <= len(body):
+            _mend_image(body, start, start + image)
+        at += max(8, size)
+    summed = bytearray(body)
+    for ref in refs:
+        summed[ref : ref + 8] = bytes(8)
+    struct.pack_into("<I", body, 8, crc32c(summed[12:]))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "parser": parser,
+    "requests": requests,
+    "glob": glob,
+    "feed": feed,
+}
+
+
+def main(target: Callable[[bytes], None], driver: str, arguments: list[str]) -> int:
+    """Hands the thread to libFuzzer."""
+
+    def one(start: Any, size: int) -> int:
+        try:
+            target(ctypes.string_at(start, size))
+        except BaseException:  # noqa: BLE001 - libFuzzer writes the input down when we abort
+            traceback.print_exc()
+            sys.stderr.flush()
+            os.abort()
+        return 0
+
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+    entry = kind(one)
+    words = [b"fuzz", *(argument.encode() for argument in arguments)]
+    argc = ctypes.c_int(len(words))
+    argv = (ctypes.c_char_p * (len(words) + 1))(*words, None)
+    start = ctypes.cast(argv, ctypes.POINTER(ctypes.c_char_p))
+    run = ctypes.PyDLL(driver).LLVMFuzzerRunDriver
+    return int(run(ctypes.byref(argc), ctypes.byref(start), entry))
+
+
+if __name__ == "__main__":
+    sys.exit(main(TARGETS[sys.argv[2]], sys.argv[1], sys.argv[3:]))

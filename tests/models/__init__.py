@@ -1,0 +1,1 @@
+"""Models of the store's concurrency for the Spin model checker."""

@@ -1,0 +1,58 @@
+"""Starts the real redis-server, which csp is compared with."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+
+from tests.neighbours.ports import free_port
+from tests.neighbours.waiting import wait_until
+
+READY_SECONDS_MAX = 10.0
+STOP_SECONDS_MAX = 10.0
+
+
+class RedisServer:
+    """One redis-server without persistence."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Starts it and waits until it answers."""
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--save", "", "--dir", str(self.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, READY_SECONDS_MAX, "redis-server answers")
+        return self
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A redis-py client."""
+        return redis.Redis("127.0.0.1", self.port, **options)
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(STOP_SECONDS_MAX)
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

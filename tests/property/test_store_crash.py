@@ -1,0 +1,197 @@
+"""Kills the writer at every failpoint, in a forked child; its successor must go on unseen."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from csp._fastpath import FAILPOINTS, arm_failpoint
+from tests.property.store_stage import (
+    ACCOUNT,
+    FOLDER,
+    GROUP,
+    GROUP_OF,
+    NAME,
+    PERSON,
+    STATE,
+    Item,
+    Stage,
+    Thing,
+    check_reader,
+    entry,
+    group,
+    image,
+    number,
+    person,
+)
+
+CHANGES = 160
+OBJECTS = 900
+ASKED = [
+    *((NAME, b"user%d" % dbid) for dbid in range(40)),
+    *((FOLDER, number(folder)) for folder in range(40)),
+    *((STATE, state) for state in (b"enabled", b"disabled")),
+    *((GROUP_OF, number(dbid)) for dbid in range(1, 9)),
+]
+APPLYING = [
+    name for name in FAILPOINTS if name.startswith(("apply", "publish", "split", "direct", "log"))
+]
+RECLAIMING = [name for name in FAILPOINTS if name.startswith("reclaim")]
+RECOVERING = [name for name in FAILPOINTS if name.startswith("recover")]
+
+
+def script(seed: int) -> list[list[Item]]:
+    """Transactions that pass every point: splits, leaves, empty lists, tombstones, renames."""
+    chance = random.Random(seed)
+    changes: list[list[Item]] = []
+    for turn in range(CHANGES):
+        items: list[Item] = []
+        for _ in range(chance.choice([1, 1, 2, 60])):
+            dbid = chance.randrange(1, OBJECTS)
+            gone = chance.random() < 0.3
+            name = b"user%d" % chance.randrange(OBJECTS)
+            state = chance.choice([b"enabled", b"enabled", b"disabled"])
+            items.append((PERSON, dbid, None if gone else person(name, turn % 40, state)))
+        number_of_group = chance.randrange(1, 9)
+        members = chance.sample(range(1, OBJECTS), chance.choice([0, 5, 400]))
+        items.append((GROUP, number_of_group, group(number_of_group, members)))
+        changes.append(items)
+    return changes
+
+
+def prepared(seed: int) -> tuple[Stage, list[list[Item]]]:
+    stage = Stage(reserve_bytes=48 << 20, log_bytes=1 << 17)
+    stage.load({
+        (PERSON, dbid): person(b"user%d" % dbid, dbid % 40, b"enabled")
+        for dbid in range(1, OBJECTS, 3)
+    })  # fmt: skip
+    changes = script(seed)
+    for revision, items in enumerate(changes, 2):
+        stage.note(revision, items)
+    return stage, changes
+
+
+def recover(stage: Stage) -> None:
+    stage.successor()
+
+
+def apply_from(stage: Stage, changes: list[list[Item]]) -> None:
+    """Goes on from what is published."""
+    for revision in range(stage.writer.published + 1, len(changes) + 2):
+        stage.writer.apply(entry(revision, changes[revision - 2], time_ms=revision))
+
+
+def dies_at(point: str, passes: int, work: Callable[[], None]) -> bool:
+    """Runs `work` in a child with the failpoint armed; whether it was killed there."""
+    child = os.fork()
+    if child == 0:
+        try:
+            arm_failpoint(f"{point}=kill@{passes}")
+            work()
+            os._exit(0)
+        finally:
+            os._exit(3)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, f"the child failed at {point}"
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    return False
+
+
+def check_all(stage: Stage) -> None:
+    reader = stage.reader(9)
+    revision = reader.pin()
+    try:
+        check_reader(reader, stage.states[revision], ASKED)
+    finally:
+        reader.unpin()
+    assert reader.probe(1) == 0
+
+
+def successor_goes_on(stage: Stage, changes: list[list[Item]], before: int) -> None:
+    """Recovers, checks, applies the rest; a reader pinned before the death is true throughout."""
+    old = stage.reader(1)
+    assert old.pin() == before
+    check_reader(old, stage.states[before], ASKED)
+    figures = stage.successor()
+    assert stage.writer.published in (before, before + 1)
+    assert figures["redone"] == stage.writer.published - before
+    check_reader(old, stage.states[before], ASKED)
+    check_all(stage)
+    apply_from(stage, changes[: stage.writer.published + 10])
+    check_reader(old, stage.states[before], ASKED)
+    old.unpin()
+    apply_from(stage, changes)
+    stage.writer.reclaim()
+    check_all(stage)
+    figures = stage.writer.stat()
+    assert not figures["merging"]
+    after = stage.successor()
+    assert after["names_added"] == after["names_dropped"] == 0
+    assert stage.writer.stat()["used_bytes"] == figures["used_bytes"] - figures["pending_bytes"]
+
+
+@pytest.mark.parametrize("passes", [1, 7, 90])
+@pytest.mark.parametrize("point", [*APPLYING, *RECLAIMING])
+def test_a_killed_writer_is_succeeded(point: str, passes: int) -> None:
+    stage, changes = prepared(passes)
+    try:
+        early = stage.reader(2)
+        if passes == 7:  # it holds every version that the dead writer replaced
+            early.pin()
+        killed = dies_at(point, passes, lambda: apply_from(stage, changes))
+        before = stage.reader(9).published
+        if not killed:
+            assert passes > 1 or point in ("apply-account",), f"{point} is never passed"
+        if early.pinned:
+            stage.successor()
+            before = stage.writer.published
+            check_reader(early, stage.states[1], ASKED)
+            early.unpin()
+        successor_goes_on(stage, changes, before)
+    finally:
+        stage.close()
+
+
+@pytest.mark.parametrize(
+    "first", ["apply-intent", "apply-word", "split-stored", "apply-stage-list"]
+)
+@pytest.mark.parametrize("point", RECOVERING)
+def test_a_successor_killed_while_recovering_is_succeeded(point: str, first: str) -> None:
+    stage, changes = prepared(3)
+    try:
+        assert dies_at(first, 12, lambda: apply_from(stage, changes))
+        before = stage.reader(9).published
+        dies_at(point, 1, lambda: recover(stage))
+        if stage.reader(9).published > before:  # it died after it had completed the change
+            before += 1
+        successor_goes_on(stage, changes, before)
+    finally:
+        stage.close()
+
+
+def test_every_account_record_is_there_after_a_kill() -> None:
+    """Account records come before the intent: applying the change again replaces them."""
+    stage, _ = prepared(1)
+    try:
+        account = image(ACCOUNT, 7, 2, Thing(b"hash"))
+        first = entry(2, [(PERSON, 1, person(b"a", 1, b"enabled"))])
+        assert dies_at("apply-account", 1, lambda: stage.writer.apply(first, [account]))
+        stage.successor()
+        reader = stage.reader(0)
+        assert reader.published == 1
+        assert reader.get(ACCOUNT, 7) is None
+        stage.writer.apply(first, [account])
+        assert reader.get(ACCOUNT, 7) == b"hash"
+        assert reader.count(ACCOUNT) == 0
+        stage.writer.reclaim()
+        figures = stage.writer.stat()
+        stage.successor()
+        assert stage.writer.stat()["used_bytes"] == figures["used_bytes"] - figures["pending_bytes"]
+    finally:
+        stage.close()

@@ -1,0 +1,96 @@
+"""What the tests of feed and verification share: a steady writer, and looks at a server's state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from tests.neighbours.server import Master, Server
+from tests.neighbours.waiting import wait_until
+
+CHANGES_PER_SECOND = 200
+
+
+def create_skills(server: Server, names: list[str]) -> list[int]:
+    """Creates skills in one transaction; their DBIDs."""
+    with server.client() as client:
+        pipe = client.pipeline(transaction=True)
+        for name in names:
+            pipe.execute_command(
+                "CFG.CREATE", "CfgSkill", json.dumps({"name": name, "tenantDBID": 1})
+            )
+        return [int(reply[1]) for reply in pipe.execute()]
+
+
+def status(server: Server) -> dict[str, Any]:
+    """CFG.STATUS as a dict."""
+    with server.client() as client:
+        reply = client.execute_command("CFG.STATUS")
+    if isinstance(reply, list):
+        reply = dict(zip(reply[::2], reply[1::2], strict=True))
+    return {str(name): value for name, value in reply.items()}
+
+
+def wait_level(master: Server, proxy: Server, within: float = 20.0) -> int:
+    """Waits until the proxy has the master's state; the revision."""
+
+    def is_level() -> int:
+        above, below = status(master), status(proxy)
+        same = all(above[name] == below[name] for name in ("stream", "revision", "mark"))
+        return int(below["revision"]) if same else 0
+
+    return wait_until(is_level, within, "the proxy has what the master has")
+
+
+def copy_database(master: Master, target: Path) -> None:
+    """A backup of a stopped master's database."""
+    target.mkdir()
+    for part in master.folder.glob(f"{master.database.name}*"):
+        shutil.copy2(part, target / part.name)
+
+
+def restore_database(master: Master, source: Path) -> None:
+    """Puts a backup in place of a stopped master's database."""
+    for part in master.folder.glob(f"{master.database.name}*"):
+        part.unlink()
+    for part in source.iterdir():
+        shutil.copy2(part, master.folder / part.name)
+
+
+class SteadyWriter:
+    """Renames skills, CHANGES_PER_SECOND times a second, until it is left."""
+
+    def __init__(self, master: Server, dbids: list[int]) -> None:
+        self.count = 0
+        self.problem: BaseException | None = None
+        self._master = master
+        self._dbids = dbids
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join(20)
+        assert self.problem is None, self.problem
+
+    def _run(self) -> None:
+        try:
+            with self._master.client() as client:
+                began = time.monotonic()
+                while not self._ends.wait(
+                    max(0, self.count / CHANGES_PER_SECOND - time.monotonic() + began)
+                ):
+                    dbid = self._dbids[self.count % len(self._dbids)]
+                    delta = json.dumps({"changed": {"name": f"skill {dbid} turn {self.count}"}})
+                    client.execute_command("CFG.UPDATE", "CfgSkill", dbid, delta)
+                    self.count += 1
+        except Exception as problem:  # noqa: BLE001 (told in the test's thread)
+            self.problem = problem

@@ -1,0 +1,297 @@
+"""Runs a loop in a child process over a store that the test changes; all may sign in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from csp._fastpath import Control, Loop, StoreWriter
+from csp.model.entry import Change, build_entry, mark_of
+from csp.model.extract import Nothing
+from csp.model.image import build_image
+from csp.model.keys import BY_ID
+from csp.model.types import CLASSES
+from csp.resp import Decoder, ErrorReply
+
+STREAM = b"s" * 16
+TIME_MS = 1_760_000_000_000
+KEPT = [(k.key_id, k.class_id, k.kind) for k in BY_ID.values() if k.kind in ("name", "list")]
+
+
+def person(dbid: int, **more: Any) -> dict[str, Any]:
+    """A person as the engine holds one."""
+    return {
+        "DBID": dbid,
+        "folderDBID": 100 + dbid % 2,
+        "tenantDBID": 1,
+        "userName": f"user{dbid}",
+        "employeeID": f"e{dbid}",
+        "firstName": f"First{dbid}",
+        "lastName": f"Last{dbid % 10}",
+        "isAgent": dbid % 3 == 0,
+        "state": "enabled",
+        **more,
+    }
+
+
+class OpenLane:
+    """Signs everybody in; a few commands by which a test reaches the loop's Python side."""
+
+    def __init__(self) -> None:
+        self.loop: Loop = None  # type: ignore[assignment]
+        self.seen: list[int] = []
+
+    def command(self, conn: int, args: list[bytes]) -> bytes | None:
+        session = self.loop.session(conn)
+        verb = args[0].lower()
+        if verb == b"quit":
+            self.loop.close(conn)
+        elif verb == b"hello":
+            session.proto = int(args[1]) if len(args) > 1 else session.proto
+        elif verb == b"auth":
+            session.authenticated = True
+        elif not session.authenticated:
+            return b"-NOAUTH Authentication required.\r\n"
+        elif verb == b"boom":
+            raise RuntimeError("boom")
+        elif verb == b"later":
+            data = args[2]
+            self.loop.call_later(int(args[1]), lambda: self.loop.reply(conn, b"+" + data + b"\r\n"))
+            return None
+        elif verb == b"push":
+            self.loop.push(conn, b">1\r\n$4\r\npush\r\n")
+        elif verb == b"exec":
+            parts = [self.loop.execute(conn, line.split(), 1 << 60) for line in args[1:]]
+            return b"*%d\r\n" % len(parts) + b"".join(parts)
+        elif verb == b"name":
+            session.name = args[1].decode()
+            return b"+" + session.name.encode() + b"\r\n"
+        elif verb == b"counters":
+            text = repr({**self.loop.counters(), "clients": len(self.loop.clients())}).encode()
+            return b"$%d\r\n%s\r\n" % (len(text), text)
+        elif verb == b"clients":
+            text = repr(self.loop.clients()).encode()
+            return b"$%d\r\n%s\r\n" % (len(text), text)
+        elif verb == b"echo":
+            return b"$%d\r\n%s\r\n" % (len(args[1]), args[1])
+        else:
+            return b"-ERR unknown command '%s'\r\n" % args[0][:64]
+        return b"+OK\r\n"
+
+    def closed(self, conn: int) -> None:
+        self.seen.append(conn)
+
+    def writable(self, conn: int) -> None: ...
+
+    def published(self, revision: int) -> None: ...
+
+
+class HotServer:
+    """The store and the child; the test is the writer."""
+
+    def __init__(
+        self,
+        objects: Sequence[tuple[str, dict[str, Any]]],
+        *,
+        load: bool = True,
+        reserve_bytes: int = 256 << 20,
+        **limits: int,
+    ) -> None:
+        self.objects = {(name, obj["DBID"]): {**obj, "revision": 1} for name, obj in objects}
+        self.control_fd = os.memfd_create("control")
+        os.ftruncate(self.control_fd, Control.SIZE)
+        self.data_fd = os.memfd_create("data")
+        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self.control = Control(self.control_fd, format=True)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener.setblocking(False)
+        self.port = self.listener.getsockname()[1]
+        self.limits = limits
+        self.writer = StoreWriter(
+            self.data_fd,
+            self.control,
+            reserve_bytes=reserve_bytes,
+            format=True,
+            wake_fds=[self.wake_fd],
+            keys=KEPT,
+        )
+        if load:
+            self.load()
+        self.life_fd, self.here_fd = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self.here_fd)
+            self._child(load)
+        os.close(self.life_fd)
+
+    def load(self) -> None:
+        """Publishes the objects at revision 1."""
+        self.writer.load_begin(STREAM)
+        for (name, _), obj in self.objects.items():
+            self.writer.load(build_image(CLASSES[name], obj, 1, Nothing()))
+        self.writer.load_end(1, 7, TIME_MS)
+        self.control.generation = 1
+        self.control.state = 1
+
+    def change(self, *changes: tuple[str, str, dict[str, Any]]) -> int:
+        """Applies one transaction of (op, class, object) and returns its revision."""
+        revision = self.writer.published + 1
+        made, images = [], []
+        for op, name, obj in changes:
+            before = self.objects.get((name, obj["DBID"]))
+            after = None if op == "delete" else {**obj, "revision": revision}
+            made.append(Change(op, CLASSES[name], obj["DBID"], before, after))
+            images.append(
+                b"" if after is None else build_image(CLASSES[name], after, revision, Nothing())
+            )
+            if after is None:
+                self.objects.pop((name, obj["DBID"]), None)
+            else:
+                self.objects[name, obj["DBID"]] = after
+        entry = build_entry(revision, self.writer.mark, TIME_MS, {"account": "t"}, made, images)
+        assert mark_of(entry)
+        self.writer.apply(entry)
+        self.writer.reclaim()
+        return revision
+
+    def _child(self, load: bool) -> None:
+        code = 1
+        try:
+            lane = OpenLane()
+            lane.loop = Loop(
+                control=self.control,
+                slot=0,
+                data_fd=self.data_fd if load else -1,
+                listen_fds=[self.listener.fileno()],
+                wake_fd=self.wake_fd,
+                slow=lane,
+                limits=self.limits,
+                attach=lambda _: os.dup(self.data_fd),
+            )
+            lane.loop.add_fd(self.life_fd, lambda: os._exit(2))  # the test's process has ended
+            signal.signal(signal.SIGTERM, lambda *_: lane.loop.drain())
+            lane.loop.run()
+            code = 0
+        finally:
+            os._exit(code)
+
+    def connect(self, *, sign_in: bool = True, proto: int = 2) -> Raw:
+        """A connection, signed in unless told otherwise."""
+        raw = Raw(self.port)
+        if sign_in:
+            assert raw.call("AUTH", "x") == "OK"
+            if proto == 3:
+                assert raw.call("HELLO", "3") == "OK"
+        return raw
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self.listener.close()
+        for fd in (self.control_fd, self.data_fd, self.wake_fd, self.here_fd):
+            os.close(fd)
+
+
+class Raw:
+    """A client that sends bytes and decodes replies."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.decoder = Decoder()
+        self.replies: list[Any] = []
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def call(self, *args: str | bytes | int) -> Any:
+        self.send(command(*args))
+        return self.read()
+
+    def read(self) -> Any:
+        """The next reply or push, waiting for it."""
+        while not self.replies:
+            data = self.socket.recv(1 << 16)
+            if not data:
+                raise ConnectionError("closed by the server")
+            self.take(data)
+        return plain(self.replies.pop(0))
+
+    def take(self, data: bytes) -> None:
+        self.decoder.feed(data)
+        self.replies += self.decoder
+
+    def read_all(self, count: int) -> list[Any]:
+        return [self.read() for _ in range(count)]
+
+    def is_silent(self, seconds: float = 0.05) -> bool:
+        """Whether nothing comes for a moment."""
+        self.socket.settimeout(seconds)
+        try:
+            data = self.socket.recv(1 << 16)
+        except TimeoutError:
+            return not self.replies
+        finally:
+            self.socket.settimeout(10)
+        self.take(data)
+        return False
+
+    def is_closed(self, within: float = 10) -> bool:
+        """Reads until the server closes; False when it does not in time."""
+        self.socket.settimeout(within)
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except TimeoutError:
+            return False
+        except ConnectionResetError:
+            return True
+        return True
+
+    def close(self, *, reset: bool = False) -> None:
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+def command(*args: str | bytes | int) -> bytes:
+    """A request as an array of bulk strings."""
+    parts = [one if isinstance(one, bytes) else str(one).encode() for one in args]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
+
+
+def plain(value: Any) -> Any:
+    """Bytes as text where they are text; errors as their text."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, ErrorReply):
+        return f"-{value}"
+    if isinstance(value, Mapping):
+        return {plain(k): plain(v) for k, v in value.items()}
+    return value
+
+
+def wait_for(check: Any, within: float = 10.0) -> Any:
+    """The first true value of check(), polled."""
+    end = time.monotonic() + within
+    while True:
+        value = check()
+        if value or time.monotonic() > end:
+            return value
+        os.sched_yield()
+
+
+Serve = Callable[..., HotServer]
+PEOPLE = [("CfgPerson", person(dbid)) for dbid in range(101, 1101)]
+
+
+def dbids(page: list[Any]) -> list[int]:
+    return [orjson.loads(one)["DBID"] for one in page[2]]

@@ -1,0 +1,86 @@
+"""Export: what one master has can be written down, read by another, and is the same again."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.neighbours.server import Master, run_cli
+from tests.server.population import populate
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    folder = tmp_path_factory.mktemp("export")
+    estate = folder / "estate.json"
+    made = run_cli("estate", "--agents", "60", "--seed", "3", "-o", str(estate))
+    assert made.returncode == 0, made.stderr
+    with Master(folder) as server:
+        imported = server.cli("import", str(estate))
+        assert imported.returncode == 0, imported.stderr
+        with server.client() as client:
+            populate(client, random.Random(4))
+        yield server
+
+
+def exported(server: Master, *options: str) -> str:
+    done = server.cli("export", *options)
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stderr
+    return done.stdout
+
+
+def without_revision(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if "__metadata__" not in line)
+
+
+def test_an_export_imported_elsewhere_exports_the_same(master: Master, tmp_path: Path) -> None:
+    first = tmp_path / "first.json"
+    done = master.cli("export", "-o", str(first))
+    assert done.returncode == 0, done.stderr
+    again = master.cli("import", str(first), "--json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert json.loads(again.stdout)["changes"] == 0
+    with Master(tmp_path) as other:
+        imported = other.cli("import", str(first))
+        assert imported.returncode == 0, imported.stdout + imported.stderr
+        assert without_revision(exported(other)) == without_revision(first.read_text())
+
+
+def test_an_export_is_stable_and_sorted(master: Master) -> None:
+    text = exported(master)
+    assert exported(master) == text
+    skills: list[dict[str, Any]] = json.loads(text)["skills"]
+    names = [(one["tenant"], one["name"]) for one in skills]
+    assert names == sorted(names)
+    assert len(names) > 5
+
+
+def test_a_part_can_be_exported(master: Master) -> None:
+    found = json.loads(exported(master, "--class", "CfgSkill", "--class", "CfgPlace"))
+    assert set(found) == {"__metadata__", "skills", "places"}
+    tenant = found["skills"][0]["tenant"]
+    mine = json.loads(exported(master, "--tenant", tenant))
+    assert {one["tenant"] for one in mine["persons"]} == {tenant}
+    assert [one["name"] for one in mine["tenants"]] == [tenant]
+    missing = master.cli("export", "--tenant", "nobody")
+    assert missing.returncode == 1
+    assert "there is no tenant 'nobody'" in missing.stderr
+
+
+def test_no_secret_and_no_half_file(master: Master, tmp_path: Path) -> None:
+    assert "password" not in json.loads(exported(master, "--class", "CfgPerson"))["persons"][0]
+    target = tmp_path / "there.json"
+    target.write_text("as it was")
+    refused = master.cli("export", "--tenant", "nobody", "-o", str(target))
+    assert refused.returncode == 1
+    assert target.read_text() == "as it was"
+    assert [one.name for one in tmp_path.iterdir()] == ["there.json"]
+    nowhere = master.cli("export", "-o", str(tmp_path / "none" / "x.json"))
+    assert nowhere.returncode != 0
+    assert "No such file" in nowhere.stderr

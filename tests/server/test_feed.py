@@ -1,0 +1,170 @@
+"""Feeds a real proxy from a real master: load under changes, resume, other histories, one place."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.neighbours.server import Master, Proxy
+from tests.neighbours.waiting import wait_until
+from tests.server.feed_helpers import (
+    SteadyWriter,
+    copy_database,
+    create_skills,
+    restore_database,
+    status,
+    wait_level,
+)
+
+PUBLISH_AGAIN_SECONDS_MAX = 1.0
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[Master]:
+    with Master(tmp_path).start() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, master: Master) -> Iterator[Proxy]:
+    with Proxy(tmp_path, master).start() as server:
+        yield server
+
+
+def test_a_load_under_changes_is_whole(tmp_path: Path, master: Master) -> None:
+    dbids = create_skills(master, [f"skill {number}" for number in range(500)])
+    with SteadyWriter(master, dbids) as writer:
+        wait_until(lambda: writer.count > 20)
+        with Proxy(tmp_path, master).start() as proxy:
+            seen = writer.count
+            wait_until(lambda: writer.count > seen + 100)
+            answer = proxy.cli("verify")
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+            writer.__exit__()
+            wait_level(master, proxy)
+            answer = proxy.cli("verify")
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+            assert status(proxy)["generation"] == 1
+
+
+def test_a_change_reaches_the_proxy(master: Master, proxy: Proxy) -> None:
+    (dbid,) = create_skills(master, ["english"])
+    wait_level(master, proxy)
+    with proxy.client() as client:
+        assert json.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "english"
+
+
+def test_reads_go_on_without_the_master_and_then_only_the_changes_travel(
+    master: Master, proxy: Proxy
+) -> None:
+    (dbid,) = create_skills(master, ["english"])
+    wait_level(master, proxy)
+    master.kill()
+    wait_until(lambda: status(proxy)["link"] == "down", 10, "the link is down")
+    with proxy.client() as client:
+        assert json.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "english"
+    master.start()
+    create_skills(master, ["french"])
+    wait_level(master, proxy)
+    assert status(proxy)["generation"] == 1
+    log = proxy.log_text()
+    assert "04504" in log
+    assert "continues from revision" in log
+
+
+def test_a_killed_writer_publishes_again_within_a_second(master: Master, proxy: Proxy) -> None:
+    dbids = create_skills(master, ["english", "french"])
+    wait_level(master, proxy)
+    with SteadyWriter(master, dbids):
+        proxy.child("writer").send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        revision = status(proxy)["revision"]
+        wait_until(lambda: status(proxy)["revision"] > revision + 1, 5, "changes go on")
+        assert time.monotonic() - began < PUBLISH_AGAIN_SECONDS_MAX
+    wait_level(master, proxy)
+    assert status(proxy)["generation"] == 1
+
+
+def test_a_restored_database_becomes_a_new_generation_and_subscribers_hear_the_difference(
+    tmp_path: Path, master: Master, proxy: Proxy
+) -> None:
+    (kept, renamed) = create_skills(master, ["kept", "renamed"])
+    wait_level(master, proxy)
+    master.stop()
+    copy_database(master, tmp_path / "yesterday")
+    master.start()
+    (lost,) = create_skills(master, ["lost"])
+    with master.client() as client:
+        delta = json.dumps({"changed": {"name": "other"}})
+        client.execute_command("CFG.UPDATE", "CfgSkill", renamed, delta)
+    before = wait_level(master, proxy)
+
+    with proxy.client() as client, client.pubsub() as subscription:
+        subscription.subscribe("cfg:CfgSkill")
+        assert subscription.get_message(timeout=5)["type"] == "subscribe"
+        master.stop()
+        restore_database(master, tmp_path / "yesterday")
+        master.start()
+        create_skills(master, ["written after"])
+        for number in range(before):
+            create_skills(master, [f"beyond {number}"])
+        after = wait_level(master, proxy)
+        assert after > before
+        heard = {}
+
+        def has_heard() -> bool:
+            message = subscription.get_message(timeout=0.1)
+            if message and message["type"] == "message":
+                event = json.loads(message["data"])
+                heard.setdefault((event["op"], event["DBID"]), event)
+            return ("update", renamed) in heard and any(op == "create" for op, _ in heard)
+
+        wait_until(has_heard, 10, "the difference")
+    assert status(proxy)["generation"] == 2
+    assert ("delete", kept) not in heard
+    # DBIDs are never used again within a history, but this is another one: the lost object's
+    # number belongs to a new object now, or to none.
+    with proxy.client() as client:
+        there = client.get(f"CfgSkill:{lost}")
+        assert there is None or json.loads(there)["name"] != "lost"
+        assert json.loads(client.get(f"CfgSkill:{renamed}"))["name"] == "renamed"
+    answer = proxy.cli("verify")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_a_second_proxy_of_the_same_name_is_refused_until_the_first_is_gone(
+    tmp_path: Path, master: Master, proxy: Proxy
+) -> None:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = Proxy(folder, master).start(ready=False)
+    with second:
+        wait_until(lambda: "is connected already" in second.log_text(), 15, "the refusal")
+        assert f"pid {proxy.child('writer').pid}" in second.log_text()
+        proxy.stop()
+        second.wait_ready()
+
+
+def test_a_proxy_feeds_a_proxy(tmp_path: Path, master: Master, proxy: Proxy) -> None:
+    folder = tmp_path / "chained"
+    folder.mkdir()
+    with Proxy(folder, master, app="proxy2").start() as chained:
+        chained.stop()  # the master has its Application now
+        chained.master_port = proxy.port
+        chained.start()
+        (dbid,) = create_skills(master, ["english"])
+        wait_level(master, chained)
+        with chained.client() as client:
+            assert json.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "english"
+        answer = chained.cli("verify")
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_status_says_how_old_the_news_is(master: Master, proxy: Proxy) -> None:
+    wait_until(lambda: status(proxy)["link"] == "up", 10, "the link is up")
+    assert 0 <= int(status(proxy)["age"]) < 3_000
+    master.kill()
+    wait_until(lambda: int(status(proxy)["age"]) > 2_500, 10, "the age grows")

@@ -1,0 +1,160 @@
+"""Holds the numbered promises of GUARANTEES.md, one test or more for each number."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+import redis
+
+from tests.neighbours.server import ROOT, Master, Proxy, Server
+from tests.neighbours.waiting import wait_until
+
+PAIRS = 20
+CHANGES = 150
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
+    with Master(tmp_path_factory.mktemp("guarantees"), workers=2) as master:
+        yield master
+
+
+@pytest.fixture(scope="module")
+def proxy(master: Master) -> Iterator[Proxy]:
+    with Proxy(master.folder, master, workers=2) as proxy:
+        yield proxy
+
+
+def make_skill(server: Server, name: str) -> int:
+    with server.client() as client:
+        body = orjson.dumps({"tenantDBID": 1, "name": name})
+        return int(client.execute_command("CFG.CREATE", "CfgSkill", body)[1])
+
+
+def set_value(client: redis.Redis, dbid: int, value: int) -> int:
+    delta = orjson.dumps({"userProperties": {"changed": {"test": {"value": value}}}})
+    return int(client.execute_command("CFG.UPDATE", "CfgSkill", dbid, delta))
+
+
+def value_of(reply: str) -> int:
+    return int(orjson.loads(reply).get("userProperties", {}).get("test", {}).get("value", 0))
+
+
+def revision_of(server: Server) -> int:
+    with server.client(protocol=3) as client:
+        return int(client.execute_command("CFG.STATUS")["revision"])
+
+
+def test_every_promise_has_a_test_of_its_number() -> None:
+    promised = re.findall(r"^## (G\d+) ", (ROOT / "GUARANTEES.md").read_text(), re.M)
+    names = [name for name in globals() if name.startswith("test_guarantee_")]
+    for number in promised:
+        assert any(f"_{int(number[1:]):02}_" in name for name in names), f"{number} has no test"
+
+
+def test_guarantee_01_a_read_never_shows_half_a_transaction(master: Master, proxy: Proxy) -> None:
+    """MGET, CFG.READ and EXEC at a proxy, while pairs are changed together at the master."""
+    pair = [make_skill(master, f"g1-{side}") for side in ("left", "right")]
+    wait_until(lambda: revision_of(proxy) >= revision_of(master), 10, "the proxy has both")
+    stop, torn, reads = threading.Event(), [], [0]
+
+    def change() -> None:
+        with master.client() as client:
+            for value in range(1, CHANGES):
+                transaction = client.pipeline(transaction=True)
+                delta = orjson.dumps({"userProperties": {"changed": {"test": {"value": value}}}})
+                for dbid in pair:
+                    transaction.execute_command("CFG.UPDATE", "CfgSkill", dbid, delta)
+                transaction.execute()
+        stop.set()
+
+    def read(client: redis.Redis) -> list[list[str]]:
+        keys = [f"CfgSkill:{dbid}" for dbid in pair]
+        transaction = client.pipeline(transaction=True)
+        for key in keys:
+            transaction.get(key)
+        page = client.execute_command("CFG.READ", "CfgSkill")[2]
+        of_pair = [item for item in page if orjson.loads(item)["DBID"] in pair]
+        return [client.mget(keys), transaction.execute(), of_pair]
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    with proxy.client() as client:
+        while not stop.is_set():
+            for replies in read(client):
+                values = {value_of(reply) for reply in replies}
+                reads[0] += 1
+                if len(values) != 1:
+                    torn.append(values)
+    changing.join()
+    assert not torn
+    assert reads[0] > 10
+
+
+def test_guarantee_03_the_author_reads_the_write_on_every_worker(master: Master) -> None:
+    dbid = make_skill(master, "g3")
+    clients = [master.client() for _ in range(6)]
+    with master.client() as author:
+        for value in range(1, 50):
+            revision = set_value(author, dbid, value)
+            for client in clients:
+                seen = orjson.loads(client.get(f"CfgSkill:{dbid}"))
+                assert seen["revision"] >= revision
+                assert seen["userProperties"]["test"]["value"] == value
+    for client in clients:
+        client.close()
+
+
+def test_guarantee_08_reads_and_sign_ins_go_on_without_the_master(tmp_path: Path) -> None:
+    with Master(tmp_path) as master, Proxy(tmp_path, master) as proxy:
+        dbid = make_skill(master, "g8")
+        wait_until(lambda: revision_of(proxy) >= revision_of(master), 10, "the proxy has it")
+        master.kill()
+        with proxy.client() as client:
+            assert orjson.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "g8"
+            assert client.execute_command("CFG.COUNT", "CfgSkill") >= 1
+        proxy.kill()
+        proxy.start()
+        with proxy.client() as client:
+            assert orjson.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "g8"
+
+
+@pytest.mark.parametrize("role", ["writer", "auth", "worker 1"])
+def test_guarantee_10_a_crash_costs_no_connection_of_another_process(
+    role: str, master: Master, proxy: Proxy
+) -> None:
+    dbid = make_skill(master, f"g10-{role}")
+    wait_until(lambda: revision_of(proxy) >= revision_of(master), 10, "the proxy has it")
+    connections = [proxy.raw() for _ in range(12)]
+    of_worker = [_worker(connection) for connection in connections]
+    assert set(of_worker) == {"0", "1"}
+    victim = proxy.child(role)
+    victim.kill()
+    wait_until(lambda: _replaced(proxy, role, victim), 10, f"a new {role}")
+    for connection, worker in zip(connections, of_worker, strict=True):
+        if role == f"worker {worker}":
+            continue
+        connection.send_command("GET", f"CfgSkill:{dbid}")
+        assert orjson.loads(connection.read_response())["DBID"] == dbid
+    with master.client() as client:
+        revision = set_value(client, dbid, 1)
+    wait_until(lambda: revision_of(proxy) >= revision, 10, "the proxy has the change")
+    for connection in connections:
+        connection.disconnect()
+
+
+def _worker(connection: redis.Connection) -> str:
+    connection.send_command("CLIENT", "INFO")
+    info = connection.read_response().decode()
+    return dict(part.split("=", 1) for part in info.split() if "=" in part)["worker"]
+
+
+def _replaced(server: Server, role: str, former: psutil.Process) -> bool:
+    found = server.children().get(role)
+    return found is not None and found.pid != former.pid

@@ -1,0 +1,131 @@
+"""Subscriptions to changes: confirmations, delivery, `more`, order, slow subscribers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from tests.server.hot_stage import HotServer, command, person, wait_for
+
+
+def test_subscribe_as_redis_does(shared: HotServer) -> None:
+    raw = shared.connect()
+    raw.send(command("SUBSCRIBE", "cfg", "other", "cfg"))
+    assert raw.read_all(3) == [
+        ["subscribe", "cfg", 1],
+        ["subscribe", "other", 2],
+        ["subscribe", "cfg", 2],
+    ]
+    assert raw.call("PSUBSCRIBE", "cfg:*") == ["psubscribe", "cfg:*", 3]
+    assert raw.call("PING") == ["pong", ""]
+    assert raw.call("PING", "x") == ["pong", "x"]
+    assert raw.call("GET", "x") == (
+        "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+        "are allowed in this context"
+    )
+    raw.send(command("UNSUBSCRIBE"))
+    assert sorted(one[1] for one in raw.read_all(2)) == ["cfg", "other"]
+    assert raw.call("UNSUBSCRIBE") == ["unsubscribe", None, 1]
+    assert raw.call("PUNSUBSCRIBE", "nope") == ["punsubscribe", "nope", 1]
+    assert raw.call("PUNSUBSCRIBE") == ["punsubscribe", "cfg:*", 0]
+    assert raw.call("PUNSUBSCRIBE") == ["punsubscribe", None, 0]
+    assert raw.call("GET", "x") is None
+    assert raw.call("PSUBSCRIBE", "x" * 256) == ["psubscribe", "x" * 256, 1]
+    assert raw.call("PSUBSCRIBE", "x" * 257).startswith("-TOOBIG a channel or pattern of 257 bytes")
+
+
+def payload(message: list[Any]) -> Any:
+    return orjson.loads(message[-1])
+
+
+def test_changes_reach_their_subscribers(server: HotServer) -> None:
+    raw = server.connect(proto=3)
+    names = [
+        "cfg",
+        "cfg:CfgPerson",
+        "cfg:CfgPerson:101",
+        "cfg:CfgPerson:102",
+        "cfg@1",
+        "cfg@1:CfgPerson",
+        "cfg@2",
+        "x",
+    ]
+    raw.send(command("SUBSCRIBE", *names) + command("PSUBSCRIBE", "cfg*", "cfg:CfgPlace*"))
+    raw.read_all(len(names) + 2)
+    server.change(("update", "CfgPerson", person(101, lastName="New")))
+    got = raw.read_all(6)
+    assert {m[1] for m in got} == {
+        "cfg",
+        "cfg:CfgPerson",
+        "cfg:CfgPerson:101",
+        "cfg@1",
+        "cfg@1:CfgPerson",
+        "cfg*",
+    }
+    assert got[-1][:3] == ["pmessage", "cfg*", "cfg:CfgPerson:101"]
+    assert all(payload(m)["op"] == "update" and payload(m)["more"] is False for m in got)
+    assert raw.call("GET", "CfgPerson:1") is None
+    assert raw.is_silent()
+
+
+def test_more_is_told_for_each_subscription(server: HotServer) -> None:
+    raw = server.connect(proto=3)
+    raw.send(command("SUBSCRIBE", "cfg:CfgPerson:101", "cfg:CfgPerson"))
+    raw.read_all(2)
+    server.change(*[("update", "CfgPerson", person(d, lastName="New")) for d in (101, 102, 103)])
+    got = [(m[1], payload(m)["DBID"], payload(m)["more"]) for m in raw.read_all(4)]
+    assert got == [
+        ("cfg:CfgPerson:101", 101, False),
+        ("cfg:CfgPerson", 101, True),
+        ("cfg:CfgPerson", 102, True),
+        ("cfg:CfgPerson", 103, False),
+    ]
+
+
+def test_a_change_comes_before_the_read_that_shows_it(server: HotServer) -> None:
+    raw = server.connect(proto=3)
+    raw.call("SUBSCRIBE", "cfg")
+    for i in range(100):
+        revision = server.change(("update", "CfgPerson", person(101, lastName=f"N{i}")))
+        raw.send(command("GET", "CfgPerson:101"))
+        first = raw.read()
+        assert first[0] == "message"
+        assert payload(first)["revision"] == revision
+        assert orjson.loads(raw.read())["revision"] == revision
+
+
+def test_a_subscriber_that_does_not_read_is_held_and_goes_on(server: HotServer) -> None:
+    slow, quick = server.connect(), server.connect(proto=3)
+    slow.call("SUBSCRIBE", "cfg")
+    quick.call("SUBSCRIBE", "cfg")
+    count = 1500
+    filler = "x" * 3000
+    for i in range(count):
+        server.change(("update", "CfgPerson", person(101, lastName=f"{filler}{i}")))
+        assert quick.read()[0] == "message"
+    counters = eval(quick.call("COUNTERS"))
+    assert counters["lagging"] == 1
+    clients = eval(quick.call("CLIENTS"))
+    assert max(one["pending"] for one in clients) < 200_000
+    revisions = [payload(slow.read())["revision"] for _ in range(count)]
+    assert revisions == list(range(2, count + 2))
+    assert wait_for(lambda: eval(quick.call("COUNTERS"))["lagging"] == 0)
+
+
+def test_whom_the_log_outran_is_told_to_read_anew(server: HotServer) -> None:
+    slow, quick = server.connect(), server.connect(proto=3)
+    slow.send(command("SUBSCRIBE", "cfg", "cfg.notice"))
+    slow.read_all(2)
+    quick.call("SUBSCRIBE", "cfg")
+    for i in range(3000):
+        server.change(("update", "CfgPerson", person(101, lastName="x" * 3000 + str(i))))
+        quick.read()
+    seen = []
+    while not seen or seen[-1][1] != "cfg.notice":
+        seen.append(slow.read())
+    assert payload(seen[-1])["op"] == "resync"
+    oldest = payload(seen[-1])["oldest"]
+    assert [payload(one)["revision"] for one in seen[:-1]] == list(range(2, len(seen) + 1))
+    assert oldest > len(seen) + 1
+    assert payload(slow.read())["revision"] == oldest

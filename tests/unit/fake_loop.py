@@ -1,0 +1,336 @@
+"""A loop and a store of dictionaries for the slow lane; a test moves time and sockets by hand."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from csp.model.types import CLASSES
+from csp.resp import Decoder, Value, request
+from csp.tables.metrics import SLOT_NAMES
+from csp.worker.ports import Control, Loop, Reader, Session
+from csp.worker.server_info import ServerInfo
+from csp.worker.slowlane import Lane
+
+HEADER_BYTES = 64
+
+
+@dataclass
+class FakeSession:
+    id: int
+    address: str = "127.0.0.1:50000"
+    authenticated: bool = True
+    proto: int = 2
+    in_multi: bool = False
+    name: str = ""
+    lib_name: str = ""
+    lib_ver: str = ""
+    user: str = "default"
+    account_dbid: int = 100
+    feed: bool = False
+    created_ms: int = 0
+    idle_ms: int = 0
+    subscriptions: int = 0
+
+
+def image_of(class_id: int, dbid: int, revision: int, text: bytes) -> bytes:
+    """A record image with the fields that the slow lane reads."""
+    head = bytearray(HEADER_BYTES)
+    head[16:24] = revision.to_bytes(8, "little")
+    head[24:28] = dbid.to_bytes(4, "little")
+    head[28:30] = class_id.to_bytes(2, "little")
+    return bytes(head) + text
+
+
+@dataclass
+class FakeReader:
+    published: int = 10
+    mark: int = 0xABCD
+    stream: bytes = bytes(range(16))
+    time_ms: int = 1_000
+    objects: dict[tuple[int, int], tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    entries: dict[int, bytes] = field(default_factory=dict)
+    finds: dict[tuple[int, bytes], list[int]] = field(default_factory=dict)
+    pins: int = 0
+
+    @property
+    def revision(self) -> int:
+        return self.published
+
+    @property
+    def oldest(self) -> int:
+        return min(self.entries, default=self.published + 1)
+
+    def pin(self) -> int:
+        self.pins += 1
+        return self.published
+
+    def unpin(self) -> None:
+        self.pins -= 1
+
+    def put(self, name: str, dbid: int, **attributes: Any) -> None:
+        self.objects[CLASSES[name].id, dbid] = (self.published, attributes)
+
+    def get(self, class_id: int, dbid: int) -> bytes | None:
+        found = self.objects.get((class_id, dbid))
+        return None if found is None else orjson.dumps(found[1])
+
+    def image(self, class_id: int, dbid: int) -> bytes | None:
+        found = self.objects.get((class_id, dbid))
+        if found is None:
+            return None
+        return image_of(class_id, dbid, found[0], orjson.dumps(found[1]))
+
+    def find(self, key_id: int, value: bytes) -> list[int]:
+        return self.finds.get((key_id, value), [])
+
+    def count(self, class_id: int) -> int:
+        return sum(1 for known, _ in self.objects if known == class_id)
+
+    def next_dbid(self, class_id: int, after: int) -> int:
+        return min((d for known, d in self.objects if known == class_id and d > after), default=0)
+
+    def images(
+        self, class_id: int, after: int, max_bytes: int, part: int = 0, parts: int = 1
+    ) -> tuple[bytes, int]:
+        out = b""
+        dbid = after
+        while dbid := self.next_dbid(class_id, dbid):
+            if dbid % parts != part:
+                continue
+            out += self.image(class_id, dbid) or b""
+            if len(out) >= max_bytes:
+                return out, dbid
+        return out, 0
+
+    def entry(self, revision: int) -> bytes | None:
+        return self.entries.get(revision)
+
+    def sums(self, class_id: int, at: int, lo: int, hi: int) -> tuple[int, int]:
+        found = [d for known, d in self.objects if known == class_id and lo <= d <= hi]
+        return len(found), sum(found)
+
+
+@dataclass
+class FakeControl:
+    generation: int = 1
+    state: int = 1
+    alarms: int = 0
+    links: tuple[int, int, int] = (0, 10, 1)
+
+    def link(self) -> tuple[int, int, int]:
+        return self.links
+
+    def slot_counters(self, slot: int) -> dict[str, int]:
+        # One worker's; the others of a fake server have nobody.
+        shown = {"commands": 5, "connections": int(slot == 0), "subscribers": 0, "feeds": 0}
+        return dict.fromkeys(SLOT_NAMES, 0) | shown
+
+
+class FakeLoop:
+    """Collects what is sent; runs timers and descriptors when told."""
+
+    def __init__(self) -> None:
+        self.reader: Reader | None = FakeReader()
+        self.sessions: dict[int, Any] = {}
+        self.sent: dict[int, list[bytes]] = {}
+        self.closing: set[int] = set()
+        self.unsent: dict[int, int] = {}
+        self.executed: list[tuple[list[bytes], int]] = []
+        self.fds: dict[tuple[int, bool], Callable[[], None]] = {}
+        self.timers: list[tuple[int, int, Callable[[], None]]] = []
+        self.now_ms = 0
+        self.wants_published = False
+        self.limits: dict[str, int] = {}
+        self._numbers = itertools.count()
+
+    def reply(self, conn: int, data: bytes) -> None:
+        self.sent[conn].append(data)
+
+    push = reply
+
+    def close(self, conn: int) -> None:
+        self.closing.add(conn)
+
+    def pending(self, conn: int) -> int:
+        return self.unsent.get(conn, 0)
+
+    def session(self, conn: int) -> Session:
+        found: Session = self.sessions[conn]
+        return found
+
+    def clients(self) -> list[dict[str, Any]]:
+        return [vars(one) | {"slot": 0, "conn": conn} for conn, one in self.sessions.items()]
+
+    def execute(self, conn: int, args: list[bytes], revision: int) -> bytes:
+        self.executed.append((args, revision))
+        return b"$-1\r\n"
+
+    def subscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
+        return 1
+
+    def unsubscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
+        return 0
+
+    def unsubscribe_all(self, conn: int) -> None:
+        self.sessions[conn].subscriptions = 0
+
+    def add_fd(self, fd: int, callback: Callable[[], None], *, write: bool = False) -> None:
+        self.fds[fd, write] = callback
+
+    def remove_fd(self, fd: int) -> None:
+        self.fds.pop((fd, False), None)
+        self.fds.pop((fd, True), None)
+
+    def call_later(self, delay_ms: int, callback: Callable[[], None]) -> int:
+        number = next(self._numbers)
+        heapq.heappush(self.timers, (self.now_ms + delay_ms, number, callback))
+        return number
+
+    def want_published(self, wanted: bool) -> None:
+        self.wants_published = wanted
+
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        self.limits = dict(limits)
+
+    def pass_time(self, ms: int) -> None:
+        """Runs the timers that are due in the next ms."""
+        until = self.now_ms + ms
+        while self.timers and self.timers[0][0] <= until:
+            self.now_ms, _, callback = heapq.heappop(self.timers)
+            callback()
+        self.now_ms = until
+
+    def poll(self) -> None:
+        """Runs all descriptors' callbacks once."""
+        for callback in list(self.fds.values()):
+            callback()
+
+
+class Peer:
+    """The other end of a channel: a Unix socket that a test answers by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        self.listener.settimeout(5)
+        self.socket: socket.socket | None = None
+        self.decoder = Decoder()
+
+    def take(self) -> list[bytes]:
+        """The next question."""
+        if self.socket is None:
+            self.socket, _ = self.listener.accept()
+            self.socket.settimeout(5)
+        while True:
+            value = self.decoder.next()
+            if isinstance(value, list):
+                return [part for part in value if isinstance(part, bytes)]
+            self.decoder.feed(self.socket.recv(65536))
+
+    def answer(self, *parts: bytes | str | int) -> None:
+        assert self.socket is not None
+        self.socket.sendall(request(*parts))
+
+    def hang_up(self) -> None:
+        assert self.socket is not None
+        self.socket.close()
+        self.socket = None
+        self.decoder = Decoder()
+
+    def close(self) -> None:
+        if self.socket is not None:
+            self.socket.close()
+        self.listener.close()
+
+
+class Server:
+    """A slow lane on a fake loop, with one client, and the writer and auth played by the test."""
+
+    def __init__(self, folder: Path, **info: Any) -> None:
+        self.writer = Peer(folder / "w")
+        self.auth = Peer(folder / "a")
+        self.loop = FakeLoop()
+        self.control = FakeControl()
+        options = {"mode": "master", "app_name": "confserv", "app_dbid": 99, "instance": "test"}
+        options |= {"address": "127.0.0.1:7000", "started_ms": 1, "options": {"packet-size": 1024}}
+        options |= {"writer_channel": str(folder / "w"), "auth_channel": str(folder / "a")}
+        self.reader = FakeReader()
+        self.loop.reader = self.reader
+        guest = FakeReader()
+        guest.objects = self.reader.objects
+        self.guests_out = 0
+        self.lane = Lane(ServerInfo(**(options | info)), self.control, self._open_guest)
+        self.lane.start(self.loop)
+        self._guest = guest
+        self.connect(1)
+
+    def _open_guest(self) -> tuple[Reader, Callable[[], None]]:
+        self.guests_out += 1
+
+        def give_back() -> None:
+            self.guests_out -= 1
+
+        return self._guest, give_back
+
+    def connect(self, conn: int, **session: Any) -> None:
+        self.loop.sessions[conn] = FakeSession(conn, **session)
+        self.loop.sent[conn] = []
+
+    def raw(self, *args: str | bytes, conn: int = 1) -> bytes | None:
+        """What a command answers, undecoded; None where it is deferred."""
+        words = [arg if isinstance(arg, bytes) else arg.encode() for arg in args]
+        return self.lane.command(conn, words)
+
+    def ask(self, *args: str | bytes, conn: int = 1) -> Value:
+        """What a command answers, decoded."""
+        data = self.raw(*args, conn=conn)
+        assert data is not None, "deferred"
+        return decode_one(data)
+
+    def later(self, conn: int = 1) -> Value:
+        """The reply that came after all; polls the channels once."""
+        self.loop.poll()
+        (data,) = self.loop.sent[conn]
+        self.loop.sent[conn] = []
+        return decode_one(data)
+
+    def frames(self, conn: int = 1) -> list[Value]:
+        """Everything that was pushed, decoded."""
+        decoder = Decoder()
+        decoder.feed(b"".join(self.loop.sent[conn]))
+        self.loop.sent[conn] = []
+        return list(decoder)
+
+    def disconnect(self, conn: int = 1) -> None:
+        self.lane.closed(conn)
+        del self.loop.sessions[conn]
+
+    def publish(self, revision: int) -> None:
+        self.reader.published = revision
+        self.lane.published(revision)
+
+    def close(self) -> None:
+        self.lane.stop()
+        self.writer.close()
+        self.auth.close()
+
+
+def decode_one(data: bytes) -> Value:
+    decoder = Decoder()
+    decoder.feed(data)
+    (value,) = decoder
+    return value
+
+
+# The fakes are checked against what the slow lane says it needs.
+_loop: type[Loop] = FakeLoop
+_control: type[Control] = FakeControl

@@ -1,0 +1,56 @@
+"""The commands of an import, answered by a real master's database origin without sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from csp.model.image import parse_image
+from csp.model.types import CLASSES
+from csp.resp import Decoder
+from tests.unit.master_stage import Stage
+
+Object = dict[str, Any]
+
+
+class ImportMaster(Stage):
+    """A master as csp.transfer sees a server."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.transactions = 0
+
+    def revision(self) -> int:
+        return self.host.published
+
+    def count(self, class_name: str) -> int:
+        number = CLASSES[class_name].id
+        return sum(1 for class_id, _ in self.host.records if class_id == number)
+
+    def read(self, class_name: str, *, extra: tuple[str, ...] = ()) -> Iterator[Object]:
+        number = CLASSES[class_name].id
+        for (class_id, _), image in sorted(self.host.records.items()):
+            if class_id == number:
+                value = parse_image(image)[1]
+                assert value is not None
+                yield value
+
+    def find_many(self, class_name: str, keys: list[dict[str, str | int]]) -> list[Object | None]:
+        raise AssertionError("tests are small enough to read classes whole")
+
+    def get_many(self, class_name: str, dbids: Sequence[int]) -> list[Object | None]:
+        return [self.object(class_name, dbid) for dbid in dbids]
+
+    def exchange(self, requests: Sequence[bytes]) -> list[Any]:
+        decoder = Decoder()
+        decoder.feed(b"".join(requests))
+        commands = [tuple(command) for command in decoder if isinstance(command, list)]
+        self.transactions += 1
+        outcome = self.exec(*commands[1:-1])
+        if outcome.error is not None:
+            return ["OK", *["QUEUED"] * (len(commands) - 2), outcome.error]
+        result = [
+            [outcome.revision, dbid] if dbid else outcome.revision for dbid in outcome.results
+        ]
+        return ["OK", *["QUEUED"] * (len(commands) - 2), result]

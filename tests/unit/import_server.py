@@ -1,0 +1,184 @@
+"""A server for imports that lives in a dict: the few commands they send, by the model's rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from csp.errors import CspError, ExecAbort, NoRef, Unique
+from csp.model.delta import apply_delta
+from csp.model.extract import value_at
+from csp.model.objects import check_object
+from csp.model.refs import references_of
+from csp.model.types import CLASSES, FIRST_DBID, ObjectClass
+from csp.resp import Decoder
+from csp.transfer.run import LinkLost
+
+Object = dict[str, Any]
+FOLDERS = {
+    "person": "Persons",
+    "place": "Places",
+    "skill": "Skills",
+    "agentgroup": "Agent Groups",
+    "accessgroup": "Access Groups",
+    "switch": "Switches",
+    "dn": "DNs",
+    "agentlogin": "Agent Logins",
+}
+GLOBAL_FOLDERS = {
+    "tenant": "Tenants",
+    "host": "Hosts",
+    "application": "Applications",
+    "appprototype": "Application Templates",
+    "physicalswitch": "Switching Offices",
+}
+
+
+class ImportServer:
+    """Holds objects by class and DBID; loses links and counts transactions when told to."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[int, Object]] = {name: {} for name in CLASSES}
+        self.at = 1
+        self.answers: dict[str, list[Any]] = {}  # by write id
+        self.transactions = 0
+        self.secrets: list[tuple[str, str]] = []
+        self.lose_replies = 0
+        self._given: dict[str, int] = {}
+        self._add(CLASSES["CfgTenant"], {"name": "Environment"}, 1)
+        self._furnish(1, FOLDERS | GLOBAL_FOLDERS)
+
+    # ------------------------------------------------------------------ reads
+
+    def revision(self) -> int:
+        return self.at
+
+    def count(self, class_name: str) -> int:
+        return len(self.objects[class_name])
+
+    def read(self, class_name: str, *, extra: tuple[str, ...] = ()) -> Iterator[Object]:
+        for dbid, value in sorted(self.objects[class_name].items()):
+            yield {
+                "class": class_name,
+                "DBID": dbid,
+                "revision": 1,
+                **json.loads(json.dumps(value)),
+            }
+
+    def find_many(self, class_name: str, keys: list[dict[str, str | int]]) -> list[Object | None]:
+        raise AssertionError("so small a server is read whole")
+
+    # ------------------------------------------------------------------ writes
+
+    def exchange(self, requests: Sequence[bytes]) -> list[Any]:
+        decoder = Decoder()
+        decoder.feed(b"".join(requests))
+        commands = [list(map(bytes.decode, command)) for command in decoder]  # type: ignore[arg-type]
+        assert commands[0] == ["MULTI"]
+        assert commands[-1] == ["EXEC"]
+        result: Any
+        try:
+            result = self._transaction(commands[1:-1])
+        except CspError as refusal:
+            result = refusal
+        if self.lose_replies:
+            self.lose_replies -= 1
+            raise LinkLost("the link broke")
+        return ["OK", *["QUEUED"] * (len(commands) - 2), result]
+
+    def _transaction(self, commands: list[list[str]]) -> list[Any]:
+        ids = {command[-1] for command in commands if command[-2] == "ID"}
+        assert len(ids) == 1
+        write_id = ids.pop()
+        assert len(write_id) <= 36
+        if write_id in self.answers:
+            return self.answers[write_id]
+        before = json.dumps([self.objects, self.at])
+        self.at += 1
+        self.transactions += 1
+        dbids = [
+            self._next(command[1]) if command[0] == "CFG.CREATE" else 0 for command in commands
+        ]
+        replies: list[Any] = []
+        try:
+            for position, (command, dbid) in enumerate(zip(commands, dbids, strict=True), 1):
+                replies.append(self._command(command, dbid, dbids, position))
+            self._check()
+        except CspError:
+            objects, self.at = json.loads(before)
+            for name, values in objects.items():
+                self.objects[name] = {int(dbid): value for dbid, value in values.items()}
+            raise
+        self.answers[write_id] = replies
+        return replies
+
+    def _command(self, command: list[str], dbid: int, dbids: list[int], position: int) -> Any:
+        cls = CLASSES[command[1]]
+
+        def forward(match: re.Match[str]) -> str:
+            return str(dbids[int(match[1]) - 1])
+
+        try:
+            if command[0] == "CFG.CREATE":
+                body = json.loads(re.sub(r'"@(\d+)"', forward, command[2]))
+                self._create(cls, body, dbid)
+                return [self.at, dbid]
+            delta = json.loads(re.sub(r'"@(\d+)"', forward, command[3]))
+            old = self.objects[cls.name][int(command[2])]
+            self.objects[cls.name][int(command[2])] = apply_delta(cls, old, delta).object
+            return self.at
+        except CspError as refusal:
+            raise ExecAbort(f"{refusal.WORD} command {position}: {refusal.text}") from None
+
+    def _create(self, cls: ObjectClass, body: Object, dbid: int) -> None:
+        checked = check_object(cls, body)
+        self.secrets += checked.secrets.items()
+        value = checked.object
+        if cls.name == "CfgFolder" and "folderDBID" not in value:
+            value = {"folderDBID": self._root(value), **value}
+        self._add(cls, value, dbid)
+        if cls.name == "CfgTenant":
+            self._furnish(dbid, FOLDERS)
+
+    def _add(self, cls: ObjectClass, value: Object, dbid: int) -> None:
+        self.objects[cls.name][dbid] = value
+
+    def _root(self, folder: Object) -> int:
+        for dbid, other in self.objects["CfgFolder"].items():
+            same = all(other[name] == folder[name] for name in ("type", "ownerID"))
+            if same and not other["folderDBID"]:
+                return dbid
+        raise NoRef(f"no default folder for {folder}")
+
+    def _next(self, class_name: str) -> int:
+        self._given[class_name] = self._given.get(class_name, FIRST_DBID - 1) + 1
+        return self._given[class_name]
+
+    def _furnish(self, tenant: int, names: dict[str, str]) -> None:
+        for kind, name in names.items():
+            owner = {"type": "tenant", "DBID": tenant}
+            folder = {"folderDBID": 0, "name": name, "type": kind, "ownerID": owner}
+            self._add(CLASSES["CfgFolder"], folder, self._next("CfgFolder"))
+
+    def _check(self) -> None:
+        taken: dict[Any, int] = {}
+        for name, values in self.objects.items():
+            cls = CLASSES[name]
+            for dbid, value in values.items():
+                for reference in references_of(cls, value):
+                    if reference.dbid not in self.objects[reference.class_name]:
+                        raise NoRef(f"{name}:{dbid} {reference.path}: {reference.dbid}")
+                for unique in _unique_values(cls, value):
+                    if taken.setdefault((name, unique), dbid) != dbid:
+                        refusal = Unique(f"{name}:{dbid} {unique}")
+                        raise ExecAbort(f"{refusal.WORD} command 1: {refusal.text}")
+
+
+def _unique_values(cls: ObjectClass, value: Object) -> Iterator[tuple[str, str]]:
+    """What no other object of the class may have; numbers with exceptions are left to masters."""
+    for rule in cls.unique:
+        values = [value_at(value, path) for path in rule.of]
+        if not (rule.unless or rule.when) and (values[0] or rule.zero):
+            yield rule.rule, json.dumps(values)

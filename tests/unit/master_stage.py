@@ -1,0 +1,98 @@
+"""A master's database origin on a fake host, driven by commands as clients write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from csp.errors import CspError
+from csp.master.origin import DatabaseOrigin
+from csp.master.seed import SeedPlan
+from csp.model.requests import WriteOutcome, parse_request
+from tests.neighbours.databases import Place, SqlitePlace
+from tests.unit.fake_host import FakeHost
+
+ACTOR = b'{"account":"CfgPerson:100","address":"192.0.2.7:1"}'
+
+
+class Stage:
+    """One master: its database, its origin, what it has published."""
+
+    def __init__(self, place: Place | Path | str) -> None:
+        """On a place of its own, on SQLite in a folder, or on what an address names."""
+        if not isinstance(place, str):
+            self.place = SqlitePlace(place) if isinstance(place, Path) else place
+        self.address = place if isinstance(place, str) else self.place.url
+        self.host = FakeHost()
+        self.origin = self.open()
+
+    def open(self) -> DatabaseOrigin:
+        origin = DatabaseOrigin(self.address, SeedPlan(password="secret"))
+        origin.start(self.host)
+        return origin
+
+    def close(self) -> None:
+        self.origin.close()
+
+    def write(self, *command: Any, write_id: str = "") -> WriteOutcome:
+        """One command; objects and deltas as dictionaries."""
+        return self._send("one", [command], write_id)
+
+    def exec(self, *commands: tuple[Any, ...], write_id: str = "") -> WriteOutcome:
+        return self._send("exec", list(commands), write_id)
+
+    def create(self, class_name: str, **attributes: Any) -> int:
+        outcome = self.write("CFG.CREATE", class_name, attributes)
+        if outcome.error:
+            raise outcome.error
+        return outcome.results[0]
+
+    def update(self, class_name: str, dbid: int, delta: dict[str, Any]) -> int:
+        outcome = self.write("CFG.UPDATE", class_name, dbid, delta)
+        if outcome.error:
+            raise outcome.error
+        return outcome.revision
+
+    def delete(self, class_name: str, dbid: int) -> int:
+        outcome = self.write("CFG.DELETE", class_name, dbid)
+        if outcome.error:
+            raise outcome.error
+        return outcome.revision
+
+    def refused(self, *command: Any) -> str:
+        """The error line of a command that must be refused, and must have changed nothing."""
+        before, revision = dict(self.host.records), self.host.published
+        outcome = self.write(*command)
+        assert outcome.error is not None, outcome
+        assert self.host.records == before
+        assert self.host.published == revision
+        return outcome.error.line
+
+    def refused_exec(self, *commands: tuple[Any, ...]) -> str:
+        before, revision = dict(self.host.records), self.host.published
+        outcome = self.exec(*commands)
+        assert outcome.error is not None, outcome
+        assert self.host.records == before
+        assert self.host.published == revision
+        return outcome.error.line
+
+    def object(self, class_name: str, dbid: int) -> dict[str, Any]:
+        found = self.host.object(class_name, dbid)
+        assert found is not None, f"{class_name}:{dbid}"
+        return found
+
+    def _send(self, kind: str, commands: list[tuple[Any, ...]], write_id: str) -> WriteOutcome:
+        raw = [[_bytes(argument) for argument in command] for command in commands]
+        try:
+            request = parse_request(1, ACTOR, write_id.encode(), kind.encode(), raw)
+        except CspError as error:
+            return WriteOutcome(0, (), error)
+        return self.origin.write([request])[0]
+
+
+def _bytes(argument: Any) -> bytes:
+    if isinstance(argument, bytes):
+        return argument
+    return str(argument).encode() if isinstance(argument, str | int) else orjson.dumps(argument)

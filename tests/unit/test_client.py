@@ -1,0 +1,204 @@
+"""The client against a server of a few lines: signing in, long pipelines, pushes, lost links."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials, parse_address
+from csp.client.core import Core
+from csp.client.steps import Open, Pause, Step
+from csp.errors import BadValue, CspError, UnknownOutcome, WrongPass
+from csp.resp import Decoder, encode
+
+Answer = Callable[[list[bytes]], bytes | None]  # None: close
+
+
+class Server:
+    """Answers each command of each connection by a function."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = Address(*self.listener.getsockname())
+        self.connections = 0
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with peer:
+                self.serve(peer)
+
+    def serve(self, peer: socket.socket) -> None:
+        decoder = Decoder()
+        while data := peer.recv(1 << 16):
+            decoder.feed(data)
+            for command in decoder:
+                assert isinstance(command, list)
+                reply = self.answer(command)  # type: ignore[arg-type]
+                if reply is None:
+                    return
+                peer.sendall(reply)
+
+
+def usual(command: list[bytes]) -> bytes | None:
+    """Signs in with the password `right`, and knows a few words."""
+    match command[0]:
+        case b"HELLO":
+            if b"AUTH" in command and command[-1] != b"right":
+                return b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+            return encode({"server": "redis", "proto": 3}, 3)
+        case b"CLIENT":
+            return b"+OK\r\n"
+        case b"ECHO":
+            return encode(command[1], 3)
+        case b"BAD":
+            return b"-BADVALUE name: too long\r\n"
+        case b"SUBSCRIBE":
+            confirmed = b">3\r\n$9\r\nsubscribe\r\n$3\r\ncfg\r\n:1\r\n"
+            return confirmed + b">3\r\n$7\r\nmessage\r\n$3\r\ncfg\r\n$2\r\n{}\r\n"
+        case b"CLOSE":
+            return None
+    return b"-ERR unknown command\r\n"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server(usual)
+    yield server
+    server.listener.close()
+
+
+def client_of(server: Server, password: str = "right", reconnect_seconds: float = 0.0) -> Client:
+    credentials = Credentials("default", password)
+    return Client(server.address, credentials, reconnect_seconds=reconnect_seconds)
+
+
+def test_errors_have_the_class_of_their_word(server: Server) -> None:
+    with client_of(server) as client:
+        with pytest.raises(BadValue, match="name: too long"):
+            client.call("BAD")
+        with pytest.raises(CspError, match="unknown command"):
+            client.call("WHAT")
+        assert client.call("ECHO", "ж") == "ж".encode()
+
+
+def test_a_wrong_password_is_told_and_not_shown(server: Server) -> None:
+    client = client_of(server, "wrong")
+    with pytest.raises(WrongPass):
+        client.call("ECHO", "x")
+    assert "wrong" not in repr(client.credentials)
+
+
+def test_a_pipeline_larger_than_all_buffers(server: Server) -> None:
+    text = b"x" * 10_000
+    with client_of(server) as client:
+        replies = client.pipeline([("ECHO", text)] * 2_000)
+        assert replies == [text] * 2_000
+        assert isinstance(client.pipeline([("BAD",)])[0], BadValue)
+
+
+def test_pushes_come_beside_replies(server: Server) -> None:
+    with client_of(server) as client:
+        client.connection.post("SUBSCRIBE", "cfg")
+        listening = client.connection.listen(10.0)
+        pushes = [next(listening), next(listening)]
+        assert [push[0] for push in pushes] == [b"subscribe", b"message"]
+        assert client.call("ECHO", "after") == b"after"
+
+
+def test_a_read_is_sent_again_after_a_lost_link_and_a_write_is_not() -> None:
+    closed = []
+
+    def once(command: list[bytes]) -> bytes | None:
+        if command[0] == b"GET" and not closed:
+            closed.append(command)
+            return None
+        return encode(b'{"DBID":1}', 3) if command[0] == b"GET" else usual(command)
+
+    server = Server(once)
+    with client_of(server, reconnect_seconds=5.0) as client:
+        assert client.get("CfgPerson", 1) == {"DBID": 1}
+        assert server.connections == 2
+        with pytest.raises(ConnectionLost):
+            client.call("CLOSE")
+    server.listener.close()
+
+
+def test_a_reply_that_is_lost_twice_is_not_asked_for_for_ever() -> None:
+    def losing(command: list[bytes]) -> bytes | None:
+        if command[0] == b"CFG.OUTCOME":
+            return encode(b"committed 7", 3)
+        return None if command[0] == b"CFG.CREATE" else usual(command)
+
+    server = Server(losing)
+    with (
+        client_of(server, reconnect_seconds=5.0) as client,
+        pytest.raises(UnknownOutcome, match="done at revision 7"),
+    ):
+        client.create("CfgSkill", {"name": "x"})
+    assert server.connections == 2
+    server.listener.close()
+
+
+def test_no_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = Address(*listener.getsockname())
+    with pytest.raises(CannotConnect, match="no connection to"):
+        Client(address, None, reconnect_seconds=0).call("PING")
+
+
+def test_connecting_is_tried_again_for_a_while() -> None:
+    now = 0.0
+    addresses = [Address("one", 1), Address("two", 2)]
+    core = Core(
+        addresses,
+        None,
+        name="",
+        reconnect_seconds=30.0,
+        outcome_seconds=0.0,
+        is_open=lambda: False,
+        clock=lambda: now,
+    )
+    steps = core.connect()
+    tried: list[Address] = []
+    pauses: list[float] = []
+    step: Step | None = next(steps)
+    while step is not None:
+        try:
+            if isinstance(step, Open):
+                tried.append(step.address)
+                step = steps.throw(CannotConnect("nobody there"))
+                continue
+            if isinstance(step, Pause):
+                pauses.append(step.seconds)
+                now += step.seconds
+            step = steps.send(None)
+        except CannotConnect:
+            step = None
+    assert tried == addresses * (len(pauses) + 1)
+    assert len(pauses) >= 5
+    assert 15.0 < sum(pauses) <= 30.0
+    for attempt, pause in enumerate(pauses):
+        usual_pause = min(5.0, 0.2 * 2**attempt)
+        assert 0.5 * usual_pause <= pause <= 1.5 * usual_pause
+
+
+@pytest.mark.parametrize("text", ["host", "host:", ":1", "host:0", "host:65536", "::1:2020"])
+def test_addresses_that_are_wrong(text: str) -> None:
+    with pytest.raises(ValueError, match=r"HOST|port|IPv6"):
+        parse_address(text)
+
+
+def test_addresses() -> None:
+    assert parse_address("[::1]:2020") == ("::1", 2020)
+    assert str(parse_address("[::1]:2020")) == "[::1]:2020"
+    assert parse_address("localhost:1") == ("localhost", 1)

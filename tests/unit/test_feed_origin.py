@@ -1,0 +1,260 @@
+"""Plays a proxy's feed against a master: load, follow, resume, other histories, a full store."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from csp.errors import MasterDown
+from csp.feed.origin import FULL_RELOAD_MS
+from csp.feed.phase import Phase
+from csp.store.origin import LINK_DOWN, LINK_UP, Later
+from tests.unit.feed_stage import History, Stage
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    playing = Stage()
+    yield playing
+    playing.close()
+
+
+def following(stage: Stage) -> None:
+    """Brings a stage to a proxy that resumed at the history's revision."""
+    stage.resume_from(stage.history, stage.history.revision)
+    stage.start()
+    stage.play(lambda: stage.master.feeds(), "a feed is asked for")
+    stage.master.greet(stage.master.feeds()[0], snapshot=False)
+    stage.play(lambda: stage.origin.phase is Phase.FOLLOWING, "following")
+
+
+def load(stage: Stage) -> None:
+    """Answers the next feed with a snapshot of one part."""
+    before = len(stage.host.calls)
+    stage.play(lambda: stage.master.feeds() and b"PART" in stage.master.feeds()[-1].feed, "a part")
+    stage.master.greet(stage.master.feeds()[-1], snapshot=True)
+    stage.master.send_part(stage.master.feeds()[-1], 0)
+    stage.play(lambda: f"end {stage.history.revision}" in stage.host.calls[before:], "loaded")
+
+
+def test_signs_in_registers_then_asks_for_the_feed(stage: Stage) -> None:
+    stage.start()
+    stage.play(lambda: stage.master.feeds())
+    session, feed = stage.master.guests
+    assert session.commands[0][:5] == [b"HELLO", b"2", b"AUTH", b"default", b"secret"]
+    assert session.commands[1][:3] == [b"CFG.REGISTER", b"proxy1", b"INSTANCE"]
+    assert feed.feed == [b"CFG.FEED", b"FROM", b"-", b"0", b"-", b"PART", b"0", b"OF", b"1"]
+
+
+def test_an_empty_store_loads_then_follows(stage: Stage) -> None:
+    stage.start()
+    load(stage)
+    assert stage.host.calls == ["begin", "end 10"]
+    stage.history.change(2)
+    stage.master.send_changes(stage.master.feeds()[0], 10)
+    stage.play(lambda: stage.host.published == 12)
+    assert stage.host.links[-1] == (LINK_UP, 12, 1_000)
+
+
+def test_parts_load_side_by_side_and_the_earliest_goes_on() -> None:
+    stage = Stage(parts=3)
+    stage.start()
+    stage.play(lambda: len(stage.master.feeds()) == 3)
+    feeds = {int(guest.feed[6]): guest for guest in stage.master.feeds()}
+    for index in (1, 0, 2):  # part 1 begins at 10, part 0 at 11, part 2 at 12
+        stage.master.greet(feeds[index], snapshot=True)
+        stage.history.change()
+    stage.master.send_part(feeds[1], 1, [b"x" * 64])
+    stage.master.send_changes(feeds[1], 10)  # it may send them as soon as its part is complete
+    stage.play(lambda: "load 64" in stage.host.calls)
+    stage.history.change()
+    stage.master.send_part(feeds[2], 2, [b"y" * 128])
+    stage.play(lambda: "load 128" in stage.host.calls)
+    assert not any(call.startswith("entry") for call in stage.host.calls)
+    stage.master.send_part(feeds[0], 0)
+    stage.play(lambda: "entry 13" in stage.host.calls)
+    assert not stage.host.loaded
+    stage.history.change()
+    stage.master.send_changes(feeds[1], 13)
+    stage.play(lambda: stage.host.published == 15)
+    assert stage.host.calls[-6:-2] == ["entry 11", "entry 12", "entry 13", "entry 14"]
+    assert stage.host.calls[-2:] == ["end 14", "apply 15"]
+    assert stage.master.feeds() == [feeds[1]]
+    stage.close()
+
+
+def test_a_resumed_store_continues(stage: Stage) -> None:
+    following(stage)
+    words = stage.master.feeds()[0].feed
+    assert words == [b"CFG.FEED", b"FROM", b"53" * 16, b"10", b"0000000000000001"]
+    stage.history.change()
+    stage.master.send_changes(stage.master.feeds()[0], 10)
+    stage.play(lambda: stage.host.published == 11)
+    assert stage.host.calls == ["apply 11"]
+
+
+def test_a_broken_link_reconnects_at_once_and_continues(stage: Stage) -> None:
+    following(stage)
+    stage.history.change()
+    for guest in list(stage.master.guests):
+        guest.socket.close()
+        stage.master.guests.remove(guest)
+    stage.play(lambda: stage.host.links[-1][0] == LINK_DOWN)
+    stage.play(lambda: stage.master.feeds())
+    stage.master.greet(stage.master.feeds()[0], snapshot=False)
+    stage.master.send_changes(stage.master.feeds()[0], 10)
+    stage.play(lambda: stage.host.published == 11)
+
+
+def test_a_restored_database_loads_a_new_generation_while_the_first_serves(stage: Stage) -> None:
+    older = History(mark=1)
+    older.change(5)
+    stage.resume_from(older, 15)
+    restored = stage.history  # the same stream, back at revision 10, then written past 15 otherwise
+    restored.change(8, time_ms=5_000)
+    stage.start()
+    stage.play(lambda: stage.master.feeds())
+    stage.master.greet(stage.master.feeds()[0], snapshot=True)
+    load(stage)
+    assert stage.host.published == 18
+    assert stage.host.mark == restored.marks[18]
+
+
+def test_a_change_of_another_history_is_never_applied(stage: Stage) -> None:
+    following(stage)
+    other = History(mark=99)
+    other.change()
+    stage.master.feeds()[0].send("change", other.entries[11])
+    stage.history.change()
+    load(stage)
+    assert "apply 11" not in stage.host.calls
+    assert stage.host.mark == stage.history.marks[11]
+
+
+def test_a_missing_change_loads_anew(stage: Stage) -> None:
+    following(stage)
+    stage.history.change(2)
+    stage.master.send_changes(stage.master.feeds()[0], 11)
+    load(stage)
+    assert stage.host.calls == ["begin", "end 12"]
+
+
+def test_alive_with_another_mark_loads_anew(stage: Stage) -> None:
+    following(stage)
+    stage.master.feeds()[0].send("alive", 10, f"{5:016x}", 2_000)
+    load(stage)
+
+
+def test_alive_shows_the_age_of_the_root(stage: Stage) -> None:
+    following(stage)
+    stage.master.send_alive(stage.master.feeds()[0], time_ms=7_000)
+    stage.play(lambda: stage.host.links[-1] == (LINK_UP, 10, 7_000))
+
+
+def test_a_refused_application_says_why_and_tries_again(stage: Stage) -> None:
+    stage.master.register_reply = b"-BUSY application proxy1 is connected already: host x\r\n"
+    stage.start()
+    stage.play(lambda: stage.origin.phase is Phase.AWAY)
+    assert "connected already" in stage.origin.why_away
+    stage.master.register_reply = b"*0\r\n"
+    stage.now_ms += 10_000
+    stage.play(lambda: stage.master.feeds())
+
+
+def test_a_master_that_is_not_there_is_tried_with_growing_delays(stage: Stage) -> None:
+    stage.master.close()
+    stage.start()
+    times = []
+    while len(times) < 4:
+        stage.play(lambda: stage.origin.phase is Phase.AWAY)
+        times.append(stage.now_ms)
+        stage.now_ms = stage.origin._try_ms
+        stage.turn()
+    assert [after - before for before, after in pairwise(times)] == [200, 400, 800]
+
+
+def test_an_older_format_is_refused(stage: Stage) -> None:
+    stage.master.greeting = {"format": 0}
+    stage.start()
+    stage.play(lambda: stage.master.feeds())
+    stage.master.greet(stage.master.feeds()[0], snapshot=True)
+    stage.play(lambda: stage.origin.phase is Phase.AWAY)
+    assert "update the master" in stage.origin.why_away
+    assert stage.host.calls == []
+
+
+def test_a_load_that_breaks_off_is_given_up_and_begun_again(stage: Stage) -> None:
+    stage.start()
+    stage.play(lambda: stage.master.feeds())
+    stage.master.greet(stage.master.feeds()[0], snapshot=True)
+    stage.play(lambda: stage.host.calls == ["begin"])
+    stage.master.feeds()[0].send("bye", "stops")
+    stage.play(lambda: stage.host.calls == ["begin", "abort"])
+    assert "stops" in stage.origin.why_away
+    stage.play(lambda: not stage.master.feeds(), "the old links are gone")
+    stage.now_ms += 1_000
+    load(stage)
+
+
+def test_a_full_store_holds_changes_back_and_catches_up_by_itself(stage: Stage) -> None:
+    following(stage)
+    stage.host.full_at = 11
+    stage.history.change(3)
+    stage.master.send_changes(stage.master.feeds()[0], 10)
+    stage.play(lambda: stage.host.links[-1][1] == 13)
+    assert stage.host.published == 10
+    stage.host.full_at = 0
+    stage.now_ms += 1_000
+    stage.play(lambda: stage.host.published == 13)
+    assert stage.host.links[-1] == (LINK_UP, 13, 1_000)
+
+
+def test_a_store_that_stays_full_tries_the_present_content(stage: Stage) -> None:
+    following(stage)
+    stage.host.full_at = 11
+    stage.history.change(3)
+    stage.master.send_changes(stage.master.feeds()[0], 10)
+    stage.play(lambda: stage.host.links[-1][1] == 13)
+    for _ in range(FULL_RELOAD_MS // 1_000 + 2):
+        stage.now_ms += 1_000
+        stage.master.send_alive(stage.master.feeds()[0])
+        stage.turn()
+        if stage.origin.phase is not Phase.FOLLOWING:
+            break
+    load(stage)
+    assert stage.host.published == 13
+
+
+def test_a_silent_link_is_given_up(stage: Stage) -> None:
+    following(stage)
+    stage.now_ms += 10_500
+    stage.play(lambda: "silent" in stage.origin.why_away)
+
+
+def test_head_is_asked_of_the_master(stage: Stage) -> None:
+    following(stage)
+    stage.history.change()
+    found: list[int | Exception] = []
+    later = stage.origin.head()
+    assert isinstance(later, Later)
+    later.then(found.append)
+    stage.play(lambda: found)
+    assert found == [11]
+
+
+def test_head_without_a_master_says_so_at_once(stage: Stage) -> None:
+    stage.master.close()
+    stage.start()
+    stage.play(lambda: stage.origin.phase is Phase.AWAY)
+    with pytest.raises(MasterDown, match="refused"):
+        stage.origin.head()
+
+
+def test_a_question_under_way_hears_that_the_link_broke(stage: Stage) -> None:
+    following(stage)
+    found: list[int | Exception] = []
+    later = stage.origin.head()
+    assert isinstance(later, Later)
+    later.then(found.append)
+    stage.origin.close()
+    assert isinstance(found[0], MasterDown)

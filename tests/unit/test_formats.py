@@ -1,0 +1,146 @@
+"""The bytes that the model builds are the structures that shm.h declares."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from csp._fastpath import crc32c
+from csp.model.entry import Change, build_entry, next_mark, parse_entry, why_not_continues
+from csp.model.extract import Nothing
+from csp.model.image import build_image, build_tombstone, parse_header
+from csp.model.types import CLASSES
+
+HEADERS = Path(__file__).resolve().parent.parent.parent / "csp" / "_fastpath"
+RECORD = "prev crc size revision dbid class_id flags tenant_dbid folder_dbid acl_id reply_size"
+RECORD += " brief_size keys_size spare"
+ENTRY = "format size crc item_count revision mark time_ms flags spare"
+ITEM = "size op flags class_id dbid image_size event_size tenant_count ref"
+SKILL = CLASSES["CfgSkill"]
+
+
+def skill(revision: int = 3, name: str = "Französisch") -> dict[str, object]:
+    return {
+        "DBID": 101,
+        "revision": revision,
+        "folderDBID": 120,
+        "tenantDBID": 7,
+        "name": name,
+        "state": "enabled",
+    }
+
+
+@pytest.fixture(scope="module")
+def offsets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int]]:
+    """Offset and size of each field, as the C compiler lays it out."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    assert compiler, "csp itself is built with a C compiler"
+    lines = []
+    for name, fields in (("csp_record_t", RECORD), ("csp_entry_t", ENTRY), ("csp_item_t", ITEM)):
+        for field in fields.split():
+            lines.append(
+                f'printf("{name}.{field} %zu %zu\\n", offsetof({name}, {field}),'
+                f" sizeof((({name} *)0)->{field}));"
+            )
+    folder = tmp_path_factory.mktemp("formats")
+    source, program = folder / "offsets.c", folder / "offsets"
+    head = '#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#include "shm.h"\n'
+    source.write_text(f"{head}int main(void) {{ {' '.join(lines)} return 0; }}\n")
+    subprocess.run([compiler, f"-I{HEADERS}", "-o", program, source], check=True, timeout=60)
+    output = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60)
+    rows = (line.split() for line in output.stdout.splitlines())
+    return {name: (int(offset), int(size)) for name, offset, size in rows}
+
+
+def field(data: bytes, place: tuple[int, int], base: int = 0) -> int:
+    offset, size = place
+    return int.from_bytes(data[base + offset : base + offset + size], "little")
+
+
+def test_a_record_image_has_its_fields_where_c_reads_them(
+    offsets: dict[str, tuple[int, int]],
+) -> None:
+    image = build_image(SKILL, skill(), 48, Nothing())
+    found = {name: field(image, offsets[f"csp_record_t.{name}"]) for name in RECORD.split()}
+    header = parse_header(image)._asdict()
+    assert found == {**header, "spare": 0}
+    assert found["size"] == len(image)
+    assert (found["revision"], found["dbid"], found["class_id"]) == (48, 101, 13)
+    assert (found["tenant_dbid"], found["folder_dbid"], found["prev"]) == (7, 120, 0)
+    assert len(image) % 8 == 0
+    assert found["crc"] == crc32c(image[12:])
+
+
+def test_reply_and_brief_are_framed_and_follow_the_header() -> None:
+    image = build_image(SKILL, skill(), 48, Nothing())
+    header = parse_header(image)
+    for start, size in ((64, header.reply_size), (64 + header.reply_size, header.brief_size)):
+        frame = image[start : start + size]
+        length, _, rest = frame.partition(b"\r\n")
+        assert length[:1] == b"$"
+        assert int(length[1:]) == len(rest) - 2
+        assert rest.endswith(b"}\r\n")
+
+
+def test_a_tombstone_is_a_header_alone(offsets: dict[str, tuple[int, int]]) -> None:
+    image = build_tombstone(13, 101, 50, 7, 120)
+    assert len(image) == 64
+    assert field(image, offsets["csp_record_t.flags"]) == 1
+    sizes = ("reply_size", "brief_size", "keys_size")
+    assert [field(image, offsets[f"csp_record_t.{name}"]) for name in sizes] == [0, 0, 0]
+
+
+def entry_bytes() -> bytes:
+    before, after = skill(3), skill(3, "日本語")
+    changes = [
+        Change("update", SKILL, 101, before, after),
+        Change("delete", SKILL, 102, before, account_changed=True),
+    ]
+    images = [build_image(SKILL, after, 48, Nothing()), b""]
+    return build_entry(48, 77, -5, {"account": "CfgPerson:100"}, changes, images)
+
+
+def test_a_log_entry_has_its_fields_where_c_reads_them(
+    offsets: dict[str, tuple[int, int]],
+) -> None:
+    data = entry_bytes()
+    entry = {name: field(data, offsets[f"csp_entry_t.{name}"]) for name in ENTRY.split()}
+    assert entry["format"] == 0x43535031
+    assert (entry["size"], entry["item_count"], entry["revision"]) == (len(data), 2, 48)
+    assert entry["crc"] == crc32c(data[12:])
+    assert struct.pack("<Q", entry["time_ms"]) == struct.pack("<q", -5)
+    at, found = 48, []
+    for _ in range(entry["item_count"]):
+        found.append(
+            {name: field(data, offsets[f"csp_item_t.{name}"], at) for name in ITEM.split()}
+        )
+        at += found[-1]["size"]
+        assert at % 8 == 0
+    assert at == len(data)
+    assert [(item["op"], item["flags"], item["dbid"]) for item in found] == [
+        (2, 0, 101),
+        (3, 1, 102),
+    ]
+    assert found[1]["image_size"] == 0
+
+
+def test_the_mark_chains_over_all_that_the_entry_says() -> None:
+    data = entry_bytes()
+    entry = parse_entry(data)
+    covered = data[12:24] + bytes(8) + data[32:]
+    assert entry.mark == next_mark(77, covered)
+    assert why_not_continues(data, 77) is None
+    assert "mark" in str(why_not_continues(data, 78))
+    spoilt = bytearray(data)
+    spoilt[-9] ^= 1
+    assert "checksum" in str(why_not_continues(bytes(spoilt), 77))
+
+
+@pytest.mark.parametrize("cut", [0, 20, 47, 60, 100])
+def test_a_cut_entry_is_refused(cut: int) -> None:
+    with pytest.raises(ValueError, match=r"bytes|cut off"):
+        parse_entry(entry_bytes()[:cut])

@@ -1,0 +1,100 @@
+"""Imports into a real master's database: its rules hold, and a second run finds nothing to do."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from csp.transfer.estate.writing import write_estate
+from csp.transfer.problems import ImportRefused
+from tests.unit.import_master import ImportMaster
+from tests.unit.importing import FOLDER, document, person, run
+from tests.unit.test_import_plan import DATA, SAMPLES
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[ImportMaster]:
+    master = ImportMaster(tmp_path)
+    yield master
+    master.close()
+
+
+def test_an_estate(master: ImportMaster) -> None:
+    stream = io.BytesIO()
+    write_estate(stream, 90, 11)
+    files = {"estate.json": stream.getvalue()}
+    first = run(master, files)
+    assert master.transactions == 1
+    at = master.revision()
+    second = run(master, files)
+    assert second.plan.count == 0
+    assert second.plan.unchanged == len(first.plan.creates)
+    assert master.revision() == at
+
+
+@pytest.mark.parametrize("section", SAMPLES)
+def test_samples_of_mutagen(master: ImportMaster, section: str) -> None:
+    data = (DATA / "objects" / f"{SAMPLES[section]}.json").read_bytes()
+    # Applications that only a prototype could make, and only its own file could name.
+    data = data.replace(b'"tServer": "tServer",', b"").replace(b'"scs": "application",', b"")
+    data = data.replace(b'"appServer": "appServer"', b'"appServer": "foo"')
+    data = data.replace(b'"backupServer": "backupServer",', b"")
+    if section in ("tenants", "hosts", "appPrototypes", "applications", "physicalSwitches"):
+        data = data.replace(b'"name": "tenant"', b'"name": "Environment"')
+    if section == "applications":
+        proto = [{"name": "foo", "type": "tserver", "version": "1"}]
+        run(master, {"p.json": document(appPrototypes=proto)})
+    wishes = {"section": section, "create_missing": True}
+    assert run(master, {"sample.json": data}, **wishes).plan.count
+    assert not run(master, {"sample.json": data}, **wishes).plan.count
+
+
+def test_changes_are_made_and_then_there_are_none(master: ImportMaster) -> None:
+    tenants = [{"name": "acme"}]
+    annex = {"a": {"x": 1}, "b": {"y": "z"}}
+    first = document(
+        tenants=tenants,
+        skills=[{"tenant": "acme", "name": name} for name in "abc"],
+        persons=[person("1", folder=FOLDER, agent=True, agentInfo={"skillLevels": {"a": 1}})],
+        agentGroups=[{"group": {"tenant": "acme", "name": "g", "userProperties": annex}}],
+    )
+    run(master, {"1.json": first})
+    second = document(
+        persons=[
+            person(
+                "1",
+                folder={**FOLDER, "path": ["Genève"]},
+                agent=True,
+                state="disabled",
+                agentInfo={"skillLevels": {"b": 2, "c": 3}},
+            )
+        ],
+        agentGroups=[
+            {
+                "group": {"tenant": "acme", "name": "g", "userProperties": {"a": {"x": 2}}},
+                "agents": ["1"],
+            }
+        ],
+    )
+    assert len(run(master, {"2.json": second}).plan.updates) == 2
+    assert run(master, {"2.json": second}).plan.count == 0
+    found = master.host.named("CfgPerson", "employeeID", "1")
+    assert found["state"] == "disabled"
+    assert [one["level"] for one in found["agentInfo"]["skillLevels"]] == [2, 3]
+    group = master.host.named("CfgAgentGroup", "groupInfo.name", "g")
+    assert group["groupInfo"]["userProperties"] == {"a": {"x": 2}, "b": {"y": "z"}}
+
+
+def test_what_the_master_refuses_names_the_object(master: ImportMaster) -> None:
+    run(master, {"1.json": document(tenants=[{"name": "acme"}], persons=[person("1")])})
+    before = master.revision()
+    with pytest.raises(ImportRefused) as refusal:
+        run(master, {"a.json": document(persons=[person("2", userName="u-1")])})
+    (problem,) = refusal.value.problems.found
+    assert problem.file == "a.json"
+    assert problem.object.startswith("persons[0] (line 1) CfgPerson '2'")
+    assert "refused by the server: UNIQUE" in problem.rule
+    assert master.revision() == before

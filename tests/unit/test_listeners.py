@@ -1,0 +1,52 @@
+"""The client port: addresses, one socket per worker, a taken port."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+import pytest
+
+from csp.supervisor.listeners import Address, PortTaken, address_of, bind_listeners, parse_address
+
+LOCAL = Address("127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:2020", Address("127.0.0.1", 2020)),
+        ("[::1]:2020", Address("::1", 2020)),
+        (":2020", Address("0.0.0.0", 2020)),
+        ("host.example:0", Address("host.example", 0)),
+    ],
+)
+def test_addresses(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["2020", "host:", "host:x", "host:65536", "::1:2020", "h:-1", ""])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match=r"HOST:PORT|brackets"):
+        parse_address(text)
+
+
+def test_connections_are_spread_over_the_sockets() -> None:
+    listeners = bind_listeners(LOCAL, 3)
+    address = address_of(listeners[0])
+    clients = [socket.create_connection((address.host, address.port)) for _ in range(60)]
+    waiting = [bool(select.select([listener], [], [], 0)[0]) for listener in listeners]
+    assert waiting == [True] * 3
+    for opened in (*clients, *listeners):
+        opened.close()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_port_of_another_server_is_taken_even_if_it_would_share(count: int) -> None:
+    first = bind_listeners(LOCAL, count)
+    try:
+        with pytest.raises(PortTaken, match="in use"):
+            bind_listeners(address_of(first[0]), 2)
+    finally:
+        for listener in first:
+            listener.close()

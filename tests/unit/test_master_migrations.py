@@ -1,0 +1,161 @@
+"""Databases of every released form come up to the present one with all their rows."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import select
+
+from csp.errors import BadValue
+from csp.master import database as database_module
+from csp.master import migrations, schema
+from csp.master.database import Database
+from csp.model.entry import mark_of, why_not_continues
+from csp.store.context import StartRefused
+from tests.data.schema.dump import WRITE_ID
+from tests.neighbours.databases import Place, PostgresPlace, SqlitePlace
+from tests.neighbours.postgres import Postgres
+from tests.unit.master_stage import Stage
+
+DUMPS = Path(__file__).resolve().parent.parent / "data" / "schema"
+RELEASED = sorted({path.name.split(".")[0] for path in DUMPS.glob("*.sql")})
+NEXT = '''
+"""Adds a column and fills it from rows."""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{before}"
+
+
+def upgrade() -> None:
+    op.add_column("objects", sa.Column("bytes", sa.Integer, nullable=False, server_default="0"))
+    op.execute("UPDATE objects SET bytes = length(body)")
+'''
+
+
+def test_the_newest_migration_is_the_schemas_version() -> None:
+    config = Config()
+    config.set_main_option("script_location", "csp.master:migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.VERSION
+
+
+def test_there_is_a_dump_of_the_present_form() -> None:
+    """See tests/data/schema/dump.py."""
+    for kind in ("sqlite", "postgresql"):
+        assert (DUMPS / f"{schema.VERSION}.{kind}.sql").exists()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A database without tables."""
+    if request.param == "sqlite":
+        return SqlitePlace(tmp_path)
+    return PostgresPlace(request.getfixturevalue("postgres"), "template0")
+
+
+def play_back(place: Place, form: str) -> None:
+    """Makes the database what the dump holds."""
+    if isinstance(place, SqlitePlace):
+        connection = sqlite3.connect(place.path)
+        connection.executescript((DUMPS / f"{form}.sqlite.sql").read_text())
+        connection.close()
+    else:
+        assert isinstance(place, PostgresPlace)
+        text = (DUMPS / f"{form}.postgresql.sql").read_text()
+        with place.server.connect(place.name) as plain:
+            plain.execute(text.encode())
+
+
+def version(place: Place) -> str | None:
+    database = Database(place.url)
+    try:
+        return database._version()
+    finally:
+        database.close()
+
+
+def test_a_database_is_migrated_once(empty: Place) -> None:
+    for expected in (None, schema.VERSION):
+        assert version(empty) == expected
+        database = Database(empty.url)
+        database.migrate()
+        database.close()
+    assert version(empty) == schema.VERSION
+
+
+@pytest.mark.parametrize("form", RELEASED)
+def test_every_released_form_comes_up_with_its_rows(empty: Place, form: str) -> None:
+    play_back(empty, form)
+    assert version(empty) == form
+    stage = Stage(empty)
+    assert version(empty) == schema.VERSION
+    assert stage.object("CfgSkill", 101)["name"] == "Čeština"
+    assert stage.host.image(13, 102) is None
+    person = stage.object("CfgPerson", 101)
+    assert person["agentInfo"]["skillLevels"] == [{"skillDBID": 101, "level": 3}]
+    hashed = stage.origin.database.account(3, 101)
+    assert hashed is not None
+    assert (hashed.algorithm, hashed.hash) == ("imported-1", "0a1b")
+    assert stage.origin.database.referrers(13, 101, 10) == [(3, 101)]
+    assert stage.origin.outcome(WRITE_ID) == f"committed {stage.host.published}"
+    mark = 0
+    for entry in stage.host.entries:
+        assert why_not_continues(entry, mark) is None
+        mark = mark_of(entry)
+    assert stage.refused("CFG.CREATE", "CfgSkill", {"tenantDBID": 1, "name": "last"}).startswith(
+        "UNIQUE"
+    )
+    assert stage.create("CfgSkill", tenantDBID=1, name="gone") == 104
+    stage.close()
+
+
+def test_a_step_runs_over_rows(
+    empty: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A made-up next form: the newest released one goes up to it, once, and is served."""
+    play_back(empty, RELEASED[-1])
+    folder = tmp_path / "migrations"
+    shutil.copytree(str(migrations.__path__[0]), folder)
+    (folder / "versions" / "v9999_test.py").write_text(NEXT.format(before=schema.VERSION))
+    monkeypatch.setattr(database_module, "MIGRATIONS", str(folder))
+    monkeypatch.setattr(schema, "VERSION", "9999")
+    for _ in range(2):
+        stage = Stage(empty)
+        stage.close()
+    assert version(empty) == "9999"
+    database = Database(empty.url)
+    with database.reading() as connection:
+        found = connection.exec_driver_sql("SELECT bytes, body FROM objects").all()
+    database.close()
+    assert found
+    assert all(size == len(body) for size, body in found)
+
+
+def test_tables_of_a_newer_csp_are_refused(empty: Place) -> None:
+    stage = Stage(empty)
+    stage.close()
+    database = Database(empty.url)
+    with database.connection.begin():
+        database.connection.execute(schema.versions.update().values(version_num="9999"))
+    with pytest.raises(BadValue, match=r"form 9999, made by a newer csp; .* up to 0"):
+        database.migrate()
+    with database.reading() as connection:
+        assert connection.execute(select(schema.versions.c.version_num)).scalar() == "9999"
+    database.close()
+    with pytest.raises(StartRefused, match="newer csp") as refused:
+        Stage(empty)
+    assert refused.value.exit_code == 2
+
+
+def test_a_database_that_is_not_utf8_is_refused(postgres: Postgres) -> None:
+    postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' "
+                     "TEMPLATE template0")  # fmt: skip
+    with pytest.raises(StartRefused, match="encoding is LATIN1, csp needs UTF8"):
+        Stage(postgres.url("latin"))

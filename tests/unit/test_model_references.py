@@ -1,0 +1,186 @@
+"""References of objects, keys as people write them, and write requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csp.errors import BadClass, BadKey, BadValue, CspError, TooBig, from_line
+from csp.model.delta import make_delta
+from csp.model.refs import Reference, clear_references, references_of
+from csp.model.requests import Create, Delete, Grant, Update, parse_command, parse_request
+from csp.model.symbolic import format_symbolic, parse_key, parse_symbolic
+from csp.model.types import CLASSES
+
+PERSON: dict[str, Any] = {
+    "class": "CfgPerson",
+    "DBID": 101,
+    "folderDBID": 120,
+    "tenantDBID": 1,
+    "agentInfo": {
+        "placeDBID": 9,
+        "skillLevels": [{"skillDBID": 5, "level": 1}, {"skillDBID": 6, "level": 2}],
+        "contractDBID": 77,
+    },
+    "assignedTenantDBIDs": [2, 3],
+}
+
+
+def test_every_reference_to_a_known_class_is_listed() -> None:
+    assert list(references_of(CLASSES["CfgPerson"], PERSON)) == [
+        Reference("folderDBID", "CfgFolder", 120, "mandatory"),
+        Reference("tenantDBID", "CfgTenant", 1, "fixed"),
+        Reference("agentInfo.placeDBID", "CfgPlace", 9, "optional"),
+        Reference("agentInfo.skillLevels.skillDBID", "CfgSkill", 5, "member"),
+        Reference("agentInfo.skillLevels.skillDBID", "CfgSkill", 6, "member"),
+        Reference("agentInfo.contractDBID", "CfgObjectiveTable", 77, "optional"),
+        Reference("assignedTenantDBIDs", "CfgTenant", 2, "member"),
+        Reference("assignedTenantDBIDs", "CfgTenant", 3, "member"),
+    ]
+
+
+def test_pairs_are_references_too() -> None:
+    group = {
+        "DBID": 1,
+        "memberIDs": [{"type": "person", "DBID": 4}, {"type": "personlastlogin", "DBID": 5}],
+        "groupInfo": {"managerDBIDs": [8]},
+    }
+    assert list(references_of(CLASSES["CfgAccessGroup"], group)) == [
+        Reference("groupInfo.managerDBIDs", "CfgPerson", 8, "member"),
+        Reference("memberIDs", "CfgPerson", 4, "member"),
+    ]
+    role = {"DBID": 1, "members": [{"objectType": "accessgroup", "objectDBID": 6}]}
+    assert list(references_of(CLASSES["CfgRole"], role)) == [
+        Reference("members", "CfgAccessGroup", 6, "member")
+    ]
+    beside = {"DBID": 1, "campaignDBID": 2, "groupType": "placegroup", "groupDBID": 7}
+    assert list(references_of(CLASSES["CfgCampaignGroup"], beside)) == [
+        Reference("campaignDBID", "CfgCampaign", 2, "fixed"),
+        Reference("groupDBID", "CfgPlaceGroup", 7, "optional"),
+    ]
+    owner = {"DBID": 1, "ownerID": {"type": "tenant", "DBID": 3}}
+    assert list(references_of(CLASSES["CfgFolder"], owner)) == [
+        Reference("ownerID", "CfgTenant", 3, "fixed")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("class_name", "dbid", "delta"),
+    [
+        ("CfgPlace", 9, {"changed": {"agentInfo.placeDBID": 0}}),
+        ("CfgSkill", 5, {"deleted": {"agentInfo.skillLevels": [5]}}),
+        ("CfgTenant", 3, {"deleted": {"assignedTenantDBIDs": [3]}}),
+    ],
+)
+def test_clearing_a_reference(class_name: str, dbid: int, delta: dict[str, Any]) -> None:
+    cls = CLASSES["CfgPerson"]
+    cleared = clear_references(cls, PERSON, class_name, dbid)
+    assert make_delta(cls, PERSON, cleared) == delta
+    left = [one for one in references_of(cls, cleared) if one.class_name == class_name]
+    assert dbid not in [one.dbid for one in left]
+
+
+def test_clearing_members_and_pairs() -> None:
+    group = {"DBID": 1, "memberIDs": [{"type": "person", "DBID": 4}]}
+    assert "memberIDs" not in clear_references(CLASSES["CfgAccessGroup"], group, "CfgPerson", 4)
+    app = {"DBID": 1, "logonAs": {"type": "person", "DBID": 4}}
+    assert "logonAs" not in clear_references(CLASSES["CfgApplication"], app, "CfgPerson", 4)
+    members = [{"objectType": kind, "objectDBID": 4} for kind in ("person", "accessgroup")]
+    left = clear_references(CLASSES["CfgRole"], {"DBID": 1, "members": members}, "CfgPerson", 4)
+    assert left["members"] == members[1:]
+    beside = {"DBID": 1, "groupType": "agentgroup", "groupDBID": 4}
+    cleared = clear_references(CLASSES["CfgCampaignGroup"], beside, "CfgAgentGroup", 4)
+    assert cleared["groupDBID"] == 0
+    with pytest.raises(ValueError, match="fixed"):
+        clear_references(CLASSES["CfgPerson"], PERSON, "CfgTenant", 1)
+
+
+def test_keys_with_a_dbid() -> None:
+    assert parse_key("CfgPerson:00101") == (CLASSES["CfgPerson"], 101)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("CfgPerson", BadKey),
+        ("CfgPerson:", BadKey),
+        ("CfgPerson:0", BadKey),
+        ("CfgPerson:-1", BadKey),
+        ("CfgPerson:1x", BadKey),
+        ("CfgPerson:2147483648", BadKey),
+        ("CfgPerson:" + "9" * 400, BadKey),
+        ("cfgperson:1", BadClass),
+        ("CfgNothing:1", BadClass),
+        ("CfgPerson/user_name", BadKey),
+        ("CfgPerson/nothing=1", BadValue),
+        ("CfgNothing/name=1", BadClass),
+    ],
+)
+def test_malformed_keys_are_refused(text: str, error: type[CspError]) -> None:
+    with pytest.raises(error):
+        parse_symbolic(text)
+
+
+def test_symbolic_keys() -> None:
+    found = parse_symbolic("CfgDN/dn_number=1,switch_dbid=101")
+    assert (found.cls.name, found.dbid) == ("CfgDN", 0)
+    assert found.filters == (("dn_number", "1"), ("switch_dbid", "101"))
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=3))
+def test_a_symbolic_key_holds_any_text(values: list[str]) -> None:
+    filters = tuple(zip(("user_name", "employee_id", "state"), values, strict=False))
+    cls = CLASSES["CfgPerson"]
+    assert parse_symbolic(format_symbolic(cls, filters)) == (cls, 0, filters)
+
+
+def test_write_commands() -> None:
+    skill = CLASSES["CfgSkill"]
+    create = [b"cfg.create", b"CfgSkill", b'{"name":"x"}', b"id", b"w-1"]
+    assert parse_command(create) == (Create(skill, {"name": "x"}), "w-1")
+    update = [b"CFG.UPDATE", b"CfgSkill", b"101", b"{}", b"IF", b"7", b"ID", b"w-2"]
+    assert parse_command(update) == (Update(skill, 101, {}, 7), "w-2")
+    assert parse_command([b"CFG.DELETE", b"CfgSkill", b"@2"]) == (Delete(skill, 0, None, 2), "")
+    grant = [b"CFG.GRANT", b"CfgSkill:101", b"CfgPerson:100", b"R,X,propagate"]
+    account = (CLASSES["CfgPerson"], 100)
+    assert parse_command(grant) == (Grant(skill, 101, account, ("R", "X"), True), "")
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ([b"CFG.CREATE", b"CfgSkill"], CspError),
+        ([b"CFG.CREATE", b"CfgSkil", b"{}"], BadClass),
+        ([b"CFG.CREATE", b"CfgSkill", b"{"], BadValue),
+        ([b"CFG.CREATE", b"CfgSkill", b"{}", b"IF", b"1"], BadValue),
+        ([b"CFG.CREATE", b"CfgSkill", b"{}", b"ID"], BadValue),
+        ([b"CFG.CREATE", b"CfgSkill", b"{}", b"ID", b"x" * 37], TooBig),
+        ([b"CFG.UPDATE", b"CfgSkill", b"x", b"{}"], BadKey),
+        ([b"CFG.UPDATE", b"CfgSkill", b"1", b"{}", b"IF", b"x"], BadValue),
+        ([b"CFG.GRANT", b"CfgSkill:1", b"CfgPerson:1", b"Q"], BadValue),
+        ([b"GET", b"CfgSkill:1"], BadKey),
+        ([b"CFG.DELETE", b"\xff", b"1"], BadValue),
+    ],
+)
+def test_malformed_writes_are_refused(args: list[bytes], error: type[CspError]) -> None:
+    with pytest.raises(error):
+        parse_command(args)
+
+
+def test_a_transaction_names_the_command_that_is_wrong() -> None:
+    commands = [[b"CFG.DELETE", b"CfgSkill", b"1"], [b"CFG.DELETE", b"CfgNo", b"1"]]
+    with pytest.raises(BadClass, match="there is no class") as caught:
+        parse_request(1, b"{}", b"", b"exec", commands)
+    assert caught.value.line.startswith("BADCLASS command 2: ")
+    request = parse_request(1, b'{"account":"CfgPerson:100"}', b"w", b"exec", commands[:1])
+    assert (request.write_id, request.actor.account) == ("w", "CfgPerson:100")
+
+
+def test_an_error_survives_the_wire() -> None:
+    error = from_line(BadValue("no\r\nsuch thing").line)
+    assert isinstance(error, BadValue)
+    assert error.line == "BADVALUE no  such thing"
+    assert from_line("WHAT is this").line == "ERR WHAT is this"

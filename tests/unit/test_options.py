@@ -1,0 +1,97 @@
+"""Options: values and units, what is honoured, and the limits of a worker's loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from csp.conf.options import NO_LIMIT, changes, load, loop_limits, parse_value
+from csp.conf.table import OPTIONS
+
+
+def test_defaults_are_the_protocols_limits() -> None:
+    assert loop_limits(load({}), connections=924) == {
+        "sign_in_ms": 40_000,
+        "output_ms": 600_000,
+        "output_bytes": 1024 * 1024,
+        "page_bytes": 1_024_000,
+        "request_bytes": 64 << 20,
+        "request_args": 1_048_576,
+        "connections": 924,
+        "page_default": 1000,
+        "page_objects": 10_000,
+        "subscriptions": 10_000,
+        "pattern_bytes": 256,
+        "read_wait_ms": 5000,
+        "accepts": 64,
+        "reply_bytes": 512 << 20,
+    }
+
+
+@pytest.mark.parametrize("value", ["70", 70, " 70 "])
+def test_a_number_may_be_text(value: object) -> None:
+    options = load({"csproxy": {"client-connect-timeout": value}})
+    assert options.number("csproxy", "client-connect-timeout") == 70
+    assert loop_limits(options)["sign_in_ms"] == 70_000
+    assert not options.problems
+
+
+@pytest.mark.parametrize("value", ["0", "65537", "x", "", "1.5", {"base64": ""}, "9" * 30])
+def test_a_value_beyond_its_range_is_a_problem_and_the_default_holds(value: object) -> None:
+    options = load({"csproxy": {"client-connect-timeout": value}})
+    assert options.number("csproxy", "client-connect-timeout") == 40
+    (problem,) = options.problems
+    assert "client-connect-timeout" in str(problem)
+    assert "40 is used" in str(problem)
+
+
+def test_no_limit_is_written_as_zero() -> None:
+    options = load({"csproxy": {"max-client-output-queue-size": 0}})
+    assert loop_limits(options)["output_bytes"] == NO_LIMIT
+
+
+def test_what_is_not_honoured_is_one_problem_unless_it_is_the_default() -> None:
+    options = load({"csproxy": {"objects-cache": "false", "proxy-writable": "no"}})
+    assert [problem.option for problem in options.problems] == ["objects-cache"]
+    assert "once for all workers" in options.problems[0].reason
+
+
+def test_unknown_options_are_problems_and_unknown_sections_are_not() -> None:
+    options = load({"csproxy": {"nothing": "1"}, "somebody-else": {"a": "b"}})
+    assert [problem.option for problem in options.problems] == ["nothing"]
+
+
+def test_families_of_options_are_known() -> None:
+    options = load({"log-extended": {"level-reassign-24200": "alarm"}})
+    assert [problem.reason for problem in options.problems] == ["not yet"]
+
+
+def test_a_masters_section_is_named_like_its_application() -> None:
+    sections = {"main": {"client-connect-timeout": 50}, "csproxy": {"client-connect-timeout": 60}}
+    options = load(sections, mode="master", app_name="main")
+    assert loop_limits(options, mode="master")["sign_in_ms"] == 50_000
+    assert loop_limits(load(sections, app_name="main"))["sign_in_ms"] == 60_000
+
+
+@pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("on", True), ("0", False)])
+def test_flags(text: str, value: bool) -> None:
+    assert parse_value(OPTIONS["csproxy", "proxy-writable"], text) is value
+
+
+def test_what_changed_says_when_it_takes_effect() -> None:
+    after = load({"csproxy": {"packet-size": 4096}})
+    assert changes(load({}), after) == {"now": [("csproxy", "packet-size")]}
+
+
+def test_defaults_keep_their_own_rules() -> None:
+    for option in OPTIONS.values():
+        if option.words and option.default == "":
+            continue
+        assert parse_value(option, option.default) == option.default, option.name
+
+
+def test_further_directories_have_the_options_of_the_first() -> None:
+    options = load({"gauth_ldap_2": {"ldap-url": "ldap://b", "retry-attempts": "many", "hat": 1}})
+    problems = {one.option: str(one) for one in options.problems}
+    assert problems["ldap-url"] == "[gauth_ldap_2] ldap-url: not yet"
+    assert "is not an integer" in problems["retry-attempts"]
+    assert "no such option" in problems["hat"]

@@ -1,0 +1,191 @@
+"""CFG.FEED: continue or snapshot, parts, changes with account records, a slow receiver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from tests.unit.fake_loop import Server, image_of
+
+STREAM = bytes(range(16)).hex()
+PERSON = CLASSES["CfgPerson"].id
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.reader.entries = {revision: entry_of(revision) for revision in range(5, 11)}
+    yield server
+    server.close()
+
+
+def entry_of(revision: int, dbid: int = 101, account: bool = False, size: int = 32) -> bytes:
+    """An entry with one item, as far as a feed reads it."""
+    head = bytearray(48)
+    head[16:24] = revision.to_bytes(8, "little")
+    head[24:32] = (revision * 16).to_bytes(8, "little")
+    item = bytearray(size)
+    item[0:4] = size.to_bytes(4, "little")
+    item[5] = account
+    item[8:12] = dbid.to_bytes(4, "little")
+    return bytes(head + item)
+
+
+def greet(server: Server, *words: str) -> dict[str, Any]:
+    answer = server.ask("CFG.FEED", "FROM", *words)
+    assert isinstance(answer, list)
+    assert answer[0] == b"greeting"
+    greeting: dict[str, Any] = orjson.loads(answer[1])  # type: ignore[arg-type]
+    return greeting
+
+
+def test_continue(server: Server) -> None:
+    greeting = greet(server, STREAM, "8", f"{8 * 16:016x}")
+    assert (greeting["mode"], greeting["revision"], greeting["format"]) == ("continue", 10, 1)
+    assert greeting["stream"] == STREAM
+    server.loop.pass_time(0)
+    assert server.frames() == [[b"change", entry_of(9)], [b"change", entry_of(10)]]
+    assert server.loop.wants_published
+    server.reader.entries[11] = entry_of(11)
+    server.publish(11)
+    assert server.frames() == [[b"change", entry_of(11)]]
+
+
+def test_continue_from_what_is_published(server: Server) -> None:
+    assert greet(server, STREAM, "10", f"{server.reader.mark:016x}")["mode"] == "continue"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-", "0", "-"),
+        (STREAM, "8", "0000000000000001"),  # another mark
+        ("00" * 16, "8", f"{8 * 16:016x}"),  # another stream
+        (STREAM, "11", f"{11 * 16:016x}"),  # from the future
+        (STREAM, "3", f"{3 * 16:016x}"),  # before the log
+        (STREAM, "10", "0000000000000001"),
+    ],
+)
+def test_snapshot_otherwise(server: Server, words: tuple[str, ...]) -> None:
+    assert greet(server, *words)["mode"] == "snapshot"
+
+
+def test_snapshot_in_parts(server: Server) -> None:
+    for dbid in range(101, 111):
+        server.reader.put("CfgPerson", dbid)
+    server.reader.objects[ACCOUNT_CLASS_ID, 101] = (10, {"hash": "x"})
+    server.connect(2)
+    for conn, part in ((1, "0"), (2, "1")):
+        answer = server.ask("CFG.FEED", "FROM", "-", "0", "-", "PART", part, "OF", "2", conn=conn)
+        assert orjson.loads(answer[1])["mode"] == "snapshot"  # type: ignore[index, arg-type]
+    # A change comes while the records are on their way.
+    server.reader.entries[11] = entry_of(11)
+    server.reader.published = 11
+    server.loop.pass_time(0)
+    even, odd = server.frames(1), server.frames(2)
+    count = sum(frame[1].count(b"{") for frame in even + odd if frame[0] == b"records")  # type: ignore[index, union-attr]
+    assert count == 11
+    for part, frames in enumerate((even, odd)):
+        kinds = [frame[0] for frame in frames]  # type: ignore[index]
+        assert kinds[-2:] == [b"part", b"change"]
+        assert frames[-2] == [b"part", b"%d" % part, b"11", b"000000000000abcd", b"1000"]
+        assert frames[-1] == [b"change", entry_of(11)]
+
+
+def test_account_records_follow_their_change(server: Server) -> None:
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.reader.objects[ACCOUNT_CLASS_ID, 101] = (11, {"hash": "x"})
+    server.reader.entries[11] = entry_of(11, account=True)
+    server.publish(11)
+    server.loop.pass_time(0)
+    image = image_of(ACCOUNT_CLASS_ID, 101, 11, b'{"hash":"x"}')
+    assert server.frames() == [[b"change", entry_of(11, account=True), image]]
+
+
+def test_an_account_that_changed_again_goes_with_its_last_change(server: Server) -> None:
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.reader.objects[ACCOUNT_CLASS_ID, 101] = (12, {"hash": "y"})
+    server.reader.entries |= {at: entry_of(at, account=True) for at in (11, 12)}
+    server.publish(12)
+    server.loop.pass_time(0)
+    image = image_of(ACCOUNT_CLASS_ID, 101, 12, b'{"hash":"y"}')
+    assert server.frames() == [
+        [b"change", entry_of(11, account=True)],
+        [b"change", entry_of(12, account=True), image],
+    ]
+
+
+def test_alive(server: Server) -> None:
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.loop.pass_time(1000)
+    (frame,) = server.frames()
+    assert isinstance(frame, list)
+    assert frame[:3] == [b"alive", b"10", b"000000000000abcd"]
+    server.loop.pass_time(2000)
+    assert len(server.frames()) == 2
+
+
+def test_alive_of_a_proxy_carries_the_roots_time(server: Server) -> None:
+    server.control.links = (1, 10, 123_456)
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.loop.pass_time(1000)
+    assert server.frames()[0][3] == b"123456"  # type: ignore[index]
+
+
+def test_slow_receiver_waits(server: Server) -> None:
+    big = 300 * 1024
+    server.reader.entries |= {r: entry_of(r, size=big) for r in range(9, 11)}
+    greet(server, STREAM, "8", f"{8 * 16:016x}")
+    server.loop.unsent[1] = 600 * 1024
+    server.loop.pass_time(0)
+    assert len(server.frames()) == 1
+    server.reader.entries[11] = entry_of(11)
+    server.publish(11)
+    server.loop.pass_time(5000)
+    assert server.frames() == []
+    server.loop.unsent[1] = 0
+    server.lane.writable(1)
+    assert len(server.frames()) == 1  # one slice a callback
+    server.loop.pass_time(0)
+    assert len(server.frames()) == 1
+
+
+def test_behind_the_log(server: Server) -> None:
+    greet(server, STREAM, "8", f"{8 * 16:016x}")
+    del server.reader.entries[9]
+    server.loop.pass_time(0)
+    (frame,) = server.frames()
+    assert frame[0] == b"bye"  # type: ignore[index]
+    assert server.loop.closing == {1}
+    assert not server.loop.wants_published
+
+
+def test_end_of_a_feed(server: Server) -> None:
+    before = len(server.loop.timers)
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.disconnect()
+    assert not server.loop.wants_published
+    server.loop.pass_time(3000)
+    assert len(server.loop.timers) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("TO", "-", "0", "-"),
+        ("FROM", "xyz", "0", "-"),
+        ("FROM", "-", "x", "-"),
+        ("FROM", "-", "0", "12"),
+        ("FROM", "-", "0", "-", "PART", "2", "OF", "2"),
+        ("FROM", "-", "0", "-", "PART", "2"),
+    ],
+)
+def test_refused(server: Server, words: tuple[str, ...]) -> None:
+    answer = server.ask("CFG.FEED", *words)
+    assert str(answer).split()[0] in ("ERR", "BADVALUE")
+    assert not server.loop.session(1).feed

@@ -1,0 +1,195 @@
+"""Loads generations into shared memory, changes, takes over, and flips with a difference."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from csp._fastpath import Control, StoreFull, StoreReader
+from csp.model.entry import DIFFERENCE, Change, build_entry, parse_entry
+from csp.model.extract import Nothing
+from csp.model.image import build_image, json_of
+from csp.model.types import CLASSES
+from csp.store import segment
+from csp.store.host import StoreHost
+
+SKILL = CLASSES["CfgSkill"]
+STREAM = b"S" * 16
+RESERVE_BYTES = 32 << 20
+
+BUCKETS_KEPT_BYTES_MAX = 1024
+
+
+def skill(dbid: int, name: str, revision: int = 5) -> dict[str, Any]:
+    """A skill as the store keeps it."""
+    return {
+        "DBID": dbid,
+        "revision": revision,
+        "folderDBID": 101,
+        "tenantDBID": 1,
+        "name": name,
+        "state": "enabled",
+    }
+
+
+def image(dbid: int, name: str = "", revision: int = 5) -> bytes:
+    """Its record."""
+    return build_image(SKILL, skill(dbid, name or f"skill {dbid}"), revision, Nothing())
+
+
+def rename(dbid: int, name: str, revision: int, mark: int) -> bytes:
+    """The entry of a change."""
+    before, after = skill(dbid, f"skill {dbid}"), skill(dbid, name, revision)
+    change = Change("update", SKILL, dbid, before=before, after=after)
+    return build_entry(revision, mark, 2_000, {}, [change], [image(dbid, name, revision)])
+
+
+@pytest.fixture
+def instance() -> Iterator[str]:
+    name = f"test-host-{os.getpid()}"
+    segment.unlink_all(name)
+    Control(segment.create(segment.control_name(name), Control.SIZE), format=True)
+    yield name
+    segment.unlink_all(name)
+
+
+def open_host(instance: str, reserve_bytes: int = RESERVE_BYTES) -> StoreHost:
+    """A writer's host on an instance."""
+    control = Control(segment.open_control(instance))
+    return StoreHost(
+        instance, control, reserve_bytes=reserve_bytes, log_bytes=2 << 20, guest_slot=63
+    )
+
+
+def load(host: StoreHost, dbids: range, revision: int = 5, mark: int = 77) -> None:
+    """Loads skills."""
+    host.load_begin(STREAM)
+    host.load(b"".join(image(dbid) for dbid in dbids))
+    host.load_end(revision, mark, 1_000)
+
+
+def read(instance: str, host: StoreHost) -> StoreReader:
+    """A reader of what is in force."""
+    fd = segment.open_data(instance, host.control.generation)
+    try:
+        return StoreReader(fd, host.control, 62)
+    finally:
+        os.close(fd)
+
+
+def test_the_first_load_is_published_as_generation_1(instance: str) -> None:
+    host = open_host(instance)
+    assert not host.loaded
+    load(host, range(101, 201))
+    assert (host.loaded, host.published, host.mark) == (True, 5, 77)
+    assert (host.control.generation, host.control.state) == (1, 1)
+    assert read(instance, host).count(SKILL.id) == 100
+
+
+def test_a_successor_takes_over_what_was_published(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    host.apply(rename(101, "new", 6, 77))
+    host.close()
+    successor = open_host(instance)
+    assert successor.published == 6
+    assert b'"name":"new"' in (successor.image(SKILL.id, 101) or b"")
+
+
+def test_an_unfinished_generation_is_removed_and_the_one_in_force_serves(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    host.load_begin(b"T" * 16)
+    host.load(image(500))
+    assert segment.generations(instance) == [1, 2]
+    successor = open_host(instance)
+    assert segment.generations(instance) == [1]
+    assert (successor.published, successor.stream) == (5, STREAM)
+
+
+def test_a_new_generation_begins_its_log_with_the_difference(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    host.apply(rename(150, "new", 6, 77))
+    load(host, range(102, 202), revision=4, mark=88)
+    assert (host.published, host.mark, host.control.generation) == (4, 88, 2)
+    assert segment.generations(instance) == [2]
+    logged = read(instance, host).entry(4)
+    assert logged is not None
+    entry = parse_entry(logged)
+    assert (entry.flags, entry.mark) == (DIFFERENCE, 88)
+    assert [(item.op, item.dbid) for item in entry.items] == [
+        ("delete", 101),
+        ("update", 150),
+        ("create", 201),
+    ]
+
+
+def test_changes_go_on_in_a_new_generation(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    load(host, range(101, 201), revision=9, mark=99)
+    host.apply(rename(101, "new", 10, 99))
+    assert host.published == 10
+
+
+def test_a_load_that_is_given_up_leaves_nothing(instance: str) -> None:
+    host = open_host(instance)
+    host.load_begin(STREAM)
+    host.load_abort()
+    assert segment.generations(instance) == []
+    assert not host.loaded
+
+
+def test_a_full_store_refuses_growth_and_counts_it(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    large = skill(201, "large") | {"userProperties": {"a": {"k": "x" * (RESERVE_BYTES // 3)}}}
+    made = build_entry(
+        6, 77, 2_000, {}, [Change("create", SKILL, 201, after=large)],
+        [build_image(SKILL, large, 6, Nothing())],
+    )  # fmt: skip
+    with pytest.raises(StoreFull, match="--reserve"):
+        host.prepare(made)
+    assert host.refused_full == 1
+    gone = build_entry(
+        6, 77, 2_000, {}, [Change("delete", SKILL, 101, before=skill(101, "a"))], [b""]
+    )
+    host.prepare(gone)
+    host.apply(gone)
+    assert host.published == 6
+
+
+def test_what_was_prepared_is_applied_or_given_back(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    room = host.room_bytes()
+    first, second = rename(101, "new", 6, 77), rename(102, "newer", 6, 77)
+    host.prepare(first)
+    assert read(instance, host).get(SKILL.id, 101) == json_of(image(101))
+    assert host.room_bytes() < room
+    for _ in range(100):
+        host.abandon()
+        host.prepare(first)
+    host.abandon()
+    host.reclaim()
+    # A bucket that was split to make room for a name stays split; nothing else is kept.
+    assert room - host.room_bytes() <= BUCKETS_KEPT_BYTES_MAX
+    host.prepare(first)
+    host.apply(second)  # another one: what was prepared is given back
+    assert host.published == 6
+    assert b"newer" in (read(instance, host).get(SKILL.id, 102) or b"")
+    assert read(instance, host).get(SKILL.id, 101) == json_of(image(101))
+
+
+def test_a_load_without_room_keeps_what_is_in_force(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    host.load_begin(STREAM)
+    images = b"".join(image(dbid) for dbid in range(1, 200_000))
+    with pytest.raises(StoreFull):
+        host.load(images)
+    host.load_abort()
+    assert read(instance, host).count(SKILL.id) == 100
+    host.apply(rename(101, "new", 6, 77))

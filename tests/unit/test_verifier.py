@@ -1,0 +1,122 @@
+"""Sign-ins in auth: right, wrong, remembered, dropped, too many."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import select
+import time
+
+import pytest
+
+from csp.auth import verifier as module
+from csp.auth.accounts import Account
+from csp.auth.passwords import _hasher, is_password
+from csp.auth.verifier import BUSY, WRONG, WRONG_USER, Verifier
+
+ACCOUNT = Account(100, 5, True, "argon2id", _hasher.hash("right"))
+REPEAT_MICROSECONDS_MAX = 50
+
+
+class Server:
+    """A verifier with one account that can be exchanged."""
+
+    def __init__(self, account: Account | None = ACCOUNT) -> None:
+        self.account = account
+        self.verifier = Verifier(lambda user: self.account)
+        self.results: list[Account | str] = []
+
+    def ask(self, password: bytes, user: bytes = b"default") -> None:
+        self.verifier.verify(user, password, self.results.append)
+
+    def sign_in(self, password: bytes, user: bytes = b"default") -> Account | str:
+        self.ask(password, user)
+        while not self.results:
+            select.select([self.verifier.done_fd], [], [], 10)
+            self.verifier.take_done()
+        return self.results.pop()
+
+
+def test_right_and_wrong() -> None:
+    server = Server()
+    assert server.sign_in(b"right") == ACCOUNT
+    assert server.sign_in(b"wrong") == WRONG
+    assert server.sign_in(b"") == WRONG
+    assert server.sign_in(b"right", b"ann") == WRONG_USER
+    assert Server(None).sign_in(b"right") == WRONG
+
+
+def test_a_disabled_person_is_refused_also_if_remembered() -> None:
+    server = Server()
+    assert server.sign_in(b"right") == ACCOUNT
+    server.account = dataclasses.replace(ACCOUNT, is_enabled=False)
+    assert server.sign_in(b"right") == WRONG
+    assert Server(server.account).sign_in(b"right") == WRONG
+
+
+def test_a_repeat_is_answered_at_once_and_cheap() -> None:
+    server = Server()
+    server.sign_in(b"right")
+    times = []
+    for _ in range(2_000):
+        begin = time.perf_counter_ns()
+        server.ask(b"right")
+        times.append(time.perf_counter_ns() - begin)
+    assert server.results == [ACCOUNT] * 2_000
+    assert sorted(times)[1_000] / 1_000 <= REPEAT_MICROSECONDS_MAX
+
+
+def test_a_changed_account_drops_what_was_remembered() -> None:
+    server = Server()
+    server.sign_in(b"right")
+    server.account = dataclasses.replace(ACCOUNT, revision=6, hash=_hasher.hash("new"))
+    assert server.sign_in(b"right") == WRONG
+    assert server.sign_in(b"new") == server.account
+
+
+def test_an_unknown_user_costs_what_a_wrong_password_costs() -> None:
+    server = Server()
+    costs = {}
+    for user in (b"default", b"nobody"):
+        begin = time.perf_counter()
+        for number in range(5):
+            server.sign_in(b"wrong %d" % number, user)
+        costs[user] = time.perf_counter() - begin
+    assert 0.5 < costs[b"default"] / costs[b"nobody"] < 2
+
+
+def test_a_thousand_wait_and_the_next_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING_MAX", 10)
+    server = Server()
+    for number in range(20):
+        server.ask(b"wrong %d" % number)
+    assert server.results == [BUSY] * 8  # 2 under way, 10 wait
+    while len(server.results) < 20:
+        select.select([server.verifier.done_fd], [], [], 10)
+        server.verifier.take_done()
+    assert server.results.count(WRONG) == 12
+    server.results.clear()
+    assert server.sign_in(b"right") == ACCOUNT
+
+
+def test_equal_sign_ins_share_a_comparison() -> None:
+    server = Server()
+    begin = time.perf_counter()
+    for _ in range(900):
+        server.ask(b"right")
+    while len(server.results) < 900:
+        select.select([server.verifier.done_fd], [], [], 10)
+        server.verifier.take_done()
+    assert server.results == [ACCOUNT] * 900
+    assert time.perf_counter() - begin < 5
+
+
+def test_the_hash_of_a_bulk_import() -> None:
+    stored = "$scrypt$ln=7,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$"
+    key = hashlib.scrypt(b"pw", salt=bytes(16), n=128, r=8, p=1, dklen=32)
+    stored += base64.b64encode(key).decode().rstrip("=")
+    assert is_password(b"pw", "scrypt-bulk", stored)
+    assert not is_password(b"px", "scrypt-bulk", stored)
+    assert not is_password(b"pw", "scrypt-bulk", "$scrypt$broken")
+    assert not is_password(b"pw", "imported-1", "whatever")

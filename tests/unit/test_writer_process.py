@@ -1,0 +1,274 @@
+"""Runs the writer's loop with a fake origin, and talks to it as workers do."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from csp.errors import BadValue, MasterDown
+from csp.model.requests import Create, WriteOutcome, WriteRequest
+from csp.resp import Decoder, request
+from csp.store.context import Request, Upstream
+from csp.store.origin import Host, Later, Sums, Watch
+from csp.writer.process import Writer
+from tests.neighbours.waiting import wait_until
+from tests.unit.feed_stage import FakeHost, a_context
+
+SKILL = b'{"name":"english","tenantDBID":1}'
+
+
+class FakeControl:
+    """Where alarms are shown."""
+
+    alarms = 0
+
+
+class CountingHost(FakeHost):
+    """A host as the writer's loop needs it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.control = FakeControl()
+        self.refused_full = 0
+        self.reclaimed = 0
+        self.room = 1 << 30
+
+    def reclaim(self) -> int:
+        self.reclaimed += 1
+        return 0
+
+    def room_bytes(self) -> int:
+        return self.room
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class FakeOrigin:
+    """Commits everything but what is named "refused"."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[WriteRequest]] = []
+        self.revision = 10
+        self.heads: list[Later[int]] = []
+        self.due: list[int | Exception] = []  # answered in the loop's own thread
+
+    def start(self, host: Host) -> None:
+        return
+
+    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
+        self.groups.append(list(requests))
+        return [self._write(one) for one in requests]
+
+    def _write(self, one: WriteRequest) -> WriteOutcome:
+        command = one.commands[0]
+        if isinstance(command, Create) and command.object["name"] == "refused":
+            return WriteOutcome(0, (), BadValue("name is refused"))
+        self.revision += 1
+        return WriteOutcome(self.revision, (self.revision * 2,))
+
+    def outcome(self, write_id: str) -> str:
+        return f"committed {len(write_id)}"
+
+    def head(self) -> Later[int]:
+        later: Later[int] = Later()
+        self.heads.append(later)
+        return later
+
+    def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
+        yield None
+        yield Sums(self.revision, {class_id or 9: (high - low, 255)})
+
+    def watches(self) -> Sequence[Watch]:
+        return []
+
+    def tick(self, now_ms: int) -> None:
+        while self.due and self.heads:
+            self.heads.pop(0).answer(self.due.pop(0))
+
+    def close(self) -> None:
+        return
+
+
+class Running:
+    """A writer's loop in a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / "writer.sock")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.path)
+        listener.listen()
+        control_read, self.control = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.report, report_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.origin, self.host = FakeOrigin(), CountingHost()
+        context = replace(
+            a_context(Upstream("127.0.0.1", 1, "", "")),
+            channel_fd=listener.detach(),
+            control_fd=control_read,
+            report_fd=report_write,
+        )
+        self.writer = Writer(context, self.host, self.origin)  # type: ignore[arg-type]
+        self.thread = threading.Thread(target=self.writer.run, daemon=True)
+        self.thread.start()
+
+    def connect(self) -> "Worker":
+        """A worker's channel."""
+        return Worker(self.path)
+
+    def ask(self, wish: Request) -> None:
+        """What the supervisor says."""
+        os.write(self.control, wish.value)
+
+    def ends(self) -> bool:
+        """Whether the loop has ended."""
+        self.thread.join(5)
+        return not self.thread.is_alive()
+
+
+class Worker:
+    """The worker's end of a channel."""
+
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(5)
+        self.socket.connect(path)
+        self.decoder = Decoder()
+
+    def send(self, *words: bytes | str | int) -> None:
+        """One message."""
+        self.socket.sendall(request(*words))
+
+    def write(self, number: int, name: str = "english") -> None:
+        """A WRITE that creates a skill."""
+        text = json.dumps({"name": name, "tenantDBID": 1})
+        self.send("WRITE", number, "{}", "", "one", request("CFG.CREATE", "CfgSkill", text))
+
+    def read(self) -> list[Any]:
+        """The next answer."""
+        while True:
+            for value in self.decoder:
+                assert isinstance(value, list)
+                return value
+            data = self.socket.recv(65536)
+            assert data, "the writer closed the channel"
+            self.decoder.feed(data)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    loop = Running(tmp_path)
+    yield loop
+    os.close(loop.control)
+    assert loop.ends()
+
+
+def test_writes_are_answered_in_order(running: Running) -> None:
+    worker = running.connect()
+    for number, name in enumerate(("a", "refused", "b"), 1):
+        worker.write(number, name)
+    assert worker.read() == [b"DONE", b"1", b"11", b"22"]
+    assert worker.read() == [b"FAIL", b"2", b"BADVALUE name is refused"]
+    assert worker.read() == [b"DONE", b"3", b"12", b"24"]
+
+
+def test_a_write_that_cannot_be_read_is_refused_in_its_place(running: Running) -> None:
+    worker = running.connect()
+    worker.send("WRITE", 1, "{}", "", "one", request("CFG.CREATE", "CfgNothing", "{}"))
+    worker.send("WRITE", 2, "{}", "", "one", b"garbage")
+    worker.write(3)
+    assert worker.read()[2].startswith(b"BADCLASS")
+    assert worker.read()[2].startswith(b"ERR")
+    assert worker.read()[0] == b"DONE"
+
+
+def test_a_busy_worker_does_not_starve_another(running: Running) -> None:
+    busy, other = running.connect(), running.connect()
+    data = b"".join(
+        request("WRITE", n, "{}", "", "one", request("CFG.CREATE", "CfgSkill", SKILL))
+        for n in range(1, 5_001)
+    )
+    busy.socket.sendall(data)
+    other.write(1)
+    other.read()
+    done = sum(len(group) for group in running.origin.groups)
+    assert done < 4_500, "the other's single write waited for all of the busy one's"
+
+
+def test_questions_are_answered_when_the_answer_is_known(running: Running) -> None:
+    worker = running.connect()
+    worker.send("HEAD", 1)
+    worker.send("OUTCOME", 2, "abc")
+    assert worker.read() == [b"DONE", b"2", b"0", b"committed 3"]
+    running.origin.due.append(55)
+    worker.send("OUTCOME", 3, "abcd")
+    assert {worker.read()[1], worker.read()[1]} == {b"1", b"3"}
+    worker.send("HEAD", 4)
+    running.origin.due.append(MasterDown("away"))
+    assert worker.read() == [b"FAIL", b"4", b"MASTERDOWN away"]
+
+
+def test_sums_are_worked_out_in_steps(running: Running) -> None:
+    worker = running.connect()
+    worker.send("SUMS", 1, "DATABASE", 3, 10, 15)
+    kind, number, revision, text = worker.read()
+    assert (kind, number, revision) == (b"DONE", b"1", b"10")
+    assert json.loads(text) == {"3": [5, "00000000000000ff"]}
+    worker.send("SUMS", 2, "STORE")
+    assert worker.read()[0] == b"FAIL"
+
+
+def test_a_session_ends_with_its_workers_channel(running: Running) -> None:
+    wish = {"session": "0-1", "application": "proxy2", "daemon": True, "instance": "a"}
+    first, second = running.connect(), running.connect()
+    first.send("REGISTER", 1, json.dumps(wish))
+    assert first.read()[0] == b"DONE"
+    again = json.dumps(wish | {"session": "1-1", "instance": "b"})
+    second.send("REGISTER", 1, again)
+    assert second.read()[2].startswith(b"BUSY application proxy2 is connected already")
+    first.socket.close()
+
+    def is_free() -> bool:
+        second.send("REGISTER", 2, again)
+        return bool(second.read()[0] == b"DONE")
+
+    wait_until(is_free, 5, "the place is free")
+
+
+def test_a_worker_that_speaks_nonsense_is_cut_off(running: Running) -> None:
+    worker, other = running.connect(), running.connect()
+    worker.socket.sendall(b"*1\r\n:5\r\n")
+    assert worker.socket.recv(10) == b""
+    other.write(1)
+    assert other.read()[0] == b"DONE"
+
+
+def test_a_drain_finishes_what_was_taken_in(running: Running) -> None:
+    worker = running.connect()
+    for number in range(1, 51):
+        worker.write(number)
+    assert worker.read()[1] == b"1"
+    running.ask(Request.DRAIN)
+    assert running.ends()
+    assert running.host.calls[-1] == "close"
+    answered = sum(len(group) for group in running.origin.groups)
+    assert [worker.read()[1] for _ in range(answered - 1)][-1] == str(answered).encode()
+
+
+def test_the_writer_ends_when_the_supervisor_is_dead(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    os.close(running.control)
+    assert running.ends()
+
+
+def test_the_alarm_is_raised_while_the_store_is_full_and_taken_back(running: Running) -> None:
+    running.host.room = 0
+    running.host.refused_full += 1
+    wait_until(lambda: running.host.control.alarms == 1, 5, "the alarm")
+    running.host.room = 1 << 30
+    wait_until(lambda: running.host.control.alarms == 0, 5, "the alarm's end")
