@@ -35,6 +35,7 @@ NEEDS = {
     "spin": Need("spin", "spin"),
     "cc": Need("gcc", "gcc"),
     "clang": Need("clang", "clang"),
+    "clang-runtime": Need("clang", "libclang-rt-dev"),  # its sanitizers and libFuzzer
     "valgrind": Need("valgrind", "valgrind"),
     "systemd-analyze": Need("systemd-analyze", "systemd"),
     "node": Need("node", "nodejs"),
@@ -53,7 +54,15 @@ def is_here(name: str) -> bool:
         return all((NODE_FOLDER / "node_modules" / one).is_dir() for one in NODE_MODULES)
     if name == "postgres":
         return (postgres_folder() / "initdb").exists()
+    if name == "clang-runtime":
+        return is_here("clang") and any(clang_libraries().glob("libclang_rt.fuzzer_no_main-*"))
     return shutil.which(NEEDS[name].program) is not None
+
+
+def clang_libraries() -> Path:
+    """Where clang looks for its own libraries; Debian has them in a package beside it."""
+    printed = subprocess.check_output(["clang", "-print-resource-dir"], text=True)
+    return Path(printed.strip()) / "lib" / "linux"
 
 
 def postgres_folder() -> Path:

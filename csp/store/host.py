@@ -64,6 +64,7 @@ class StoreHost:
     ) -> None:
         self.control = control
         self.refused_full = 0
+        self.refused_room_bytes = 0  # when a change was last refused
         self._instance = instance
         self._reserve_bytes = reserve_bytes
         self._log_bytes = log_bytes
@@ -339,7 +340,7 @@ class StoreHost:
 
 
 class _Refusals:
-    """Counts the StoreFull that pass through it."""
+    """Counts the StoreFull that pass through it, and keeps the room there was."""
 
     def __init__(self, host: StoreHost) -> None:
         self._host = host
@@ -350,6 +351,7 @@ class _Refusals:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, StoreFull):
             self._host.refused_full += 1
+            self._host.refused_room_bytes = self._host.room_bytes()
 
 
 def _take_guest_slot(context: ProcessContext) -> tuple[int, locks.Lock]:

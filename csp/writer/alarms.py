@@ -32,6 +32,10 @@ class Gauge(Protocol):
     def refused_full(self) -> int:
         """How many changes were refused for want of room."""
 
+    @property
+    def refused_room_bytes(self) -> int:
+        """The room there was when a change was last refused."""
+
     def room_bytes(self) -> int:
         """What a growing change may still take."""
 
@@ -46,7 +50,6 @@ class StoreAlarm:
         # A predecessor may have died with the alarm raised.
         self.is_raised = bool(flags.alarms & STORE_FULL)
         self._quiet_checks = 0
-        self._room_refused = 0
 
     def check(self) -> None:
         """Raises or takes back; called ten times a second."""
@@ -54,7 +57,6 @@ class StoreAlarm:
         if refused != self._refused_seen:
             self._refused_seen = refused
             self._quiet_checks = 0
-            self._room_refused = self._gauge.room_bytes()
             if not self.is_raised:
                 self.is_raised = True
                 self._flags.alarms |= STORE_FULL
@@ -62,7 +64,11 @@ class StoreAlarm:
             return
         self._quiet_checks += 1
         is_quiet = self.is_raised and self._quiet_checks >= QUIET_CHECKS
-        if is_quiet and self._gauge.room_bytes() >= self._room_refused + ROOM_BYTES_MORE:
+        if is_quiet and self._has_more_room():
             self.is_raised = False
             self._flags.alarms &= ~STORE_FULL
             log_event(log, "51311", room_bytes=self._gauge.room_bytes())
+
+    def _has_more_room(self) -> bool:
+        # Not than at the last check: all may have been freed since the refusal.
+        return self._gauge.room_bytes() >= self._gauge.refused_room_bytes + ROOM_BYTES_MORE

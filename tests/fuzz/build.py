@@ -14,6 +14,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from tests.needs import clang_libraries
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".venv" / "fuzz"
 DRIVER = FOLDER / "driver.so"
@@ -44,7 +46,7 @@ def build() -> None:
     shutil.copytree(ROOT / "csp" / "_fastpath", FOLDER / "csp" / "_fastpath")
     for name in PYTHON_ROOMS:
         (FOLDER / "csp" / name).symlink_to(ROOT / "csp" / name)
-    libraries = _libraries()
+    libraries = clang_libraries()
     fuzzer = libraries / f"libclang_rt.fuzzer_no_main-{_machine()}.a"
     whole = ["-Wl,--whole-archive", str(fuzzer), "-Wl,--no-whole-archive"]
     _run(["clang", "-shared", "-o", str(DRIVER), *whole, "-l:libstdc++.so.6", "-lm", "-lpthread"])
@@ -75,7 +77,7 @@ def run(target: str, arguments: list[str], *, within: float) -> int:
     """Runs a target with libFuzzer's own arguments, among them files to try again. Exit code."""
     environment = os.environ | {
         # libFuzzer first: the sanitizer has empty counterparts of its coverage hooks.
-        "LD_PRELOAD": f"{DRIVER} {_libraries() / f'libclang_rt.asan-{_machine()}.so'}",
+        "LD_PRELOAD": f"{DRIVER} {clang_libraries() / f'libclang_rt.asan-{_machine()}.so'}",
         # Python keeps what it once allocated: leaks are no finding here.
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:verify_asan_link_order=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -94,11 +96,6 @@ def _sources() -> list[Path]:
 
 def _machine() -> str:
     return sysconfig.get_platform().rpartition("-")[2]
-
-
-def _libraries() -> Path:
-    printed = _run(["clang", "-print-resource-dir"])
-    return Path(printed.strip()) / "lib" / "linux"
 
 
 def _run(command: list[str], **environment: str) -> str:

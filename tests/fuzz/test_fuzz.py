@@ -18,7 +18,7 @@ def built() -> None:
 
 
 @pytest.mark.needs("cc")
-@pytest.mark.needs("clang")
+@pytest.mark.needs("clang-runtime")
 @pytest.mark.timeout(build.BUILD_SECONDS_MAX)
 @pytest.mark.parametrize("target", TARGETS)
 def test_nothing_is_found(target: str, built: None, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.server.limits_stage import lowered, options_of, skill
 RESERVE = ("--reserve", "16M")
 LARGE = [60_000] * 3  # option values of an object
 OBJECTS_MAX = 200  # far more than fit
+LOG_CHARACTERS_MAX = 1_000_000
 RECOVERY_SECONDS_MAX = 12
 CHANGED_MAX = 120  # a new database begins with some seventy objects, in one transaction
 LOWER_CASCADE = f"import csp.master.transaction as t\nt.CHANGED_OBJECTS_MAX = {CHANGED_MAX}"
@@ -43,7 +44,7 @@ def alarm(server: Server) -> str:
 
 def logged(server: Server, event: str) -> None:
     """Waits for an event of the log: the alarm is shown a moment before it is written down."""
-    wait_until(lambda: event in server.log_text(), 5, f"event {event}")
+    wait_until(lambda: event in server.log_text(LOG_CHARACTERS_MAX), 5, f"event {event}")
 
 
 def make(client: redis.Redis, name: str, sizes: list[int]) -> int:

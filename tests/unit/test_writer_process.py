@@ -36,6 +36,7 @@ class CountingHost(FakeHost):
         super().__init__()
         self.control = FakeControl()
         self.refused_full = 0
+        self.refused_room_bytes = 0
         self.reclaimed = 0
         self.room = 1 << 30
 
@@ -58,12 +59,15 @@ class FakeOrigin:
         self.revision = 10
         self.heads: list[Later[int]] = []
         self.due: list[int | Exception] = []  # answered in the loop's own thread
+        self.may_write = threading.Event()
+        self.may_write.set()
 
     def start(self, host: Host) -> None:
         return
 
     def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
         self.groups.append(list(requests))
+        assert self.may_write.wait(5)
         return [self._write(one) for one in requests]
 
     def _write(self, one: WriteRequest) -> WriteOutcome:
@@ -193,10 +197,15 @@ def test_a_busy_worker_does_not_starve_another(running: Running) -> None:
         request("WRITE", n, "{}", "", "one", request("CFG.CREATE", "CfgSkill", SKILL))
         for n in range(1, 5_001)
     )
-    busy.socket.sendall(data)
+    running.origin.may_write.clear()
+    sender = threading.Thread(target=busy.socket.sendall, args=(data,))
+    sender.start()
+    wait_until(lambda: running.origin.groups, 5, "the writer to be at work for the busy one")
     other.write(1)
+    running.origin.may_write.set()
     other.read()
     done = sum(len(group) for group in running.origin.groups)
+    sender.join()
     assert done < 4_500, "the other's single write waited for all of the busy one's"
 
 
