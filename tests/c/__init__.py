@@ -1,1 +1,1 @@
-"""Runs the compiled store under the sanitizers of the C compiler."""
+"""Runs the compiled store under the race detector, and counts its instructions."""

@@ -1,6 +1,6 @@
 """One writer changes a store while threads read it without the GIL; any failed check is an error.
 
-Run by sanitize.py with an extension that reports races or bad accesses.
+Run with an extension that reports races (races.py) or bad accesses (tests/fuzz/build.py).
 """
 
 from __future__ import annotations

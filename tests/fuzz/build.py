@@ -75,6 +75,11 @@ def fuzz(target: str, *, seconds: int, found: Path, seed: int = 0) -> int:
 
 def run(target: str, arguments: list[str], *, within: float) -> int:
     """Runs a target with libFuzzer's own arguments, among them files to try again. Exit code."""
+    return run_module("tests.fuzz.targets", str(DRIVER), target, *arguments, within=within)
+
+
+def run_module(module: str, *arguments: str, within: float) -> int:
+    """Runs a module of the tests with the extension that the sanitizers watch. Exit code."""
     environment = os.environ | {
         # libFuzzer first: the sanitizer has empty counterparts of its coverage hooks.
         "LD_PRELOAD": f"{DRIVER} {clang_libraries() / f'libclang_rt.asan-{_machine()}.so'}",
@@ -86,7 +91,7 @@ def run(target: str, arguments: list[str], *, within: float) -> int:
         "PYTHONSAFEPATH": "1",
         "PYTHONHASHSEED": "0",
     }
-    command = [sys.executable, "-m", "tests.fuzz.targets", str(DRIVER), target, *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=FOLDER, env=environment, timeout=within).returncode
 
 

@@ -1,4 +1,7 @@
-"""A short run of every target; what long runs found stays in the corpus and is tried each time."""
+"""A short run of every target under sanitizers, and readers of a store that changes.
+
+What long runs found stays in the corpus and is tried each time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import pytest
 from tests.fuzz import build
 from tests.fuzz.__main__ import TARGETS
 
-SECONDS = 6
+SECONDS = 2
+RUN_SECONDS_MAX = 120
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +28,9 @@ def built() -> None:
 def test_nothing_is_found(target: str, built: None, tmp_path: Path) -> None:
     assert build.fuzz(target, seconds=SECONDS, found=tmp_path, seed=1) == 0
     assert not list(tmp_path.glob("failed-*"))
+
+
+@pytest.mark.needs("clang-runtime")
+@pytest.mark.timeout(build.BUILD_SECONDS_MAX)
+def test_readers_of_a_changing_store_touch_only_what_is_theirs(built: None) -> None:
+    assert build.run_module("tests.c.scenario", "4", within=RUN_SECONDS_MAX) == 0

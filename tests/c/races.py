@@ -1,6 +1,6 @@
-"""Builds the extension with a sanitizer into a folder of its own and runs the scenario with it.
+"""Builds the extension with the race detector, in a folder of its own, and runs the scenario.
 
-`python -m tests.c.sanitize asan|tsan [seconds]`; ends with 1 on a report or a failed check.
+`python -m tests.c.races [seconds]`; ends with 1 on a report or a failed check.
 """
 
 from __future__ import annotations
@@ -16,22 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_SECONDS_MAX = 600
 RUN_SECONDS_MAX = 300
-FLAVOURS = {
-    "asan": (
-        "-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all",
-        "libasan.so",
-        # Python keeps what it once allocated: leaks are no finding here.
-        {"ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"},
-    ),
-    "tsan": (
-        "-O1 -fno-omit-frame-pointer -fsanitize=thread",
-        "libtsan.so",
-        {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66"},
-    ),
-}
+FLAGS = "-O1 -fno-omit-frame-pointer -fsanitize=thread"
+LIBRARY = "libtsan.so"
+OPTIONS = "halt_on_error=1:exitcode=66"
 
 
-def build(folder: Path, flags: str) -> Path:
+def build(folder: Path) -> Path:
     """A copy of what the build needs, built there; returns the folder to import from."""
     (folder / "csp").mkdir()
     for name in ("setup.py", "pyproject.toml", "csp/__init__.py", "csp/_fastpath.pyx"):
@@ -40,7 +30,7 @@ def build(folder: Path, flags: str) -> Path:
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
         cwd=folder,
-        env={**os.environ, "CSP_CFLAGS": flags},
+        env={**os.environ, "CSP_CFLAGS": FLAGS},
         check=True,
         timeout=BUILD_SECONDS_MAX,
         capture_output=True,
@@ -55,10 +45,9 @@ def library(name: str) -> str:
     return str(Path(found.stdout.strip()).resolve())
 
 
-def main(flavour: str, seconds: str) -> int:
-    flags, preload, options = FLAVOURS[flavour]
+def main(seconds: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        built = build(Path(folder), flags)
+        built = build(Path(folder))
         done = subprocess.run(
             # Without address randomisation: the race detector wants its shadow at fixed places.
             [
@@ -73,8 +62,8 @@ def main(flavour: str, seconds: str) -> int:
             cwd=built,
             env={
                 **os.environ,
-                **options,
-                "LD_PRELOAD": library(preload),
+                "TSAN_OPTIONS": OPTIONS,
+                "LD_PRELOAD": library(LIBRARY),
                 "PYTHONMALLOC": "malloc",
                 "PYTHONPATH": f"{built}{os.pathsep}{ROOT}",
                 "PYTHONSAFEPATH": "1",
@@ -85,4 +74,4 @@ def main(flavour: str, seconds: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "5"))
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "5"))
