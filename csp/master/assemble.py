@@ -17,6 +17,7 @@ from csp.master.forward import Created
 from csp.master.passwords import Hashed
 from csp.master.references import check_references, references_of, targets_of
 from csp.master.rules import RULES, check_deletable, check_fixed, check_folder
+from csp.master.states import hand_down_states, note_state
 from csp.master.transaction import Touched, Transaction
 from csp.model.delta import apply_delta
 from csp.model.extract import Object as JsonObject
@@ -64,6 +65,7 @@ def finish(tx: Transaction) -> None:
     for touched in list(tx.changes()):
         tx.command = touched.command
         fill_in(tx, touched)
+    hand_down_states(tx)
     cascade(tx)
     for touched in tx.changes():
         tx.command = touched.command
@@ -116,6 +118,7 @@ def _update(tx: Transaction, command: Update, dbid: int, head_revision: int) -> 
     _refuse_deleted(tx, cls, applied.object, obj)
     touched.after = applied.object
     touched.secrets.update(applied.secrets)
+    note_state(tx, touched, obj, command.delta)
 
 
 def _delete(tx: Transaction, command: Delete, dbid: int, head_revision: int) -> None:

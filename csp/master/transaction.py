@@ -82,6 +82,7 @@ class Transaction:
         self.next_dbids = next_dbids
         self.given: dict[int, int] = {}  # class -> the number after the last one given here
         self.root_folders: dict[tuple[int, str], int] = {}
+        self.stated: dict[Key, bool] = {}  # objects whose state a command stated: was it changed?
         self.command = 0
         self._read: dict[Key, JsonObject | None] = {}
         self._present: set[Key] = set()
@@ -168,7 +169,7 @@ class Transaction:
         if len(self.touched) >= CHANGED_OBJECTS_MAX:
             raise errors.TooBig(
                 f"a transaction changes at most {CHANGED_OBJECTS_MAX} objects, "
-                f"those that it changes by deleting others included"
+                f"those included that it changes by deleting others or by the state of others"
             )
         self.touched[touched.key] = touched
         return touched

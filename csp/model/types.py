@@ -130,6 +130,8 @@ class ObjectClass:
     keys: tuple[KeyRow, ...]
     contributions: tuple[Contribution, ...]
     builtin: frozenset[int]
+    is_container: bool
+    parents: tuple[str, ...]
     fixed_while: Mapping[str, str]
     fixed_while_referred: Mapping[str, str]
     by_name: Mapping[str, Attribute]
@@ -222,6 +224,8 @@ def _class(
         keys=keys,
         contributions=tuple(one for one in contributions if one.by == name),
         builtin=frozenset(row.get("builtin", ())),
+        is_container=row.get("container", False),
+        parents=tuple(row.get("parents", ())),
         fixed_while=row.get("fixed_while", {}),
         fixed_while_referred=row.get("fixed_while_referred", {}),
         by_name={one.name: one for one in attributes},

@@ -85,6 +85,7 @@ def _class(cls: ObjectClass) -> list[str]:
         f"## {cls.name}",
         "",
         f"Number {cls.id}. Named by {' + '.join(cls.natural)}. Unique: {unique}.",
+        f"Child of {' and '.join(('its folder', *cls.parents))}.",
         "",
         *_attributes(cls.attributes),
     ]
@@ -94,10 +95,12 @@ def _class(cls: ObjectClass) -> list[str]:
 
 def objects_md() -> str:
     """docs/reference/objects.md."""
+    containers = ", ".join(cls.name for cls in CLASSES.values() if cls.is_container)
     lines = [
         "Every object also has `class`, `DBID`, `revision` and `folderDBID`; they come first.",
         "A fixed attribute is set at creation and never changed; a secret one is never shown.",
         "A filter matches what is stated: an attribute that is absent, 0 or empty is not indexed.",
+        f"A changed state is handed down to the children, and to theirs, by {containers}.",
         "",
     ]
     for cls in CLASSES.values():
