@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 import orjson
 
-PERSON_CLASS_ID = 3
-ACCOUNT_CLASS_ID = 250
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from csp.store.application import dbid_of
+
+PERSON = CLASSES["CfgPerson"]
 MEMO_COUNT_MAX = 10_000
 
 
@@ -47,9 +49,8 @@ def _shown(user: bytes, dbid: int, revision: int) -> bytes:
 class Accounts:
     """Reads accounts, once per user and published revision."""
 
-    def __init__(self, reader: Reader, user_name_key: int) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._key = user_name_key
         self._memo: dict[bytes, Account | None] = {}
         self._memo_revision = -1
 
@@ -67,19 +68,18 @@ class Accounts:
             self._reader.unpin()
 
     def _read(self, user: bytes) -> Account | None:
-        for dbid in self._reader.find(self._key, user):
-            person = self._object(PERSON_CLASS_ID, dbid)
-            record = self._object(ACCOUNT_CLASS_ID, dbid)
-            if person is None or record is None:
-                continue
-            return Account(
-                dbid=dbid,
-                revision=int(record["revision"]),
-                is_enabled=person.get("state", "enabled") == "enabled",
-                algorithm=str(record["algorithm"]),
-                hash=str(record["hash"]),
-            )
-        return None
+        dbid = dbid_of(self._reader, PERSON.name, "user_name", user)
+        person = self._object(PERSON.id, dbid)
+        record = self._object(ACCOUNT_CLASS_ID, dbid)
+        if person is None or record is None:
+            return None
+        return Account(
+            dbid=dbid,
+            revision=int(record["revision"]),
+            is_enabled=person.get("state", "enabled") == "enabled",
+            algorithm=str(record["algorithm"]),
+            hash=str(record["hash"]),
+        )
 
     def _object(self, class_id: int, dbid: int) -> dict[str, Any] | None:
         data = self._reader.get(class_id, dbid)

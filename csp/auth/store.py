@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 
-from csp._fastpath import Control, StoreReader
+from csp._fastpath import Control
 from csp.auth.accounts import Account, Accounts
-from csp.model.keys import KEYS
 from csp.store import locks, segment
 from csp.store.context import ProcessContext
-
-STATE_READY = 1
+from csp.store.control import STATE_READY
+from csp.store.guest import open_reader
 
 
 class StoreView:
@@ -38,9 +37,7 @@ class StoreView:
 
     def _attach(self) -> None:
         self._generation = self._control.generation
-        data_fd = segment.open_data(self._context.instance, self._generation)
-        try:
-            reader = StoreReader(data_fd, self._control, self._context.slot)
-        finally:
-            os.close(data_fd)
-        self._accounts = Accounts(reader, KEYS["CfgPerson", "user_name"].key_id)
+        context = self._context
+        self._accounts = Accounts(
+            open_reader(context.instance, self._control, context.slot, self._generation)
+        )

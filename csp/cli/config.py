@@ -24,8 +24,9 @@ from csp.cli.connecting import (
     signed_in,
 )
 from csp.client import Address
-from csp.conf.options import Options, load
+from csp.conf.options import Options, other_section, own_section
 from csp.conf.table import HONOURED, OPTIONS, Option
+from csp.store.application import SERVER_TYPE, options_in
 
 COLUMNS = ("section", "option", "value", "from", "status")
 SCHEMA_COLUMNS = ("section", "option", "type", "default", "valid", "unit", "effect", "status")
@@ -92,23 +93,22 @@ def _read(server: Address, application: str | None, verb: str) -> tuple[str, Opt
         found = client.find("CfgApplication", name=name)
     if found is None:
         fail(verb, f"there is no Application {name!r}", EXIT_NOT_FOUND)
-    if found.get("type") != "configurationserver":
+    if found.get("type") != SERVER_TYPE:
         fail(verb, f"Application {name!r} is of type {found.get('type')}: it has options of its "
                    "own, which csp does not know", EXIT_USAGE)  # fmt: skip
-    sections = found.get("options") or {}
-    mode = _mode_of(status, name, sections)
-    return mode, load(sections, mode=mode, app_name=name), name
+    mode = _mode_of(status, name, found.get("options") or {})
+    return mode, options_in(found, mode=mode, app_name=name), name
 
 
 def _mode_of(status: dict[str, Any], name: str, sections: dict[str, Any]) -> str:
     """What the Application runs as; one that is not the asked server's is known by its sections."""
     if name == status["application"]:
         return str(status["mode"])
-    return "master" if "confserv" in sections or name in sections else "proxy"
+    return "master" if own_section("master") in sections or name in sections else "proxy"
 
 
 def _rows(options: Options, mode: str, show_all: bool) -> Iterator[dict[str, Any]]:
-    other = "confserv" if mode == "proxy" else "csproxy"
+    other = other_section(mode)
     for (section, name), option in OPTIONS.items():
         is_stated = (section, name) in options.stated
         if section == other or "<" in name:

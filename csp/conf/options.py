@@ -22,6 +22,12 @@ NO_LIMIT = 2**62
 # Further directories, tried in order: their options are those of [gauth_ldap].
 FURTHER_LDAP = re.compile(r"gauth_ldap_[0-9]+")
 
+# The section of a server's own options, by its mode; that of a master may also be named like its
+# Application.
+OWN_SECTIONS = {"proxy": "csproxy", "master": "confserv"}
+# Sections whose options hold for master and proxy alike; their names clash with no other's.
+COMMON_SECTIONS = ("csp", "history-log")
+
 Sections = Mapping[str, Mapping[str, Any]]
 
 
@@ -118,9 +124,9 @@ def _known(
     sections: Sections, mode: str, app_name: str
 ) -> Iterator[tuple[str, Option | None, str, Any]]:
     """What is stated in sections of the table: (section as stated, option, name, value)."""
-    other = "confserv" if mode == "proxy" else "csproxy"
+    other = other_section(mode)
     for section, options in sections.items():
-        own = "confserv" if mode == "master" and section == app_name else section
+        own = own_section(mode) if mode == "master" and section == app_name else section
         if FURTHER_LDAP.fullmatch(section):
             own = "gauth_ldap"
         if own not in SECTIONS or own == other:
@@ -129,26 +135,41 @@ def _known(
             yield section, find(own, name), name, given
 
 
-def loop_limits(options: Options, *, mode: str = "proxy", connections: int = 0) -> dict[str, int]:
-    """The limits of a worker's loop; `connections` is what the limit of open files allows."""
-    own = "csproxy" if mode == "proxy" else "confserv"
-    limits: dict[str, int] = {}
-    for (section, name), option in OPTIONS.items():
-        if option.limit and section in (own, "csp"):
-            limits[option.limit] = options.number(section, name) * option.scale
-    if not limits["output_bytes"]:
-        limits["output_bytes"] = NO_LIMIT
-    if connections:
-        limits["connections"] = min(limits["connections"] or connections, connections)
-    elif not limits["connections"]:
-        del limits["connections"]
+def own_section(mode: str) -> str:
+    """The section of a server's own options."""
+    return OWN_SECTIONS[mode]
+
+
+def other_section(mode: str) -> str:
+    """The section that only servers of the other mode read."""
+    return OWN_SECTIONS["master" if mode == "proxy" else "proxy"]
+
+
+def of_server(mode: str) -> dict[str, Option]:
+    """The options that a server of this mode reads, by name."""
+    sections = (own_section(mode), *COMMON_SECTIONS)
+    return {name: one for (section, name), one in OPTIONS.items() if section in sections}
+
+
+def in_force(options: Options, mode: str) -> dict[str, Value]:
+    """What is honoured of a server's options: values by name, in the options' own units."""
+    return {
+        name: options.get(one.section, name)
+        for name, one in of_server(mode).items()
+        if one.status == HONOURED
+    }
+
+
+def loop_limits(values: Mapping[str, Value], *, mode: str, connections: int) -> dict[str, int]:
+    """The limits of a worker's loop from the options in force, by name.
+
+    `connections` is what the limit of open files allows.  What has no value has its default.
+    """
+    limits = {
+        one.limit: int(values.get(name, one.default)) * one.scale
+        for name, one in of_server(mode).items()
+        if one.limit
+    }
+    limits["output_bytes"] = limits["output_bytes"] or NO_LIMIT
+    limits["connections"] = min(limits["connections"] or connections, connections)
     return limits
-
-
-def changes(before: Options, after: Options) -> dict[str, list[tuple[str, str]]]:
-    """What differs, by when it takes effect: now, reconnect, restart."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for key, option in OPTIONS.items():
-        if before.values.get(key) != after.values.get(key):
-            found.setdefault(option.effect, []).append(key)
-    return found

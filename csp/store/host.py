@@ -15,17 +15,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from csp._fastpath import Control, StoreError, StoreFull, StoreReader, StoreWriter
+from csp._fastpath import Control, StoreError, StoreFull, StoreWriter
 from csp.model.keys import KEYS
-from csp.model.types import CLASSES
 from csp.observe.events import log_event
 from csp.store import locks, segment
+from csp.store.application import application_of
 from csp.store.context import ProcessContext
+from csp.store.control import GUEST_SLOTS, STATE_READY, WORKER_SLOTS
 from csp.store.difference import difference_entry
+from csp.store.guest import open_reader, take_guest_slot
 from csp.tables.metrics import SLOT_NAMES
 
-STATE_LOADING = 0
-STATE_READY = 1
 LOG_SHARE = 16  # of a small store the log gets no more than this part
 LOG_SHARE_OF_MEMORY = 8  # and of a small /dev/shm no more than this
 
@@ -33,9 +33,6 @@ LOG_SHARE_OF_MEMORY = 8  # and of a small /dev/shm no more than this
 STORED_KEYS = [
     (key.key_id, key.class_id, key.kind) for key in KEYS.values() if key.kind in ("name", "list")
 ]
-
-APPLICATION = CLASSES["CfgApplication"].id
-APPLICATION_NAME = KEYS["CfgApplication", "name"].key_id
 
 log = logging.getLogger("csp.store")
 
@@ -86,7 +83,9 @@ class StoreHost:
         control_fd = segment.open_control(context.instance)
         control = Control(control_fd)
         os.close(control_fd)
-        slot, slot_lock = _take_guest_slot(context)
+        # Without a slot it could change nothing, so those of workers that are not there do too.
+        spare = (*reversed(GUEST_SLOTS), *WORKER_SLOTS[context.worker_count :])
+        slot, slot_lock = take_guest_slot(context.instance, spare)
         control.clear_slot(slot)  # a predecessor may have died while it looked
 
         def release() -> None:
@@ -173,17 +172,9 @@ class StoreHost:
 
     def application(self, name: str) -> bytes:
         """The JSON of the Application of this name; b"" where there is none."""
-        generation = self.control.generation
-        if self._writer is None or not generation:
+        if self._writer is None or not self.control.generation:
             return b""
-        fd = segment.open_data(self._instance, generation)
-        try:
-            reader = StoreReader(fd, self.control, self._guest_slot)
-            for dbid in reader.find(APPLICATION_NAME, name.encode()):
-                return reader.get(APPLICATION, dbid) or b""
-            return b""
-        finally:
-            os.close(fd)
+        return application_of(open_reader(self._instance, self.control, self._guest_slot), name)
 
     def scrub(self, bytes_max: int) -> tuple[bool, Damage | None]:
         """Checks the next records against their checksums: whether that was all, and damage."""
@@ -259,9 +250,8 @@ class StoreHost:
 
     def _log_difference(self, before: int, loaded: StoreWriter) -> None:
         """Subscribers find the difference as the first entry of the new generation's log."""
-        fd = segment.open_data(self._instance, before)
         try:
-            old = StoreReader(fd, self.control, self._guest_slot)
+            old = open_reader(self._instance, self.control, self._guest_slot, before)
             entry = difference_entry(old, loaded)
             if entry is None:
                 log_event(log, "51315")
@@ -269,8 +259,6 @@ class StoreHost:
                 loaded.seed_log(entry)
         except StoreError as error:
             log_event(log, "51316", reason=error)
-        finally:
-            os.close(fd)
 
     def load_abort(self) -> None:
         """Gives up a load."""
@@ -352,11 +340,3 @@ class _Refusals:
         if kind is not None and issubclass(kind, StoreFull):
             self._host.refused_full += 1
             self._host.refused_room_bytes = self._host.room_bytes()
-
-
-def _take_guest_slot(context: ProcessContext) -> tuple[int, locks.Lock]:
-    """A slot that no worker has: guests take them from the end."""
-    for slot in range(Control.SLOTS - 1, context.worker_count - 1, -1):
-        with suppress(locks.LockHeld):
-            return slot, locks.take_slot(context.instance, slot)
-    raise locks.LockHeld(f"all {Control.SLOTS} slots of {context.instance} are taken")

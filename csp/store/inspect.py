@@ -1,29 +1,26 @@
 """Looks into the segments of a running or dead server on this host: figures, checks, contents.
 
-1. It reads through a guest slot whose lock it holds, and announces what it reads as a worker does.
-2. It never writes but to its own slot.
-3. Account records are checked, but never shown.
+1. It reads as a guest (guest.py), and never writes but to its own slot.
+2. Account records are checked, but never shown.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from csp._fastpath import Control, StoreReader
 from csp.model.image import check_crc, json_of, parse_header, parse_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
-from csp.store import locks, segment
+from csp.store import segment
+from csp.store.control import ALARM_FULL, STATE_NAMES, WORKER_SLOTS
+from csp.store.guest import Guest
+from csp.store.locks import LockHeld
+from csp.store.origin import LINK_NAMES
 
-GUEST_SLOTS = range(49, 64)
-WORKER_SLOTS = range(48)
-STATES = ("loading", "ready")
-LINKS = ("database", "up", "down")
-ALARM_FULL = 1
 CONTROL = re.compile(r"csp-(.+)-control")
 
 
@@ -64,23 +61,12 @@ def attached(instance: str) -> Iterator[View]:
         raise NotHere(f"no instance {instance!r} here; there are: {known}") from None
     if not control.generation:
         raise NotHere(f"{instance} has not loaded anything yet")
-    slot, lock = _guest_slot(instance)
-    control.claim_slot(slot, os.getpid())
     try:
-        data = segment.open_data(instance, control.generation)
-        yield View(instance, control, StoreReader(data, control, slot))
-    finally:
-        control.clear_slot(slot)
-        lock.release()
-
-
-def _guest_slot(instance: str) -> tuple[int, locks.Lock]:
-    for slot in GUEST_SLOTS:
-        try:
-            return slot, locks.take_slot(instance, slot)
-        except locks.LockHeld:
-            continue
-    raise NotHere(f"all {len(GUEST_SLOTS)} guest slots of {instance} are taken: try again")
+        guest = Guest(instance, control)
+    except LockHeld as error:
+        raise NotHere(str(error)) from None
+    with closing(guest):
+        yield View(instance, control, guest.reader)
 
 
 def stat(view: View) -> dict[str, Any]:
@@ -92,8 +78,8 @@ def stat(view: View) -> dict[str, Any]:
     found = {
         "instance": view.instance,
         "generation": control.generation,
-        "state": STATES[control.state],
-        "link": LINKS[link],
+        "state": STATE_NAMES[control.state],
+        "link": LINK_NAMES[link],
         "stream": reader.stream.hex(),
         "revision": revision,
         "mark": f"{reader.mark:016x}",
@@ -114,12 +100,8 @@ def _generations(instance: str) -> list[int]:
 
 
 def _sizes(instance: str, generation: int) -> dict[str, Any]:
-    state = os.stat(segment.SHM_FOLDER / segment.data_name(instance, generation)[1:])
-    return {
-        "generation": generation,
-        "reserved_bytes": state.st_size,
-        "used_bytes": state.st_blocks * 512,  # what stat counts in, whatever the file system
-    }
+    reserved, used = segment.sizes(instance, generation)
+    return {"generation": generation, "reserved_bytes": reserved, "used_bytes": used}
 
 
 def _slot(control: Control, slot: int) -> dict[str, Any]:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 LINK_DATABASE = 0
 LINK_UP = 1
 LINK_DOWN = 2
+LINK_NAMES = ("database", "up", "down")
 
 
 class Host(Protocol):

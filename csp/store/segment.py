@@ -16,6 +16,7 @@ import posix_ipc
 
 SHM_FOLDER = Path("/dev/shm")
 MODE = 0o600
+BLOCK_BYTES = 512  # what stat counts in, whatever the file system
 SHM_BYTES_MIN = 512 << 20  # the log's ring, a small site, and a second generation of it
 
 
@@ -83,6 +84,12 @@ def unlink_all(instance: str) -> None:
     for generation in generations(instance):
         unlink_data(instance, generation)
     unlink(control_name(instance))
+
+
+def sizes(instance: str, generation: int) -> tuple[int, int]:
+    """Bytes of address space and of memory that a data segment takes; FileNotFoundError."""
+    state = (SHM_FOLDER / data_name(instance, generation)[1:]).stat()
+    return state.st_size, state.st_blocks * BLOCK_BYTES
 
 
 def shared_bytes() -> int:

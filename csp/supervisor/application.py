@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from csp.store.application import SERVER_TYPE
 from csp.supervisor.listeners import Address
 
-APPLICATION_TYPE = "configurationserver"  # a proxy is a Configuration Server in another mode
 PORT_ID = "default"
 HOW_TO_MAKE = "start once with --create-app and --listen HOST:PORT to make it"
 
@@ -27,9 +27,9 @@ def why_unfit(found: dict[str, Any] | None, wanted: ApplicationWanted) -> str | 
         return f"does not exist at the master; {HOW_TO_MAKE}"
     if found.get("state") != "enabled":
         return "is disabled; enable it at the master"
-    if found.get("type") != APPLICATION_TYPE:
+    if found.get("type") != SERVER_TYPE:
         return (
-            f"is of type {found.get('type')}, not {APPLICATION_TYPE}: name another one with -app, "
+            f"is of type {found.get('type')}, not {SERVER_TYPE}: name another one with -app, "
             f"or {HOW_TO_MAKE} under another name"
         )
     if port_of(found) is None:

@@ -15,9 +15,9 @@ import orjson
 from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials
 from csp.errors import CspError
 from csp.observe.events import log_event
+from csp.store.application import SERVER_TYPE
 from csp.store.context import StartRefused, Upstream
 from csp.supervisor.application import (
-    APPLICATION_TYPE,
     PORT_ID,
     ApplicationWanted,
     why_unfit,
@@ -97,16 +97,16 @@ def _application_of(master: Client) -> dict[str, Any] | None:
     name = master.status().get("application")
     if name:
         return master.find("CfgApplication", name=str(name))
-    for application in master.read("CfgApplication", [("app_type", APPLICATION_TYPE)], limit=1):
+    for application in master.read("CfgApplication", [("app_type", SERVER_TYPE)], limit=1):
         return application
     return None
 
 
 def _one_of_type(master: Client, class_name: str, attribute: str, key: str) -> dict[str, Any]:
     """The prototype for proxies: of the right type, the newest one made for proxies first."""
-    found = [item for item in master.read(class_name) if item.get(attribute) == APPLICATION_TYPE]
+    found = [item for item in master.read(class_name) if item.get(attribute) == SERVER_TYPE]
     if not found:
         raise StartRefused(
-            EXIT_REFUSED_OBJECT, f"the master has no {class_name} of type {APPLICATION_TYPE}"
+            EXIT_REFUSED_OBJECT, f"the master has no {class_name} of type {SERVER_TYPE}"
         )
     return max(found, key=lambda item: ("proxy" in item["name"].lower(), item["DBID"]))

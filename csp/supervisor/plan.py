@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import select
 import socket
@@ -10,15 +11,19 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from csp.store.context import ProcessContext, Role, Upstream
+from csp.conf.options import in_force
+from csp.store.application import options_in, tell_problems
+from csp.store.context import OptionValue, ProcessContext, Role, Upstream
+from csp.store.control import AUTH_SLOT
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.fork import fork_child
 from csp.supervisor.instance import Instance
 from csp.supervisor.notify import Notifier
 from csp.supervisor.roles import run_role
 from csp.supervisor.segments import Segments
-from csp.supervisor.server_options import options_of
 from csp.supervisor.settings import ServerSettings
+
+log = logging.getLogger("csp.supervisor")
 
 
 class Plan:
@@ -43,7 +48,7 @@ class Plan:
         self.address = address
         self.started_ms = time.time_ns() // 1_000_000
         self.app_dbid = 0
-        self.options = options_of({}, settings.mode, settings.app_name)
+        self.options = self._options_in({})
         self._channels = {
             "writer": instance.listen_channel(instance.writer_channel),
             "auth": instance.listen_channel(instance.auth_channel),
@@ -51,11 +56,10 @@ class Plan:
 
     def children(self) -> list[Child]:
         """A place for every process, in the order of their first start."""
-        auth_slot = self.segments.guest_slot
         workers = [
             Child("worker", slot, f"worker {slot}") for slot in range(self.settings.worker_count)
         ]
-        return [Child("writer", -1, "writer"), Child("auth", auth_slot, "auth"), *workers]
+        return [Child("writer", -1, "writer"), Child("auth", AUTH_SLOT, "auth"), *workers]
 
     def fork(self, child: Child) -> None:
         """Starts a child's next life."""
@@ -107,10 +111,17 @@ class Plan:
     def take_application(self, application: dict[str, Any]) -> bool:
         """Takes what the Application object says; true if children must start anew for it."""
         self.app_dbid = int(application.get("DBID", 0))
-        options = options_of(application, self.settings.mode, self.settings.app_name)
+        options = self._options_in(application)
         has_changed = options != self.options
         self.options = options
         return has_changed
+
+    def _options_in(self, application: dict[str, Any]) -> dict[str, OptionValue]:
+        """What every process is told of the options; warns of what is set and not taken."""
+        mode = self.settings.mode
+        found = options_in(application, mode=mode, app_name=self.settings.app_name)
+        tell_problems(log, found.problems)
+        return in_force(found, mode)
 
     def _context(self, child: Child, control_fd: int, report_fd: int) -> ProcessContext:
         is_worker = child.role == "worker"

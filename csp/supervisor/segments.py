@@ -14,10 +14,9 @@ from csp._fastpath import Control, StoreError
 from csp.observe.events import log_event
 from csp.store import locks, segment
 from csp.store.context import SESSION_ROW_BYTES
+from csp.store.control import STATE_READY
 
 SESSION_ROWS_MAX = 65_536  # per worker; a row costs memory only once it was used
-GUEST_SLOT_FIRST = 48  # workers have the slots below; auth this one, the command line those above
-STATE_READY = 1
 
 log = logging.getLogger("csp.supervisor")
 
@@ -28,8 +27,6 @@ class SegmentsRefused(Exception):
 
 class Segments:
     """The control segment, the session table and the eventfds of one instance."""
-
-    guest_slot = GUEST_SLOT_FIRST
 
     def __init__(
         self, instance: str, worker_count: int, client_count_max: int, reserve_bytes: int

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from csp.observe.log import LogSettings
 from csp.store.context import Mode, Upstream
+from csp.store.control import WORKER_SLOTS
 from csp.supervisor.listeners import Address
 
-WORKERS_MAX = 48  # a slot each in the control segment, which has 64
+WORKERS_MAX = len(WORKER_SLOTS)  # a slot each in the control segment
 RESERVE_BYTES_DEFAULT = 64 << 30  # address space, not memory: filled as objects come
 LOG_RESERVE_BYTES_DEFAULT = 256 << 20
 

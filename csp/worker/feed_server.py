@@ -21,10 +21,10 @@ from csp.errors import BadValue, CspError
 from csp.model.keys import KEY_TABLE
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 from csp.resp.encode import request
+from csp.store.origin import LINK_DATABASE
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 from csp.worker.server_info import now_ms
-from csp.worker.status import LINK_DATABASE
 
 if TYPE_CHECKING:
     from csp.worker.slowlane import Lane

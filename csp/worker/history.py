@@ -5,16 +5,13 @@ from __future__ import annotations
 from csp.conf.table import OPTIONS
 from csp.errors import BadValue, CspError, MasterDown
 from csp.model.history import HistoryQuestion
-from csp.model.keys import KEYS
-from csp.model.types import CLASSES
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
+from csp.store.application import dbid_of
 from csp.worker.call import Call, Handler
 from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
-USER_NAME = KEYS["CfgPerson", "user_name"].key_id
-PERSON = CLASSES["CfgPerson"]
 MAX_RECORDS = int(OPTIONS["history-log", "max-records"].default)
 
 
@@ -67,8 +64,9 @@ def _filter(call: Call, key: str, value: str) -> tuple[str, str]:
     """A filter as it stands in the records: `user` is an account by its name."""
     if key != "user":
         return key, value
-    for dbid in call.lane.reader.find(USER_NAME, value.encode("utf-8", "surrogateescape")):
-        return "account", f"{PERSON.name}:{dbid}"
+    dbid = dbid_of(call.lane.reader, "CfgPerson", "user_name", value)
+    if dbid:
+        return "account", f"CfgPerson:{dbid}"
     raise BadValue(f"user {value!r}: there is no such user; one that was deleted is account=KEY")
 
 

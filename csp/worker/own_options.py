@@ -13,19 +13,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from csp.conf.options import Options, Problem, load, loop_limits
-from csp.conf.table import HONOURED, OPTIONS
-from csp.model.keys import KEYS
-from csp.model.types import CLASSES
+from csp.conf.options import Options, Problem, in_force, loop_limits, of_server
 from csp.observe.events import log_event
+from csp.store.application import application_of, options_in, tell_problems
 
 if TYPE_CHECKING:
     from csp.store.context import OptionValue
     from csp.worker.slowlane import Lane
 
 CHECK_MS = 250  # one lookup and a comparison of some KB
-APPLICATION = CLASSES["CfgApplication"].id
-NAME = KEYS["CfgApplication", "name"].key_id
 NOW = "now"
 
 log = logging.getLogger("csp.worker")
@@ -38,7 +34,7 @@ class OwnOptions:
         self._lane = lane
         self._seen = b""  # the Application as it was looked at last
         self._told: set[Problem] = set()
-        self._awaited: dict[tuple[str, str], OptionValue] = {}  # what the next start will take
+        self._awaited: dict[str, OptionValue] = {}  # what the next start will take
 
     def start(self) -> None:
         """Looks from now on."""
@@ -51,15 +47,12 @@ class OwnOptions:
 
     def look(self) -> None:
         """Takes what the Application says, if it says anything new."""
-        lane, info = self._lane, self._lane.info
-        found = b""
-        for dbid in lane.reader.find(NAME, info.app_name.encode()):
-            found = lane.reader.get(APPLICATION, dbid) or b""
+        info = self._lane.info
+        found = application_of(self._lane.reader, info.app_name)
         if not found or found == self._seen:
             return
         is_first, self._seen = not self._seen, found
-        sections = orjson.loads(found).get("options") or {}
-        options = load(sections, mode=info.mode, app_name=info.app_name)
+        options = options_in(orjson.loads(found), mode=info.mode, app_name=info.app_name)
         if is_first:
             self._told.update(options.problems)  # the supervisor logged them at the start
         self._report_problems(options)
@@ -68,37 +61,26 @@ class OwnOptions:
     def _take(self, options: Options) -> None:
         lane, info = self._lane, self._lane.info
         values: dict[str, OptionValue] = dict(info.options)
-        own = "csproxy" if info.mode == "proxy" else "confserv"
-        for (section, name), value in options.values.items():
-            option = OPTIONS[section, name]
-            is_ours = name in values and section in (own, "csp", "history-log")
-            if not is_ours or option.status != HONOURED or values[name] == value:
+        table = of_server(info.mode)
+        for name, value in in_force(options, info.mode).items():
+            if values[name] == value:
                 continue
-            is_now = option.effect == NOW
+            is_now = table[name].effect == NOW
             if is_now:
                 values[name] = value
-            elif self._awaited.get((section, name)) == value:
+            elif self._awaited.get(name) == value:
                 continue
             else:
-                self._awaited[section, name] = value
+                self._awaited[name] = value
             if info.slot == 0:
                 number = "51009" if is_now else "51010"
-                log_event(log, number, section=section, option=name, value=value)
+                log_event(log, number, section=table[name].section, option=name, value=value)
         if values == info.options:
             return
         lane.info = dataclasses.replace(info, options=values)
-        lane.loop.set_limits(
-            loop_limits(options, mode=info.mode, connections=info.client_count_max)
-        )
+        lane.loop.set_limits(loop_limits(values, mode=info.mode, connections=info.client_count_max))
 
     def _report_problems(self, options: Options) -> None:
-        for problem in options.problems:
-            if problem not in self._told and self._lane.info.slot == 0:
-                log_event(
-                    log,
-                    "51007",
-                    section=problem.section,
-                    option=problem.option,
-                    reason=problem.reason,
-                )
+        if self._lane.info.slot == 0:
+            tell_problems(log, [one for one in options.problems if one not in self._told])
         self._told = set(options.problems)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import orjson
 
 from csp.errors import BadKey, BadValue, Busy, NoPerm, ReadOnly, TooBig
-from csp.model.keys import KEYS
 from csp.resp.encode import OK, error
+from csp.store.application import dbid_of
 from csp.worker.call import Call, Handler
 from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import text_of, wrong_arity
 from csp.worker.writes import send
 
-USER_NAME = KEYS["CfgPerson", "user_name"].key_id
 PASSWORD_BYTES_MAX = 1024  # argon2id reads all of it; nobody types more
 
 
@@ -63,9 +62,10 @@ def _check_new(new: bytes) -> None:
 
 
 def _dbid_of(call: Call, user: str) -> int:
-    for dbid in call.lane.reader.find(USER_NAME, user.encode("utf-8", "surrogateescape")):
-        return dbid
-    raise BadKey(f"there is no user {user!r}")
+    dbid = dbid_of(call.lane.reader, "CfgPerson", "user_name", user)
+    if not dbid:
+        raise BadKey(f"there is no user {user!r}")
+    return dbid
 
 
 def _refusal(text: str) -> str:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from csp._fastpath import Control, Loop, StoreReader
-from csp.conf.options import NO_LIMIT
-from csp.conf.table import OPTIONS
+from csp.conf.options import loop_limits
 from csp.store import locks, segment
 from csp.store.context import ProcessContext, Request
+from csp.store.guest import Guest
 from csp.worker.server_info import info_of
 from csp.worker.slowlane import Lane
-
-GUEST_SLOTS = range(49, 64)  # behind the workers' slots and auth's
 
 
 def run_worker(context: ProcessContext) -> None:
@@ -43,7 +41,9 @@ class WorkerProcess:
             listen_fds=list(context.listen_fds),
             wake_fd=context.wake_fds[context.slot],
             slow=self._lane,
-            limits=limits_of(context),
+            limits=loop_limits(
+                context.options, mode=context.mode, connections=context.client_count_max
+            ),
             attach=self._open_generation,
             session_fd=context.session_fd,
             session_rows=context.session_rows,
@@ -75,28 +75,8 @@ class WorkerProcess:
 
     def _open_guest(self) -> tuple[StoreReader, Callable[[], None]]:
         """A reader of its own, which keeps one revision while this worker goes on."""
-        lock, slot = self._take_guest_slot()
-        self._control.claim_slot(slot, os.getpid())
-        data_fd = segment.open_data(self._context.instance, self._control.generation)
-        try:
-            reader = StoreReader(data_fd, self._control, slot)
-        finally:
-            os.close(data_fd)
-
-        def release() -> None:
-            reader.unpin()
-            self._control.clear_slot(slot)
-            lock.release()
-
-        return reader, release
-
-    def _take_guest_slot(self) -> tuple[locks.Lock, int]:
-        for slot in GUEST_SLOTS:
-            try:
-                return locks.take_slot(self._context.instance, slot), slot
-            except locks.LockHeld:
-                continue
-        raise locks.LockHeld(f"all {len(GUEST_SLOTS)} guest slots of {self._context.instance}")
+        guest = Guest(self._context.instance, self._control)
+        return guest.reader, guest.close
 
     def _wake_on_signals(self) -> None:
         """A signal that comes outside the poll still wakes it, so that its handler runs at once."""
@@ -107,17 +87,3 @@ class WorkerProcess:
 
 def _drain_pipe(fd: int) -> None:
     os.read(fd, 4096)
-
-
-def limits_of(context: ProcessContext) -> Mapping[str, int]:
-    """The limits of the loop from the options in force; what is not stated keeps its default."""
-    own = "csproxy" if context.mode == "proxy" else "confserv"
-    limits: dict[str, int] = {}
-    for (section, name), option in OPTIONS.items():
-        if option.limit and section in (own, "csp"):
-            value = context.options.get(name, option.default)
-            limits[option.limit] = int(value) * option.scale
-    limits["output_bytes"] = limits["output_bytes"] or NO_LIMIT
-    most = context.client_count_max
-    limits["connections"] = min(limits["connections"] or most, most)
-    return limits

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, NoRef, Stale
-from csp.model.keys import KEYS
-from csp.model.types import CLASSES
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
+from csp.store.application import application_of
 from csp.worker.call import Call, Handler
 from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
@@ -161,13 +160,11 @@ def _text(what: str, data: bytes) -> str:
 
 def _application(call: Call, name: bytes) -> tuple[int, bool]:
     """DBID of the Application object, and whether only one program may run under it."""
-    reader = call.lane.reader
-    class_id = CLASSES["CfgApplication"].id
-    for dbid in reader.find(KEYS["CfgApplication", "name"].key_id, name):
-        found = reader.get(class_id, dbid)
-        if found is not None:
-            return dbid, orjson.loads(found).get("isServer") is True
-    raise NoRef(f"there is no application {text_of(name)}")
+    found = application_of(call.lane.reader, name)
+    if not found:
+        raise NoRef(f"there is no application {text_of(name)}")
+    application = orjson.loads(found)
+    return application["DBID"], application.get("isServer") is True
 
 
 def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:

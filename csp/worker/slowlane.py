@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from csp.errors import CspError, Loading, NoAuth
 from csp.resp.encode import error
+from csp.store.control import STATE_LOADING
 from csp.tables.commands import Command
 from csp.worker import (
     clients,
@@ -58,7 +59,6 @@ HANDLERS: Mapping[str, Handler] = {
     **history.HANDLERS,
     **password.HANDLERS,
 }
-STATE_LOADING = 0
 # Takes a guest slot: a reader of its own, and how to give the slot back.
 OpenGuest = Callable[[], tuple[Reader, Callable[[], None]]]
 

@@ -8,18 +8,16 @@ from csp.model.types import CLASSES
 from csp.resp.encode import error, integer
 from csp.resp.values import Value
 from csp.store import segment
+from csp.store.application import dbid_of
+from csp.store.control import ALARM_FULL
+from csp.store.origin import LINK_DATABASE, LINK_DOWN, LINK_NAMES
 from csp.worker.call import Call, Handler
 from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number
 from csp.worker.server_info import now_ms
 
-BLOCK_BYTES = 512  # the unit of st_blocks
 SYNC_WAIT_MS = 10_000
 SYNC_WAIT_MS_MAX = 600_000
-LINK_DATABASE = 0
-LINK_UP = 1
-LINK_DOWN = 2
-LINK_NAMES = ("database", "up", "down")
 
 
 def status_of(call: Call) -> dict[str, int | str]:
@@ -55,7 +53,7 @@ def status_of(call: Call) -> dict[str, int | str]:
         "sessions": gauge(call, "connections"),
         "generation": control.generation,
         "bytes": stored_bytes(call),
-        "alarms": "store full" if control.alarms & 1 else "",
+        "alarms": "store full" if control.alarms & ALARM_FULL else "",
         "uptime": max(0, now_ms() - info.started_ms),
         "instance": info.instance,
     }
@@ -69,11 +67,8 @@ def gauge(call: Call, name: str) -> int:
 
 def own_dbid(call: Call) -> int:
     """The DBID of this server's Application, where the supervisor did not know it at its start."""
-    if call.lane.loading:
-        return 0
-    name = call.lane.info.app_name.encode()
-    found = call.lane.reader.find(KEYS["CfgApplication", "name"].key_id, name)
-    return found[0] if found else 0
+    lane = call.lane
+    return 0 if lane.loading else dbid_of(lane.reader, "CfgApplication", "name", lane.info.app_name)
 
 
 def objects(call: Call) -> int:
@@ -84,12 +79,11 @@ def objects(call: Call) -> int:
 
 def stored_bytes(call: Call) -> int:
     """Memory that the data segment in force takes."""
-    name = segment.data_name(call.lane.info.instance, call.lane.control.generation)
+    lane = call.lane
     try:
-        blocks = (segment.SHM_FOLDER / name[1:]).stat().st_blocks
+        return segment.sizes(lane.info.instance, lane.control.generation)[1]
     except FileNotFoundError:
         return 0  # not made yet, or replaced in this moment
-    return blocks * BLOCK_BYTES
 
 
 def status(call: Call) -> bytes:

@@ -11,8 +11,8 @@ import logging
 from typing import Protocol
 
 from csp.observe.events import log_event
+from csp.store.control import ALARM_FULL
 
-STORE_FULL = 1  # bit of Control.alarms
 ROOM_BYTES_MORE = 1024 * 1024  # than when it was refused: room for a thousand ordinary changes
 QUIET_CHECKS = 15  # without a refusal; a proxy tries again more often
 
@@ -48,7 +48,7 @@ class StoreAlarm:
         self._gauge = gauge
         self._refused_seen = gauge.refused_full
         # A predecessor may have died with the alarm raised.
-        self.is_raised = bool(flags.alarms & STORE_FULL)
+        self.is_raised = bool(flags.alarms & ALARM_FULL)
         self._quiet_checks = 0
 
     def check(self) -> None:
@@ -59,14 +59,14 @@ class StoreAlarm:
             self._quiet_checks = 0
             if not self.is_raised:
                 self.is_raised = True
-                self._flags.alarms |= STORE_FULL
+                self._flags.alarms |= ALARM_FULL
                 log_event(log, "51310", room_bytes=self._gauge.room_bytes())
             return
         self._quiet_checks += 1
         is_quiet = self.is_raised and self._quiet_checks >= QUIET_CHECKS
         if is_quiet and self._has_more_room():
             self.is_raised = False
-            self._flags.alarms &= ~STORE_FULL
+            self._flags.alarms &= ~ALARM_FULL
             log_event(log, "51311", room_bytes=self._gauge.room_bytes())
 
     def _has_more_room(self) -> bool:

@@ -15,9 +15,9 @@ from typing import Protocol
 
 import orjson
 
-from csp.conf.options import load
 from csp.model.types import by_id
 from csp.observe.events import log_event
+from csp.store.application import options_in
 from csp.store.host import Damage
 
 MEGABYTE = 1_000_000
@@ -71,7 +71,7 @@ class Scrubber:
 
     def _wait(self, now_ms: int) -> None:
         found = self._store.application(self._app_name)
-        sections = (orjson.loads(found).get("options") or {}) if found else {}
-        options = load(sections, mode=self._mode, app_name=self._app_name)
+        application = orjson.loads(found) if found else {}
+        options = options_in(application, mode=self._mode, app_name=self._app_name)
         self._rate_mb = options.number("csp", "scrub-rate")
         self._next_pass_ms = now_ms + 1000 * options.number("csp", "scrub-pause")

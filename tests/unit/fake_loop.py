@@ -76,7 +76,7 @@ class FakeReader:
         self.pins -= 1
 
     def put(self, name: str, dbid: int, **attributes: Any) -> None:
-        self.objects[CLASSES[name].id, dbid] = (self.published, attributes)
+        self.objects[CLASSES[name].id, dbid] = (self.published, {"DBID": dbid} | attributes)
 
     def get(self, class_id: int, dbid: int) -> bytes | None:
         found = self.objects.get((class_id, dbid))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from csp.conf.options import NO_LIMIT, changes, load, loop_limits, parse_value
+from csp.conf.options import NO_LIMIT, Options, in_force, load, loop_limits, parse_value
 from csp.conf.table import OPTIONS
 
 
+def limits_of(options: Options, mode: str = "proxy") -> dict[str, int]:
+    return loop_limits(in_force(options, mode), mode=mode, connections=924)
+
+
 def test_defaults_are_the_protocols_limits() -> None:
-    assert loop_limits(load({}), connections=924) == {
+    assert limits_of(load({})) == {
         "sign_in_ms": 40_000,
         "output_ms": 600_000,
         "output_bytes": 1024 * 1024,
@@ -31,7 +35,7 @@ def test_defaults_are_the_protocols_limits() -> None:
 def test_a_number_may_be_text(value: object) -> None:
     options = load({"csproxy": {"client-connect-timeout": value}})
     assert options.number("csproxy", "client-connect-timeout") == 70
-    assert loop_limits(options)["sign_in_ms"] == 70_000
+    assert limits_of(options)["sign_in_ms"] == 70_000
     assert not options.problems
 
 
@@ -46,7 +50,7 @@ def test_a_value_beyond_its_range_is_a_problem_and_the_default_holds(value: obje
 
 def test_no_limit_is_written_as_zero() -> None:
     options = load({"csproxy": {"max-client-output-queue-size": 0}})
-    assert loop_limits(options)["output_bytes"] == NO_LIMIT
+    assert limits_of(options)["output_bytes"] == NO_LIMIT
 
 
 def test_what_is_not_honoured_is_one_problem_unless_it_is_the_default() -> None:
@@ -68,18 +72,13 @@ def test_families_of_options_are_known() -> None:
 def test_a_masters_section_is_named_like_its_application() -> None:
     sections = {"main": {"client-connect-timeout": 50}, "csproxy": {"client-connect-timeout": 60}}
     options = load(sections, mode="master", app_name="main")
-    assert loop_limits(options, mode="master")["sign_in_ms"] == 50_000
-    assert loop_limits(load(sections, app_name="main"))["sign_in_ms"] == 60_000
+    assert limits_of(options, mode="master")["sign_in_ms"] == 50_000
+    assert limits_of(load(sections, app_name="main"))["sign_in_ms"] == 60_000
 
 
 @pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("on", True), ("0", False)])
 def test_flags(text: str, value: bool) -> None:
     assert parse_value(OPTIONS["csproxy", "proxy-writable"], text) is value
-
-
-def test_what_changed_says_when_it_takes_effect() -> None:
-    after = load({"csproxy": {"packet-size": 4096}})
-    assert changes(load({}), after) == {"now": [("csproxy", "packet-size")]}
 
 
 def test_defaults_keep_their_own_rules() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from csp.conf.options import in_force, load
 from csp.model.keys import KEYS
 from csp.worker.own_options import CHECK_MS
 from tests.unit.fake_loop import Server
@@ -17,7 +18,7 @@ NAME = KEYS["CfgApplication", "name"].key_id
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path, options={"packet-size": 1024, "password-change": True})
+    server = Server(tmp_path, options=in_force(load({}), "master") | {"packet-size": 1024})
     server.reader.finds[NAME, b"confserv"] = [99]
     yield server
     server.close()
@@ -33,7 +34,8 @@ def test_a_change_holds_at_the_next_look(server: Server) -> None:
     assert server.loop.limits == {}  # nothing has changed
     state(server, **{"packet-size": "4096", "password-change": "no"})
     assert server.loop.limits["page_bytes"] == 4096
-    assert server.lane.info.options == {"packet-size": 4096, "password-change": False}
+    before = in_force(load({}), "master")
+    assert server.lane.info.options == before | {"packet-size": 4096, "password-change": False}
 
 
 def test_what_is_no_longer_stated_has_its_default(server: Server) -> None:
