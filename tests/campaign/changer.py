@@ -14,6 +14,7 @@ import time
 import orjson
 import redis
 
+from tests.campaign.exchange import Command, exchange, is_nothing_done, is_unknown
 from tests.campaign.history import History
 from tests.neighbours.server import Server
 
@@ -73,33 +74,28 @@ class Changer(threading.Thread):
 
     def _send(self, pair: int, value: int, identity: str) -> int | None:
         """The revision, 0 if surely nothing was done, None if nobody knows."""
-        commands = self._commands(pair, value, identity)
         try:
-            connection = self._connected()
-            connection.send_packed_command(connection.pack_commands(commands))
-            replies = [self._reply(connection) for _ in commands]
+            final = exchange(self._connected(), self._commands(pair, value, identity))[-1]
         except (redis.ConnectionError, redis.TimeoutError):
             self._disconnect()
             return None
-        final = replies[-1]
         if isinstance(final, redis.ResponseError):
-            if "UNKNOWNOUTCOME" in str(final):
+            if is_unknown(final):
                 return None
-            # redis-py makes classes of some error words and takes those off the text.
-            is_nothing_done = isinstance(final, redis.exceptions.MasterDownError)
-            if not is_nothing_done and not str(final).startswith("BUSY"):
+            if not is_nothing_done(final):
                 self.history.fault(f"changer: refused: {type(final).__name__}: {final}")
             return 0
+        assert isinstance(final, list)
         self.skills += [int(reply[1]) for reply in final if isinstance(reply, list)]
         return int(final[0])
 
-    def _commands(self, pair: int, value: int, identity: str) -> list[tuple[str | bytes, ...]]:
+    def _commands(self, pair: int, value: int, identity: str) -> list[Command]:
         changed: dict[str, object] = {"lastName": f"Number{value % LAST_NAMES}"}
         if value % PASSWORD_EVERY == 0:
             changed["password"] = identity
         annex = {"changed": {"campaign": {"value": value}}}
         delta = orjson.dumps({"changed": changed, "userProperties": annex})
-        commands: list[tuple[str | bytes, ...]] = [("MULTI",)]
+        commands: list[Command] = [("MULTI",)]
         for dbid in self.history.pairs[pair]:
             commands.append(("CFG.UPDATE", "CfgPerson", str(dbid), delta, "ID", identity))
         if value % CHURN_EVERY == 0:
@@ -113,13 +109,6 @@ class Changer(threading.Thread):
                 commands.append(("CFG.DELETE", "CfgSkill", gone, "ID", identity))
         commands.append(("EXEC",))
         return commands
-
-    @staticmethod
-    def _reply(connection: redis.Connection) -> object:
-        try:
-            return connection.read_response()
-        except redis.ResponseError as error:
-            return error
 
     def _outcome(self, identity: str) -> int:
         """Asks the master until it knows; 0 for rejected."""

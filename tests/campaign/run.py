@@ -16,6 +16,7 @@ import redis
 from csp._fastpath import FAILPOINTS
 from tests.campaign.changer import Changer
 from tests.campaign.history import History
+from tests.campaign.pusher import Pusher
 from tests.campaign.reader import Reader
 from tests.campaign.schedule import Blow, schedule
 from tests.neighbours.server import Master, Proxy, Server
@@ -25,6 +26,7 @@ RESERVE = "64MB"  # so small that the change log is trimmed within the campaign
 RECOVER_SECONDS_MAX = 10.0
 STOPPED_SECONDS = 0.4
 FAILPOINT_SECONDS_MAX = 4.0
+DOUBLED_SECONDS_MAX = 30.0  # for as many names again as there are
 READERS = {"proxy": 4, "master": 2}
 LOAD_FAILPOINTS = tuple(name for name in FAILPOINTS if name.startswith("load-"))
 # Passed by every update; csp/master names more, for creates and deletes.
@@ -50,7 +52,8 @@ class Campaign:
         self.history = History([])
         self.servers: dict[str, Server] = {}
         self.readers: dict[str, list[Reader]] = {}
-        self.missed_failpoints: Counter[str] = Counter()
+        self.struck: Counter[str] = Counter()  # failpoints
+        self.missed: Counter[str] = Counter()
 
     def run(self, kills: int) -> list[str]:
         """The whole campaign; returns what went wrong."""
@@ -67,6 +70,7 @@ class Campaign:
             self._strike_loads()
             generation = _status(proxy)["generation"]
             self.changer = Changer(master, self.history, self.seed, self.changes_a_second)
+            self.pusher = Pusher(master, self.history)
             self._start_readers()
             self.changer.start()
             begin = time.monotonic()
@@ -83,12 +87,12 @@ class Campaign:
     def summary(self) -> list[str]:
         """What was done and seen, in lines for people."""
         committed, rejected = self.history.counts()
-        missed = ", ".join(f"{n} {c}x" for n, c in sorted(self.missed_failpoints.items()))
         recover = sorted(self.recover_ms) or [0.0]
         return [
             f"{sum(self.done.values())} blows in {self.seconds:.0f} s: "
             + ", ".join(f"{count} {what}" for what, count in sorted(self.done.items())),
-            f"failpoints armed but not passed in {FAILPOINT_SECONDS_MAX:g} s: {missed or 'none'}",
+            f"{len(self.struck)} failpoints struck: {_listed(self.struck)}",
+            f"armed but not passed in {FAILPOINT_SECONDS_MAX:g} s: {_listed(self.missed)}",
             f"{committed} changes committed, {rejected} rejected, "
             f"{self.changer.unknown} outcomes asked for; {self.history.reads} reads checked",
             f"complete again after a blow: median {median(recover):.0f} ms, "
@@ -139,7 +143,8 @@ class Campaign:
         swept = [name for name in FAILPOINTS if name not in LOAD_FAILPOINTS]
         points = {"proxy": swept, "master": [*swept, *MASTER_FAILPOINTS]}
         roles = {name: ["auth", "worker 0", "worker 1"] for name in self.servers}
-        for number, blow in enumerate(schedule(kills, self.seed, points, roles), 1):
+        blows = schedule(kills, self.seed, points, roles)
+        for number, blow in enumerate(blows, 1):
             if len(self.history.faults) > 10:
                 return
             before = {reader: (reader.lost, reader.worker) for reader in self._all_readers()}
@@ -156,6 +161,14 @@ class Campaign:
                 click.echo(
                     f"{number} of {kills} blows, {len(self.history.faults)} faults", err=True
                 )
+
+        if not blows[-1].failpoint:  # all of them had their turn
+            self._check_coverage({blow.last_point for blow in blows} - {""})
+
+    def _check_coverage(self, armed: set[str]) -> None:
+        """A failpoint that no writer passes, however often it is armed, tests nothing."""
+        for name in sorted(armed - self.struck.keys()):
+            self.history.fault(f"{name} was armed {self.missed[name]} times and never passed")
 
     def _strike(self, blow: Blow) -> None:
         server = self.servers[blow.server]
@@ -177,29 +190,32 @@ class Campaign:
         spec.write_text("\n".join(lines))
         started = _writers_started(server)
         writer.kill()
-        stopped = self._follow(server, lines, started)
-        if stopped is not None:
-            self._pause(stopped)
+        with self.pusher.towards(blow.last_point):
+            self._follow(blow, server, len(lines), started)
         spec.unlink(missing_ok=True)
 
-    def _follow(self, server: Server, lines: list[str], before: int) -> psutil.Process | None:
-        """Watches the successors strike their failpoints; returns one that stopped at the last."""
-        is_stop = "=stop" in lines[-1]
+    def _follow(self, blow: Blow, server: Server, deaths: int, before: int) -> None:
+        """Watches the successors strike their failpoints; lets one go on that stopped there."""
+        is_stop = blow.action == "stop"
+        doubles = blow.last_point == "directory-doubled"
 
         def have_struck() -> bool:
             # Told by the log: a writer that dies as it recovers is gone before anybody looks.
             successors = _writers_started(server) - before
             if is_stop:
                 writer = server.children().get("writer")
-                return successors == len(lines) and writer is not None and _has_stopped(writer)
-            return successors > len(lines)
+                return successors == deaths and writer is not None and _has_stopped(writer)
+            return successors > deaths
 
+        within = DOUBLED_SECONDS_MAX if doubles else FAILPOINT_SECONDS_MAX
         try:
-            wait_until(have_struck, FAILPOINT_SECONDS_MAX, "the failpoint")
+            wait_until(have_struck, within, "the failpoint")
         except AssertionError:
-            self.missed_failpoints[lines[-1].partition("=")[0]] += 1
-            return None
-        return server.child("writer") if is_stop else None
+            self.missed[blow.last_point] += 1
+            return
+        self.struck[blow.last_point] += 1
+        if is_stop:
+            self._pause(server.child("writer"))
 
     def _pause(self, victim: psutil.Process) -> None:
         try:
@@ -257,6 +273,10 @@ class Campaign:
             verdict = server.cli("verify")
             if verdict.returncode:
                 self.history.fault(f"verify of the {name}: {verdict.stdout}{verdict.stderr}")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}x" for name, count in sorted(counts.items())) or "none"
 
 
 def _make_pairs(master: Server, objects: int) -> list[tuple[int, int]]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+ACTIONS = ("kill", "stop")
 FAILPOINT_HITS_MAX = 5
+# Where the first writer dies so that its successor passes a failpoint of the recovery.
+BEFORE_RECOVERY = {"recover-list": "apply-stage-list"}  # a list of a change that never was
+# Elsewhere recovery has most to do after a death between intent and publication.
+BEFORE_RECOVERY_ELSE = "apply-before-publish"
+ONCE_IN_A_WHILE = ("directory-doubled",)  # a second passing takes twice the names
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,11 @@ class Blow:
     failpoint: str = ""  # where; empty: wherever the process happens to be
     hit: int = 1  # at which passing of the failpoint
     then: str = ""  # the failpoint at which the successor dies or stops in turn
+
+    @property
+    def last_point(self) -> str:
+        """The failpoint that the blow is about."""
+        return self.then or self.failpoint
 
     def __str__(self) -> str:
         place = f" at {self.failpoint} (hit {self.hit})" if self.failpoint else ""
@@ -37,7 +48,7 @@ def schedule(
         _blow_at(server, action, name, chance)
         for server, names in points.items()
         for name in names
-        for action in ("kill", "stop")
+        for action in ACTIONS
     ]
     chance.shuffle(blows)
     del blows[kills:]
@@ -51,6 +62,7 @@ def schedule(
 
 def _blow_at(server: str, action: str, name: str, chance: random.Random) -> Blow:
     if name.startswith("recover-"):
-        # Recovery has most to do after a death between intent and publication.
-        return Blow(server, "writer", action, "apply-before-publish", 1, then=name)
-    return Blow(server, "writer", action, name, chance.randint(1, FAILPOINT_HITS_MAX))
+        first = BEFORE_RECOVERY.get(name, BEFORE_RECOVERY_ELSE)
+        return Blow(server, "writer", action, first, 1, then=name)
+    hit = 1 if name in ONCE_IN_A_WHILE else chance.randint(1, FAILPOINT_HITS_MAX)
+    return Blow(server, "writer", action, name, hit)
