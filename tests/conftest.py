@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
-from tests import needs
+from tests import effort, needs
 
 if TYPE_CHECKING:
     from tests.neighbours.databases import Place
@@ -19,6 +20,8 @@ LEFT_OUT = "left out, needs "
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile(effort.QUICK)
     config.addinivalue_line("markers", "needs(name): a program from tests.needs that it uses")
     config.addinivalue_line("markers", "alone: measures or kills; runs while nothing else does")
 

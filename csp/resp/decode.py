@@ -16,6 +16,7 @@ from csp.resp.values import ErrorReply, Push, Simple, Value, Verbatim
 DEPTH_MAX = 32  # replies of csp are nested 6 deep at most
 BULK_SIZE_MAX = 512 * 1024 * 1024  # what Redis allows
 LINE_SIZE_MAX = 64 * 1024
+DIGITS_MAX = 4_000  # of a big number; int() takes no more than 4,300
 COMPACT_BYTES = 256 * 1024  # consumed bytes are dropped when they are worth a move
 
 
@@ -129,9 +130,11 @@ class Decoder:
     def _line(self) -> bytes | None:
         end = self._buffer.find(b"\r\n", self._at)
         if end < 0:
-            if self.unread_size > LINE_SIZE_MAX:
+            if self.unread_size > LINE_SIZE_MAX + 1:  # the last may be half a line end
                 raise ProtocolError(f"no line end within {LINE_SIZE_MAX} bytes")
             return None
+        if end - self._at > LINE_SIZE_MAX:
+            raise ProtocolError(f"no line end within {LINE_SIZE_MAX} bytes")
         line = bytes(self._buffer[self._at : end])
         self._at = end + 2
         return line
@@ -175,7 +178,8 @@ def _scalar(kind: int, line: bytes) -> Value:
 def _number(line: bytes) -> int:
     digits = line[1:]
     # int() would take spaces, underscores and a plus sign.
-    if not (digits.isdigit() or (digits[:1] == b"-" and digits[1:].isdigit())):
+    is_number = digits.isdigit() or (digits[:1] == b"-" and digits[1:].isdigit())
+    if not is_number or len(digits) > DIGITS_MAX:
         raise ProtocolError(f"not a number: {line[:40]!r}")
     return int(digits)
 

@@ -5,6 +5,8 @@ Run `python -m tests.fuzz.seeds` after a change of formats.
 
 from __future__ import annotations
 
+import orjson
+
 from csp.model.entry import Change, build_entry
 from csp.model.extract import Nothing
 from csp.model.image import build_image
@@ -38,10 +40,12 @@ def inputs() -> dict[str, list[bytes]]:
     delete = Change("delete", PERSON, 102, person(102), None)
     entry = build_entry(2, 7, 0, {"account": "t"}, [update, delete], [image, b""])
     images = build_image(PERSON, person(101), 1, Nothing()) + image
+    json = orjson.dumps({"class": "CfgPerson", **person(101)})
     return {
         "parser": [bytes([flags, 6]) + line for line in LINES for flags in (0, 1)],
         "requests": list(LINES),
         "glob": list(GLOBS),
+        "fields": [b"userName state\0" + json, b"firstName\0" + json[:130], b"a b\0" + json[-60:]],
         "feed": [b"\0" + images, b"\1" + entry, b"\2" + entry],
     }
 

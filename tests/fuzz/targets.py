@@ -4,6 +4,7 @@ Run by build.py inside a Python that has libFuzzer loaded; an exception is a fin
 `parser`    requests in pieces: any split gives the same commands or the same error
 `requests`  a worker's connection over a small store, before and after sign-in, no leak
 `glob`      patterns of channels: bounded time
+`fields`    an object's JSON, cut or senseless, and the attributes asked for: a frame of its bytes
 `feed`      record images and log entries with right sums, whatever they say: refused, or served
 """
 
@@ -28,6 +29,7 @@ from csp._fastpath import (
     StoreWriter,
     crc32c,
     match_glob,
+    project_fields,
 )
 from csp.model.extract import Nothing
 from csp.model.image import build_image
@@ -39,6 +41,7 @@ RESERVE_BYTES = 16 << 20
 STREAM = b"s" * 16
 GLOB_SECONDS_MAX = 0.5  # of processor time; patterns have at most 256 bytes
 PATTERN_MAX = 256
+ALWAYS_SHOWN = ("class", "DBID", "revision")
 IMAGE_HEAD, ENTRY_HEAD, ITEM_HEAD = 64, 48, 32
 QUESTIONS = (
     b"AUTH x\r\nDBSIZE\r\nMGET CfgPerson:101 CfgPerson:102 CfgPerson:103\r\nGET CfgPerson:101\r\n"
@@ -143,6 +146,19 @@ def glob(data: bytes) -> None:
     before = time.thread_time()
     match_glob(pattern[:PATTERN_MAX], text)
     assert time.thread_time() - before < GLOB_SECONDS_MAX
+
+
+def fields(data: bytes) -> None:
+    """Names parted by spaces, a zero byte, the JSON."""
+    asked, _, json = data.partition(b"\0")
+    names = asked.split(b" ")
+    frame = project_fields(json, names)
+    head, _, rest = frame.partition(b"\r\n")
+    assert head == b"$%d" % (len(rest) - 2), frame
+    assert rest[:1] == b"{", frame
+    assert rest[-3:] == b"}\r\n", frame
+    # Each attribute once, a comma behind each that is shown, braces, line end.
+    assert len(rest) <= len(json) + len(names) + len(ALWAYS_SHOWN) + 4, frame
 
 
 def converse(store: Store, data: bytes) -> bytes:
@@ -265,6 +281,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "parser": parser,
     "requests": requests,
     "glob": glob,
+    "fields": fields,
     "feed": feed,
 }
 

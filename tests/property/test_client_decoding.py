@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csp.client.decoding import HiredisDecoder, PythonDecoder, ReplyDecoder
 from csp.errors import CspError
 from csp.resp import MORE, ErrorReply, Push, Simple, Verbatim, encode
+from tests.effort import examples
 
 LINES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)
 PLAIN = (
@@ -52,7 +53,7 @@ def comparable(value: object) -> object:
     return type(value), value
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(VALUES | PUSHES, min_size=1, max_size=4), st.lists(st.integers(1, 30), max_size=9))
 def test_both_decoders_give_the_same(values: list[object], sizes: list[int]) -> None:
     data = b"".join(encode(value, 3) for value in values)  # type: ignore[arg-type]

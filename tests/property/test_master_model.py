@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from csp.model.entry import parse_entry
+from tests.effort import examples
 from tests.neighbours.databases import PostgresPlace
 from tests.neighbours.postgres import Postgres
 from tests.unit.master_stage import Stage
@@ -135,7 +136,7 @@ def folders() -> Iterator[Path]:
         yield Path(folder)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(60, suppress_health_check=list(HealthCheck))
 @given(transactions=st.lists(steps, min_size=1, max_size=12))
 def test_transactions_against_the_model(folders: Path, transactions: list[list[Step]]) -> None:
     with tempfile.TemporaryDirectory(dir=folders) as folder:
@@ -143,7 +144,7 @@ def test_transactions_against_the_model(folders: Path, transactions: list[list[S
 
 
 @pytest.mark.needs("postgres")
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(15, suppress_health_check=list(HealthCheck))
 @given(transactions=st.lists(steps, min_size=4, max_size=12))
 def test_transactions_on_postgres(
     postgres: Postgres, template: str, transactions: list[list[Step]]

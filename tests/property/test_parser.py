@@ -6,10 +6,11 @@ import itertools
 
 import hiredis
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csp._fastpath import Parser, match_glob
+from tests.effort import examples
 
 words = st.one_of(
     st.binary(max_size=40),
@@ -38,14 +39,14 @@ def parse(data: bytes, cuts: list[int]) -> list[list[bytes]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(commands, st.lists(st.integers(0, 10_000), max_size=12))
 def test_any_split_gives_the_same_commands(made: list[list[bytes]], cuts: list[int]) -> None:
     data = b"".join(map(encode, made))
     assert parse(data, cuts) == made
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(commands)
 def test_hiredis_reads_the_same(made: list[list[bytes]]) -> None:
     data = b"".join(map(encode, made))
@@ -54,7 +55,7 @@ def test_hiredis_reads_the_same(made: list[list[bytes]]) -> None:
     assert [reader.gets() for _ in made] == parse(data, [])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.lists(st.lists(inline_words, min_size=1, max_size=6), min_size=1, max_size=5),
     st.lists(st.integers(0, 999)),
@@ -64,7 +65,7 @@ def test_inline_commands_in_pieces(made: list[list[str]], cuts: list[int]) -> No
     assert parse(data, cuts) == [[word.encode() for word in words] for words in made]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6))
 def test_rubbish_gives_the_same_error_in_any_split(data: bytes, cuts: list[int]) -> None:
     def outcome(cuts: list[int]) -> object:

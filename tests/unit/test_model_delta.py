@@ -6,13 +6,14 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from csp.errors import BadValue, CspError, Immutable, Mandatory, NoRef, Unique
 from csp.model.delta import PATHS, apply_delta, make_delta
 from csp.model.objects import check_object
 from csp.model.types import CLASSES
+from tests.effort import examples
 from tests.unit.model_strategies import objects
 
 PERSON = CLASSES["CfgPerson"]
@@ -52,7 +53,7 @@ def refused(delta: Any, error: type[CspError], cls: str = "CfgPerson", **more: A
 
 
 @pytest.mark.parametrize("name", list(CLASSES))
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(40, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_delta_between_two_objects_leads_from_one_to_the_other(
     name: str, data: st.DataObject

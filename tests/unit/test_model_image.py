@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from csp.errors import TooBig
@@ -29,6 +29,7 @@ from csp.model.image import (
 from csp.model.keys import BY_ID, KEYS
 from csp.model.objects import brief, check_object, complete, encode
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from tests.effort import examples
 from tests.unit.model_strategies import objects
 
 
@@ -58,7 +59,7 @@ def dbids(keys: list[Key]) -> list[int]:
 
 
 @pytest.mark.parametrize("name", list(CLASSES))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_image_gives_its_object_back(name: str, data: st.DataObject) -> None:
     cls = CLASSES[name]

@@ -6,13 +6,14 @@ import base64
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from csp.errors import BadValue, CspError, Immutable, Mandatory, NoRef, TooBig
 from csp.model.objects import check_object, complete, decode
 from csp.model.types import CLASSES
 from csp.model.values import MAX_OPTION_VALUE
+from tests.effort import examples
 from tests.unit.model_strategies import objects
 from tests.unit.test_model_image import Objects
 
@@ -31,7 +32,7 @@ def refused(name: str, stated: Any, error: type[CspError]) -> str:
 
 
 @pytest.mark.parametrize("name", list(CLASSES))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_canonical_object_stays_as_it_is(name: str, data: st.DataObject) -> None:
     once = checked(name, data.draw(objects(CLASSES[name])))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import hiredis
 import pytest
 from hypothesis import given
@@ -36,6 +38,15 @@ values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(keys, inner, max_size=5)),
     max_leaves=20,
 )
+
+
+# What values are made of, and what breaks them.
+PIECES = [
+    *(b"$3\r\nabc\r\n", b"$-1\r\n", b"$2\r\n", b"=5\r\ntxt:a\r\n", b"!3\r\nERR\r\n", b"_\r\n"),
+    *(b"*2\r\n", b"*0\r\n", b"*-1\r\n", b"%1\r\n", b"~1\r\n", b">1\r\n", b"|1\r\n", b"%0\r\n"),
+    *(b":1\r\n", b"(12\r\n", b"#t\r\n", b",1.5\r\n", b",nan\r\n", b"+OK\r\n", b"-ERR x\r\n"),
+    *(b"\r\n", b"\r", b"\n", b"*1\r\n" * 33, b"$9999999999\r\n", b"*99999999\r\n", b"$+1\r\n"),
+]
 
 
 def decode(data: bytes) -> Value:
@@ -107,6 +118,8 @@ def test_nulls_and_attributes() -> None:
         b"*1\r\n" * 40,
         b",x\r\n",
         b"+" + b"x" * 70_000,
+        b"+" + b"x" * 70_000 + b"\r\n",
+        b":" + b"1" * 5_000 + b"\r\n",
     ],
 )
 def test_refused(data: bytes) -> None:
@@ -114,6 +127,29 @@ def test_refused(data: bytes) -> None:
     decoder.feed(data)
     with pytest.raises(ProtocolError):
         list(decoder)
+
+
+@given(
+    st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=12),
+    st.lists(st.integers(0, 200), max_size=6),
+)
+def test_rubbish_gives_the_same_in_any_split(pieces: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(pieces)
+    assert outcome(data, cuts) == outcome(data, [])
+
+
+def outcome(data: bytes, cuts: list[int]) -> tuple[list[str], str]:
+    """What comes of the bytes in pieces, and the error that ends them."""
+    decoder = Decoder()
+    found: list[str] = []
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    try:
+        for start, end in itertools.pairwise(edges):
+            decoder.feed(data[start:end])
+            found.extend(repr(value) for value in decoder)
+    except ProtocolError as error:
+        return found, str(error)
+    return found, ""
 
 
 def test_bulk_limit() -> None:
