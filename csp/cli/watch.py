@@ -10,6 +10,7 @@ import orjson
 
 from csp.cli.connecting import client_options, signed_in
 from csp.client import Address, Client
+from csp.client.subscription import subscribe_request
 
 ALL = "cfg"
 
@@ -28,7 +29,8 @@ def command(
 ) -> None:
     """Show changes as they happen: cfg, cfg:CfgPerson, cfg:CfgPerson:101, cfg@101, cfg:*."""
     with signed_in(server, "watch") as client:
-        _subscribe(client, channels or (ALL,))
+        # The confirmations are pushes; a refusal is a reply, which listen() raises.
+        client.connection.send(subscribe_request(channels or (ALL,)))
         shown = 0
         try:
             for channel, message in _messages(client, seconds):
@@ -38,17 +40,6 @@ def command(
                     return
         except KeyboardInterrupt:
             return
-
-
-def _subscribe(client: Client, channels: tuple[str, ...]) -> None:
-    plain = [name for name in channels if not set(name) & set("*?[")]
-    patterns = [name for name in channels if name not in plain]
-    # The confirmations are pushes; a refusal is a reply, which listen() raises.
-    connection = client.connection
-    if plain:
-        connection.post("SUBSCRIBE", *plain)
-    if patterns:
-        connection.post("PSUBSCRIBE", *patterns)
 
 
 def _messages(client: Client, seconds: float | None) -> Any:

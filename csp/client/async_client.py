@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
-from csp.client.address import Address
 from csp.client.async_connection import AsyncConnection
-from csp.client.commands import PAGE_OBJECTS, Commands, Reading, read_words
-from csp.client.core import OUTCOME_SECONDS, RECONNECT_SECONDS, Credentials
+from csp.client.commands import PAGE_OBJECTS, Reading, read_words
 from csp.client.incoming import Argument, Value
-from csp.client.problems import ConnectionLost
 from csp.client.results import Created, Object, Outcome, Page
+from csp.client.shell import Shell
 from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps
 from csp.client.subscription import AsyncSubscription, Watching
 from csp.client.transaction import AsyncTransaction
@@ -25,51 +24,18 @@ from csp.errors import CspError
 Result = TypeVar("Result")
 
 
-class AsyncClient:
-    """A client of one server, or of the first that answers of several.
+class AsyncClient(Shell[AsyncConnection]):
+    """A client for asyncio: see Shell for what it raises."""
 
-    Raises the class of csp.errors that the server's first word names; CannotConnect, ConnectionLost
-    when there is no server; UnknownOutcome, NotApplied when a write's reply was lost.
-    reconnect_seconds 0: never connect again by itself.
-    """
-
-    def __init__(
-        self,
-        addresses: Address | Sequence[Address],
-        credentials: Credentials | None,
-        *,
-        name: str = "",
-        reconnect_seconds: float = RECONNECT_SECONDS,
-        outcome_seconds: float = OUTCOME_SECONDS,
-    ) -> None:
-        self.credentials = credentials
-        self._connection: AsyncConnection | None = None
-        self._turn = asyncio.Lock()
-        self._core = Commands(
-            addresses,
-            credentials,
-            name=name,
-            reconnect_seconds=reconnect_seconds,
-            outcome_seconds=outcome_seconds,
-            is_open=lambda: self._connection is not None and not self._connection.is_closed,
-        )
+    @cached_property
+    def _turn(self) -> asyncio.Lock:
+        return asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *problem: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Closes the connection; the next call opens one again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @property
-    def address(self) -> Address:
-        """The server that is in use, or tried next."""
-        return self._core.address
 
     # ------------------------------------------------------------------ commands
 
@@ -182,12 +148,7 @@ class AsyncClient:
 
     def subscribe(self, *channels: str) -> AsyncSubscription:
         """Changes of channels and patterns, on a connection of their own."""
-        own = AsyncClient(
-            self._core.addresses,
-            self.credentials,
-            name=self._core.name,
-            reconnect_seconds=self._core.reconnect_seconds,
-        )
+        own = self._sibling()
         return AsyncSubscription(Watching(own._core, channels), own._run, own.close)
 
     # ------------------------------------------------------------------ doing the steps
@@ -216,8 +177,8 @@ class AsyncClient:
 
     async def _do(self, step: Step) -> Any:
         match step:
-            case Exchange(data, replies):
-                return await self._open_one().exchange(data, replies)
+            case Exchange(data, replies, seconds):
+                return await self._open_one().exchange(data, replies, seconds)
             case Open(address):
                 self.close()
                 self._connection = await AsyncConnection.open(address)
@@ -228,8 +189,3 @@ class AsyncClient:
             case Pause(seconds):
                 await asyncio.sleep(seconds)
         return None
-
-    def _open_one(self) -> AsyncConnection:
-        if self._connection is None:
-            raise ConnectionLost("the connection is closed")
-        return self._connection

@@ -10,7 +10,7 @@ import asyncio
 from typing import Self
 
 from csp.client.address import Address
-from csp.client.connection import CONNECT_SECONDS_MAX, RECEIVE_BYTES, REPLY_SECONDS_MAX
+from csp.client.connection import CONNECT_SECONDS_MAX, RECEIVE_BYTES
 from csp.client.incoming import Incoming, Value
 from csp.client.problems import CannotConnect, ConnectionLost
 from csp.errors import CspError
@@ -48,8 +48,11 @@ class AsyncConnection:
     def is_closed(self) -> bool:
         return self._closed
 
-    async def exchange(self, data: bytes, replies: int) -> list[Value]:
-        """Sends, and returns so many replies; errors stand among them."""
+    async def exchange(self, data: bytes, replies: int, seconds: float) -> list[Value]:
+        """Sends, and returns so many replies; errors stand among them.
+
+        ConnectionLost after so many seconds in which nothing came.
+        """
         if self._closed:
             raise ConnectionLost(f"the connection to {self.address} is closed")
         self._writer.write(data)
@@ -58,9 +61,9 @@ class AsyncConnection:
             found, value = self._next()
             if found:
                 values.append(value)
-            elif not await self._receive(REPLY_SECONDS_MAX):
+            elif not await self._receive(seconds):
                 self.close()
-                raise ConnectionLost(f"{self.address} gave no reply for {REPLY_SECONDS_MAX:g} s")
+                raise ConnectionLost(f"{self.address} gave no reply for {seconds:g} s")
         return values
 
     async def next_push(self, seconds: float | None) -> list[Value] | None:

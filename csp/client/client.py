@@ -6,13 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
-from csp.client.address import Address
-from csp.client.commands import PAGE_OBJECTS, Commands, Reading, read_words
+from csp.client.commands import PAGE_OBJECTS, Reading, read_words
 from csp.client.connection import Connection
-from csp.client.core import OUTCOME_SECONDS, RECONNECT_SECONDS, Credentials
 from csp.client.incoming import Argument, Value
-from csp.client.problems import ConnectionLost
 from csp.client.results import Created, Object, Outcome, Page
+from csp.client.shell import Shell
 from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps
 from csp.client.subscription import Subscription, Watching
 from csp.client.transaction import Transaction
@@ -22,50 +20,14 @@ from csp.errors import CspError
 Result = TypeVar("Result")
 
 
-class Client:
-    """A client of one server, or of the first that answers of several.
-
-    Raises the class of csp.errors that the server's first word names; CannotConnect, ConnectionLost
-    when there is no server; UnknownOutcome, NotApplied when a write's reply was lost.
-    reconnect_seconds 0: never connect again by itself.
-    """
-
-    def __init__(
-        self,
-        addresses: Address | Sequence[Address],
-        credentials: Credentials | None,
-        *,
-        name: str = "",
-        reconnect_seconds: float = RECONNECT_SECONDS,
-        outcome_seconds: float = OUTCOME_SECONDS,
-    ) -> None:
-        self.credentials = credentials
-        self._connection: Connection | None = None
-        self._core = Commands(
-            addresses,
-            credentials,
-            name=name,
-            reconnect_seconds=reconnect_seconds,
-            outcome_seconds=outcome_seconds,
-            is_open=lambda: self._connection is not None and not self._connection.is_closed,
-        )
+class Client(Shell[Connection]):
+    """A client on a blocking socket: see Shell for what it raises."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *problem: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Closes the connection; the next call opens one again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @property
-    def address(self) -> Address:
-        """The server that is in use, or tried next."""
-        return self._core.address
 
     @property
     def connection(self) -> Connection:
@@ -184,12 +146,7 @@ class Client:
 
     def subscribe(self, *channels: str) -> Subscription:
         """Changes of channels and patterns, on a connection of their own."""
-        own = Client(
-            self._core.addresses,
-            self.credentials,
-            name=self._core.name,
-            reconnect_seconds=self._core.reconnect_seconds,
-        )
+        own = self._sibling()
         return Subscription(Watching(own._core, channels), own._run, own.close)
 
     # ------------------------------------------------------------------ doing the steps
@@ -214,10 +171,8 @@ class Client:
 
     def _do(self, step: Step) -> Any:
         match step:
-            case Exchange(data, replies):
-                connection = self._open_one()
-                connection.send(data)
-                return [connection.reply() for _ in range(replies)]
+            case Exchange(data, replies, seconds):
+                return self._open_one().exchange(data, replies, seconds)
             case Open(address):
                 self.close()
                 self._connection = Connection(address)
@@ -228,8 +183,3 @@ class Client:
             case Pause(seconds):
                 time.sleep(seconds)
         return None
-
-    def _open_one(self) -> Connection:
-        if self._connection is None:
-            raise ConnectionLost("the connection is closed")
-        return self._connection

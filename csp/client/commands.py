@@ -80,20 +80,18 @@ class Commands(Core):
     # ------------------------------------------------------------------ writes
 
     def create(self, class_name: str, value: Object, write_id: str) -> Steps[Created]:
-        body = orjson.dumps(value)
-        send = _sender("CFG.CREATE", class_name, body)
+        send = _sender(create_words(class_name, value))
         revision, dbid = _members((yield from self.write(send, write_id)))
         return Created(_number(revision), _number(dbid))
 
     def update(
         self, class_name: str, dbid: int, delta: Object, if_revision: int, write_id: str
     ) -> Steps[int]:
-        body = orjson.dumps(delta)
-        send = _sender("CFG.UPDATE", class_name, dbid, body, *_guard(if_revision))
+        send = _sender(update_words(class_name, dbid, delta, if_revision))
         return _number((yield from self.write(send, write_id)))
 
     def delete(self, class_name: str, dbid: int, if_revision: int, write_id: str) -> Steps[int]:
-        send = _sender("CFG.DELETE", class_name, dbid, *_guard(if_revision))
+        send = _sender(delete_words(class_name, dbid, if_revision))
         return _number((yield from self.write(send, write_id)))
 
 
@@ -137,8 +135,23 @@ def read_words(
     return words
 
 
-def _sender(*arguments: Argument) -> Callable[[str], Steps[Value]]:
-    return lambda write_id: exchange_one(request(*arguments, "ID", write_id))
+def create_words(class_name: str, value: Object) -> list[Argument]:
+    """The command that creates an object; the words of its id may follow."""
+    return ["CFG.CREATE", class_name, orjson.dumps(value)]
+
+
+def update_words(class_name: str, dbid: int, delta: Object, if_revision: int) -> list[Argument]:
+    """The command that applies a delta; the words of its id may follow."""
+    return ["CFG.UPDATE", class_name, dbid, orjson.dumps(delta), *_guard(if_revision)]
+
+
+def delete_words(class_name: str, dbid: int, if_revision: int) -> list[Argument]:
+    """The command that deletes an object; the words of its id may follow."""
+    return ["CFG.DELETE", class_name, dbid, *_guard(if_revision)]
+
+
+def _sender(words: list[Argument]) -> Callable[[str], Steps[Value]]:
+    return lambda write_id: exchange_one(request(*words, "ID", write_id))
 
 
 def _guard(if_revision: int) -> list[Argument]:

@@ -9,37 +9,28 @@ from __future__ import annotations
 
 import selectors
 import socket
-import time
 from collections.abc import Iterator
 
 from csp.client.address import Address
-from csp.client.incoming import Argument, Incoming, Value
+from csp.client.incoming import Incoming, Value
 from csp.client.problems import CannotConnect, ConnectionLost
+from csp.client.steps import REPLY_SECONDS_MAX
 from csp.errors import CspError
-from csp.resp import request
 
 RECEIVE_BYTES = 1 << 18  # one receive takes a quarter of the server's unsent-reply limit
 SEND_BYTES = 1 << 18
 CONNECT_SECONDS_MAX = 5.0
-REPLY_SECONDS_MAX = 120.0  # a full transaction takes seconds; nothing takes minutes
 
 
 class Connection:
     """A connection as it was opened: RESP2, not signed in."""
 
-    def __init__(
-        self,
-        address: Address,
-        *,
-        connect_seconds: float = CONNECT_SECONDS_MAX,
-        reply_seconds: float = REPLY_SECONDS_MAX,
-    ) -> None:
+    def __init__(self, address: Address) -> None:
         self.address = address
-        self.reply_seconds = reply_seconds
         self._incoming = Incoming(address)
         self._unsent = bytearray()
         try:
-            self._socket = socket.create_connection(address, timeout=connect_seconds)
+            self._socket = socket.create_connection(address, timeout=CONNECT_SECONDS_MAX)
         except OSError as problem:
             raise CannotConnect(f"no connection to {address}: {problem}") from problem
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -60,29 +51,26 @@ class Connection:
 
     # ------------------------------------------------------------------ commands
 
-    def post(self, *arguments: Argument) -> None:
-        """Sends a command whose answer comes as pushes."""
-        self.send(request(*arguments))
-
     def send(self, data: bytes) -> None:
         """Sends what the socket takes now; the rest follows while replies are awaited."""
         self._unsent += data
         if len(self._unsent) >= SEND_BYTES:
             self._turn(0.0)
 
-    def reply(self) -> Value:
-        """The next reply; an error is returned."""
-        limit = time.monotonic() + self.reply_seconds
+    def exchange(self, data: bytes, replies: int, seconds: float) -> list[Value]:
+        """Sends, and returns so many replies; see `reply`."""
+        self.send(data)
+        return [self.reply(seconds) for _ in range(replies)]
+
+    def reply(self, seconds: float = REPLY_SECONDS_MAX) -> Value:
+        """The next reply; an error is returned. ConnectionLost if nothing moves for so long."""
         while True:
             found, value = self._next()
             if found:
                 return value
-            left = limit - time.monotonic()
-            if left <= 0:
+            if not self._turn(seconds):
                 self.close()
-                raise ConnectionLost(f"{self.address} gave no reply for {self.reply_seconds:g} s")
-            if self._turn(left):
-                limit = time.monotonic() + self.reply_seconds
+                raise ConnectionLost(f"{self.address} gave no reply for {seconds:g} s")
 
     def next_push(self, seconds: float | None) -> list[Value] | None:
         """The next push, or None after so many seconds; an error reply is raised."""

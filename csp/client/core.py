@@ -22,6 +22,7 @@ from csp.client.incoming import Argument, Value
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Outcome
 from csp.client.steps import Close, Exchange, Open, Pause, Steps
+from csp.client.values import as_text
 from csp.errors import Busy, CspError, Loading, MasterDown, UnknownOutcome
 from csp.resp import request
 
@@ -63,7 +64,7 @@ class Core:
         self.reconnect_seconds = reconnect_seconds
         self.outcome_seconds = outcome_seconds
         self._is_open = is_open
-        self._clock = clock
+        self.clock = clock
         self._at = 0
 
     @property
@@ -77,12 +78,12 @@ class Core:
         """Opens a connection if there is none, trying for `reconnect_seconds`."""
         if self._is_open():
             return
-        end = self._clock() + self.reconnect_seconds
+        end = self.clock() + self.reconnect_seconds
         for pause in _pauses():
             try:
                 yield from self._open_any()
             except (CannotConnect, ConnectionLost, Loading):
-                if self._clock() + pause > end:
+                if self.clock() + pause > end:
                     raise
                 yield Pause(pause)
             else:
@@ -188,7 +189,7 @@ class Core:
 
     def _settle(self, write_id: str, lost: CspError) -> Steps[Outcome]:
         """Asks what became of a write until somebody knows."""
-        end = self._clock() + self.outcome_seconds
+        end = self.clock() + self.outcome_seconds
         for pause in _pauses():
             try:
                 if not self._is_open():
@@ -199,7 +200,7 @@ class Core:
                     return outcome
             except _CANNOT_SAY_YET:
                 pass  # asked again below
-            if self._clock() + pause > end:
+            if self.clock() + pause > end:
                 break
             yield Pause(pause)
         raise UnknownOutcome(
@@ -229,6 +230,5 @@ def _pauses() -> Iterable[float]:
 
 
 def _outcome(value: Value) -> Outcome:
-    text = value.decode() if isinstance(value, bytes) else str(value)
-    state, _, revision = text.partition(" ")
+    state, _, revision = as_text(value).partition(" ")
     return Outcome(state, int(revision) if revision else None)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from csp.client.address import Address
 
 Result = TypeVar("Result")
+REPLY_SECONDS_MAX = 120.0  # a full transaction takes seconds; nothing takes minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,14 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Send these bytes and answer with the list of so many replies; errors stand among them."""
+    """Send these bytes and answer with the list of so many replies; errors stand among them.
+
+    ConnectionLost after so many seconds in which nothing came.
+    """
 
     data: bytes
     replies: int
+    seconds: float = REPLY_SECONDS_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,19 @@
 
 # 1. A subscription has a connection of its own, so pushes never mix with other calls' replies.
 # 2. After a lost connection it subscribes again and says Gap first: read anew what you hold.
+# 3. A peer that is gone without a word says nothing either: a link on which nothing came for
+#    KEEPALIVE_SECONDS is asked for a sign of life, and lost if none comes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import orjson
 
 from csp.client.core import Core
-from csp.client.incoming import Argument, Value
+from csp.client.incoming import Value
 from csp.client.problems import ConnectionLost
 from csp.client.results import Object
 from csp.client.steps import Exchange, Listen, Steps
@@ -20,6 +22,8 @@ from csp.client.values import as_text
 from csp.resp import request
 
 CONFIRM_SECONDS = 10.0
+KEEPALIVE_SECONDS = 30.0  # below what firewalls forget idle links after
+ALIVE_SECONDS = 10.0  # for an answer: a worker's turn takes milliseconds
 _OF_PATTERNS = frozenset("*?[")
 
 
@@ -65,21 +69,16 @@ class Watching:
         if not channels:
             raise ValueError("a subscription needs a channel, such as cfg or cfg:CfgPerson")
         self._core = core
+        self._channels = channels
         self._early: list[list[Value]] = []
-        self._patterns = [name for name in channels if _OF_PATTERNS & set(name)]
-        self._plain = [name for name in channels if name not in self._patterns]
+        self._ask_at = 0.0  # by the core's clock: when silence has lasted long enough
 
     def begin(self) -> Steps[None]:
         """Subscribes, and returns when the server has confirmed each channel."""
         yield from self._core.connect()
-        left = len(self._plain) + len(self._patterns)
-        commands: list[list[Argument]] = []
-        if self._plain:
-            commands.append(["SUBSCRIBE", *self._plain])
-        if self._patterns:
-            commands.append(["PSUBSCRIBE", *self._patterns])
-        yield Exchange(b"".join(request(*command) for command in commands), 0)
+        yield Exchange(subscribe_request(self._channels), 0)
         self._early = []
+        left = len(self._channels)
         while left:
             push = yield Listen(CONFIRM_SECONDS)
             if push is None:
@@ -88,12 +87,13 @@ class Watching:
                 left -= 1
             else:
                 self._early.append(push)
+        self._heard()
 
     def next(self, seconds: float | None) -> Steps[Event | None]:
         """The next event, or None after so many seconds without one."""
         while True:
             try:
-                push = self._early.pop(0) if self._early else (yield Listen(seconds))
+                push = self._early.pop(0) if self._early else (yield from self._push(seconds))
             except ConnectionLost as lost:
                 if self._core.reconnect_seconds <= 0:
                     raise
@@ -104,6 +104,34 @@ class Watching:
             kind, *parts = push
             if as_text(kind) in ("message", "pmessage"):
                 return event_of(as_text(parts[-2]), orjson.loads(as_text(parts[-1])))
+
+    def _push(self, seconds: float | None) -> Steps[list[Value] | None]:
+        """The next push, or None after so many seconds; ConnectionLost if the peer is gone."""
+        now = self._core.clock()
+        end = None if seconds is None else now + seconds
+        while True:
+            until = self._ask_at if end is None else min(end, self._ask_at)
+            push: list[Value] | None = yield Listen(max(0.0, until - now))
+            if push is not None:
+                self._heard()
+                return push
+            now = self._core.clock()
+            if now >= self._ask_at:
+                yield Exchange(request("PING"), 1, ALIVE_SECONDS)
+                self._heard()
+            if end is not None and now >= end:
+                return None
+
+    def _heard(self) -> None:
+        self._ask_at = self._core.clock() + KEEPALIVE_SECONDS
+
+
+def subscribe_request(channels: Sequence[str]) -> bytes:
+    """Subscribes to channels and patterns; each is confirmed by a push."""
+    patterns = [name for name in channels if _OF_PATTERNS & set(name)]
+    plain = [name for name in channels if name not in patterns]
+    commands = (("SUBSCRIBE", plain), ("PSUBSCRIBE", patterns))
+    return b"".join(request(word, *names) for word, names in commands if names)
 
 
 def event_of(channel: str, content: dict[str, Any]) -> Event:

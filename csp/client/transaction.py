@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-import orjson
-
+from csp.client.commands import create_words, delete_words, update_words
 from csp.client.core import Core
 from csp.client.incoming import Argument, Value
 from csp.client.results import Object
@@ -33,21 +32,18 @@ class Writes:
 
     def create(self, class_name: str, value: Object) -> Handle:
         """Creates an object; the handle may stand for its DBID in any value of the transaction."""
-        self._commands.append(["CFG.CREATE", class_name, orjson.dumps(value)])
+        self._commands.append(create_words(class_name, value))
         number = len(self._commands)
         self._handles[number] = Handle(f"@{number}")
         return self._handles[number]
 
     def update(self, class_name: str, dbid: int, delta: Object, *, if_revision: int = 0) -> None:
         """Applies a delta; if_revision: all is refused if the object is newer than that."""
-        self._add(["CFG.UPDATE", class_name, dbid, orjson.dumps(delta)], if_revision)
+        self._commands.append(update_words(class_name, dbid, delta, if_revision))
 
     def delete(self, class_name: str, dbid: int, *, if_revision: int = 0) -> None:
         """Deletes an object; if_revision: all is refused if it is newer than that."""
-        self._add(["CFG.DELETE", class_name, dbid], if_revision)
-
-    def _add(self, command: list[Argument], if_revision: int) -> None:
-        self._commands.append([*command, "IF", if_revision] if if_revision else command)
+        self._commands.append(delete_words(class_name, dbid, if_revision))
 
     def commit(self) -> Steps[None]:
         """Sends everything; ExecAbort names the write that was refused."""

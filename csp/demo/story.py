@@ -12,6 +12,7 @@ import click
 import orjson
 
 from csp.client import Client
+from csp.client.subscription import subscribe_request
 from csp.demo.stage import DemoFault, Stage
 
 ESTATE_SEED = 1
@@ -84,7 +85,7 @@ def _change(stage: Stage, proxy: Client, master: Client) -> int:
     channel = f"cfg:CfgPerson:{person}"
     with stage.client("proxy") as subscriber:
         connection = subscriber.connection
-        connection.post("SUBSCRIBE", channel)
+        connection.send(subscribe_request([channel]))
         next(connection.listen(EVENT_SECONDS_MAX))  # the confirmation
         start = time.perf_counter()
         revision = master.update(

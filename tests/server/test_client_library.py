@@ -22,6 +22,7 @@ from csp.client import (
     Gap,
     NotApplied,
     Outcome,
+    subscription,
 )
 from csp.errors import BadValue, Conflict, CspError, ExecAbort, Unique, UnknownOutcome
 from tests.neighbours.cutting_link import CuttingLink
@@ -260,6 +261,18 @@ def test_changes_come_typed_and_a_lost_connection_as_a_gap(link: CuttingLink, ma
         revision = client.delete("CfgSkill", created.dbid)
         change = next(iter(changes))
         assert (change.op, change.revision, change.object) == ("delete", revision, None)
+
+
+def test_a_subscription_on_which_nothing_comes_is_kept_alive(
+    link: CuttingLink, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "KEEPALIVE_SECONDS", 0.01)
+    client = make(link.port)
+    with client.subscribe("cfg:CfgSkill") as changes:
+        assert changes.next(0.1) is None
+        created = client.create("CfgSkill", new_skill())
+        assert changes.next(20).dbid == created.dbid
+    assert link.connections == 2  # the client's and the subscription's
 
 
 def test_several_addresses_are_tried_in_turn(master: Master) -> None:

@@ -8,11 +8,23 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials, parse_address
+from csp.client import (
+    Address,
+    CannotConnect,
+    Client,
+    ConnectionLost,
+    Credentials,
+    Gap,
+    Notice,
+    parse_address,
+    subscription,
+)
 from csp.client.core import Core
 from csp.client.steps import Open, Pause, Step
+from csp.client.subscription import subscribe_request
 from csp.errors import BadValue, CspError, UnknownOutcome, WrongPass
 from csp.resp import Decoder, encode
+from tests.neighbours.either_client import KINDS, Clients
 
 Answer = Callable[[list[bytes]], bytes | None]  # None: close
 
@@ -64,7 +76,7 @@ def usual(command: list[bytes]) -> bytes | None:
             return b"-BADVALUE name: too long\r\n"
         case b"SUBSCRIBE":
             confirmed = b">3\r\n$9\r\nsubscribe\r\n$3\r\ncfg\r\n:1\r\n"
-            return confirmed + b">3\r\n$7\r\nmessage\r\n$3\r\ncfg\r\n$2\r\n{}\r\n"
+            return confirmed + b'>3\r\n$7\r\nmessage\r\n$3\r\ncfg\r\n$14\r\n{"op":"fresh"}\r\n'
         case b"CLOSE":
             return None
     return b"-ERR unknown command\r\n"
@@ -108,11 +120,40 @@ def test_a_pipeline_larger_than_all_buffers(server: Server) -> None:
 
 def test_pushes_come_beside_replies(server: Server) -> None:
     with client_of(server) as client:
-        client.connection.post("SUBSCRIBE", "cfg")
+        client.connection.send(subscribe_request(["cfg"]))
         listening = client.connection.listen(10.0)
         pushes = [next(listening), next(listening)]
         assert [push[0] for push in pushes] == [b"subscribe", b"message"]
         assert client.call("ECHO", "after") == b"after"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_subscription_notices_a_peer_that_is_gone_without_a_word(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pings: list[int] = []
+
+    def silent_at_first(command: list[bytes]) -> bytes | None:
+        if command[0] != b"PING":
+            return usual(command)
+        pings.append(server.connections)
+        return b"" if server.connections == 1 else b"+PONG\r\n"
+
+    server = Server(silent_at_first)
+    clients = Clients(kind)
+    monkeypatch.setattr(subscription, "KEEPALIVE_SECONDS", 0.02)
+    monkeypatch.setattr(subscription, "ALIVE_SECONDS", 0.1)
+    client = clients(server.address, Credentials("default", "right"), reconnect_seconds=5.0)
+    with client.subscribe("cfg") as changes:
+        assert isinstance(changes.next(5.0), Notice)
+        gap = changes.next(5.0)
+        assert isinstance(gap, Gap)
+        assert "no reply for 0.1 s" in gap.why
+        assert isinstance(changes.next(5.0), Notice)
+        assert changes.next(0.1) is None  # the new peer answers
+    assert pings[:2] == [1, 2]
+    clients.close()
+    server.listener.close()
 
 
 def test_a_read_is_sent_again_after_a_lost_link_and_a_write_is_not() -> None:
