@@ -22,8 +22,10 @@ from csp.cli.connecting import (
 )
 from csp.client import Address
 from csp.model.types import CLASSES
-from csp.transfer.exporting import Report, export
+from csp.transfer.exporting import NAMED, RAW, Report, export
 from csp.transfer.link import Link
+
+LAYOUTS = {"csp": NAMED, "raw": RAW}
 
 
 @click.command()
@@ -37,14 +39,29 @@ from csp.transfer.link import Link
     metavar="CLASS",
     help="Only this class; may be given several times.",
 )
+@click.option(
+    "--format",
+    "layout",
+    default="csp",
+    type=click.Choice(list(LAYOUTS)),
+    show_default=True,
+    help="`csp` names objects, for any database; `raw` is mutagen's raw form, by DBID.",
+)
 @click.option("--tenant", default="", metavar="NAME", help="Only what belongs to this tenant.")
 def command(
-    server: Address, as_json: bool, output: str, classes: tuple[str, ...], tenant: str
+    server: Address,
+    as_json: bool,
+    output: str,
+    classes: tuple[str, ...],
+    layout: str,
+    tenant: str,
 ) -> None:
-    """Export the objects that you may read, sorted, in csp's form; `csp import` reads it."""
+    """Export the objects that you may read, sorted; `csp import` reads it."""
     report = Report()
     with signed_in(server, "export", reconnect_seconds=RECONNECT_SECONDS) as client:
-        pieces = export(Link(client), report, classes=classes, tenant=tenant)
+        pieces = export(
+            Link(client), report, layout=LAYOUTS[layout], classes=classes, tenant=tenant
+        )
         try:
             with _opened(output) as file:
                 for piece in pieces:

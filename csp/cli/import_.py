@@ -49,7 +49,7 @@ def command(
     create_missing: bool,
     section: str | None,
 ) -> None:
-    """Import files in mutagen's JSON form, or in csp's own. `-` is standard input."""
+    """Import files in mutagen's JSON or raw form, or in csp's own. `-` is standard input."""
     wishes = Wishes(_variables(settings), create_missing, section)
     # Nothing here is garbage until the end; looking for it takes a third of the time.
     gc.disable()

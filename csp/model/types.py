@@ -44,6 +44,12 @@ class Enumeration:
             return None
         return self.words[number - self.first]
 
+    def number_of(self, word: str) -> int | None:
+        """The published number of a word, where the numbers are known."""
+        if self.first is None or word not in self.known:
+            return None
+        return self.words.index(word) + self.first
+
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
@@ -71,7 +77,7 @@ class Attribute:
 @dataclass(frozen=True, slots=True)
 class Part:
     """A structure inside an object; `key` names its members in a keyed list, `pair` its type and
-    DBID.
+    DBID, `element` the element that holds one in the published XML form.
     """
 
     name: str
@@ -79,6 +85,7 @@ class Part:
     key: tuple[str, ...] = ()
     pair: tuple[str, ...] = ()
     by_name: Mapping[str, Attribute] = field(default_factory=dict)
+    element: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,7 @@ def _parts(table: dict[str, Any], enums: Mapping[str, Enumeration]) -> dict[str,
             tuple(row.get("key", ())),
             tuple(row.get("pair", ())),
             {one.name: one for one in attributes},
+            row.get("element", f"Cfg{name}"),
         )
     return parts
 

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from csp.model.types import WORD_OF_CLASS, ObjectClass
-from csp.transfer.forms import FORMS, Form, no_text
+from csp.model.types import WORD_OF_CLASS
+from csp.transfer.collecting import Collection
+from csp.transfer.forms import FORMS, Form
 from csp.transfer.naturals import NATURALS
-from csp.transfer.objects import Item, Key, Node, Registry
-from csp.transfer.problems import Problems
+from csp.transfer.objects import Item, Key, Node
 from csp.transfer.reading import RawObject
 from csp.transfer.references import (
     DN,
@@ -35,40 +34,34 @@ class Definitions:
     """The objects that files define."""
 
     def __init__(
-        self,
-        problems: Problems,
-        default_folders: dict[str, str],
-        environment: str,
+        self, collection: Collection, default_folders: dict[str, str], environment: str
     ) -> None:
-        self.problems = problems
-        self.registry = Registry()
-        self.items: list[Item] = []
-        self._context = Context(self.registry)
+        self._collection = collection
+        self._items: list[Item] = []
+        self._context = Context(collection.registry)
         self._context.default_folders = default_folders
         self._environment = environment
 
-    def define(self, raws: Iterable[RawObject]) -> None:
+    def define(self, raw: RawObject) -> None:
         """First pass: which objects there are."""
-        for raw in raws:
-            form = FORMS[raw.section]
-            if (raw.escapes or raw.variables) and self._is_no_text(raw):
-                continue
-            try:
-                key = self._key(form, raw.value)
-            except WrongValue as problem:
-                self._report(raw, "", problem)
-                continue
-            self._add(form.cls, key, raw)
-
-    def _is_no_text(self, raw: RawObject) -> bool:
-        found = list(no_text(raw.value))
-        for problem in found:
-            self._report(raw, "", problem)
-        return bool(found)
+        form = FORMS[raw.section]
+        if not self._collection.is_text(raw):
+            return
+        try:
+            key = self._key(form, raw.value)
+        except WrongValue as problem:
+            self._collection.report(raw, "", problem)
+            return
+        physical = raw.value.get("physicalSwitch")
+        if not isinstance(physical, str):
+            physical = None
+        node = self._collection.add(form.cls, key, raw, physical=physical)
+        if node.item is not None and node.item.raw is raw:
+            self._items.append(node.item)
 
     def convert(self) -> None:
         """Second pass: what each object is made of."""
-        for item in self.items:
+        for item in self._items:
             raw = item.raw
             assert raw is not None
             self._read(FORMS[raw.section], item, raw)
@@ -76,7 +69,7 @@ class Definitions:
 
     # ------------------------------------------------------------------ first pass
 
-    def _key(self, form: Form, value: dict[str, Any]) -> Key:
+    def _key(self, form: Form[Context], value: dict[str, Any]) -> Key:
         context = self._context
         context.refs = []  # the second pass takes down what the object refers to
         if form.cls is FOLDER:
@@ -98,38 +91,16 @@ class Definitions:
             return dn_key(switch, number, kind, value.get("name"))
         return key
 
-    def _add(self, cls: ObjectClass, key: Key, raw: RawObject) -> None:
-        node = self.registry.refer(cls, key)
-        if node.item is not None:
-            first = node.item.raw
-            assert first is not None
-            physical = raw.value.get("physicalSwitch")
-            if raw.section == "switches" and first.value.get("physicalSwitch") != physical:
-                # Of one name but on another physical switch: another object.
-                known = self.registry.ambiguous.get(key, 1)
-                self.registry.ambiguous[key] = known + 1
-                key = (*key, text(physical))
-                node = self.registry.refer(cls, key)
-        if node.item is not None:
-            first = node.item.raw
-            assert first is not None
-            where = "" if first.file == raw.file else f"{first.file}, "
-            rule = f"the same object as {where}{first.section}[{first.index}] (line {first.line})"
-            self._report(raw, "", WrongValue(rule), shown=node.shown)
-            return
-        node.item = Item(node, raw)
-        self.items.append(node.item)
-
     # ------------------------------------------------------------------ second pass
 
-    def _read(self, form: Form, item: Item, raw: RawObject) -> None:
+    def _read(self, form: Form[Context], item: Item, raw: RawObject) -> None:
         context = self._context
         context.refs = item.refs
         context.tenant = _tenant_of(item.node) or tenant_node(self._environment, context)
         context.content = WORD_OF_CLASS[item.node.cls.name]
 
         def report(attribute: str, problem: WrongValue) -> None:
-            self._report(raw, attribute, problem, shown=item.node.shown)
+            self._collection.report(raw, attribute, problem, shown=item.node.shown)
 
         if raw.section == "folders":
             self._place_folder(item, raw, report)
@@ -148,13 +119,6 @@ class Definitions:
             item.refs.append(owner)
         except WrongValue as problem:
             report("folder", problem)
-
-    def _report(
-        self, raw: RawObject, attribute: str, problem: WrongValue, *, shown: str = ""
-    ) -> None:
-        path = problem.within(attribute).path if attribute else problem.path
-        where = f"{raw.section}[{raw.index}] (line {raw.line})"
-        self.problems.add(raw.file, problem.rule, object=f"{where} {shown}".rstrip(), path=path)
 
 
 def _tenant_of(node: Node) -> Node | None:

@@ -1,7 +1,7 @@
-"""Exports a server's objects as one file in csp's form, object after object."""
+"""Exports a server's objects as one file, object after object, by their names or by DBID."""
 
 # 1. The names of all objects are read first (the brief form), then the objects in the order of
-#    their names: two exports of one state are equal byte by byte.
+#    their names (raw: of their DBIDs): two exports of one state are equal byte by byte.
 # 2. Only what the reader may see is in it: the server gives nothing else. A reference to something
 #    else is left out and counted.
 # 3. An export begun while changes flow says the revisions between which it was read.
@@ -9,18 +9,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
-from csp.model.types import CLASSES
+from csp.model.types import CLASSES, ObjectClass
 from csp.transfer.forms import FORM_OF
 from csp.transfer.importing import OWN_FORM
 from csp.transfer.naming import Names
 from csp.transfer.naturals import BY_PATH, IN_ORDER_OF_SCOPES
 from csp.transfer.present import Object
+from csp.transfer.raw.words import RAW_FORM, SECTION_OF
+from csp.transfer.raw.writing import RawWriter
 from csp.transfer.writing import Writer
 
 FORM_VERSION = "1.0.0"
@@ -47,8 +49,60 @@ class Report:
     lost: Counter[str] = field(default_factory=Counter)  # references without a name
 
 
+class Writes(Protocol):
+    """What turns the objects of one class into those of a file."""
+
+    def write(self, obj: Object) -> Object: ...
+
+
+Lost = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A form in which objects are exported."""
+
+    form: str
+    order: Sequence[str]  # of the classes
+    section: Mapping[str, str]  # by class
+    dbids: Callable[[Names, str], list[int]]  # what of a class, in which order
+    writer: Callable[[ObjectClass, Names, Lost], Writes]
+
+
+class FolderWriter:
+    """Writes folders in the form that names objects."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def write(self, obj: Object) -> Object:
+        stated = ("folderClass", "customType", "description", "state", "userProperties")
+        rest = {name: obj[name] for name in stated if name in obj}
+        place = self._names.place_of(obj["DBID"])
+        return {"name": obj["name"], "type": obj["type"], "folder": place, **rest}
+
+
+def _named(cls: ObjectClass, names: Names, lost: Lost) -> Writes:
+    return FolderWriter(names) if cls.name == BY_PATH else Writer(cls, names, lost)
+
+
+NAMED = Layout(
+    OWN_FORM,
+    IN_ORDER_OF_SCOPES,
+    {name: form.section for name, form in FORM_OF.items()},
+    Names.sorted,
+    _named,
+)
+RAW = Layout(RAW_FORM, sorted(SECTION_OF), SECTION_OF, Names.dbids, RawWriter)
+
+
 def export(
-    server: Server, report: Report, *, classes: Sequence[str] = (), tenant: str = ""
+    server: Server,
+    report: Report,
+    *,
+    layout: Layout = NAMED,
+    classes: Sequence[str] = (),
+    tenant: str = "",
 ) -> Iterator[bytes]:
     """The file, piece by piece; the report is complete at the end.
 
@@ -61,14 +115,14 @@ def export(
         names.learn(name, server.read(name, extra=extra))
     wanted = _tenant(names, tenant) if tenant else 0
     metadata = {
-        "formatName": OWN_FORM,
+        "formatName": layout.form,
         "formatVersion": FORM_VERSION,
         "revision": report.revision,
     }
     yield b'{\n"__metadata__": ' + orjson.dumps(metadata)
-    for name in IN_ORDER_OF_SCOPES:
+    for name in layout.order:
         if not classes or name in classes:
-            yield from _section(server, names, name, wanted, report)
+            yield from _section(server, names, layout, name, wanted, report)
     report.until = server.revision()
     yield b"\n}\n"
 
@@ -81,17 +135,22 @@ def _tenant(names: Names, wanted: str) -> int:
 
 
 def _section(
-    server: Server, names: Names, name: str, tenant: int, report: Report
+    server: Server, names: Names, layout: Layout, name: str, tenant: int, report: Report
 ) -> Iterator[bytes]:
-    dbids = names.sorted(name)
+    dbids = layout.dbids(names, name)
     if tenant:
         dbids = [dbid for dbid in dbids if _is_of(names, name, dbid, tenant)]
     if not dbids:
         return
-    yield b',\n"' + FORM_OF[name].section.encode() + b'": ['
+
+    def lost(what: str) -> None:
+        report.lost[what] += 1
+
+    writer = layout.writer(CLASSES[name], names, lost)
+    yield b',\n"' + layout.section[name].encode() + b'": ['
     joint = b"\n"
-    for value in _objects(server, names, name, dbids, report):
-        yield joint + orjson.dumps(value)
+    for obj in _objects(server, names, name, dbids):
+        yield joint + orjson.dumps(writer.write(obj))
         joint = b",\n"
         report.objects[name] += 1
     yield b"\n]"
@@ -108,26 +167,11 @@ def _is_of(names: Names, name: str, dbid: int, tenant: int) -> bool:
     return names.tenant(name, dbid) == tenant
 
 
-def _objects(
-    server: Server, names: Names, name: str, dbids: list[int], report: Report
-) -> Iterator[dict[str, Any]]:
-    def lost(what: str) -> None:
-        report.lost[what] += 1
-
+def _objects(server: Server, names: Names, name: str, dbids: list[int]) -> Iterator[Object]:
     if name == BY_PATH:
-        for dbid in dbids:
-            yield _folder(names, dbid)
+        yield from map(names.folder_object, dbids)  # read whole already, for the paths
         return
-    writer = Writer(CLASSES[name], names, lost)
     for at in range(0, len(dbids), OBJECTS_A_REQUEST):
         for obj in server.get_many(name, dbids[at : at + OBJECTS_A_REQUEST]):
             if obj is not None:  # else it has just been deleted
-                yield writer.write(obj)
-
-
-def _folder(names: Names, dbid: int) -> dict[str, Any]:
-    obj = names.folder_object(dbid)
-    stated = ("folderClass", "customType", "description", "state", "userProperties")
-    rest = {name: obj[name] for name in stated if name in obj}
-    place = names.place_of(dbid)
-    return {"name": obj["name"], "type": obj["type"], "folder": place, **rest}
+                yield obj

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 from csp.model.types import CLASSES, Attribute, ObjectClass
 from csp.transfer.references import (
@@ -23,6 +23,7 @@ from csp.transfer.references import (
 )
 
 Convert = Callable[[Any, Context], Any]
+C = TypeVar("C", bound=Context)
 
 INT_MIN, INT_MAX = -(1 << 31), (1 << 32) - 1  # published integers are signed or unsigned
 OPTION_BYTES_MAX = 64 * 1024
@@ -37,29 +38,31 @@ OWN_SECTIONS = frozenset((
 ))  # fmt: skip
 # What a mere name means in a part that says a type; elsewhere the type stands before it.
 MERE_NAMES = {"Member": "person", "OwnerID": "tenant", "Account": "person"}
+# Lists that files write as maps: the names of key and value in the file's form.
+MAPS = {
+    "SkillLevel": ("skill", "level"),
+    "AppRank": ("appType", "appRank"),
+    "Subcode": ("name", "code"),
+}
 SEVERAL = ""  # in place of an attribute's name: the value is a dictionary of attributes
 
 
-class Form:
+class Form(Generic[C]):
     """How the objects of one class are written in files."""
 
-    def __init__(self, cls: ObjectClass) -> None:
+    def __init__(
+        self,
+        cls: ObjectClass,
+        section: str,
+        attributes: Mapping[str, tuple[str, Callable[[Any, C], Any]]],
+    ) -> None:
         self.cls = cls
-        self.section = cls.mutagen
-        self.attributes: dict[str, tuple[str, Convert]] = {}
+        self.section = section
+        self.attributes = attributes  # by their names in files: name in the model, how it is read
         self.derived = frozenset(one.name for one in cls.attributes if one.derived)
-        self.mandatory = tuple((one.name, one.mutagen) for one in cls.attributes if one.mandatory)
-        for attribute in cls.attributes:
-            name = SEVERAL if attribute.typed_by else attribute.name
-            if attribute.name != "ownerID" or cls.name != "CfgFolder":
-                self.attributes[attribute.mutagen] = (name, _convert(attribute))
-        for attribute in cls.attributes:
-            if attribute.typed_by:
-                del self.attributes[attribute.typed_by]  # it stands in the reference
-        self.attributes["folder"] = ("folderDBID", read_own_folder)
 
     def read(
-        self, value: dict[str, Any], context: Context, report: Callable[[str, WrongValue], None]
+        self, value: dict[str, Any], context: C, report: Callable[[str, WrongValue], None]
     ) -> dict[str, Any]:
         """The object in the model's form; what is wrong goes to report(attribute, problem)."""
         body: dict[str, Any] = {}
@@ -75,13 +78,27 @@ class Form:
                 found = known[1](stated, context)
                 if known[0] == SEVERAL:
                     body |= found
-                else:
+                elif found is not None:
                     body[known[0]] = found
             except WrongValue as problem:
                 report(name, problem)
         for name in self.derived:
             body.pop(name, None)
         return body
+
+
+def _named_form(cls: ObjectClass) -> Form[Context]:
+    """The form that names objects."""
+    attributes: dict[str, tuple[str, Convert]] = {}
+    for attribute in cls.attributes:
+        name = SEVERAL if attribute.typed_by else attribute.name
+        if attribute.name != "ownerID" or cls.name != "CfgFolder":
+            attributes[attribute.mutagen] = (name, _convert(attribute))
+    for attribute in cls.attributes:
+        if attribute.typed_by:
+            del attributes[attribute.typed_by]  # it stands in the reference
+    attributes["folder"] = ("folderDBID", read_own_folder)
+    return Form(cls, cls.mutagen, attributes)
 
 
 # ---------------------------------------------------------------------- values
@@ -101,11 +118,11 @@ def _convert(attribute: Attribute) -> Convert:
     if attribute.type == "list":
         return _list(attribute)
     if attribute.type == "kvlist":
-        return _sections
-    return {"string": _string(attribute.max), "int": _int, "flag": _flag}[attribute.type]
+        return read_sections
+    return {"string": string_up_to(attribute.max), "int": read_int, "flag": _flag}[attribute.type]
 
 
-def _string(size_max: int) -> Convert:
+def string_up_to(size_max: int) -> Convert:
     def read(value: Any, context: Context) -> str:
         if value.__class__ is not str:
             raise WrongValue(f"a string is expected, not {shown_type(value)}")
@@ -134,7 +151,7 @@ def no_text(value: Any, path: str = "") -> Iterator[WrongValue]:
             yield from no_text(member, f"{path}[{index}]")
 
 
-def _int(value: Any, context: Context) -> int:
+def read_int(value: Any, context: Context) -> int:
     if value.__class__ is not int:
         raise WrongValue(f"a whole number is expected, not {shown_type(value)}")
     if not INT_MIN <= value <= INT_MAX:
@@ -199,17 +216,20 @@ def _list(attribute: Attribute) -> Convert:
     part = attribute.part
     if part is None:
         return _members(REFERENCES[attribute.of])
-    if part.name == "SkillLevel":
-        levels = _map(REFERENCES["CfgSkill"], "skillDBID", _int, "level")
-        return _either(levels, _members(_part(attribute)))
-    if part.name == "AppRank":
-        app_type, rank = part.by_name["appType"], part.by_name["appRank"]
-        ranks = _map(_convert(app_type), "appType", _convert(rank), "appRank")
-        return _either(ranks, _members(_part(attribute)))
-    if part.name == "Subcode":
-        codes = _map(lambda name, _: text(name), "name", _string(0), "code")
-        return _either(codes, _members(_part(attribute)))
-    return _members(_part(attribute))
+    members = _members(_part(attribute))
+    names = MAPS.get(part.name)
+    if names is None:
+        return members
+    by_file_name = {one.mutagen: one for one in part.attributes}
+    key, value = (by_file_name[name] for name in names)
+    return _either(_map(_map_key(key), key.name, _convert(value), value.name), members)
+
+
+def _map_key(attribute: Attribute) -> Convert:
+    read = _convert(attribute)
+    if attribute.type != "string":
+        return read
+    return lambda name, context: read(text(name), context)
 
 
 def _either(of_map: Convert, of_list: Convert) -> Convert:
@@ -258,7 +278,7 @@ def _map(key: Convert, key_name: str, member: Convert, member_name: str) -> Conv
     return read
 
 
-def _sections(value: Any, context: Context) -> dict[str, dict[str, Any]]:
+def read_sections(value: Any, context: Context) -> dict[str, dict[str, Any]]:
     """An annex or options: section, key, value."""
     if value.__class__ is not dict:
         raise WrongValue(f"sections are expected, not {shown_type(value)}")
@@ -286,7 +306,19 @@ def _sections(value: Any, context: Context) -> dict[str, dict[str, Any]]:
     return value
 
 
-FORMS: dict[str, Form] = {cls.mutagen: Form(cls) for cls in CLASSES.values()}
-FORM_OF: dict[str, Form] = {form.cls.name: form for form in FORMS.values()}
+FORMS: dict[str, Form[Context]] = {cls.mutagen: _named_form(cls) for cls in CLASSES.values()}
+FORM_OF: dict[str, Form[Context]] = {form.cls.name: form for form in FORMS.values()}
 
-__all__ = ["FORMS", "FORM_OF", "OWN_SECTIONS", "Form"]
+__all__ = [
+    "FORMS",
+    "FORM_OF",
+    "MAPS",
+    "MERE_NAMES",
+    "OWN_SECTIONS",
+    "SEVERAL",
+    "Form",
+    "no_text",
+    "read_int",
+    "read_sections",
+    "string_up_to",
+]

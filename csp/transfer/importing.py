@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
+from csp.transfer.collecting import Collection
 from csp.transfer.definitions import Definitions
 from csp.transfer.forms import FORMS, OWN_SECTIONS
 from csp.transfer.interpolate import interpolate
@@ -14,15 +15,18 @@ from csp.transfer.missing import Missing
 from csp.transfer.plan import Plan, make_plan
 from csp.transfer.present import Present, Source
 from csp.transfer.problems import Problems
+from csp.transfer.raw.definitions import RawDefinitions
+from csp.transfer.raw.definitions import Server as Lookup
+from csp.transfer.raw.words import CLASS_OF_SECTION, RAW_FORM
 from csp.transfer.reading import RawObject, Reader
 from csp.transfer.run import Progress, Sink, run
 
 OWN_FORM = "CSP"
-FORMS_READ = ("JSON", "COMPACT_JSON", OWN_FORM)
+FORMS_READ = ("JSON", "COMPACT_JSON", OWN_FORM, RAW_FORM)
 VERSION_MAJOR = "1"
 
 
-class Server(Source, Sink, Protocol):
+class Server(Source, Sink, Lookup, Protocol):
     """What an import asks of a server."""
 
     def revision(self) -> int: ...
@@ -54,7 +58,9 @@ def prepare(
     """Reads, resolves and compares; raises ImportRefused if anything is wrong."""
     revision = server.revision()
     present = Present(server)
-    definitions = Definitions(problems, present.default_folders(), present.environment())
+    collection = Collection(problems)
+    named = Definitions(collection, present.default_folders(), present.environment())
+    numbered = RawDefinitions(collection, server)
     with ExitStack() as stack:
         for file in files:
             try:
@@ -63,14 +69,14 @@ def prepare(
                 problems.add(file, f"can't be read: {problem.strerror or problem}")
                 continue
             reader = Reader(file, stream, problems)
-            definitions.define(_known(reader, wishes, problems))
-    definitions.convert()
-    present.match(definitions.registry, problems)
-    missing = Missing(
-        definitions.registry, definitions.items, present, create=wishes.create_missing
-    )
-    missing.fill(problems)
-    plan = make_plan(definitions.items, present, problems)
+            for raw in _known(reader, wishes, problems):
+                (numbered if _is_raw(reader) else named).define(raw)
+    named.convert()
+    numbered.convert()
+    registry, items = collection.registry, collection.items
+    present.match(registry, problems)
+    Missing(registry, items, present, create=wishes.create_missing).fill(problems)
+    plan = make_plan(items, present, problems)
     problems.check()
     return Prepared(plan, revision)
 
@@ -91,7 +97,7 @@ def _known(reader: Reader, wishes: Wishes, problems: Problems) -> Iterator[RawOb
         if rule is not None:
             problems.add(raw.file, rule, object=raw.section)
             continue
-        if raw.variables:
+        if raw.variables and not _is_raw(reader):
             where = f"{raw.section}[{raw.index}] (line {raw.line})"
 
             def report(path: str, rule: str, file: str = raw.file, where: str = where) -> None:
@@ -112,7 +118,16 @@ def _check_form(reader: Reader, problems: Problems) -> None:
         problems.add(reader.file, rule, object="__metadata__", path="formatVersion")
 
 
+def _is_raw(reader: Reader) -> bool:
+    return reader.metadata.get("formatName") == RAW_FORM
+
+
 def _why_not(section: str, reader: Reader, wishes: Wishes) -> str | None:
+    if _is_raw(reader):
+        if section not in CLASS_OF_SECTION:
+            known = ", ".join(CLASS_OF_SECTION)
+            return f"there is no class whose raw section is {section!r}; there are {known}"
+        return None
     if section not in FORMS:
         return f"there is no class whose section is {section!r}; there are {', '.join(FORMS)}"
     own = reader.metadata.get("formatName") == OWN_FORM or wishes.section is not None

@@ -39,7 +39,7 @@ def merged(cls: ObjectClass, have: Object, stated: Object) -> Object:
 
 def _lay(attribute: Attribute, new: Object, value: Any) -> None:
     have = new.get(attribute.name)
-    if have is None and value in ("", [], {}):
+    if have is None and (value in ("", [], {}) or (attribute.type == "ref" and value == 0)):
         return  # an empty one is the same as none
     if attribute.type == "kvlist":
         value = _sections(have or {}, value)

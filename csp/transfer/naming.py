@@ -51,6 +51,16 @@ class Names:
             raise NoName(class_name, dbid)
         return found
 
+    def see(self, class_name: str, dbid: int) -> None:
+        """Raises NoName where the reader sees no such object."""
+        known = self._folders if class_name == BY_PATH else self._keys.get(class_name, {})
+        if dbid not in known:
+            raise NoName(class_name, dbid)
+
+    def dbids(self, class_name: str) -> list[int]:
+        """The DBIDs of a class in their order."""
+        return sorted(self._folders if class_name == BY_PATH else self._keys[class_name])
+
     def sorted(self, class_name: str) -> list[int]:
         """The DBIDs of a class in the order of their names: folders above those in them."""
         if class_name == BY_PATH:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from csp.model.types import ObjectClass
+from csp.model.types import Attribute, ObjectClass
 from csp.transfer.reading import RawObject
 
 Body = dict[str, Any]
@@ -29,6 +29,11 @@ class Node(int):
     item: Item | None  # what the files say of it
     transaction: int  # which transaction creates it, from 1; 0: none does
     position: int  # k of "@k" in it
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is known which object this is."""
+        return len(self.key) > 1
 
     @property
     def shown(self) -> str:
@@ -49,12 +54,18 @@ class Item:
     body: Body = field(default_factory=dict)  # in the model's form, with Nodes as references
     refs: list[Node] = field(default_factory=list)
     note: str = ""  # why it is there, if no file defines it
+    physical: str | None = None  # of a switch: its physical switch's name, as the file has it
+    by_dbid: bool = False  # its file is of the raw form: attributes by their published names
 
     @property
     def shown(self) -> str:
         if self.raw is None:
             return self.node.shown
         return f"{self.raw.section}[{self.raw.index}] (line {self.raw.line}) {self.node.shown}"
+
+    def spelled(self, attribute: Attribute) -> str:
+        """The attribute's name as the object's file has it."""
+        return attribute.name if self.by_dbid else attribute.mutagen
 
     @property
     def file(self) -> str:
@@ -73,9 +84,14 @@ class Registry:
         """The Node of that key, made if need be."""
         node = self.nodes.get(key)
         if node is None:
-            node = self.nodes[key] = Node(next(self._serial))
-            node.cls = cls
-            node.key = key
-            node.dbid = node.transaction = node.position = 0
-            node.item = None
+            node = self.nodes[key] = self.nameless(cls, key)
+        return node
+
+    def nameless(self, cls: ObjectClass, key: Key = ()) -> Node:
+        """A Node that no key leads to: for an object whose own key is wrong."""
+        node = Node(next(self._serial))
+        node.cls = cls
+        node.key = key or (cls.id,)
+        node.dbid = node.transaction = node.position = 0
+        node.item = None
         return node

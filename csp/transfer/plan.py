@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from csp.model.difference import make_delta
-from csp.model.types import ObjectClass
-from csp.transfer.forms import FORM_OF
+from csp.model.types import CLASSES
+from csp.transfer.members import find_members
 from csp.transfer.merging import merged, settle
 from csp.transfer.objects import Body, Item, Node
 from csp.transfer.present import Present
@@ -19,6 +19,9 @@ from csp.transfer.problems import Problems
 from csp.transfer.references import FOLDER
 
 Delta = dict[str, Any]
+MANDATORY = {
+    cls.name: tuple(one for one in cls.attributes if one.mandatory) for cls in CLASSES.values()
+}
 
 
 @dataclass(slots=True)
@@ -64,6 +67,8 @@ def make_plan(items: list[Item], present: Present, problems: Problems) -> Plan:
     for item in items:
         node = item.node
         _settle_folder(item, present)
+        if item.by_dbid:
+            find_members(item, present.objects.get(node, {}), problems)
         _check_unique(item, taken, problems)
         if not node.dbid:
             _check_mandatory(item, problems)
@@ -98,16 +103,17 @@ def _difference(item: Item, have: Body, problems: Problems) -> Delta:
         stated = new.get(attribute.name)
         if attribute.fixed and stated != have.get(attribute.name):
             rule = f"is fixed at creation: the server has {have.get(attribute.name)!r}"
-            _report(item, problems, attribute.mutagen, rule)
+            _report(item, problems, item.spelled(attribute), rule)
             return {}
     return make_delta(cls, have, new)
 
 
 def _check_mandatory(item: Item, problems: Problems) -> None:
     body = item.body
-    for name, shown in FORM_OF[item.node.cls.name].mandatory:
-        if body.get(name) in (None, "", {}):
-            _report(item, problems, shown, "is mandatory, and the server has no such object yet")
+    for one in MANDATORY[item.node.cls.name]:
+        if body.get(one.name) in (None, "", {}, 0):
+            rule = "is mandatory, and the server has no such object yet"
+            _report(item, problems, item.spelled(one), rule)
 
 
 def _check_unique(item: Item, taken: dict[tuple[Any, ...], Item], problems: Problems) -> None:
@@ -122,7 +128,7 @@ def _check_unique(item: Item, taken: dict[tuple[Any, ...], Item], problems: Prob
         first = taken.setdefault((cls.id, rule.rule, *values), item)
         if first is not item:
             problem = f"the {rule.rule} is taken by {first.shown} of {first.file}"
-            _report(item, problems, _shown_path(cls, rule.of[0]), problem)
+            _report(item, problems, _shown_path(item, rule.of[0]), problem)
 
 
 def _value_at(body: Body, path: str) -> Any:
@@ -132,9 +138,9 @@ def _value_at(body: Body, path: str) -> Any:
     return settle(value)
 
 
-def _shown_path(cls: ObjectClass, path: str) -> str:
-    attribute = cls.attribute(path)
-    return path if attribute is None else attribute.mutagen
+def _shown_path(item: Item, path: str) -> str:
+    attribute = item.node.cls.attribute(path)
+    return path if attribute is None else item.spelled(attribute)
 
 
 def _report(item: Item, problems: Problems, path: str, rule: str) -> None:

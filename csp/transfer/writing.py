@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from csp.model.types import Attribute, ObjectClass
-from csp.transfer.forms import FORM_OF, MERE_NAMES
+from csp.transfer.forms import FORM_OF, MAPS, MERE_NAMES
 from csp.transfer.naming import Names, NoName
 from csp.transfer.naturals import NATURALS
 from csp.transfer.present import Object
@@ -132,11 +132,3 @@ class Writer:
             return {one[key]: one[value_name] for one in found} if plain else found
 
         return write
-
-
-# Lists that files write as maps: names of key and value in the file's form.
-MAPS = {
-    "SkillLevel": ("skill", "level"),
-    "AppRank": ("appType", "appRank"),
-    "Subcode": ("name", "code"),
-}

@@ -108,8 +108,12 @@ def test_unknown_classes_are_named(server: ImportServer) -> None:
 
 
 def test_forms_are_checked(server: ImportServer) -> None:
+    other = {"__metadata__": {"formatName": "XML", "formatVersion": "1.1.1"}, "tenants": TENANT}
+    assert "'XML' is not a form" in only(refused(server, {"a.json": json.dumps(other).encode()}))
     raw = {"__metadata__": {"formatName": "RAW", "formatVersion": "1.1.1"}, "tenants": TENANT}
-    assert "'RAW' is not a form" in only(refused(server, {"a.json": json.dumps(raw).encode()}))
+    assert "no class whose raw section is 'tenants'" in only(
+        refused(server, {"a.json": json.dumps(raw).encode()})
+    )
     new = {"__metadata__": {"formatName": "CSP", "formatVersion": "2.0"}, "tenants": TENANT}
     assert "only version 1" in only(refused(server, {"a.json": json.dumps(new).encode()}))
     own = {
