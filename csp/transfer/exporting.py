@@ -67,6 +67,7 @@ class Layout:
     section: Mapping[str, str]  # by class
     dbids: Callable[[Names, str], list[int]]  # what of a class, in which order
     writer: Callable[[ObjectClass, Names, Lost], Writes]
+    has_variables: bool  # an import would fill in ${NAME}
 
 
 class FolderWriter:
@@ -92,8 +93,9 @@ NAMED = Layout(
     {name: form.section for name, form in FORM_OF.items()},
     Names.sorted,
     _named,
+    has_variables=True,
 )
-RAW = Layout(RAW_FORM, sorted(SECTION_OF), SECTION_OF, Names.dbids, RawWriter)
+RAW = Layout(RAW_FORM, sorted(SECTION_OF), SECTION_OF, Names.dbids, RawWriter, False)
 
 
 def export(
@@ -150,7 +152,8 @@ def _section(
     yield b',\n"' + layout.section[name].encode() + b'": ['
     joint = b"\n"
     for obj in _objects(server, names, name, dbids):
-        yield joint + orjson.dumps(writer.write(obj))
+        data = orjson.dumps(writer.write(obj))
+        yield joint + (data.replace(b"${", b"$${") if layout.has_variables else data)
         joint = b",\n"
         report.objects[name] += 1
     yield b"\n]"

@@ -12,6 +12,9 @@ import pytest
 
 from tests.neighbours.server import Master, run_cli
 from tests.server.population import populate
+from tests.unit.importing import document
+
+ADDED = "one more"  # a skill that one database has beyond the other's
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,33 @@ def test_an_export_imported_elsewhere_exports_the_same(master: Master, tmp_path:
         imported = other.cli("import", str(first))
         assert imported.returncode == 0, imported.stdout + imported.stderr
         assert without_revision(exported(other)) == without_revision(first.read_text())
+
+
+def test_a_raw_export_is_the_same_objects_under_other_dbids(master: Master, tmp_path: Path) -> None:
+    file = tmp_path / "raw.json"
+    done = master.cli("export", "--format", "raw", "-o", str(file))
+    assert done.returncode == 0, done.stderr
+    again = master.cli("import", str(file), "--json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert json.loads(again.stdout)["changes"] == 0
+    extra = tmp_path / "extra.json"
+    extra.write_bytes(document(skills=[{"tenant": "Environment", "name": ADDED}]))
+    with Master(tmp_path) as other:
+        imported = other.cli("import", str(extra), str(file))
+        assert imported.returncode == 0, imported.stdout + imported.stderr
+        theirs, mine = json.loads(exported(other)), json.loads(exported(master))
+        theirs["skills"] = [one for one in theirs["skills"] if one["name"] != ADDED]
+        del theirs["__metadata__"], mine["__metadata__"]
+        assert theirs == mine
+        name = json.loads(file.read_text())["CFGSkill"][0]["name"]
+        with master.client() as here, other.client() as there:
+            skills = [
+                json.loads(
+                    page.execute_command("CFG.READ", "CfgSkill", "FILTER", "name", name)[2][0]
+                )
+                for page in (here, there)
+            ]
+        assert skills[0]["DBID"] != skills[1]["DBID"]
 
 
 def test_an_export_is_stable_and_sorted(master: Master) -> None:

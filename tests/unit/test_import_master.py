@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from csp.transfer.estate.writing import write_estate
+from csp.transfer.exporting import NAMED, RAW, Layout, Report, export
 from csp.transfer.problems import ImportRefused
 from tests.unit.import_master import ImportMaster
 from tests.unit.importing import FOLDER, document, person, run
@@ -86,6 +87,19 @@ def test_changes_are_made_and_then_there_are_none(master: ImportMaster) -> None:
     assert [one["level"] for one in found["agentInfo"]["skillLevels"]] == [2, 3]
     group = master.host.named("CfgAgentGroup", "groupInfo.name", "g")
     assert group["groupInfo"]["userProperties"] == {"a": {"x": 2}, "b": {"y": "z"}}
+
+
+@pytest.mark.parametrize("layout", [NAMED, RAW])
+def test_text_that_looks_like_a_variable_stays_as_it_is(
+    master: ImportMaster, layout: Layout
+) -> None:
+    text = "${HOME} $${X} $$ ${"
+    master.update("CfgTenant", 1, {"changed": {"chargeableNumber": text}})
+    data = b"".join(export(master, Report(), layout=layout))
+    assert run(master, {"a.json": data}).plan.count == 0
+    master.update("CfgTenant", 1, {"changed": {"chargeableNumber": "else"}})
+    assert run(master, {"a.json": data}).plan.count == 1
+    assert master.object("CfgTenant", 1)["chargeableNumber"] == text
 
 
 def test_what_the_master_refuses_names_the_object(master: ImportMaster) -> None:
