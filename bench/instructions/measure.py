@@ -2,6 +2,7 @@
 
 1. Budgets belong to one compiler, Python and machine type; elsewhere the figures are only reported.
 2. More than 2 % above a budget fails; more than 2 % below asks for a lower budget.
+3. With a planted regression every budget must be exceeded: --planted fails where one is not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import click
 
+from bench.instructions import planted as plant
 from bench.instructions.driver import AMOUNT, ROUNDS
 
 FOLDER = Path(__file__).parent
@@ -63,8 +65,8 @@ def toolchain() -> str:
     return " ".join((*parts, "Cython", Cython.__version__, platform.machine()))
 
 
-def count() -> dict[str, float]:
-    """Instructions of one GET, one key of MGET, one command, one change."""
+def count(root: Path = plant.ROOT) -> dict[str, float]:
+    """Instructions of one GET, one key of MGET, one command, one change, of the csp in a folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         marks = folder / "marks.so"
@@ -76,7 +78,9 @@ def count() -> dict[str, float]:
                 *(f"--callgrind-out-file={folder}/out", "-q", sys.executable),
                 *("-m", "bench.instructions.driver", str(marks)),
             ],
-            env=os.environ | {"PYTHONHASHSEED": "0"},
+            cwd=root,
+            env=os.environ
+            | {"PYTHONHASHSEED": "0", "PYTHONPATH": f"{root}{os.pathsep}{plant.ROOT}"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -107,10 +111,26 @@ def verdicts(counts: dict[str, float]) -> list[Verdict]:
     return [Verdict(name, counts[name], budgets.get(name)) for name in AMOUNT]
 
 
+def prove() -> bool:
+    """Whether a planted regression exceeds every budget; says so."""
+    with tempfile.TemporaryDirectory() as name:
+        plant.build(Path(name))
+        found = verdicts(count(Path(name)))
+    click.echo(f"{toolchain()}, with {plant.FLAGS}")
+    for one in found:
+        click.echo(one)
+    missed = [one.name for one in found if not one.is_over]
+    click.echo(f"not found: {', '.join(missed)}" if missed else "each budget finds it")
+    return not missed
+
+
 @click.command()
 @click.option("--record", is_flag=True, help="Makes the figures of this run the budgets.")
-def instructions(record: bool) -> None:
+@click.option("--planted", is_flag=True, help="Proves that the budgets find a regression.")
+def instructions(record: bool, planted: bool) -> None:
     """Instructions per GET, MGET key, command and change; exits 1 above budget by 2 %."""
+    if planted:
+        sys.exit(0 if prove() else 1)
     counts = count()
     if record:
         known = json.loads(BUDGETS.read_text()) if BUDGETS.exists() else {}

@@ -172,14 +172,17 @@ class Core:
     def _repeat(
         self, send: Callable[[str], Steps[Value]], write_id: str, outcome: Outcome
     ) -> Steps[Value]:
-        """The reply of a write that was done, asked for once."""
-        yield from self.connect()
+        """The reply of a write that was done, asked for once.
+
+        Whatever comes in between is no answer: Busy, for one, would say that nothing was done.
+        """
         try:
+            yield from self.connect()
             return (yield from send(write_id))
-        except (ConnectionLost, UnknownOutcome) as lost:
+        except CspError as lost:
             raise UnknownOutcome(
                 f"the write {write_id} was done at revision {outcome.revision}, "
-                f"but its reply was lost twice; the same command with this id gives it"
+                f"but its reply could not be had ({lost}); the same command with this id gives it"
             ) from lost
 
     def outcome(self, write_id: str) -> Steps[Outcome]:
