@@ -1,6 +1,6 @@
 """How much the property tests try: little in the quick suite, fifty times as much in a campaign.
 
-`bin/test tests/property tests/unit --hypothesis-profile=campaign` is the long form.
+`--hypothesis-profile=campaign` is the long form; tests/README.md has the whole command.
 """
 
 from __future__ import annotations
