@@ -14,10 +14,9 @@ from csp.master.passwords import Hashed, Hasher
 from csp.master.transaction import Touched, Transaction
 from csp.model.entry import Change
 from csp.model.image import build_account_image, build_tombstone
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 
 PERSON: Final = CLASSES["CfgPerson"]
-ENVIRONMENT: Final = 1
 
 
 def account_changes(

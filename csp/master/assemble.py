@@ -145,8 +145,7 @@ def _refuse_deleted(
         return
     old = set(targets_of(cls, before)) if before is not None else set()
     for site, class_name, dbid in references_of(cls, obj):
-        target = CLASSES.get(class_name)
-        key = (target.id, dbid) if target else None
+        key = (CLASSES[class_name].id, dbid) if class_name else None
         if key in tx.deleted and key not in old:
             raise errors.NoRef(f"{cls.name} {site.path}: {class_name}:{dbid} is deleted before")
 

@@ -14,41 +14,12 @@ from csp.master.transaction import Touched, Transaction
 from csp.model.extract import Object as JsonObject
 from csp.model.image import tenant_of
 from csp.model.objects import complete
-from csp.model.types import CLASSES, WORD_OF_CLASS, ObjectClass
+from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
 
-ENVIRONMENT: Final = 1
 TENANT: Final = CLASSES["CfgTenant"]
 FOLDER: Final = CLASSES["CfgFolder"]
 ACCESS_GROUP: Final = CLASSES["CfgAccessGroup"]
 
-# Classes whose objects live in a tenant; all others have their default folder in Environment.
-OF_TENANTS: Final = tuple(
-    cls
-    for cls in CLASSES.values()
-    if cls.tenant not in ("self", "owner", "none") and not cls.tenant.startswith("list:")
-)
-GLOBAL: Final = tuple(
-    cls for cls in CLASSES.values() if cls not in OF_TENANTS and cls is not FOLDER
-)
-FOLDER_NAMES: Final = {
-    "CfgSwitch": "Switches", "CfgDN": "DNs", "CfgPerson": "Persons", "CfgPlace": "Places",
-    "CfgAgentGroup": "Agent Groups", "CfgPlaceGroup": "Place Groups", "CfgTenant": "Tenants",
-    "CfgService": "Solutions", "CfgApplication": "Applications", "CfgHost": "Hosts",
-    "CfgPhysicalSwitch": "Switching Offices", "CfgScript": "Scripts", "CfgSkill": "Skills",
-    "CfgActionCode": "Action Codes", "CfgAgentLogin": "Agent Logins",
-    "CfgTransaction": "Transactions", "CfgDNGroup": "DN Groups", "CfgStatDay": "Statistical Days",
-    "CfgStatTable": "Statistical Tables", "CfgAppPrototype": "Application Templates",
-    "CfgAccessGroup": "Access Groups", "CfgField": "Fields", "CfgFormat": "Formats",
-    "CfgTableAccess": "Table Access", "CfgCallingList": "Calling Lists",
-    "CfgCampaign": "Campaigns", "CfgTreatment": "Treatments", "CfgFilter": "Filters",
-    "CfgTimeZone": "Time Zones", "CfgVoicePrompt": "Voice Prompts", "CfgIVRPort": "IVR Ports",
-    "CfgIVR": "IVRs", "CfgAlarmCondition": "Alarm Conditions",
-    "CfgEnumerator": "Business Attributes", "CfgEnumeratorValue": "Business Attribute Values",
-    "CfgObjectiveTable": "Objective Tables", "CfgCampaignGroup": "Campaign Groups",
-    "CfgGVPReseller": "Resellers", "CfgGVPCustomer": "Customers",
-    "CfgGVPIVRProfile": "Voice Platform Profiles", "CfgScheduledTask": "Scheduled Tasks",
-    "CfgRole": "Roles",
-}  # fmt: skip
 # The groups that the original makes for a tenant, with their kind.
 DEFAULT_GROUPS: Final = (
     ("EVERYONE", "everyonegroup"),
@@ -58,11 +29,6 @@ DEFAULT_GROUPS: Final = (
 )
 
 
-def folder_name(cls: ObjectClass) -> str:
-    """What a tenant's default folder of that class is called."""
-    return FOLDER_NAMES[cls.name]
-
-
 def is_default_group(obj: JsonObject) -> bool:
     group = obj.get("groupInfo") or {}
     return (group.get("name"), obj.get("type")) in DEFAULT_GROUPS
@@ -70,7 +36,9 @@ def is_default_group(obj: JsonObject) -> bool:
 
 def add_tenant_furniture(tx: Transaction, tenant: Touched) -> None:
     """The default folders and access groups of a new tenant."""
-    classes = OF_TENANTS + (GLOBAL if tenant.dbid == ENVIRONMENT else ())
+    classes = [cls for cls in CLASSES.values() if cls.folder and not cls.is_global]
+    if tenant.dbid == ENVIRONMENT:
+        classes += [cls for cls in CLASSES.values() if cls.is_global]
     for cls in classes:
         word = WORD_OF_CLASS[cls.name]
         folder = tx.create(
@@ -79,7 +47,7 @@ def add_tenant_furniture(tx: Transaction, tenant: Touched) -> None:
             {
                 "class": FOLDER.name,
                 "folderDBID": 0,
-                "name": folder_name(cls),
+                "name": cls.folder,
                 "type": word,
                 "ownerID": {"type": "tenant", "DBID": tenant.dbid},
                 "folderClass": "default",

@@ -14,10 +14,11 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import (
     Connection,
+    Select,
     event,
     insert,
     inspect,
@@ -31,13 +32,14 @@ from csp import errors
 from csp.master import schema, statements
 from csp.master.dialect import migrating, open_engine, reading_options
 from csp.master.passwords import Hashed
+from csp.model.types import FIRST_DBID
 from csp.observe import failpoint
 
 MIGRATIONS = "csp.master:migrations"
 HEAD_ID: Final = 1
-FIRST_DBID: Final = 101  # lower numbers belong to what a new database holds
 READ_CHUNK: Final = 2000  # rows a step while all objects are read
 
+T = TypeVar("T")
 Row = dict[str, Any]
 
 # Where a change can be interrupted (csp.observe.failpoint), in this order.
@@ -125,7 +127,7 @@ class Database:
 
     def __init__(self, address: str) -> None:
         self.engine = open_engine(address)
-        event.listen(self.engine, "handle_error", self._note_loss)
+        event.listen(self.engine, "handle_error", self._on_error)
         self._connection: Connection | None = None
         self._reader: Connection | None = None
         self.fence = 0
@@ -162,9 +164,13 @@ class Database:
         if self.lost:
             raise errors.MasterDown(f"the database is not there: {self.lost}")
 
-    def _note_loss(self, context: ExceptionContext) -> None:
-        if context.is_disconnect and not self.lost:
-            self.lost = said(context.original_exception)
+    def note_loss(self, error: BaseException) -> None:
+        """The database is lost from now on; the first reason is kept."""
+        self.lost = self.lost or said(error)
+
+    def _on_error(self, context: ExceptionContext) -> None:
+        if context.is_disconnect:
+            self.note_loss(context.original_exception)
 
     def connect(self) -> tuple[Connection, Head | None]:
         """A new connection for writing, and the head; called by the thread that waits for it.
@@ -268,9 +274,7 @@ class Database:
 
     def commit_change(self, rows: ChangeRows) -> None:
         """Makes one change durable; Replaced or an IntegrityError leave the database as it was."""
-        connection = self.connection
-        self.is_committing = False
-        with connection.begin():
+        with self._committing() as connection:
             failpoint.passed("master.begin")
             self._take_head(connection, rows.revision - 1)
             head = {"mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
@@ -280,9 +284,17 @@ class Database:
                 if values:
                     self._execute(connection, statement, values)
                 failpoint.passed(place)
+        failpoint.passed("master.after_commit")
+
+    @contextmanager
+    def _committing(self) -> Iterator[Connection]:
+        """A transaction that changes something; a loss while it ends leaves `is_committing` set."""
+        connection = self.connection
+        self.is_committing = False
+        with connection.begin():
+            yield connection
             self.is_committing = True
         self.is_committing = False
-        failpoint.passed("master.after_commit")
 
     def _take_head(self, connection: Connection, revision: int | None = None) -> None:
         """Holds the head row until the transaction ends; Replaced if it is not ours any more."""
@@ -321,21 +333,18 @@ class Database:
 
     def add_write(self, row: Row) -> None:
         """Remembers a write id without a change: one that changed nothing, or was rejected."""
-        connection = self.connection
-        self.is_committing = False
-        with connection.begin():
+        with self._committing() as connection:
             self._take_head(connection)
             connection.execute(insert(schema.writes), [row])
-            self.is_committing = True
-        self.is_committing = False
 
     # -- questions ----------------------------------------------------------------------------
 
-    def write_result(self, write_id: str) -> str | None:
+    def _one_value(self, question: Select[T]) -> T | None:
         with self.reader.begin():
-            return self.reader.execute(
-                select(schema.writes.c.result).where(schema.writes.c.id == write_id)
-            ).scalar_one_or_none()
+            return self.reader.execute(question).scalar_one_or_none()
+
+    def write_result(self, write_id: str) -> str | None:
+        return self._one_value(select(schema.writes.c.result).where(schema.writes.c.id == write_id))
 
     def referrers(self, class_id: int, dbid: int, most: int) -> list[tuple[int, int]]:
         """(class, DBID) of those that refer to this object, in order, at most `most`."""
@@ -348,15 +357,14 @@ class Database:
     def name_owner(self, class_id: int, rule: int, scope: str, value: str) -> int | None:
         """The DBID that holds this unique name."""
         names = schema.unique_names
-        with self.reader.begin():
-            return self.reader.execute(
-                select(names.c.dbid).where(
-                    names.c.class_id == class_id,
-                    names.c.rule == rule,
-                    names.c.scope == scope,
-                    names.c.value == value,
-                )
-            ).scalar_one_or_none()
+        return self._one_value(
+            select(names.c.dbid).where(
+                names.c.class_id == class_id,
+                names.c.rule == rule,
+                names.c.scope == scope,
+                names.c.value == value,
+            )
+        )
 
     def account_row(self, class_id: int, dbid: int) -> Any:
         """The row of an object's secret, or None."""
@@ -432,8 +440,7 @@ class Database:
 
     def mark_at(self, revision: int) -> int | None:
         """The mark that the history names for this revision."""
-        with self.reader.begin():
-            mark = self.reader.execute(
-                select(schema.history.c.mark).where(schema.history.c.revision == revision)
-            ).scalar_one_or_none()
+        mark = self._one_value(
+            select(schema.history.c.mark).where(schema.history.c.revision == revision)
+        )
         return None if mark is None else int(mark, 16)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from csp._fastpath import StoreFull
-from csp.master.accounts import ENVIRONMENT, PERSON, account_image
+from csp.master.accounts import PERSON, account_image
 from csp.master.build import object_of
 from csp.master.database import Database, Head
 from csp.master.heap import without_cycle_search
@@ -25,7 +25,7 @@ from csp.model.entry import ACCOUNT_CHANGED, parse_entry
 from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, MAX_DBID, ObjectClass, by_id
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
 from csp.store.origin import Host
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024  # of history that a freshly loaded store is given
@@ -54,7 +54,7 @@ class Rows:
 
     def get(self, class_name: str, dbid: int) -> JsonObject | None:
         found = self._kept.get((class_name, dbid))
-        if found is None and class_name in CLASSES:
+        if found is None:
             found = self._read(CLASSES[class_name], dbid)
         return found
 

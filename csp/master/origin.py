@@ -89,7 +89,7 @@ class DatabaseOrigin:
             if not host.loaded:
                 text = f"--db: the database can't be opened: {said(error)}"
                 raise StartRefused(EXIT_NO_CONNECTION, text) from error
-            self.database.lost = self.database.lost or said(error)
+            self.database.note_loss(error)
             self._watch_over()
 
     def _open(self, host: Host) -> None:
@@ -218,7 +218,7 @@ class DatabaseOrigin:
         try:
             self._go_on(found)
         except OperationalError as error:  # lost again: the next turn looks for it anew
-            self.database.lost = self.database.lost or said(error)
+            self.database.note_loss(error)
         else:
             log_event(log, "51318", elapsed_ms=outage.elapsed_ms)
         self._watch_over()

@@ -35,7 +35,7 @@ class Found(NamedTuple):
     """One reference of one object."""
 
     site: Site
-    class_name: str
+    class_name: str  # empty: a word beside the DBID that names no class, as "noobject"
     dbid: int
 
 
@@ -60,7 +60,7 @@ def references_of(cls: ObjectClass, obj: JsonObject) -> list[Found]:
 
 def targets_of(cls: ObjectClass, obj: JsonObject) -> Iterator[Key]:
     for _, class_name, dbid in references_of(cls, obj):
-        if class_name in CLASSES:
+        if class_name:
             yield CLASSES[class_name].id, dbid
 
 
@@ -69,7 +69,7 @@ def rows_of(references: list[Found]) -> set[tuple[str, int, int]]:
     return {
         (site.path, CLASSES[class_name].id, dbid)
         for site, class_name, dbid in references
-        if class_name in CLASSES
+        if class_name
     }
 
 
@@ -78,7 +78,7 @@ def references_to(cls: ObjectClass, obj: JsonObject, key: Key) -> list[Reference
     return [
         Reference(site.path, site.needed, site)
         for site, class_name, dbid in references_of(cls, obj)
-        if dbid == key[1] and class_name in CLASSES and CLASSES[class_name].id == key[0]
+        if dbid == key[1] and class_name and CLASSES[class_name].id == key[0]
     ]
 
 
@@ -88,13 +88,12 @@ def check_references(tx: Transaction, touched: Touched, obj: JsonObject) -> None
     for site, class_name, dbid in touched.references:
         if site.path == FOLDER_PATH:
             continue  # its own check says more
-        cls = CLASSES.get(class_name)
-        if cls is None:
+        if not class_name:
             raise errors.NoRef(
-                f"{touched.shown} {site.path}: {class_name or 'that type'} is not kept here, "
+                f"{touched.shown} {site.path}: that type is not kept here, "
                 f"so there is no DBID {dbid} of it"
             )
-        if not tx.exists(cls.id, dbid):
+        if not tx.exists(CLASSES[class_name].id, dbid):
             raise errors.NoRef(f"{touched.shown} {site.path}: there is no {class_name}:{dbid}")
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from csp import errors
-from csp.master.complete import ENVIRONMENT, FOLDER, OF_TENANTS
+from csp.master.complete import FOLDER
 from csp.master.transaction import Touched, Transaction
 from csp.model.extract import Object as JsonObject
 from csp.model.extract import value_at
 from csp.model.image import tenant_of
-from csp.model.types import CLASSES, WORD_OF_CLASS
+from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS
 
 Rule = Callable[[Transaction, Touched, JsonObject], None]
 
@@ -81,7 +81,7 @@ def _check_folder_tenant(
                 f"{folder['ownerID']['type']} {folder['ownerID']['DBID']}"
             )
         _check_no_cycle(tx, touched, "folderDBID")
-    elif touched.cls in OF_TENANTS:
+    elif not touched.cls.is_global:
         mine, its = tenant_of(touched.cls, obj, tx), tenant_of(FOLDER, folder, tx)
         if mine != its:
             raise errors.BadValue(

@@ -14,7 +14,7 @@ from csp.master.assemble import finish
 from csp.master.transaction import Key, Transaction
 from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
-from csp.model.types import CLASSES
+from csp.model.types import CLASSES, ENVIRONMENT
 
 RELEASE: Final = "8.5.1"  # of the original whose templates these stand for
 # DBID, name, type; 99 and 100 can't be deleted.
@@ -36,7 +36,6 @@ PROTOTYPES: Final = (
     (13, "Generic_Client", "genericclient"),
     (14, "Third_Party_Server", "thirdpartyserver"),
 )
-ENVIRONMENT: Final = 1
 HOST: Final = 1
 MASTER_APPLICATION: Final = 99
 TOOLS_APPLICATION: Final = 100

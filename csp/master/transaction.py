@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from csp import errors
-from csp.master.database import FIRST_DBID
 from csp.master.passwords import Hashed
 from csp.master.references import Found, targets_of
 from csp.model.extract import Object as JsonObject
-from csp.model.types import CLASSES, ObjectClass, by_id
+from csp.model.types import CLASSES, FIRST_DBID, ObjectClass, by_id
 
 CHANGED_OBJECTS_MAX: Final = 200_000
 BUILT_IN: Final = -1  # the command number of what no command asked for

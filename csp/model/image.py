@@ -20,12 +20,18 @@ from csp._fastpath import crc32c
 from csp.errors import TooBig
 from csp.model.extract import Lookup, Object, scalar, value_at, values
 from csp.model.keys import KEYS, FilterKey
-from csp.model.types import ACCOUNT_CLASS_ID, CLASS_OF_WORD, CLASSES, TYPE_NUMBERS, ObjectClass
+from csp.model.types import (
+    ACCOUNT_CLASS_ID,
+    CLASS_OF_WORD,
+    CLASSES,
+    ENVIRONMENT,
+    TYPE_NUMBERS,
+    ObjectClass,
+)
 
 HEADER_SIZE = 64
 TOMBSTONE = 1
 MAX_OBJECT = 16 * 1024 * 1024
-ENVIRONMENT = 1
 
 # prev and crc; then from byte 12, which the crc covers: size revision dbid class_id flags tenant
 # folder acl_id
@@ -279,8 +285,8 @@ def tenant_of(cls: ObjectClass, obj: Object, look: Lookup) -> int:
 
 def tenants_of(cls: ObjectClass, obj: Object, look: Lookup) -> set[int]:
     """All tenants whose subscribers see the object."""
-    if cls.tenant.startswith("list:"):
-        return {ENVIRONMENT, *(obj.get(cls.tenant[5:]) or ())}
+    if cls.tenants_path:
+        return {ENVIRONMENT, *(obj.get(cls.tenants_path) or ())}
     return {tenant_of(cls, obj, look)}
 
 

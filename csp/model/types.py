@@ -4,8 +4,7 @@
    meaning.
 2. `CLASSES` is in the order of the class numbers; attributes are in table order, which is the order
    of the JSON.
-3. A class that is only referred to (its table entry comes later) has no `ObjectClass`;
-   `Attribute.of` still names it.
+3. Every class that is named anywhere in the table is in `CLASSES`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from typing import Any
 
 # The record class of credentials, which only travels between servers.
 ACCOUNT_CLASS_ID = 250
+# The tenant that owns what belongs to no other.
+ENVIRONMENT = 1
 # DBIDs below this are kept for built-in objects.
 FIRST_DBID = 101
 MAX_DBID = 0x7FFFFFFF
@@ -129,6 +130,7 @@ class ObjectClass:
     id: int
     name: str
     mutagen: str
+    folder: str
     tenant: str
     natural: tuple[str, ...]
     brief: tuple[str, ...]
@@ -144,6 +146,16 @@ class ObjectClass:
     by_name: Mapping[str, Attribute]
     secrets: frozenset[str]
     kvlists: tuple[str, ...]
+
+    @property
+    def is_global(self) -> bool:
+        """Whether its objects belong to no single tenant: Environment has their default folder."""
+        return self.tenant in ("self", "none") or bool(self.tenants_path)
+
+    @property
+    def tenants_path(self) -> str:
+        """The attribute that lists the tenants of an object which may have several; else empty."""
+        return self.tenant.removeprefix("list:") if self.tenant.startswith("list:") else ""
 
     def attribute(self, path: str) -> Attribute | None:
         """The attribute that a dotted path names, through parts; None if there is none."""
@@ -224,6 +236,7 @@ def _class(
         id=row["id"],
         name=name,
         mutagen=row["mutagen"],
+        folder=row.get("folder", ""),
         tenant=row["tenant"],
         natural=tuple(row["natural"]),
         brief=tuple(row["brief"]),

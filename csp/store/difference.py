@@ -45,6 +45,6 @@ def _change(cls: ObjectClass, dbid: int, before: bytes | None, after: bytes | No
         objects.append(found)
         if header is not None and found is not None:
             tenants.add(header.tenant_dbid)
-            if cls.tenant.startswith("list:"):
-                tenants.update(found.get(cls.tenant[5:]) or ())
+            if cls.tenants_path:
+                tenants.update(found.get(cls.tenants_path) or ())
     return Change(op, cls, dbid, before=objects[0], after=objects[1], tenants=frozenset(tenants))

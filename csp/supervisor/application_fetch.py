@@ -14,6 +14,7 @@ import orjson
 
 from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials
 from csp.errors import CspError
+from csp.model.types import ENVIRONMENT
 from csp.observe.events import log_event
 from csp.store.application import SERVER_TYPE
 from csp.store.context import StartRefused, Upstream
@@ -75,7 +76,7 @@ def _create(master: Client, wanted: ApplicationWanted) -> None:
             "port": str(wanted.listen.port),
         },
         "portInfos": [{"id": PORT_ID, "port": str(wanted.listen.port)}],
-        "tenantDBIDs": [1],
+        "tenantDBIDs": [ENVIRONMENT],
         "workDirectory": ".",
         "commandLine": "csp proxy",
     }

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from csp.errors import CspError, ExecAbort, NoRef, Unique
+from csp.master.references import references_of
 from csp.model.delta import apply_delta
 from csp.model.extract import value_at
 from csp.model.objects import check_object
-from csp.model.refs import references_of
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass
 from csp.resp import Decoder
 from csp.transfer.run import LinkLost
@@ -171,9 +171,9 @@ class ImportServer:
         for name, values in self.objects.items():
             cls = CLASSES[name]
             for dbid, value in values.items():
-                for reference in references_of(cls, value):
-                    if reference.dbid not in self.objects[reference.class_name]:
-                        raise NoRef(f"{name}:{dbid} {reference.path}: {reference.dbid}")
+                for site, target, other in references_of(cls, value):
+                    if other not in self.objects[target]:
+                        raise NoRef(f"{name}:{dbid} {site.path}: {other}")
                 for unique in _unique_values(cls, value):
                     if taken.setdefault((name, unique), dbid) != dbid:
                         refusal = Unique(f"{name}:{dbid} {unique}")

@@ -1,101 +1,15 @@
-"""References of objects, keys as people write them, and write requests."""
+"""Keys as people write them, and write requests."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from csp.errors import BadClass, BadKey, BadValue, CspError, TooBig, from_line
-from csp.model.delta import make_delta
-from csp.model.refs import Reference, clear_references, references_of
 from csp.model.requests import Create, Delete, Grant, Update, parse_command, parse_request
 from csp.model.symbolic import format_symbolic, parse_key, parse_symbolic
 from csp.model.types import CLASSES
-
-PERSON: dict[str, Any] = {
-    "class": "CfgPerson",
-    "DBID": 101,
-    "folderDBID": 120,
-    "tenantDBID": 1,
-    "agentInfo": {
-        "placeDBID": 9,
-        "skillLevels": [{"skillDBID": 5, "level": 1}, {"skillDBID": 6, "level": 2}],
-        "contractDBID": 77,
-    },
-    "assignedTenantDBIDs": [2, 3],
-}
-
-
-def test_every_reference_to_a_known_class_is_listed() -> None:
-    assert list(references_of(CLASSES["CfgPerson"], PERSON)) == [
-        Reference("folderDBID", "CfgFolder", 120, "mandatory"),
-        Reference("tenantDBID", "CfgTenant", 1, "fixed"),
-        Reference("agentInfo.placeDBID", "CfgPlace", 9, "optional"),
-        Reference("agentInfo.skillLevels.skillDBID", "CfgSkill", 5, "member"),
-        Reference("agentInfo.skillLevels.skillDBID", "CfgSkill", 6, "member"),
-        Reference("agentInfo.contractDBID", "CfgObjectiveTable", 77, "optional"),
-        Reference("assignedTenantDBIDs", "CfgTenant", 2, "member"),
-        Reference("assignedTenantDBIDs", "CfgTenant", 3, "member"),
-    ]
-
-
-def test_pairs_are_references_too() -> None:
-    group = {
-        "DBID": 1,
-        "memberIDs": [{"type": "person", "DBID": 4}, {"type": "personlastlogin", "DBID": 5}],
-        "groupInfo": {"managerDBIDs": [8]},
-    }
-    assert list(references_of(CLASSES["CfgAccessGroup"], group)) == [
-        Reference("groupInfo.managerDBIDs", "CfgPerson", 8, "member"),
-        Reference("memberIDs", "CfgPerson", 4, "member"),
-    ]
-    role = {"DBID": 1, "members": [{"objectType": "accessgroup", "objectDBID": 6}]}
-    assert list(references_of(CLASSES["CfgRole"], role)) == [
-        Reference("members", "CfgAccessGroup", 6, "member")
-    ]
-    beside = {"DBID": 1, "campaignDBID": 2, "groupType": "placegroup", "groupDBID": 7}
-    assert list(references_of(CLASSES["CfgCampaignGroup"], beside)) == [
-        Reference("campaignDBID", "CfgCampaign", 2, "fixed"),
-        Reference("groupDBID", "CfgPlaceGroup", 7, "optional"),
-    ]
-    owner = {"DBID": 1, "ownerID": {"type": "tenant", "DBID": 3}}
-    assert list(references_of(CLASSES["CfgFolder"], owner)) == [
-        Reference("ownerID", "CfgTenant", 3, "fixed")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("class_name", "dbid", "delta"),
-    [
-        ("CfgPlace", 9, {"changed": {"agentInfo.placeDBID": 0}}),
-        ("CfgSkill", 5, {"deleted": {"agentInfo.skillLevels": [5]}}),
-        ("CfgTenant", 3, {"deleted": {"assignedTenantDBIDs": [3]}}),
-    ],
-)
-def test_clearing_a_reference(class_name: str, dbid: int, delta: dict[str, Any]) -> None:
-    cls = CLASSES["CfgPerson"]
-    cleared = clear_references(cls, PERSON, class_name, dbid)
-    assert make_delta(cls, PERSON, cleared) == delta
-    left = [one for one in references_of(cls, cleared) if one.class_name == class_name]
-    assert dbid not in [one.dbid for one in left]
-
-
-def test_clearing_members_and_pairs() -> None:
-    group = {"DBID": 1, "memberIDs": [{"type": "person", "DBID": 4}]}
-    assert "memberIDs" not in clear_references(CLASSES["CfgAccessGroup"], group, "CfgPerson", 4)
-    app = {"DBID": 1, "logonAs": {"type": "person", "DBID": 4}}
-    assert "logonAs" not in clear_references(CLASSES["CfgApplication"], app, "CfgPerson", 4)
-    members = [{"objectType": kind, "objectDBID": 4} for kind in ("person", "accessgroup")]
-    left = clear_references(CLASSES["CfgRole"], {"DBID": 1, "members": members}, "CfgPerson", 4)
-    assert left["members"] == members[1:]
-    beside = {"DBID": 1, "groupType": "agentgroup", "groupDBID": 4}
-    cleared = clear_references(CLASSES["CfgCampaignGroup"], beside, "CfgAgentGroup", 4)
-    assert cleared["groupDBID"] == 0
-    with pytest.raises(ValueError, match="fixed"):
-        clear_references(CLASSES["CfgPerson"], PERSON, "CfgTenant", 1)
 
 
 def test_keys_with_a_dbid() -> None:
