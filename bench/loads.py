@@ -15,8 +15,9 @@ import click
 import psutil
 
 from bench.cpu import cpu_seconds
-from bench.made import FIRST_DBID, fill_database
+from bench.made import fill_database
 from bench.report import Row, conclude
+from csp.model.types import FIRST_DBID
 from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 

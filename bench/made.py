@@ -12,11 +12,11 @@ import orjson
 
 from csp.model.extract import Nothing
 from csp.model.image import build_image
-from csp.model.types import CLASSES
+from csp.model.types import CLASSES, FIRST_DBID
 from csp.transfer.estate.sizes import Sizes
 
 PERSON = CLASSES["CfgPerson"]
-FIRST_DBID = 101
+
 ROWS_A_STEP = 20_000
 
 

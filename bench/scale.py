@@ -17,8 +17,9 @@ import click
 from bench.get import csp_peer
 from bench.load import Peer, Work, run
 from bench.loads import LOAD_SECONDS_MAX
-from bench.made import FIRST_DBID, fill_database
+from bench.made import fill_database
 from bench.report import Row, conclude
+from csp.model.types import FIRST_DBID
 from tests.neighbours.server import Master
 
 MANY_TO_FEW_MAX = 1.7

@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import random
 
-from bench.conftest import FIRST, OBJECTS, SKILL, Bench
+from bench.conftest import OBJECTS, Bench
+from bench.skills import SKILL
+from csp.model.types import FIRST_DBID
 
 
 def test_find_one_object(bench: Bench, benchmark) -> None:
     chance = random.Random(1)
-    dbids = itertools.cycle([chance.randrange(FIRST, FIRST + OBJECTS) for _ in range(10_000)])
+    dbids = itertools.cycle(
+        [chance.randrange(FIRST_DBID, FIRST_DBID + OBJECTS) for _ in range(10_000)]
+    )
     bench.reader.pin()
     found = benchmark(lambda: bench.reader.get(SKILL.id, next(dbids)))
     bench.reader.unpin()

@@ -7,22 +7,17 @@ not grow with the amount (Python, sockets, the turn of the loop) cancels in the 
 from __future__ import annotations
 
 import ctypes
-import os
 import socket
 import sys
 from collections.abc import Callable
 
-from csp._fastpath import Control, Loop, StoreWriter
-from csp.model.entry import Change, build_entry
-from csp.model.extract import Nothing
-from csp.model.image import build_image
-from csp.model.keys import BY_ID
-from csp.model.types import CLASSES
+from bench.skills import load_skills, skill, update_entry
+from csp._fastpath import Loop
+from csp.model.types import FIRST_DBID
+from tests.neighbours.memory_store import MemoryStore
 
-KEPT = [(k.key_id, k.class_id, k.kind) for k in BY_ID.values() if k.kind in ("name", "list")]
-SKILL = CLASSES["CfgSkill"]
 OBJECTS = 200
-FIRST = 101
+VALUE, PADDING = 100_000, 300  # skills of some 500 bytes
 ROUNDS = 20
 AMOUNT = {"get": 50, "mget key": 50, "command": 100, "change": 200}  # the single amount
 RESERVE_BYTES = 64 << 20
@@ -42,47 +37,23 @@ class Lane:
     def published(self, revision: int) -> None: ...
 
 
-class Store:
+class Store(MemoryStore):
     """A store with some skills."""
 
     def __init__(self) -> None:
-        control_fd, self.data_fd = os.memfd_create("control"), os.memfd_create("data")
-        os.ftruncate(control_fd, Control.SIZE)
-        self.control = Control(control_fd, format=True)
-        self.writer = StoreWriter(
-            self.data_fd, self.control, reserve_bytes=RESERVE_BYTES, format=True, keys=KEPT
-        )
-        self.writer.load_begin(bytes(16))
-        for dbid in range(FIRST, FIRST + OBJECTS):
-            self.writer.load(build_image(SKILL, skill(dbid, 0), 1, Nothing()))
-        self.writer.load_end(1, 7, 0)
-        self.control.generation = self.control.state = 1
+        super().__init__(RESERVE_BYTES)
+        load_skills(self, OBJECTS, VALUE, padding=PADDING)
 
     def entries(self, count: int) -> list[bytes]:
         """Transactions that update one skill each."""
         made, mark = [], self.writer.mark
         first = self.writer.published + 1
         for revision in range(first, first + count):
-            dbid = FIRST + revision % OBJECTS
-            before, after = skill(dbid, 0), skill(dbid, revision, revision)
-            delta = {"userProperties": {"changed": {"bench": {"value": revision}}}}
-            change = Change("update", SKILL, dbid, before, after, delta)
-            image = build_image(SKILL, after, revision, Nothing())
-            made.append(build_entry(revision, mark, 0, {}, [change], [image]))
+            dbid = FIRST_DBID + revision % OBJECTS
+            before = skill(dbid, VALUE, padding=PADDING)
+            after = skill(dbid, VALUE + revision, revision, padding=PADDING)
+            made.append(update_entry(before, after, revision, revision, mark))
         return made
-
-
-def skill(dbid: int, value: int, revision: int = 1) -> dict[str, object]:
-    """One skill as the engine holds it, some 500 bytes."""
-    return {
-        "DBID": dbid,
-        "revision": revision,
-        "folderDBID": 7,
-        "tenantDBID": 1,
-        "name": f"skill{dbid}",
-        "state": "enabled",
-        "userProperties": {"bench": {"value": value + 100_000, "padding": "x" * 300}},
-    }
 
 
 def command(*words: str) -> bytes:
@@ -174,7 +145,7 @@ def changes(marks: ctypes.CDLL) -> None:
 def main(library: str) -> None:
     """All kinds."""
     marks = ctypes.CDLL(library)
-    keys = [f"CfgSkill:{FIRST + number}" for number in range(100)]
+    keys = [f"CfgSkill:{FIRST_DBID + number}" for number in range(100)]
     reads(marks, "get", lambda many: b"".join(command("GET", key) for key in keys[:many]))
     reads(marks, "mget key", lambda many: command("MGET", *keys[:many]))
     reads(marks, "command", lambda many: command("PING") * many)

@@ -98,10 +98,7 @@ cdef class Session:
 
     @feed.setter
     def feed(self, on: bool) -> None:
-        if on and not self.feed:
-            self.loop.w.stats.feeds += 1
-        elif self.feed and not on:
-            self.loop.w.stats.feeds -= 1
+        self.loop.w.stats.feeds += int(on) - int(self.feed)
         self.set_flag(CSP_CONN_FEED, on)
 
     @property

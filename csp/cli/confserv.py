@@ -16,6 +16,8 @@ from typing import Final, NoReturn
 from csp import __version__
 
 EXIT_USAGE: Final = 1
+PORT_MAX: Final = 65_535
+PORT_DEFAULT: Final = "2020"
 HONOURED, IGNORED, REFUSED = "honoured", "accepted, with a warning", "refused"
 VALUE, FLAG, PERHAPS = "value", "flag", "perhaps"  # what follows the flag
 
@@ -147,11 +149,15 @@ def proxy_words(line: Line) -> list[str]:
         if not values.get(name):
             _end(f"{name} is missing: {what}")
     port = values["-port"]
-    if not (port.isdecimal() and 1 <= int(port) <= 65535):
-        _end(f"-port {port!r} is no port: 1 to 65535")
+    if not _is_port(port):
+        _end(f"-port {port!r} is no port: 1 to {PORT_MAX}")
     if not values["-host"]:
         _end("-host is empty: the master's host")
     return ["proxy", "-host", values["-host"], "-port", port, "-app", values["-app"], *line.own]
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and 1 <= int(text) <= PORT_MAX
 
 
 def master_words(line: Line) -> list[str]:
@@ -173,7 +179,7 @@ def master_words(line: Line) -> list[str]:
 def _port_of(file: str, section: str) -> int:
     """The port that the original's start-up file names; 2020 without a file."""
     if not file:
-        return 2020
+        return int(PORT_DEFAULT)
     from configparser import ConfigParser, Error
 
     parser = ConfigParser(interpolation=None, strict=False)
@@ -183,8 +189,8 @@ def _port_of(file: str, section: str) -> int:
         _end(f"-c {file} can't be read: {error.strerror}", usage=False)
     except Error as error:
         _end(f"-c {file} can't be read: {error}", usage=False)
-    port = parser.get(section, "port", fallback="2020").strip()
-    if not (port.isdecimal() and 1 <= int(port) <= 65535):
+    port = parser.get(section, "port", fallback=PORT_DEFAULT).strip()
+    if not _is_port(port):
         _end(f"-c {file}: [{section}] port {port!r} is no port", usage=False)
     return int(port)
 

@@ -69,6 +69,10 @@ def _all() -> dict[tuple[str, str], FilterKey]:
 
 KEYS: dict[tuple[str, str], FilterKey] = _all()
 BY_ID: dict[int, FilterKey] = {key.key_id: key for key in KEYS.values()}
+# (key, class of its DBIDs, kind) of every key that has an index of its own.
+STORED_KEYS = [
+    (key.key_id, key.class_id, key.kind) for key in KEYS.values() if key.kind in ("name", "list")
+]
 # Rows of key_id, class_id, kind, value type, other (u16 each) and a u16 of zero, ascending by
 # key_id.
 KEY_ROW = struct.Struct("<HHHHHH")

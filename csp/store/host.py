@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from csp._fastpath import Control, StoreError, StoreFull, StoreWriter
-from csp.model.keys import KEYS
+from csp.model.keys import STORED_KEYS
 from csp.observe.events import log_event
 from csp.store import locks, segment
 from csp.store.application import application_of
@@ -28,11 +28,6 @@ from csp.tables.metrics import SLOT_NAMES
 
 LOG_SHARE = 16  # of a small store the log gets no more than this part
 LOG_SHARE_OF_MEMORY = 8  # and of a small /dev/shm no more than this
-
-# (key, class of its DBIDs, kind) of every key that has an index of its own.
-STORED_KEYS = [
-    (key.key_id, key.class_id, key.kind) for key in KEYS.values() if key.kind in ("name", "list")
-]
 
 log = logging.getLogger("csp.store")
 

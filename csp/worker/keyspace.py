@@ -22,13 +22,18 @@ NO_FREQUENCY = (
 CALM = "I have nothing to say: latency is not monitored here, see CFG.STATUS and the metrics."
 
 
-def _image(call: Call, key: bytes) -> bytes | None:
-    """The record of a key, None for a missing one."""
+def _named(key: bytes) -> tuple[int, int]:
+    """Class and DBID that a key names; zeros, which no object has, for what is no key."""
     try:
         cls, dbid = parse_key(text_of(key))
     except CspError:
-        return None
-    return call.lane.reader.image(cls.id, dbid)
+        return 0, 0
+    return cls.id, dbid
+
+
+def _image(call: Call, key: bytes) -> bytes | None:
+    """The record of a key, None for a missing one."""
+    return call.lane.reader.image(*_named(key))
 
 
 def _expiry(call: Call) -> bytes:
@@ -63,19 +68,11 @@ def _frequency(call: Call) -> bytes:
 def _get_range(call: Call) -> bytes:
     """GETRANGE key start end: viewers show the beginning of what is large."""
     first, last = number(call.args[2]), number(call.args[3])
-    text = _text(call)
+    text = call.lane.reader.get(*_named(call.args[1])) or b""
     size = len(text)
     first = max(first + size, 0) if first < 0 else first
     last = last + size if last < 0 else last
     return bulk(text[first : last + 1] if last >= 0 else b"")
-
-
-def _text(call: Call) -> bytes:
-    try:
-        cls, dbid = parse_key(text_of(call.args[1]))
-    except CspError:
-        return b""
-    return call.lane.reader.get(cls.id, dbid) or b""
 
 
 def _modules(call: Call) -> bytes:

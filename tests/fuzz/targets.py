@@ -21,24 +21,20 @@ from collections.abc import Callable
 from typing import Any
 
 from csp._fastpath import (
-    Control,
     Loop,
     Parser,
     StoreError,
     StoreReader,
-    StoreWriter,
     crc32c,
     match_glob,
     project_fields,
 )
 from csp.model.extract import Nothing
 from csp.model.image import build_image
-from csp.model.keys import BY_ID
 from csp.model.types import CLASSES
+from tests.neighbours.memory_store import MemoryStore
 
-KEPT = [(k.key_id, k.class_id, k.kind) for k in BY_ID.values() if k.kind in ("name", "list")]
 RESERVE_BYTES = 16 << 20
-STREAM = b"s" * 16
 GLOB_SECONDS_MAX = 0.5  # of processor time; patterns have at most 256 bytes
 PATTERN_MAX = 256
 ALWAYS_SHOWN = ("class", "DBID", "revision")
@@ -79,29 +75,16 @@ class Lane:
     def published(self, revision: int) -> None: ...
 
 
-class Store:
-    """A store in memory files, and its writer."""
+class Store(MemoryStore):
+    """A store that may get some persons."""
 
     def __init__(self) -> None:
-        self.control_fd, self.data_fd = os.memfd_create("control"), os.memfd_create("data")
-        os.ftruncate(self.control_fd, Control.SIZE)
-        self.control = Control(self.control_fd, format=True)
-        self.writer = StoreWriter(
-            self.data_fd, self.control, reserve_bytes=RESERVE_BYTES, format=True, keys=KEPT
-        )
-        self.writer.load_begin(STREAM)
+        super().__init__(RESERVE_BYTES)
 
     def people(self) -> None:
+        """Loads them."""
         for dbid in range(101, 141):
             self.writer.load(build_image(CLASSES["CfgPerson"], person(dbid), 1, Nothing()))
-
-    def publish(self) -> None:
-        self.writer.load_end(1, 7, 0)
-        self.control.generation = self.control.state = 1
-
-    def close(self) -> None:
-        os.close(self.control_fd)
-        os.close(self.data_fd)
 
 
 def person(dbid: int) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from csp._fastpath import Control, Loop, StoreWriter
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Nothing
 from csp.model.image import build_image
-from csp.model.keys import BY_ID
+from csp.model.keys import STORED_KEYS
 from csp.model.types import CLASSES
 from csp.resp import Decoder, ErrorReply
 
 STREAM = b"s" * 16
 TIME_MS = 1_760_000_000_000
-KEPT = [(k.key_id, k.class_id, k.kind) for k in BY_ID.values() if k.kind in ("name", "list")]
 
 
 def person(dbid: int, **more: Any) -> dict[str, Any]:
@@ -120,7 +119,7 @@ class HotServer:
             reserve_bytes=reserve_bytes,
             format=True,
             wake_fds=[self.wake_fd],
-            keys=KEPT,
+            keys=STORED_KEYS,
         )
         if load:
             self.load()
