@@ -23,6 +23,7 @@ from csp.transfer.naturals import BY_PATH, IN_ORDER_OF_SCOPES
 from csp.transfer.present import Object
 from csp.transfer.raw.words import RAW_FORM, SECTION_OF
 from csp.transfer.raw.writing import RawWriter
+from csp.transfer.stating import Lost
 from csp.transfer.writing import Writer
 
 FORM_VERSION = "1.0.0"
@@ -53,9 +54,6 @@ class Writes(Protocol):
     """What turns the objects of one class into those of a file."""
 
     def write(self, obj: Object) -> Object: ...
-
-
-Lost = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

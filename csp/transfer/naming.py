@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from csp.model.extract import value_at
 from csp.model.types import CLASS_OF_WORD
 from csp.transfer.naturals import BY_PATH, GLOBAL, NATURALS, TENANT
-from csp.transfer.present import Object
-
-ENVIRONMENT = 1
-GENERIC_FOLDER = "folder"
+from csp.transfer.present import ENVIRONMENT, Object
+from csp.transfer.references import GENERIC_FOLDER
 
 
 class NoName(Exception):
@@ -39,11 +36,10 @@ class Names:
         if class_name == BY_PATH:
             self._folders = {one["DBID"]: one for one in objects}
             return
-        paths = [part.path for part in NATURALS[class_name].parts]
-        keys = self._keys[class_name]
+        natural, keys = NATURALS[class_name], self._keys[class_name]
         for one in objects:
-            values = [value_at(one, path) or one.get(path.rpartition(".")[2]) for path in paths]
-            keys[one["DBID"]] = (*values, one.get("name") if class_name == "CfgDN" else None)
+            name = one.get("name") if class_name == "CfgDN" else None
+            keys[one["DBID"]] = (*natural.values(one), name)
 
     def key(self, class_name: str, dbid: int) -> tuple[Any, ...]:
         found = self._keys[class_name].get(dbid)
@@ -107,18 +103,29 @@ class Names:
             found["tenant"] = self.key(TENANT, own)[0]
         return found
 
+    def described(self, pair: tuple[str, ...], value: Object, tenant: int) -> Object:
+        """How a type and a DBID are written as an object."""
+        return _with_type(pair[0], *self._of_pair(pair, value, tenant))
+
     def typed(self, pair: tuple[str, ...], value: Object, tenant: int, mere: str) -> Any:
-        """How a type and a DBID are written; of the type `mere` a name is enough."""
+        """How a type and a DBID are written; of the type `mere` a name is enough.
+
+        Without such a type the word stands before every name.
+        """
+        word, found = self._of_pair(pair, value, tenant)
+        if isinstance(found, str) and word == mere:
+            return found
+        if isinstance(found, str) and not mere:
+            return f"{word}/{found}"
+        return _with_type(pair[0], word, found)
+
+    def _of_pair(self, pair: tuple[str, ...], value: Object, tenant: int) -> tuple[str, Any]:
+        """The word of the type, and the reference."""
         word = value[pair[0]]
         class_name = CLASS_OF_WORD.get(word)
         if class_name is None:
             raise NoName(word, value[pair[1]])
-        found = self.reference(class_name, value[pair[1]], tenant)
-        if isinstance(found, str):
-            if word == mere:
-                return found
-            return f"{word}/{found}" if not mere else {pair[0]: word, "name": found}
-        return {pair[0]: word, **found}
+        return word, self.reference(class_name, value[pair[1]], tenant)
 
     # ------------------------------------------------------------------ folders
 
@@ -175,3 +182,8 @@ class Names:
         word, number = one["ownerID"]["type"], one["ownerID"]["DBID"]
         owner = self._order(CLASS_OF_WORD[word], number)
         return (word, *owner, one["type"], *self._path_above(one), one["name"])
+
+
+def _with_type(word_name: str, word: str, reference: Any) -> Object:
+    rest = {"name": reference} if isinstance(reference, str) else reference
+    return {word_name: word, **rest}

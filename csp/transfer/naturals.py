@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from csp.model.extract import Object, value_at
 from csp.model.types import CLASSES, Attribute, ObjectClass
 
 TENANT = "CfgTenant"
@@ -44,9 +46,14 @@ class Natural:
         """The parts that are other objects, but for the tenant."""
         return tuple(part for part in self.parts if part.of and part.of != TENANT)
 
-    @property
-    def texts(self) -> tuple[Part, ...]:
-        return tuple(part for part in self.parts if not part.of)
+    def values(self, obj: Object) -> list[Any]:
+        """The parts of an object's key: of the server's, DBIDs for scopes.
+
+        The brief form has what stands in a group beside the rest.
+        """
+        return [
+            value_at(obj, part.path) or obj.get(part.path.rpartition(".")[2]) for part in self.parts
+        ]
 
 
 def _natural(cls: ObjectClass) -> Natural:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from csp.model.extract import value_at
 from csp.model.types import CLASS_OF_WORD, CLASSES, WORD_OF_CLASS, ObjectClass
 from csp.transfer.naturals import IN_ORDER_OF_SCOPES, NATURALS
 from csp.transfer.objects import Key, Node, Registry
@@ -100,12 +99,12 @@ class Present:
         several: dict[Key, list[Object]] = {}
         found: dict[Key, Object] = {}
         for value in self._fetch(cls, wanted):
-            for key in _keys_of(cls, value):
-                if key not in wanted:
-                    continue
-                if key in found:
-                    several.setdefault(key, [found[key]]).append(value)
-                found[key] = value
+            key = _key_of(cls, value)
+            if key not in wanted:
+                continue
+            if key in found:
+                several.setdefault(key, [found[key]]).append(value)
+            found[key] = value
         for key, value in found.items():
             for node in wanted[key]:
                 chosen: Object | None = value
@@ -173,17 +172,11 @@ def _key_at_server(node: Node) -> Key | None:
     return tuple(key)
 
 
-def _keys_of(cls: ObjectClass, value: Object) -> Iterator[Key]:
+def _key_of(cls: ObjectClass, value: Object) -> Key:
     """The key under which an object of the server is looked for."""
     if cls.name == "CfgDN":
-        yield dn_key(value["switchDBID"], value["number"], value["type"], value.get("name"))
-        return
-    # The brief form has what stands in a group beside the rest.
-    found = [
-        value_at(value, part.path) or value.get(part.path.rpartition(".")[2])
-        for part in NATURALS[cls.name].parts
-    ]
-    yield (cls.id, *found)
+        return dn_key(value["switchDBID"], value["number"], value["type"], value.get("name"))
+    return (cls.id, *NATURALS[cls.name].values(value))
 
 
 # Filter keys by which one object of a class is found, scope last; other classes are read whole.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from csp.model.types import CLASS_OF_WORD, CLASSES, WORD_OF_CLASS, ObjectClass
+from csp.model.types import CLASS_OF_WORD, CLASSES, ObjectClass
 from csp.transfer.naturals import GLOBAL, NATURALS, Natural
 from csp.transfer.objects import Key, Node, Registry
 
@@ -286,7 +286,3 @@ def _references() -> dict[str, Reference]:
 
 
 REFERENCES: dict[str, Reference] = _references()
-
-
-def word_of(cls: ObjectClass) -> str:
-    return WORD_OF_CLASS[cls.name]

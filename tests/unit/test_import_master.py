@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,8 @@ from csp.transfer.problems import ImportRefused
 from tests.unit.import_master import ImportMaster
 from tests.unit.importing import FOLDER, document, person, run
 from tests.unit.test_import_plan import DATA, SAMPLES
+
+HIDDEN = (("CfgSkill", "name", "b"), ("CfgPlace", "name", "desk"))
 
 
 @pytest.fixture
@@ -100,6 +104,39 @@ def test_text_that_looks_like_a_variable_stays_as_it_is(
     master.update("CfgTenant", 1, {"changed": {"chargeableNumber": "else"}})
     assert run(master, {"a.json": data}).plan.count == 1
     assert master.object("CfgTenant", 1)["chargeableNumber"] == text
+
+
+@pytest.mark.parametrize("layout", [NAMED, RAW])
+def test_what_can_not_be_seen_is_left_out_and_counted(
+    master: ImportMaster, monkeypatch: pytest.MonkeyPatch, layout: Layout
+) -> None:
+    info = {"skillLevels": {"a": 1, "b": 2}, "place": "desk"}
+    run(
+        master,
+        {
+            "a.json": document(
+                tenants=[{"name": "acme"}],
+                skills=[{"tenant": "acme", "name": name} for name in "ab"],
+                places=[{"tenant": "acme", "name": "desk"}],
+                persons=[person("1", agent=True, agentInfo=info)],
+            )
+        },
+    )
+    hidden = [(one[0], master.host.named(*one)["DBID"]) for one in HIDDEN]
+    read = master.read
+
+    def some(class_name: str, *, extra: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+        there = read(class_name, extra=extra)
+        return (one for one in there if (class_name, one["DBID"]) not in hidden)
+
+    monkeypatch.setattr(master, "read", some)
+    report = Report()
+    data = b"".join(export(master, report, layout=layout, classes=["CfgPerson"]))
+    assert set(report.lost) == {f"{name}:{dbid}" for name, dbid in hidden}
+    _, (*_, ann) = json.loads(data).values()
+    levels = ann["agentInfo"].pop("skillLevels")
+    assert ann["agentInfo"] == {}
+    assert levels in ({"a": 1}, {"CfgSkillLevel": [{"skillDBID": 101, "level": 1}]})
 
 
 def test_what_the_master_refuses_names_the_object(master: ImportMaster) -> None:

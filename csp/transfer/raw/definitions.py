@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from csp.model.extract import value_at
 from csp.model.types import CLASS_OF_WORD, CLASSES, WORD_OF_CLASS, ObjectClass
 from csp.transfer.collecting import Collection
 from csp.transfer.naturals import NATURALS, Part
@@ -162,11 +161,11 @@ class RawDefinitions:
             if obj is None:
                 raise WrongValue(f"no file and no server has the built-in {class_name}:{dbid}")
             natural = NATURALS[class_name]
-            key: list[Any] = [natural.cls.id]
-            for part in natural.parts:
-                value = value_at(obj, part.path)
-                key.append(self._of_server(part.of, value) if part.of else value)
-            node = self._collection.registry.refer(natural.cls, tuple(key))
+            parts = (
+                self._of_server(part.of, value) if part.of else value
+                for part, value in zip(natural.parts, natural.values(obj), strict=True)
+            )
+            node = self._collection.registry.refer(natural.cls, (natural.cls.id, *parts))
             self._builtin[class_name, dbid] = node
         return node
 
