@@ -6,16 +6,19 @@ import io
 import json
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csp.model.types import MAX_DBID
 from csp.transfer.estate.writing import write_estate
 from csp.transfer.exporting import NAMED, RAW, Layout, Report, export
+from csp.transfer.problems import ImportRefused
+from tests.effort import examples
 from tests.unit.import_master import ImportMaster
 from tests.unit.importing import document, person, run
 
@@ -47,7 +50,7 @@ def renumbered(value: Any, number: Callable[[int], int], key: str = "") -> Any:
     return number(value) if is_dbid else value
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(seed=st.integers(0, 1 << 32))
 def test_other_numbers_are_the_same_objects(source: ImportMaster, seed: int) -> None:
     numbers: dict[int, int] = {}
@@ -60,6 +63,37 @@ def test_other_numbers_are_the_same_objects(source: ImportMaster, seed: int) -> 
 
     file = renumbered(json.loads(exported(source, RAW)), number)
     assert not run(source, {"raw.json": json.dumps(file).encode()}, dry_run=True).plan.count
+
+
+# Values that stand where a raw file has others.
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 120), st.floats(allow_nan=False), st.text(max_size=3),
+    st.sampled_from([[], {}, [7], {"DBID": 7}, {"DBID": [7, 7]}, {"CfgX": {}}, {"list_pair": [1]}]),
+)  # fmt: skip
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in a file: what holds it, and key or index there."""
+    of = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, one in list(of):
+        yield value, key
+        if isinstance(one, dict | list):
+            yield from places(one)
+
+
+@examples(20)
+@given(data=st.data())
+def test_a_damaged_file_is_imported_or_refused(source: ImportMaster, data: st.DataObject) -> None:
+    file = json.loads(exported(source, RAW))
+    for name, objects in file.items():
+        if name != "__metadata__":
+            file[name] = objects[:2] + objects[-2:]
+    there = list(places({name: one for name, one in file.items() if name != "__metadata__"}))
+    for _ in range(data.draw(st.integers(1, 4))):
+        holder, key = data.draw(st.sampled_from(there))
+        holder[key] = data.draw(ANYTHING)
+    with suppress(ImportRefused):
+        run(source, {"raw.json": json.dumps(file).encode()}, dry_run=True)
 
 
 def test_another_database_has_the_same_objects_under_its_own_numbers(

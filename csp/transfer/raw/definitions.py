@@ -113,6 +113,7 @@ class RawDefinitions:
         one.busy = True
         try:
             key = self._key(one)
+            physical = self._physical(one)
         except WrongValue as problem:
             self._collection.report(one.raw, "", problem)
             one.node = self._collection.registry.nameless(one.cls)
@@ -120,16 +121,17 @@ class RawDefinitions:
             self._collection.report(one.raw, "", WrongValue("nested too deeply"))
             one.node = self._collection.registry.nameless(one.cls)
         else:
-            one.node = self._known_as(one, key)
+            if one.cls is FOLDER and not key[-1]:
+                one.node = self._collection.registry.refer(FOLDER, key)
+            else:
+                one.node = self._collection.add(one.cls, key, one.raw, physical=physical)
         return one.node
 
-    def _known_as(self, one: Stated, key: Key) -> Node:
-        if one.cls is FOLDER and not key[-1]:
-            return self._collection.registry.refer(FOLDER, key)
-        physical = None
-        if one.cls is SWITCH and one.raw.value.get("physSwitchDBID"):
-            physical = self._look("CfgPhysicalSwitch", one.raw.value["physSwitchDBID"]).key[-1]
-        return self._collection.add(one.cls, key, one.raw, physical=physical)
+    def _physical(self, one: Stated) -> str | None:
+        """Of a switch: the name of its physical switch, as far as it is stated."""
+        name = "physSwitchDBID"
+        dbid = step(name, number, one.raw.value.get(name)) if one.cls is SWITCH else 0
+        return str(step(name, self._look, "CfgPhysicalSwitch", dbid).key[-1]) if dbid else None
 
     def _key(self, one: Stated) -> Key:
         value = one.raw.value
@@ -137,7 +139,8 @@ class RawDefinitions:
             return self._folder_key(one)
         key = (one.cls.id, *(self._part(part, value) for part in KEY_PARTS[one.cls.name]))
         if one.cls is DN:
-            return dn_key(key[1], key[2], key[3], as_text(value.get("name")) or None)
+            name = as_text(value.get("name"))
+            return dn_key(key[1], key[2], key[3], name if isinstance(name, str) and name else None)
         return key
 
     def _part(self, part: KeyPart, value: dict[str, Any]) -> Any:

@@ -233,9 +233,9 @@ def _typed(pair: tuple[str, ...]) -> Convert:
 def type_word(value: Any) -> str:
     """The word of a published type, stated as number or word."""
     word = OBJECT_TYPE.word_of(value) if value.__class__ is int else value
-    if word not in OBJECT_TYPE.known:
+    if not isinstance(word, str) or word not in OBJECT_TYPE.known:
         raise WrongValue(f"{value!r} is no {OBJECT_TYPE.name}")
-    return str(word)
+    return word
 
 
 # ---------------------------------------------------------------------- annex and options
