@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from struct import pack, unpack_from
 
@@ -16,10 +15,10 @@ import psutil
 
 from bench.made import images
 from bench.report import Row, conclude
-from csp._fastpath import Control, StoreWriter, crc32c
+from csp._fastpath import crc32c
 from csp.model.image import HEADER_SIZE, parse_header
-from csp.model.keys import KEYS
 from csp.resp import Decoder, request
+from tests.neighbours.memory_store import MemoryStore
 from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
 
@@ -27,10 +26,6 @@ EMPTY_FRAME = b"$0\r\n\r\n"
 OVERHEAD_BYTES_MAX = 160
 WORKER_BYTES_MAX = 8 << 20
 CONNECTION_BYTES_MAX = 512
-STORED = tuple(
-    (key.key_id, key.class_id, key.kind) for key in KEYS.values() if key.kind in ("name", "list")
-)
-STEP = 1 << 20
 
 
 @click.command()
@@ -85,20 +80,11 @@ def _without_brief_and_keys(image: bytes) -> bytes:
 
 def _block_bytes(records: list[bytes]) -> int:
     """What the arena gives to a store of these records: blocks as rounded, indexes with them."""
-    control_fd, data_fd = os.memfd_create("control"), os.memfd_create("data")
-    try:
-        os.ftruncate(control_fd, Control.SIZE)
-        control = Control(control_fd, format=True)
-        reserve = max(256 << 20, 4 * sum(map(len, records)))
-        writer = StoreWriter(data_fd, control, reserve_bytes=reserve, format=True, keys=STORED)
-        writer.load_begin(b"bench of memory!")
+    with closing(MemoryStore(max(256 << 20, 4 * sum(map(len, records))))) as store:
         for at in range(0, len(records), 1000):
-            writer.load(b"".join(records[at : at + 1000]))
-        writer.load_end(1, 1, 1)
-        return writer.stat()["block_bytes"]
-    finally:
-        os.close(control_fd)
-        os.close(data_fd)
+            store.writer.load(b"".join(records[at : at + 1000]))
+        store.publish()
+        return store.writer.stat()["block_bytes"]
 
 
 # ------------------------------------------------------------------ workers and connections

@@ -58,6 +58,15 @@ def _left_out(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
+def instance() -> Iterator[str]:
+    """The name of an instance that has a control segment and no server."""
+    from tests.neighbours import instances
+
+    with instances.made(f"test-{os.getpid()}") as name:
+        yield name
+
+
+@pytest.fixture
 def wait_until() -> Callable[..., None]:
     from tests.neighbours.waiting import wait_until
 

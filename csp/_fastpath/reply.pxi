@@ -88,10 +88,6 @@ cdef inline void out_bulk(out_t *out, const char *data, uint64_t size) noexcept 
         out.data[out.size + size + 1] = c'\n'
         out.size += size + 2
 
-cdef inline void out_bulk_number(out_t *out, uint64_t value) noexcept nogil:
-    cdef char digits[20]
-    out_bulk(out, digits, put_decimal(digits, value))
-
 cdef inline void out_null(out_t *out, bint resp3) noexcept nogil:
     if resp3:
         out_bytes(out, b"_\r\n", 3)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from csp import __version__
+from csp.supervisor.listeners import PORT_MAX
 
 EXIT_USAGE: Final = 1
-PORT_MAX: Final = 65_535
 PORT_DEFAULT: Final = "2020"
 HONOURED, IGNORED, REFUSED = "honoured", "accepted, with a warning", "refused"
 VALUE, FLAG, PERHAPS = "value", "flag", "perhaps"  # what follows the flag

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 
 from csp.client.address import Address
-from csp.client.connection import CONNECT_SECONDS_MAX, RECEIVE_BYTES
+from csp.client.connection import CONNECT_SECONDS_MAX, RECEIVE_BYTES, Taken
 from csp.client.incoming import Incoming, Value
 from csp.client.problems import CannotConnect, ConnectionLost
-from csp.errors import CspError
 
 
 class AsyncConnection:
@@ -58,7 +58,7 @@ class AsyncConnection:
         self._writer.write(data)
         values: list[Value] = []
         while len(values) < replies:
-            found, value = self._next()
+            found, value = self._closing_on_loss(self._incoming.next)
             if found:
                 values.append(value)
             elif not await self._receive(seconds):
@@ -68,17 +68,14 @@ class AsyncConnection:
 
     async def next_push(self, seconds: float | None) -> list[Value] | None:
         """The next push, or None after so many seconds; an error reply is raised."""
-        while not self._incoming.pushes:
-            found, value = self._next()
-            if isinstance(value, CspError):
-                raise value
-            if not found and not self._incoming.pushes and not await self._receive(seconds):
+        while (push := self._closing_on_loss(self._incoming.next_push)) is None:
+            if not await self._receive(seconds):
                 return None
-        return self._incoming.pushes.popleft()
+        return push
 
-    def _next(self) -> tuple[bool, Value]:
+    def _closing_on_loss(self, take: Callable[[], Taken]) -> Taken:
         try:
-            return self._incoming.next()
+            return take()
         except ConnectionLost:
             self.close()
             raise

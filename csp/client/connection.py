@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import selectors
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from csp.client.address import Address
 from csp.client.incoming import Incoming, Value
 from csp.client.problems import CannotConnect, ConnectionLost
 from csp.client.steps import REPLY_SECONDS_MAX
-from csp.errors import CspError
 
+Taken = TypeVar("Taken")
 RECEIVE_BYTES = 1 << 18  # one receive takes a quarter of the server's unsent-reply limit
 SEND_BYTES = 1 << 18
 CONNECT_SECONDS_MAX = 5.0
@@ -65,7 +66,7 @@ class Connection:
     def reply(self, seconds: float = REPLY_SECONDS_MAX) -> Value:
         """The next reply; an error is returned. ConnectionLost if nothing moves for so long."""
         while True:
-            found, value = self._next()
+            found, value = self._closing_on_loss(self._incoming.next)
             if found:
                 return value
             if not self._turn(seconds):
@@ -74,13 +75,10 @@ class Connection:
 
     def next_push(self, seconds: float | None) -> list[Value] | None:
         """The next push, or None after so many seconds; an error reply is raised."""
-        while not self._incoming.pushes:
-            found, value = self._next()
-            if isinstance(value, CspError):
-                raise value
-            if not found and not self._incoming.pushes and not self._turn(seconds):
+        while (push := self._closing_on_loss(self._incoming.next_push)) is None:
+            if not self._turn(seconds):
                 return None
-        return self._incoming.pushes.popleft()
+        return push
 
     def listen(self, seconds: float | None = None) -> Iterator[list[Value]]:
         """Pushes as they come; ends after so many seconds without one."""
@@ -89,9 +87,9 @@ class Connection:
 
     # ------------------------------------------------------------------ bytes
 
-    def _next(self) -> tuple[bool, Value]:
+    def _closing_on_loss(self, take: Callable[[], Taken]) -> Taken:
         try:
-            return self._incoming.next()
+            return take()
         except ConnectionLost:
             self.close()
             raise

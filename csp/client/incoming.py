@@ -7,6 +7,7 @@ from collections import deque
 from csp.client.address import Address
 from csp.client.decoding import new_decoder
 from csp.client.problems import ConnectionLost
+from csp.errors import CspError
 from csp.resp import MORE, ProtocolError, Push
 
 PUSHES_MAX = 100_000  # kept while nobody listens; then the connection is closed
@@ -20,7 +21,7 @@ class Incoming:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self.pushes: deque[list[Value]] = deque()
+        self._pushes: deque[list[Value]] = deque()
         self._decoder = new_decoder()
 
     def feed(self, data: bytes) -> None:
@@ -40,6 +41,16 @@ class Incoming:
                 return False, None
             if not isinstance(value, Push):
                 return True, value
-            if len(self.pushes) >= PUSHES_MAX:
+            if len(self._pushes) >= PUSHES_MAX:
                 raise ConnectionLost(f"more than {PUSHES_MAX} messages that nobody took")
-            self.pushes.append(list(value))
+            self._pushes.append(list(value))
+
+    def next_push(self) -> list[Value] | None:
+        """The next push; None where none is complete. An error reply is raised."""
+        while not self._pushes:
+            found, value = self.next()
+            if isinstance(value, CspError):
+                raise value
+            if not found:
+                break
+        return self._pushes.popleft() if self._pushes else None

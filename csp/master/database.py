@@ -77,15 +77,6 @@ class Head(NamedTuple):
     stream: bytes
 
 
-class ObjectRow(NamedTuple):
-    class_id: int
-    dbid: int
-    tenant: int
-    folder: int
-    revision: int
-    body: str
-
-
 @dataclass
 class ChangeRows:
     """All rows of one change, ready to be sent to the database."""

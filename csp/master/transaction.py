@@ -19,7 +19,6 @@ from csp.model.extract import Object as JsonObject
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass, by_id
 
 CHANGED_OBJECTS_MAX: Final = 200_000
-BUILT_IN: Final = -1  # the command number of what no command asked for
 
 Key = tuple[int, int]
 

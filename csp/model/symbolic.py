@@ -80,12 +80,3 @@ def parse_symbolic(text: str) -> SymbolicKey:
             raise BadValue(f"{name} has no filter key {key!r}")
         filters.append((key, value))
     return SymbolicKey(cls, 0, tuple(filters))
-
-
-def format_symbolic(cls: ObjectClass, filters: tuple[tuple[str, str], ...]) -> str:
-    """The text that `parse_symbolic` takes apart again."""
-    fields = []
-    for key, value in filters:
-        escaped = value.replace("\\", "\\\\").replace(",", "\\,")
-        fields.append(f"{key}={escaped}")
-    return f"{cls.name}/{','.join(fields)}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -19,14 +18,12 @@ import stat
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from csp.supervisor.listeners import BACKLOG
 
 SLUG_CHARACTERS_MAX = 24
 SOCKET_PATH_BYTES_MAX = 107  # sun_path less its final NUL
 LOCK_FILE = "lock"
-NOTES_FILE = "notes.json"  # what a start without the master must know; see Instance.write_notes
 
 
 class InstanceTaken(Exception):
@@ -82,21 +79,6 @@ class Instance:
         listener.listen(BACKLOG)
         listener.setblocking(False)
         return listener
-
-    def write_notes(self, notes: dict[str, Any]) -> None:
-        """Keeps what the next start of this instance, and tools on this host, must know."""
-        target = self.folder / NOTES_FILE
-        draft = target.with_suffix(".new")
-        draft.write_text(json.dumps(notes, indent=1))
-        draft.replace(target)
-
-    def read_notes(self) -> dict[str, Any]:
-        """What an earlier start wrote; empty if there was none."""
-        try:
-            notes = json.loads((self.folder / NOTES_FILE).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
-        return notes if isinstance(notes, dict) else {}
 
     def remove(self) -> None:
         """Removes the folder; the last thing that a clean stop does."""

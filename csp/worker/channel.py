@@ -117,7 +117,7 @@ class Channel:
             then(Absent("the process that decides it is being restarted", is_away=True))
             return
         full = len(self._unsent) > self._unsent_max
-        if full or len(self._asked) >= self._in_flight_max:
+        if full or self.in_flight >= self._in_flight_max:
             then(Absent(f"{len(self._asked)} requests are waiting already"))
             return
         self._last += 1

@@ -3,10 +3,7 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.neighbours.server import Master, Proxy
 from tests.neighbours.waiting import wait_until
@@ -20,18 +17,6 @@ from tests.server.feed_helpers import (
 )
 
 PUBLISH_AGAIN_SECONDS_MAX = 1.0
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Master]:
-    with Master(tmp_path).start() as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(tmp_path: Path, master: Master) -> Iterator[Proxy]:
-    with Proxy(tmp_path, master).start() as server:
-        yield server
 
 
 def test_a_load_under_changes_is_whole(tmp_path: Path, master: Master) -> None:

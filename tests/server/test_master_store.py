@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from csp._fastpath import Control
 from csp.errors import UnknownOutcome
 from csp.master.origin import DatabaseOrigin
 from csp.master.seed import SeedPlan
 from csp.model.image import json_of
 from csp.model.requests import parse_request
-from csp.store import segment
 from csp.store.host import StoreHost
+from tests.neighbours import instances
 from tests.neighbours.databases import Place
 
 CHILD_SECONDS_MAX = 60
@@ -35,10 +32,7 @@ create(origin, "English")
 
 
 def open_host(instance: str) -> StoreHost:
-    control = Control(segment.open_control(instance))
-    return StoreHost(
-        instance, control, reserve_bytes=RESERVE_BYTES, log_bytes=8 << 20, guest_slot=63
-    )
+    return instances.open_host(instance, reserve_bytes=RESERVE_BYTES, log_bytes=8 << 20)
 
 
 def open_origin(url: str, host: StoreHost) -> DatabaseOrigin:
@@ -54,15 +48,6 @@ def create(origin: DatabaseOrigin, name: str) -> int:
     if outcome.error:
         raise outcome.error
     return outcome.revision
-
-
-@pytest.fixture
-def instance() -> Iterator[str]:
-    name = f"test-master-{os.getpid()}"
-    segment.unlink_all(name)
-    Control(segment.create(segment.control_name(name), Control.SIZE), format=True)
-    yield name
-    segment.unlink_all(name)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,12 +14,6 @@ from tests.neighbours.waiting import wait_until
 from tests.server.test_supervisor_start_stop import EXIT_USAGE, outcome, segments_of
 
 EXIT_REFUSED = 4
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Master]:
-    with Master(tmp_path).start() as server:
-        yield server
 
 
 def application_of(master: Master, name: str) -> dict[str, object]:

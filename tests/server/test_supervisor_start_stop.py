@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,12 +15,6 @@ from tests.neighbours.server import ROOT, Master, Proxy
 from tests.neighbours.waiting import wait_until
 
 EXIT_USAGE, EXIT_NO_PORT = 2, 3
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Master]:
-    with Master(tmp_path).start() as server:
-        yield server
 
 
 def segments_of(port: int) -> list[str]:

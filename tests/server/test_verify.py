@@ -3,28 +3,13 @@
 import mmap
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from csp._fastpath import Control, crc32c
+from csp._fastpath import crc32c
 from csp.store import segment
-from csp.store.host import StoreHost
+from tests.neighbours.instances import open_host
 from tests.neighbours.server import Master, Proxy
 from tests.server.feed_helpers import SteadyWriter, create_skills, status, wait_level
-
-
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Master]:
-    with Master(tmp_path).start() as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(tmp_path: Path, master: Master) -> Iterator[Proxy]:
-    with Proxy(tmp_path, master).start() as server:
-        yield server
 
 
 def flip_byte(instance: str, generation: int, text: bytes, places_max: int) -> int:
@@ -96,8 +81,7 @@ def lose_change(instance: str, above: dict[str, object]) -> None:
     revision, mark = int(str(above["revision"])), int(str(above["mark"]), 16)
     covered = struct.pack("<IQQqII", 0, revision, mark, 1, 0, 0)
     entry = struct.pack("<III", 0x43535031, 48, crc32c(covered)) + covered
-    control = Control(segment.open_control(instance))
-    host = StoreHost(instance, control, reserve_bytes=1 << 30, log_bytes=1 << 20, guest_slot=63)
+    host = open_host(instance, reserve_bytes=1 << 30, log_bytes=1 << 20)
     assert host.published == revision - 1
     host.apply(entry)
     host.close()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from csp.errors import BadClass, BadKey, BadValue, CspError, TooBig, from_line
 from csp.model.requests import Create, Delete, Grant, Update, parse_command, parse_request
-from csp.model.symbolic import format_symbolic, parse_key, parse_symbolic
+from csp.model.symbolic import parse_key, parse_symbolic
 from csp.model.types import CLASSES
 
 
@@ -47,8 +47,9 @@ def test_symbolic_keys() -> None:
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=3))
 def test_a_symbolic_key_holds_any_text(values: list[str]) -> None:
     filters = tuple(zip(("user_name", "employee_id", "state"), values, strict=False))
-    cls = CLASSES["CfgPerson"]
-    assert parse_symbolic(format_symbolic(cls, filters)) == (cls, 0, filters)
+    escaped = (value.replace("\\", "\\\\").replace(",", "\\,") for value in values)
+    fields = ",".join(f"{key}={value}" for (key, _), value in zip(filters, escaped, strict=True))
+    assert parse_symbolic(f"CfgPerson/{fields}") == (CLASSES["CfgPerson"], 0, filters)
 
 
 def test_write_commands() -> None:

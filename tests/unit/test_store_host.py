@@ -1,18 +1,18 @@
 """Loads generations into shared memory, changes, takes over, and flips with a difference."""
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from csp._fastpath import Control, StoreFull, StoreReader
+from csp._fastpath import StoreFull, StoreReader
 from csp.model.entry import DIFFERENCE, Change, build_entry, parse_entry
 from csp.model.extract import Nothing
 from csp.model.image import build_image, json_of
 from csp.model.types import CLASSES
 from csp.store import segment
 from csp.store.host import StoreHost
+from tests.neighbours import instances
 
 SKILL = CLASSES["CfgSkill"]
 STREAM = b"S" * 16
@@ -45,21 +45,9 @@ def rename(dbid: int, name: str, revision: int, mark: int) -> bytes:
     return build_entry(revision, mark, 2_000, {}, [change], [image(dbid, name, revision)])
 
 
-@pytest.fixture
-def instance() -> Iterator[str]:
-    name = f"test-host-{os.getpid()}"
-    segment.unlink_all(name)
-    Control(segment.create(segment.control_name(name), Control.SIZE), format=True)
-    yield name
-    segment.unlink_all(name)
-
-
 def open_host(instance: str, reserve_bytes: int = RESERVE_BYTES) -> StoreHost:
     """A writer's host on an instance."""
-    control = Control(segment.open_control(instance))
-    return StoreHost(
-        instance, control, reserve_bytes=reserve_bytes, log_bytes=2 << 20, guest_slot=63
-    )
+    return instances.open_host(instance, reserve_bytes=reserve_bytes, log_bytes=2 << 20)
 
 
 def load(host: StoreHost, dbids: range, revision: int = 5, mark: int = 77) -> None:
