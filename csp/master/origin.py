@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -35,6 +34,7 @@ from csp.master.sums import Summer
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import Actor, WriteOutcome, WriteRequest
 from csp.model.types import CLASSES
+from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.store.context import ProcessContext, StartRefused
 from csp.store.origin import LINK_DATABASE, LINK_DOWN, Host, Sums, Watch
@@ -260,11 +260,6 @@ class DatabaseOrigin:
     def _committed(self, built: Built) -> None:
         self.retention.added(len(built.entry))
         self._heard(built.rows.revision, built.rows.time_ms)
-
-
-def wall_ms() -> int:
-    """Milliseconds UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def _tell(password: str, address: str) -> None:

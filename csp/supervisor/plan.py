@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from csp.conf.options import in_force
+from csp.observe.clock import wall_ms
 from csp.store.application import options_in, tell_problems
 from csp.store.context import OptionValue, ProcessContext, Role, Upstream
 from csp.store.control import AUTH_SLOT
@@ -46,7 +47,7 @@ class Plan:
         self.client_count_max = client_count_max
         self.notifier = notifier
         self.address = address
-        self.started_ms = time.time_ns() // 1_000_000
+        self.started_ms = wall_ms()
         self.app_dbid = 0
         self.options = self._options_in({})
         self._channels = {

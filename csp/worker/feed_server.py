@@ -20,11 +20,11 @@ import orjson
 from csp.errors import BadValue, CspError
 from csp.model.keys import KEY_TABLE
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.observe.clock import wall_ms
 from csp.resp.encode import request
 from csp.store.origin import LINK_DATABASE
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
-from csp.worker.server_info import now_ms
 
 if TYPE_CHECKING:
     from csp.worker.slowlane import Lane
@@ -75,7 +75,7 @@ class Feeds:
         """Starts a feed after its greeting."""
         state = self._lane.states[feed.conn]
         state.on_close[FEEDS] = lambda: self._remove(feed.conn)
-        feed.sent_ms = now_ms()
+        feed.sent_ms = wall_ms()
         self._feeds[feed.conn] = feed
         self._lane.publications.want(FEEDS, True)
         if not self._ticking:
@@ -116,7 +116,7 @@ class Feeds:
         room = SLICE_BYTES
         for frame in self._frames(feed):
             loop.push(feed.conn, frame)
-            feed.sent_ms = now_ms()
+            feed.sent_ms = wall_ms()
             room -= len(frame)
             if feed.conn not in self._feeds:
                 return
@@ -193,7 +193,7 @@ class Feeds:
 
     def _root_time_ms(self) -> int:
         link, _, heard_ms = self._lane.control.link()
-        return now_ms() if link == LINK_DATABASE else heard_ms
+        return wall_ms() if link == LINK_DATABASE else heard_ms
 
 
 def _revision_of(data: bytes) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from csp.conf.table import OPTIONS
-from csp.errors import BadValue, CspError, MasterDown
+from csp.errors import BadValue, CspError
 from csp.model.history import HistoryQuestion
-from csp.resp.encode import encode, error
+from csp.resp.encode import encode
 from csp.resp.values import Value
 from csp.store.application import dbid_of
+from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
-from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
 MAX_RECORDS = int(OPTIONS["history-log", "max-records"].default)
@@ -17,20 +17,13 @@ MAX_RECORDS = int(OPTIONS["history-log", "max-records"].default)
 
 def history(call: Call) -> None:
     """CFG.HISTORY [SINCE r] [FILTER key value]… [LIMIT n]"""
-    lane, conn, proto = call.lane, call.conn, call.proto
-    question = _question(call)
+    proto = call.proto
 
-    def answered(answer: Answer) -> None:
-        match answer:
-            case Done(parts):
-                page: Value = [int(parts[0]), parts[1], list(parts[2:])]
-                lane.finish(conn, encode(page, proto))
-            case Fail(text):
-                lane.finish(conn, error(text))
-            case Absent() | Broken():
-                lane.finish(conn, error(MasterDown("the writer is being restarted").line))
+    def done(parts: list[bytes]) -> bytes:
+        page: Value = [int(parts[0]), parts[1], list(parts[2:])]
+        return encode(page, proto)
 
-    lane.writer.ask("HISTORY", question.as_json(), then=answered)
+    ask_writer(call, "HISTORY", _question(call).as_json(), done=done)
 
 
 def _question(call: Call) -> HistoryQuestion:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 import psutil
 
 from csp._fastpath import Control
+from csp.observe.clock import wall_ms
 from csp.resp.values import Verbatim
 from csp.worker.call import Call, Handler
-from csp.worker.server_info import REDIS_VERSION, now_ms
+from csp.worker.server_info import REDIS_VERSION
 from csp.worker.status import gauge, status_of
 
 Rows = dict[str, object]
@@ -22,7 +23,7 @@ SCRUBBER = ("scrubbed", "scrubs", "damaged")
 def server(call: Call) -> Rows:
     """Who this is."""
     info = call.lane.info
-    uptime = max(0, now_ms() - info.started_ms) // 1000
+    uptime = max(0, wall_ms() - info.started_ms) // 1000
     return {
         "redis_version": REDIS_VERSION,
         "redis_git_sha1": "00000000",

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from csp.errors import BadValue, Busy, CspError, MasterDown, NoRef, Stale
+from csp.errors import BadValue, Busy, CspError, NoRef, Stale
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
 from csp.store.application import application_of
+from csp.worker.asking import WRITER_AWAY
 from csp.worker.call import Call, Handler
 from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
@@ -117,7 +118,7 @@ def register(call: Call) -> None:
             case Absent(why):
                 lane.finish(conn, error(Busy(f"can't register now: {why}").line))
             case Broken():
-                lane.finish(conn, error(MasterDown("the writer is being restarted").line))
+                lane.finish(conn, WRITER_AWAY)
 
     lane.publications.wait(options.get("minrev", 0), MINREV_WAIT_MS, reached)
 

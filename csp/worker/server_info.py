@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -79,8 +78,3 @@ def info_of(context: ProcessContext) -> ServerInfo:
         upstream=f"{upstream.host}:{upstream.port}" if upstream else "",
         options=context.options,
     )
-
-
-def now_ms() -> int:
-    """Milliseconds UTC."""
-    return time.time_ns() // 1_000_000

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from csp.errors import BadValue, CspError, MasterDown, Stale
+from csp.errors import BadValue, CspError, Stale
 from csp.model.keys import KEYS
 from csp.model.types import CLASSES
+from csp.observe.clock import wall_ms
 from csp.resp.encode import error, integer
 from csp.resp.values import Value
 from csp.store import segment
 from csp.store.application import dbid_of
 from csp.store.control import ALARM_FULL
 from csp.store.origin import LINK_DATABASE, LINK_DOWN, LINK_NAMES
+from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
-from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number
-from csp.worker.server_info import now_ms
 
 SYNC_WAIT_MS = 10_000
 SYNC_WAIT_MS_MAX = 600_000
@@ -32,7 +32,7 @@ def status_of(call: Call) -> dict[str, int | str]:
     if link == LINK_DATABASE:
         master_revision, age_ms = revision, 0
     else:
-        age_ms = max(0, now_ms() - heard_ms) if heard_ms else -1
+        age_ms = max(0, wall_ms() - heard_ms) if heard_ms else -1
     return {
         "role": "primary",
         "mode": info.mode,
@@ -54,7 +54,7 @@ def status_of(call: Call) -> dict[str, int | str]:
         "generation": control.generation,
         "bytes": stored_bytes(call),
         "alarms": "store full" if control.alarms & ALARM_FULL else "",
-        "uptime": max(0, now_ms() - info.started_ms),
+        "uptime": max(0, wall_ms() - info.started_ms),
         "instance": info.instance,
     }
 
@@ -125,17 +125,11 @@ def sync(call: Call) -> None:
             text = f"revision {wanted} is not here after {timeout_ms} ms; at {published}"
             lane.finish(conn, error(Stale(text).line))
 
-    def answered(answer: Answer) -> None:
-        match answer:
-            case Done(parts):
-                wait(int(parts[0]))
-            case Fail(text):
-                lane.finish(conn, error(text))
-            case Absent() | Broken():
-                lane.finish(conn, error(MasterDown("the writer is being restarted").line))
+    def wait_for_head(parts: list[bytes]) -> None:
+        wait(int(parts[0]))
 
     if revision is None:
-        lane.writer.ask("HEAD", then=answered)
+        ask_writer(call, "HEAD", done=wait_for_head)
     else:
         wait(revision)
 

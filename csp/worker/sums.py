@@ -14,12 +14,12 @@ from typing import Any
 
 import orjson
 
-from csp.errors import BadClass, BadValue, Busy, CspError, MasterDown, Stale
+from csp.errors import BadClass, BadValue, Busy, CspError, Stale
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 from csp.resp.encode import OK, encode, error, integer
 from csp.resp.values import Value
+from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
-from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.ports import Reader
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
@@ -180,26 +180,19 @@ def _steps(reader: Reader, revision: int, wish: Wish, found: dict[Value, Value])
 
 
 def _database(call: Call, args: list[bytes]) -> None:
-    lane, conn, proto = call.lane, call.conn, call.proto
-    wish = _wish(args)
+    proto, wish = call.proto, _wish(args)
     words = ["DATABASE"]
     if args:
         words += [str(wish.class_ids[0]), str(wish.low), str(wish.high)]
 
-    def answered(answer: Answer) -> None:
-        match answer:
-            case Done(parts):
-                told = orjson.loads(parts[1])
-                found: dict[Value, Value] = {
-                    _name(int(class_id)): list(pair) for class_id, pair in told.items()
-                }
-                lane.finish(conn, encode([int(parts[0]), found], proto))
-            case Fail(text):
-                lane.finish(conn, error(text))
-            case Absent() | Broken():
-                lane.finish(conn, error(MasterDown("the writer is being restarted").line))
+    def done(parts: list[bytes]) -> bytes:
+        told = orjson.loads(parts[1])
+        found: dict[Value, Value] = {
+            _name(int(class_id)): list(pair) for class_id, pair in told.items()
+        }
+        return encode([int(parts[0]), found], proto)
 
-    lane.writer.ask("SUMS", *words, then=answered)
+    ask_writer(call, "SUMS", *words, done=done)
 
 
 HANDLERS: dict[str, Handler] = {"cfg.sums": sums}

@@ -16,6 +16,7 @@ from csp.errors import BadValue, Busy, MasterDown, ReadOnly, TooBig, UnknownOutc
 from csp.model.requests import check_write_id, split_options
 from csp.model.symbolic import class_named
 from csp.resp.encode import bulk, error, integer, null_array, request
+from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
 from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import text_of
@@ -89,8 +90,7 @@ def send(
             reply = null_array(call.proto) if changed else failure(answer, kind, write_id)
             lane.finish(conn, reply)
             return
-        revision = _number_part(answer.parts, 0)
-        results = [part for part in answer.parts[1:] if isinstance(part, bytes)]
+        revision, results = int(answer.parts[0]), answer.parts[1:]
 
         def published(reached: bool) -> None:
             if reached:
@@ -122,8 +122,8 @@ def failure(answer: Answer, kind: str, write_id: str) -> bytes:
         case Fail(text):
             is_rule = kind == "exec" and text.partition(" ")[0] not in _NOT_OF_RULES
             return error(f"EXECABORT {text}" if is_rule else text)
-        case Absent(why):
-            refusal = MasterDown if "restarted" in why else Busy
+        case Absent(why, is_away):
+            refusal = MasterDown if is_away else Busy
             return error(refusal(f"nothing was done: {why}").line)
         case Broken():
             hint = f"ask CFG.OUTCOME {write_id}" if write_id else "it had no ID to ask for it by"
@@ -136,23 +136,8 @@ def failure(answer: Answer, kind: str, write_id: str) -> bytes:
 
 def outcome(call: Call) -> None:
     """CFG.OUTCOME id"""
-    lane, conn = call.lane, call.conn
     write_id = check_write_id(call.args[1])
-
-    def answered(answer: Answer) -> None:
-        match answer:
-            case Done(parts):
-                lane.finish(conn, bulk(parts[1]))
-            case Fail(text):
-                lane.finish(conn, error(text))
-            case Absent() | Broken():
-                lane.finish(conn, bulk(b"unknown"))
-
-    lane.writer.ask("OUTCOME", write_id, then=answered)
-
-
-def _number_part(parts: list[bytes], index: int) -> int:
-    return int(parts[index])
+    ask_writer(call, "OUTCOME", write_id, done=lambda parts: bulk(parts[1]), away=bulk(b"unknown"))
 
 
 HANDLERS: dict[str, Handler] = {**dict.fromkeys(NAMES, write), "cfg.outcome": outcome}

@@ -8,7 +8,6 @@ REGISTER, UNREGISTER.
 from __future__ import annotations
 
 import json
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TypeVar
 
 from csp.errors import Busy, CspError
 from csp.model.history import HistoryPage, HistoryQuestion
+from csp.observe.clock import wall_ms
 from csp.store.origin import Later, Origin, Sums
 from csp.writer.channels import Channel, Message
 from csp.writer.registry import Registry
@@ -123,7 +123,7 @@ class Answers:
             answer(found)
 
     def _register(self, channel: Channel, message: Message) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         answer = self._registry.register(json.loads(message[2]), channel.number, now_ms)
         channel.answer("DONE", message[1], 0, json.dumps(answer))
 

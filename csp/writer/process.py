@@ -19,6 +19,7 @@ from csp._fastpath import StoreFull
 from csp.errors import CspError
 from csp.model.requests import WriteOutcome, WriteRequest, parse_request
 from csp.observe import failpoint
+from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.resp import Decoder, ProtocolError
 from csp.store.context import ProcessContext, Request, StartRefused
@@ -45,9 +46,7 @@ class Writer:
         self._context = context
         self._host = host
         self._origin = origin
-        own = itself(
-            context.app_name, socket.gethostname(), os.getppid(), time.time_ns() // 1_000_000
-        )
+        own = itself(context.app_name, socket.gethostname(), os.getppid(), wall_ms())
         self._registry = Registry(own)
         self._answers = Answers(origin, self._registry)
         self._alarm = StoreAlarm(host.control, host)

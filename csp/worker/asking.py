@@ -1,0 +1,39 @@
+"""Answers a command with what the writer says of it: what most questions to the writer share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from csp.errors import MasterDown
+from csp.resp.encode import Argument, error
+from csp.worker.call import Call
+from csp.worker.channel import Absent, Answer, Broken, Done, Fail
+
+WRITER_AWAY = error(MasterDown("the writer is being restarted").line)
+
+
+def ask_writer(
+    call: Call,
+    verb: str,
+    *arguments: Argument,
+    done: Callable[[list[bytes]], bytes | None],
+    away: bytes = WRITER_AWAY,
+) -> None:
+    """Asks; replies with what `done` makes of the answer's parts (None: it replies later itself).
+
+    A refusal is passed on; `away` is the reply where the writer is not there, or ended meanwhile.
+    """
+    lane, conn = call.lane, call.conn
+
+    def answered(answer: Answer) -> None:
+        match answer:
+            case Done(parts):
+                reply = done(parts)
+                if reply is not None:
+                    lane.finish(conn, reply)
+            case Fail(text):
+                lane.finish(conn, error(text))
+            case Absent() | Broken():
+                lane.finish(conn, away)
+
+    lane.writer.ask(verb, *arguments, then=answered)
