@@ -14,7 +14,6 @@ from tests.neighbours.server import Server
 
 PAUSE_SECONDS = 0.004
 RECONNECT_SECONDS = 0.02
-SILENT_SECONDS_MAX = 8.0
 
 
 class Reader(threading.Thread):
