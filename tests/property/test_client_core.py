@@ -100,4 +100,5 @@ def test_replies_and_pushes_keep_their_order(sent: list[tuple[bool, int]], cuts:
         while (found := incoming.next())[0]:
             replies.append(found[1])
     assert replies == [number for push, number in sent if not push]
-    assert list(incoming.pushes) == [[b"message", number] for push, number in sent if push]
+    pushes = list(iter(incoming.next_push, None))
+    assert pushes == [[b"message", number] for push, number in sent if push]
