@@ -10,6 +10,7 @@ from bench.instructions.measure import instructions
 from bench.loads import load
 from bench.memory import memory
 from bench.scale import scale
+from bench.scrub import scrub
 
 
 @click.group()
@@ -25,6 +26,7 @@ main.add_command(filtered)
 main.add_command(load)
 main.add_command(memory)
 main.add_command(scale)
+main.add_command(scrub)
 
 if __name__ == "__main__":
     main(prog_name="bench")

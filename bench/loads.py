@@ -15,16 +15,15 @@ import click
 import psutil
 
 from bench.cpu import cpu_seconds
-from bench.made import fill_database
+from bench.filled import LOAD_SECONDS_MAX, filled_master
 from bench.report import Row, conclude
 from csp.model.types import FIRST_DBID
-from tests.neighbours.server import Master, Proxy, Server
+from tests.neighbours.server import Proxy, Server
 from tests.neighbours.waiting import wait_until
 
 OBJECTS_A_SECOND = 100_000
 CHANGES_A_SECOND = 20_000
 ATTACH_SECONDS_MAX = 1.0
-LOAD_SECONDS_MAX = 900
 LOADED = re.compile(r"loaded: revision \d+, (\d+) bytes in (\d+) ms")
 
 
@@ -39,16 +38,8 @@ def load(objects: int, changes: int, rounds: int, keep: bool) -> None:
     notes: dict[str, object] = {"objects": objects, "changes": changes}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="csp-bench-")))
-        master = Master(folder)
-        with master:
-            pass  # makes the database
-        click.echo(f"putting {objects} objects into the master's database")
-        fill_database(folder / "master.db", objects, 550)
-        began = time.monotonic()
-        master.start(ready=False)
-        stack.callback(master.stop)
-        master.wait_ready(LOAD_SECONDS_MAX)
-        notes["master_load_seconds"] = time.monotonic() - began
+        master, seconds = filled_master(stack, folder, objects, 550)
+        notes["master_load_seconds"] = seconds
         proxy = Proxy(folder, master, workers=1)
         stack.callback(proxy.stop)
         rows.append(_loads(proxy, objects, rounds, notes))

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
+from bench.filled import filled_master
 from bench.get import csp_peer
 from bench.load import Peer, Work, run
-from bench.loads import LOAD_SECONDS_MAX
-from bench.made import fill_database
 from bench.report import Row, conclude
 from csp.model.types import FIRST_DBID
-from tests.neighbours.server import Master
 
 MANY_TO_FEW_MAX = 1.7
 MEAN_BYTES = 550
@@ -62,16 +59,5 @@ def _serving(
     stack: ExitStack, folder: Path, name: str, count: int, notes: dict[str, object]
 ) -> Peer:
     """A master with one worker over a database of so many made-up persons."""
-    folder = folder / name
-    folder.mkdir()
-    master = Master(folder, workers=1)
-    with master:
-        pass  # makes the database
-    click.echo(f"putting {count} objects into the database of '{name}'")
-    fill_database(master.database, count, MEAN_BYTES)
-    began = time.monotonic()
-    master.start(ready=False)
-    stack.callback(master.stop)
-    master.wait_ready(LOAD_SECONDS_MAX)
-    notes[f"load_seconds_{name}"] = time.monotonic() - began
+    master, notes[f"load_seconds_{name}"] = filled_master(stack, folder / name, count, MEAN_BYTES)
     return csp_peer(name, master)
