@@ -101,6 +101,8 @@ class HotServer:
         *,
         load: bool = True,
         reserve_bytes: int = 256 << 20,
+        log_bytes: int = 0,
+        log_age_ms: int = 600_000,
         **limits: int,
     ) -> None:
         self.objects = {(name, obj["DBID"]): {**obj, "revision": 1} for name, obj in objects}
@@ -120,6 +122,8 @@ class HotServer:
             format=True,
             wake_fds=[self.wake_fd],
             keys=STORED_KEYS,
+            log_bytes=log_bytes,
+            log_age_ms=log_age_ms,
         )
         if load:
             self.load()
@@ -181,9 +185,9 @@ class HotServer:
         finally:
             os._exit(code)
 
-    def connect(self, *, sign_in: bool = True, proto: int = 2) -> Raw:
-        """A connection, signed in unless told otherwise."""
-        raw = Raw(self.port)
+    def connect(self, *, sign_in: bool = True, proto: int = 2, receive_bytes: int = 0) -> Raw:
+        """A connection, signed in unless told otherwise; `receive_bytes` is its socket's buffer."""
+        raw = Raw(self.port, receive_bytes)
         if sign_in:
             assert raw.call("AUTH", "x") == "OK"
             if proto == 3:
@@ -201,8 +205,12 @@ class HotServer:
 class Raw:
     """A client that sends bytes and decodes replies."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(self, port: int, receive_bytes: int = 0) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(10)
+        if receive_bytes:  # before it connects: the other side judges windows by the largest seen
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.connect(("127.0.0.1", port))
         self.decoder = Decoder()
         self.replies: list[Any] = []
 
