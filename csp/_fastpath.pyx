@@ -14,7 +14,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport (
     INT64_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
-from libc.stdlib cimport calloc, free, malloc, qsort, realloc
+from libc.stdlib cimport bsearch, calloc, free, malloc, qsort, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 from posix.strings cimport strncasecmp
 
@@ -57,6 +57,7 @@ include "_fastpath/project.pxi"     # attributes out of an object
 include "_fastpath/conn.pxi"        # one connection: row, buffers, back-pressure
 include "_fastpath/slow.pxi"        # the ways out to Python
 include "_fastpath/hot.pxi"         # GET, MGET and their kin
+include "_fastpath/trim.pxi"        # binary values out of an annex
 include "_fastpath/deliver.pxi"     # the change log to the subscribers
 include "_fastpath/pages.pxi"       # CFG.READ, CFG.FIND, CFG.COUNT
 include "_fastpath/ahead.pxi"       # and what memory is asked for before they need it

@@ -2,7 +2,7 @@ from libc.stdint cimport uint16_t, uint8_t
 
 cdef extern from "_fastpath/classes.h" nogil:
     int CSP_KEY_NONE, CSP_KEY_NAME, CSP_KEY_LIST, CSP_KEY_ABSENT, CSP_KEY_FOLDER_OF
-    int CSP_KEY_PAIR_PART, CSP_KEY_DBID
+    int CSP_KEY_PAIR_PART, CSP_KEY_DBID, CSP_KEY_THROUGH, CSP_KEY_TRIM
     int CSP_VALUE_U32, CSP_VALUE_TEXT, CSP_VALUE_WORD, CSP_VALUE_FLAG, CSP_VALUE_PAIR, CSP_VALUE_ANY
     int CSP_CLASS_COUNT, CSP_CLASS_LIMIT, CSP_KEYS_PER_CLASS, CSP_KEY_LIMIT
     ctypedef struct csp_class_t:
@@ -14,6 +14,7 @@ cdef extern from "_fastpath/classes.h" nogil:
         uint16_t name_size
         uint16_t class_id
         uint16_t other
+        uint16_t through
         uint8_t kind
         uint8_t value_type
     const uint16_t csp_class_ids[]

@@ -36,6 +36,7 @@ cdef struct query_t:
     csp_record_t *newest[WINDOW]    # and their newest records, which memory is bringing
     uint32_t window_size
     uint32_t window_at
+    bint trims                      # binary annex values are left out of what is returned
 
 cdef void query_free(query_t *q) noexcept nogil:
     cdef uint32_t i
@@ -132,6 +133,42 @@ cdef bint filter_array(filter_t *f, const uint32_t *dbids, uint32_t count) noexc
         qsort(f.dbids, count, sizeof(uint32_t), sort_u32)
     return True
 
+cdef bint filter_through(worker_t *w, filter_t *f, const csp_filter_key_t *key, const uint8_t *value,
+                         uint64_t revision) noexcept nogil:
+    """What the objects of another class's list name: as an array, each once."""
+    cdef csp_plist_t it
+    cdef csp_record_t *record
+    cdef const csp_key_t *named
+    cdef uint32_t count = 0
+    cdef uint32_t room = plist_open(&it, w.store, key.other, value, 4, revision)
+    cdef uint32_t dbid = plist_next(&it) if room > 0 else 0
+    cdef uint32_t *dbids = <uint32_t *> malloc((room + 1) * sizeof(uint32_t))
+    cdef bint done
+    if dbids == NULL:
+        return False
+    while dbid != 0 and count < room:
+        record = store_find(w.store, csp_keys[key.other].class_id, dbid, revision)
+        named = record_key_of(record, key.through) if record != NULL else NULL
+        if named != NULL:
+            dbids[count] = csp_u32(key_value(named), 0)
+            count += 1
+        dbid = plist_next(&it)
+    done = filter_array(f, dbids, count)
+    free(dbids)
+    if done:
+        array_unite(f)
+    return done
+
+cdef void array_unite(filter_t *f) noexcept nogil:
+    """Of equal neighbours one stays."""
+    cdef uint32_t kept = 0
+    cdef uint32_t i
+    for i in range(f.count):
+        if kept == 0 or f.dbids[kept - 1] != f.dbids[i]:
+            f.dbids[kept] = f.dbids[i]
+            kept += 1
+    f.count = kept
+
 cdef bint filter_open(worker_t *w, out_t *out, query_t *q, arg_t *pairs, uint32_t count, uint32_t at) noexcept nogil:
     """Opens the filter that stands at `at`; False: the error is in out."""
     cdef int key_id = csp_key_by_name(<int> q.class_id, pairs[2 * at].data, pairs[2 * at].size)
@@ -173,6 +210,9 @@ cdef bint filter_open(worker_t *w, out_t *out, query_t *q, arg_t *pairs, uint32_
         size = 0
     if size > VALUE_MAX - 1:
         size = VALUE_MAX - 1        # no stored value is as long, so it finds nothing
+    if key.kind == CSP_KEY_TRIM:
+        q.trims = size == 4         # "true"
+        return True
     f.key_id = <uint16_t> key_id
     q.count += 1
     if key.kind == CSP_KEY_DBID:
@@ -182,6 +222,8 @@ cdef bint filter_open(worker_t *w, out_t *out, query_t *q, arg_t *pairs, uint32_
     if key.kind == CSP_KEY_FOLDER_OF:
         record = store_find(w.store, number[1], number[0], q.revision)
         return filter_array(f, &record.folder_dbid, 1) if record != NULL else filter_array(f, number, 0)
+    if key.kind == CSP_KEY_THROUGH:
+        return filter_through(w, f, key, bytes_, q.revision)
     if key.kind == CSP_KEY_ABSENT:
         f.form = FORM_ABSENT
         f.key_id = key.other
@@ -196,6 +238,7 @@ cdef bint query_open(worker_t *w, out_t *out, query_t *q, arg_t *pairs, uint32_t
     cdef filter_t only
     q.count = 0
     q.driver = -1
+    q.trims = False
     if count > FILTERS_MAX:
         out_text(out, b"-TOOBIG at most ")
         out_decimal(out, FILTERS_MAX)
@@ -236,15 +279,11 @@ cdef void query_seek(query_t *q) noexcept nogil:
 
 cdef bint filter_has(worker_t *w, filter_t *f, uint32_t dbid, uint64_t revision) noexcept nogil:
     cdef csp_plist_t other
-    cdef uint32_t i
     if f.form == FORM_LIST:
         return plist_contains(&f.list_, dbid)
     if f.form == FORM_ABSENT:
         return plist_open(&other, w.store, f.key_id, <const uint8_t *> &dbid, 4, revision) == 0
-    for i in range(f.count):
-        if f.dbids[i] == dbid:
-            return True
-    return False
+    return bsearch(&dbid, f.dbids, f.count, sizeof(uint32_t), sort_u32) != NULL
 
 cdef inline uint32_t driver_next(filter_t *f) noexcept nogil:
     """The driver's next DBID, 0 at its end."""

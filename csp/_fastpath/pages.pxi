@@ -1,4 +1,4 @@
-# Included by csp/_fastpath.pyx after: hot, filter, project.
+# Included by csp/_fastpath.pyx after: hot, filter, project, trim.
 # CFG.READ, CFG.FIND and CFG.COUNT: parsed into a job, which is worked off in slices so that no page holds a turn.
 #
 # Invariants:
@@ -241,7 +241,7 @@ cdef bint job_slice(worker_t *w, job_t *job, uint32_t objects, uint64_t most) no
     cdef csp_record_t *record
     cdef const char *body = NULL
     cdef uint64_t begun = job.body.size
-    cdef uint64_t size
+    cdef uint64_t size, at
     cdef uint32_t json_size
     if job.kind == JOB_COUNT and job.query.count == 1 and job.query.filters[0].form == FORM_LIST:
         job.count = job.query.filters[0].count
@@ -264,11 +264,14 @@ cdef bint job_slice(worker_t *w, job_t *job, uint32_t objects, uint64_t most) no
         job.last = record.dbid
         if job.kind == JOB_FIND and job.count == 2:
             return True
+        at = job.body.size
         if job.field_count > 0:
             json_size = frame_size(<const char *> record_reply(record), &body)
             project(&job.body, body, json_size, job.fields, job.field_count)
         else:
             out_bytes(&job.body, <const char *> (record_brief(record) if job.brief else record_reply(record)), size)
+        if job.query.trims:
+            frame_trim(&job.body, at)
     return job.body.failed
 
 cdef bint job_answer(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:

@@ -197,6 +197,17 @@ cdef csp_key_t* record_key(
     return NULL
 
 
+cdef const csp_key_t* record_key_of(const csp_record_t* record, uint16_t key_id) noexcept nogil:
+    # The record's first value under a key, NULL when it has none.
+    cdef const uint8_t* at = record_keys(record)
+    cdef const uint8_t* end = at + record.keys_size
+    while at < end:
+        if (<const csp_key_t*>at).key_id == key_id:
+            return <const csp_key_t*>at
+        at += key_bytes(<const csp_key_t*>at)
+    return NULL
+
+
 # ---- words: the hash of names and the directory of lists ----
 
 ctypedef struct csp_words_t:  # walks the words of one hash value

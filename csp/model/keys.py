@@ -15,7 +15,10 @@ from dataclasses import dataclass
 
 from csp.model.types import CLASSES, KEYS_PER_CLASS, ObjectClass
 
-KINDS = {"none": 0, "name": 1, "list": 2, "absent": 3, "folder-of": 4, "pair-part": 5, "dbid": 6}
+KINDS = {
+    "none": 0, "name": 1, "list": 2, "absent": 3, "folder-of": 4, "pair-part": 5, "dbid": 6,
+    "through": 7, "trim": 8,
+}  # fmt: skip
 VALUES = {"none": 0, "u32": 1, "text": 2, "word": 3, "flag": 4, "pair": 5, "any": 6}
 
 
@@ -30,9 +33,11 @@ class FilterKey:
     kind: str
     value_type: str
     # The key whose lists answer this one: the list that must be empty (absent), the other half
-    # (pair).
+    # (pair), the list of those that are gone through (through).
     other: int
     source: str
+    # Under which key those that are gone through have what is found.
+    through: int = 0
 
 
 def _number(owner: ObjectClass, n: int) -> int:
@@ -63,6 +68,7 @@ def _all() -> dict[tuple[str, str], FilterKey]:
                 row.value,
                 _resolve(owner, row.other),
                 row.source,
+                _resolve(owner, row.source) if row.kind == "through" else 0,
             )
     return found
 

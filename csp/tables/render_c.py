@@ -67,10 +67,11 @@ def _key_arrays() -> list[str]:
         f"#define CSP_KEYS_PER_CLASS {KEYS_PER_CLASS}  /* key id = class id * this + n */",
         f"#define CSP_KEY_LIMIT {limit}",
         "",
-        "/* `other`: of an absent key the list that must be empty, of a pair its other half. */",
+        "/* `other`: of an absent key the list that must be empty, of a pair its other half, of a",
+        "   through key the list of objects that name, under the key `through`, what is found. */",
         "typedef struct {",
         "    const char *name;",
-        "    uint16_t name_size, class_id, other;",
+        "    uint16_t name_size, class_id, other, through;",
         "    uint8_t kind, value_type;",
         "} csp_filter_key_t;",
         "",
@@ -80,7 +81,7 @@ def _key_arrays() -> list[str]:
     for key in sorted(KEYS.values(), key=lambda one: one.key_id):
         lines.append(
             f'    [{key.key_id}] = {{"{key.name}", {len(key.name)}, {key.class_id}, {key.other},'
-            f" {KINDS[key.kind]}, {VALUES[key.value_type]}}},"
+            f" {key.through}, {KINDS[key.kind]}, {VALUES[key.value_type]}}},"
         )
     return [*lines, "};", ""]
 

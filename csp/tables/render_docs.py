@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 
 from csp.conf.table import OPTIONS, TABLE, Option
-from csp.model.keys import KEYS, FilterKey
+from csp.model.keys import BY_ID, KEYS, FilterKey
 from csp.model.types import CLASSES, ENUMS, PARTS, Attribute, ObjectClass
 from csp.tables import metrics, render_errors
 from csp.tables.commands import COMMANDS, SUBCOMMANDS, Command
@@ -69,6 +69,11 @@ def _answer(key: FilterKey) -> str:
         return "the folder of the object that the pair names"
     if key.kind == "pair-part":
         return "half of a pair"
+    if key.kind == "through":
+        by = BY_ID[key.other]
+        return f"what those with that {by.class_name}.{by.name} have as {key.source}"
+    if key.kind == "trim":
+        return "finds all; true leaves the binary values of userProperties out of what is returned"
     if key.kind == "absent":
         return "takes any value: those that nothing refers to this way"
     if key.value_type == "any":

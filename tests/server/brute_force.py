@@ -86,8 +86,6 @@ PLAIN = {
     **dict.fromkeys(GROUPS, NAMED),
 }  # fmt: skip
 FLAGS = ("is_agent", "is_super_tenant", "is_server", "default")
-# A DN's ports are not indexed: several ports of one IVR would share a list.
-UNANSWERED = {("CfgDN", "ivr_dbid")}
 # For each key of another class that a list of references makes: class, key, the list's path.
 LISTS = (
     ("CfgPlaceGroup", "place_dbid", "placeDBIDs", ""),
@@ -149,6 +147,9 @@ class World:
             for dn in place.get("DNDBIDs", ()):
                 placed.add(dn)
                 yield "place_dbid", place["DBID"], dn
+        for port in self._each("CfgIVRPort"):
+            if dn := port.get("DNDBID"):
+                yield "ivr_dbid", port["IVRDBID"], dn
         for dn in self.all["CfgDN"].keys() - placed:
             yield "no_place_dbid", ANY, dn
 
@@ -204,6 +205,9 @@ class World:
                 yield "format_dbid", form["DBID"], field
 
     def _of_script(self) -> Iterable[tuple[str, Any, int]]:
+        for dbid in self.all["CfgScript"]:  # it says what of an object is returned
+            yield "exclude_bytecode", True, dbid
+            yield "exclude_bytecode", False, dbid
         for key, name, part, attribute in CAPACITY:
             for one in self._each(name):
                 rule = (one.get(part, {}) if part else one).get(attribute)

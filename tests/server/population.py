@@ -61,7 +61,9 @@ def _objects(at: Population, n: int) -> Iterator[tuple[str, Object]]:
     pick, refer, some = at.rng.choice, at.refer, at.some
     for name in PLAIN:
         yield name, _named(n)
-    yield "CfgScript", _named(n, type=pick(["capacityrule", "schedule"]))
+    code = {"text": f"ö{n}", "code": {"base64": "AAEC" * n}, "more": {"base64": ""}}
+    yield "CfgScript", _named(n, type=pick(["capacityrule", "schedule"]), userProperties={
+        "one": code, "two": {"only": {"base64": "AA=="}}, "three": {"x": 1}})  # fmt: skip
     yield "CfgActionCode", _named(n, type=pick(["login", "transfer"]), subcodes=[{"name": "a"}])
     yield "CfgTransaction", _named(n, type=pick(["list", "macro"]), alias=f"a{n}")
     yield "CfgPlace", _named(n, capacityRuleDBID=refer("CfgScript"))
@@ -101,7 +103,9 @@ def _objects(at: Population, n: int) -> Iterator[tuple[str, Object]]:
         "groupDBID": refer(named), "IVRProfileDBID": refer("CfgGVPIVRProfile"),
     }  # fmt: skip
     yield "CfgIVR", _named(n, IVRServerDBID=refer("CfgApplication"), type="ivrtother")
-    yield "CfgIVRPort", {"IVRDBID": refer("CfgIVR"), "portNumber": f"{n}", "DNDBID": refer("CfgDN")}
+    port = {"IVRDBID": refer("CfgIVR"), "DNDBID": refer("CfgDN")}
+    for number in (f"{n}", f"{n} too"):  # two ports of one IVR may be at one DN
+        yield "CfgIVRPort", {**port, "portNumber": number}
     yield "CfgAlarmCondition", {"name": f"o{n}", "reactionScriptDBIDs": some("CfgScript")}
     values = at.create("CfgEnumerator", _named(n, type="entrole", displayName="x"))
     for is_default in (True, False):
