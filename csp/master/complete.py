@@ -2,7 +2,8 @@
 
 1. Works on the whole transaction at its end, so that an object may take from one created later.
 2. What is derived is always the source's value; stating another one is an error.
-3. A tenant comes with a folder for each class that tenants own, and with four access groups.
+3. A tenant comes with a folder for each class that tenants own, and with four access groups; a
+   database of an earlier release gets the folders of classes added since at the master's start.
 """
 
 from __future__ import annotations
@@ -36,25 +37,7 @@ def is_default_group(obj: JsonObject) -> bool:
 
 def add_tenant_furniture(tx: Transaction, tenant: Touched) -> None:
     """The default folders and access groups of a new tenant."""
-    classes = [cls for cls in CLASSES.values() if cls.folder and not cls.is_global]
-    if tenant.dbid == ENVIRONMENT:
-        classes += [cls for cls in CLASSES.values() if cls.is_global]
-    for cls in classes:
-        word = WORD_OF_CLASS[cls.name]
-        folder = tx.create(
-            FOLDER,
-            tx.give_dbid(FOLDER),
-            {
-                "class": FOLDER.name,
-                "folderDBID": 0,
-                "name": cls.folder,
-                "type": word,
-                "ownerID": {"type": "tenant", "DBID": tenant.dbid},
-                "folderClass": "default",
-                "state": "enabled",
-            },
-        )
-        tx.root_folders[tenant.dbid, word] = folder.dbid
+    add_default_folders(tx, tenant.dbid)
     made = {
         (one.after.get("groupInfo", {}).get("name"), one.after.get("type"))
         for one in tx.touched.values()
@@ -73,6 +56,31 @@ def add_tenant_furniture(tx: Transaction, tenant: Touched) -> None:
                 "type": kind,
             },
         )
+
+
+def add_default_folders(tx: Transaction, tenant: int) -> None:
+    """Those that a tenant lacks: all of a new one, else of classes that came after it."""
+    classes = [cls for cls in CLASSES.values() if cls.folder and not cls.is_global]
+    if tenant == ENVIRONMENT:
+        classes += [cls for cls in CLASSES.values() if cls.is_global]
+    for cls in classes:
+        word = WORD_OF_CLASS[cls.name]
+        if tx.default_folder(tenant, word) is not None:
+            continue
+        folder = tx.create(
+            FOLDER,
+            tx.give_dbid(FOLDER),
+            {
+                "class": FOLDER.name,
+                "folderDBID": 0,
+                "name": cls.folder,
+                "type": word,
+                "ownerID": {"type": "tenant", "DBID": tenant},
+                "folderClass": "default",
+                "state": "enabled",
+            },
+        )
+        tx.root_folders[tenant, word] = folder.dbid
 
 
 def fill_in(tx: Transaction, touched: Touched) -> None:

@@ -18,8 +18,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from csp import errors
 from csp._fastpath import StoreFull
 from csp.master import outcome
-from csp.master.assemble import assemble
+from csp.master.assemble import assemble, finish
 from csp.master.build import Built, build
+from csp.master.complete import add_default_folders
 from csp.master.database import Database, Head, Replaced, in_words, said
 from csp.master.forward import Created, Forward
 from csp.master.heap import without_cycle_search
@@ -27,7 +28,7 @@ from csp.master.passwords import Hasher
 from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import explain_taken
-from csp.master.transaction import Transaction
+from csp.master.transaction import BUILT_IN, Transaction
 from csp.model.requests import Actor, Create, WriteOutcome, WriteRequest
 from csp.observe import failpoint
 
@@ -85,6 +86,18 @@ class Engine:
             if request.kind != "exec" or tx.command < 1:
                 raise
             raise errors.ExecAbort(f"{error.WORD} command {tx.command}: {error.text}") from error
+
+    def add_missing_folders(self) -> int:
+        """Makes the default folders that classes of this release lack, once; how many."""
+        tx = Transaction(self.view, self.next_dbids)
+        tx.command = BUILT_IN
+        for tenant in sorted({tenant for tenant, _ in self.view.root_folders}):
+            add_default_folders(tx, tenant)
+        if tx.touched:
+            finish(tx)
+            with in_words():
+                self._finish(WriteRequest(0, Actor(), "", "one", ()), tx, ())
+        return len(tx.touched)
 
     @staticmethod
     def _resolve(request: WriteRequest, tx: Transaction) -> list[Created | None]:

@@ -111,9 +111,22 @@ class DatabaseOrigin:
         engine = Engine(self.database, view, head, wall_ms)
         engine.committed = self._committed
         self._engine = engine
-        self._heard(head.revision, wall_ms())
-        log.info("serving stream %s revision %d fence %d", head.stream.hex(), head.revision,
+        self._add_missing_folders(engine)
+        self._heard(engine.revision, wall_ms())
+        log.info("serving stream %s revision %d fence %d", head.stream.hex(), engine.revision,
                  head.fence)  # fmt: skip
+
+    def _add_missing_folders(self, engine: Engine) -> None:
+        """An earlier release did not know all classes, so its tenants lack folders for some."""
+        try:
+            count = engine.add_missing_folders()
+        except errors.CspError as error:
+            log.error("no default folders for classes added since this database was made, until "
+                      "the next start: %s", error.line)  # fmt: skip
+        else:
+            if count:
+                log.info("made %d default folders of classes added since this database was made",
+                         count)  # fmt: skip
 
     def _seed(self, head: Head) -> None:
         given = self.plan.password or os.environ.get(PASSWORD_VARIABLE, "")
