@@ -74,14 +74,13 @@ def wait_until() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres() -> Postgres:
     """A PostgreSQL server that all tests of this process share; they leave it running."""
-    from tests.neighbours.postgres import Postgres
+    from tests.neighbours.postgres import shared
 
     if not needs.is_here("postgres"):
         pytest.skip(LEFT_OUT + "postgres")
-    with Postgres() as server:
-        yield server
+    return shared()
 
 
 @pytest.fixture(scope="session")
@@ -93,11 +92,21 @@ def template(postgres: Postgres) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """A fresh database of each kind."""
-    from tests.neighbours.databases import PostgresPlace, SqlitePlace
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A fresh database of each kind, that no master has seen."""
+    yield from _lend(request, tmp_path, is_seeded=False)
 
-    if request.param == "sqlite":
-        return SqlitePlace(tmp_path)
-    server = request.getfixturevalue("postgres")
-    return PostgresPlace(server, request.getfixturevalue("template"))
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def seeded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """A fresh database of each kind, as a master's first start leaves it: a cheap copy."""
+    yield from _lend(request, tmp_path, is_seeded=True)
+
+
+def _lend(request: pytest.FixtureRequest, folder: Path, *, is_seeded: bool) -> Iterator[Place]:
+    from tests.neighbours.databases import lent
+
+    if request.param == "postgresql":
+        request.getfixturevalue("postgres")
+    with lent(request.param, folder, is_seeded=is_seeded) as place:
+        yield place

@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -176,6 +178,14 @@ class Postgres:
         )  # fmt: skip
         if done.returncode:
             raise AssertionError(f"{program}: {done.stdout}{done.stderr}")
+
+
+@cache
+def shared() -> Postgres:
+    """A server that all tests of this process share; they leave it running."""
+    server = Postgres()
+    atexit.register(server.stop)
+    return server.start()
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Self
 import psutil
 import redis
 
+from tests.neighbours.databases import Place, place_of_master
 from tests.neighbours.leaks import check_left_behind, check_log
 from tests.neighbours.ports import free_port
 from tests.neighbours.waiting import wait_until
@@ -170,7 +171,7 @@ class Server(ABC):
 
 
 class Master(Server):
-    """A master on the database at `url`; without one, on an SQLite database in the folder."""
+    """A master on the database at `url`; without one, on its folder's (see databases.py)."""
 
     def __init__(
         self,
@@ -184,8 +185,8 @@ class Master(Server):
     ) -> None:
         super().__init__(folder, workers=workers, environment=environment)
         self.app = app
-        self.database = folder / "master.db"
-        self.url = url or f"sqlite:///{self.database}"
+        self.place: Place | None = None if url else place_of_master(folder)
+        self.url = self.place.url if self.place else url
         self.extra = extra
 
     def arguments(self) -> list[str]:

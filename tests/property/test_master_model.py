@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from csp.model.entry import parse_entry
 from tests.effort import examples
-from tests.neighbours.databases import PostgresPlace
+from tests.neighbours.databases import lent
 from tests.neighbours.postgres import Postgres
 from tests.unit.master_stage import Stage
 
@@ -139,17 +139,19 @@ def folders() -> Iterator[Path]:
 @examples(60, suppress_health_check=list(HealthCheck))
 @given(transactions=st.lists(steps, min_size=1, max_size=12))
 def test_transactions_against_the_model(folders: Path, transactions: list[list[Step]]) -> None:
-    with tempfile.TemporaryDirectory(dir=folders) as folder:
-        check_transactions(Stage(Path(folder)), transactions)
+    with (
+        tempfile.TemporaryDirectory(dir=folders) as folder,
+        lent("sqlite", Path(folder), is_seeded=True) as place,
+    ):
+        check_transactions(Stage(place), transactions)
 
 
 @pytest.mark.needs("postgres")
 @examples(15, suppress_health_check=list(HealthCheck))
 @given(transactions=st.lists(steps, min_size=4, max_size=12))
-def test_transactions_on_postgres(
-    postgres: Postgres, template: str, transactions: list[list[Step]]
-) -> None:
-    check_transactions(Stage(PostgresPlace(postgres, template)), transactions)
+def test_transactions_on_postgres(postgres: Postgres, transactions: list[list[Step]]) -> None:
+    with lent("postgresql", Path(), is_seeded=True) as place:
+        check_transactions(Stage(place), transactions)
 
 
 def check_transactions(stage: Stage, transactions: list[list[Step]]) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
-from pathlib import Path
 from typing import Any, Self
 
-from tests.neighbours.server import Master, Server
+from tests.neighbours.server import Server
 from tests.neighbours.waiting import wait_until
 
 CHANGES_PER_SECOND = 200
@@ -44,21 +42,6 @@ def wait_level(master: Server, proxy: Server, within: float = 20.0) -> int:
         return int(below["revision"]) if same else 0
 
     return wait_until(is_level, within, "the proxy has what the master has")
-
-
-def copy_database(master: Master, target: Path) -> None:
-    """A backup of a stopped master's database."""
-    target.mkdir()
-    for part in master.folder.glob(f"{master.database.name}*"):
-        shutil.copy2(part, target / part.name)
-
-
-def restore_database(master: Master, source: Path) -> None:
-    """Puts a backup in place of a stopped master's database."""
-    for part in master.folder.glob(f"{master.database.name}*"):
-        part.unlink()
-    for part in source.iterdir():
-        shutil.copy2(part, master.folder / part.name)
 
 
 class SteadyWriter:

@@ -9,9 +9,7 @@ from tests.neighbours.server import Master, Proxy
 from tests.neighbours.waiting import wait_until
 from tests.server.feed_helpers import (
     SteadyWriter,
-    copy_database,
     create_skills,
-    restore_database,
     status,
     wait_level,
 )
@@ -74,12 +72,13 @@ def test_a_killed_writer_publishes_again_within_a_second(master: Master, proxy: 
 
 
 def test_a_restored_database_becomes_a_new_generation_and_subscribers_hear_the_difference(
-    tmp_path: Path, master: Master, proxy: Proxy
+    master: Master, proxy: Proxy
 ) -> None:
     (kept, renamed) = create_skills(master, ["kept", "renamed"])
     wait_level(master, proxy)
     master.stop()
-    copy_database(master, tmp_path / "yesterday")
+    assert master.place is not None
+    master.place.back_up()
     master.start()
     (lost,) = create_skills(master, ["lost"])
     with master.client() as client:
@@ -91,7 +90,7 @@ def test_a_restored_database_becomes_a_new_generation_and_subscribers_hear_the_d
         subscription.subscribe("cfg:CfgSkill")
         assert subscription.get_message(timeout=5)["type"] == "subscribe"
         master.stop()
-        restore_database(master, tmp_path / "yesterday")
+        master.place.put_back()
         master.start()
         create_skills(master, ["written after"])
         for number in range(before):

@@ -152,7 +152,8 @@ def test_a_password_changes_everywhere_and_is_nowhere(folder: Path) -> None:
             _, _, found = told.execute_command("CFG.HISTORY", "FILTER", "key", "CfgPerson:100")
         assert b'"op":"update"' in found[-1]
         assert not any(new.encode() in one or b"argon2" in one for one in found)
-        held = b"".join(path.read_bytes() for path in (folder / "own").glob("master.db*"))
+        assert master.place is not None
+        held = b"".join(path.read_bytes() for path in master.place.files())
         assert new.encode() not in held
         assert new not in master.log_text() + done.stdout + done.stderr
 

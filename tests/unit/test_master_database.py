@@ -68,7 +68,7 @@ def test_postgresql_keeps_names_in_the_c_collation_and_commits_to_the_disk(place
         assert ask("SHOW client_encoding").scalar() == "UTF8"
         collations = ask(
             "SELECT collation_name FROM information_schema.columns "
-            "WHERE table_name = 'unique_names' AND data_type = 'text'"
+            "WHERE table_schema = 'public' AND table_name = 'unique_names' AND data_type = 'text'"
         ).all()
         assert [one[0] for one in collations] == ["C", "C"]
     stage.close()

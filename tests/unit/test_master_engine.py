@@ -13,8 +13,8 @@ from tests.unit.master_stage import Stage
 
 
 @pytest.fixture
-def stage(place: Place) -> Iterator[Stage]:
-    found = Stage(place)
+def stage(seeded: Place) -> Iterator[Stage]:
+    found = Stage(seeded)
     yield found
     found.close()
 

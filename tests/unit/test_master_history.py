@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +12,13 @@ from sqlalchemy import update
 from csp.errors import BadValue
 from csp.master import history, schema
 from csp.model.history import HistoryPage, HistoryQuestion
+from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
+def stage(seeded: Place) -> Iterator[Stage]:
+    stage = Stage(seeded)
     yield stage
     stage.close()
 

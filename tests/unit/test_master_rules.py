@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from csp.errors import CspError
+from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    found = Stage(tmp_path)
+def stage(seeded: Place) -> Iterator[Stage]:
+    found = Stage(seeded)
     yield found
     found.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ import pytest
 
 from csp.model.entry import parse_entry
 from csp.model.types import by_id
+from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 
 DISABLED = {"changed": {"state": "disabled"}}
@@ -19,8 +19,8 @@ Named = tuple[str, int]
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    found = Stage(tmp_path)
+def stage(seeded: Place) -> Iterator[Stage]:
+    found = Stage(seeded)
     yield found
     found.close()
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    found = Stage(tmp_path)
+def stage(seeded: Place) -> Iterator[Stage]:
+    found = Stage(seeded)
     yield found
     found.close()
 
