@@ -26,13 +26,14 @@ def filled_master(
     `options` are those of the Application's section `csp`.
     """
     folder.mkdir(exist_ok=True)
-    master = Master(folder, workers=1)
+    path = folder / "master.db"  # filled without a master, which only SQLite allows
+    master = Master(folder, workers=1, url=f"sqlite:///{path}")
     with master:  # makes the database
         for name, value in (options or {}).items():
             done = master.cli("option", f"CfgApplication/name={master.app}", "csp", name, value)
             assert done.returncode == 0, done.stderr
     click.echo(f"putting {count} objects into the database in {folder.name}")
-    fill_database(master.database, count, mean_bytes)
+    fill_database(path, count, mean_bytes)
     began = time.monotonic()
     master.start(ready=False)
     stack.callback(master.stop)

@@ -27,6 +27,7 @@ class Control:
     generation: int
     state: int
     alarms: int
+    fence: int
     def __init__(self, fd: int, *, format: bool = False) -> None: ...
     @property
     def epoch(self) -> int: ...

@@ -114,12 +114,21 @@ cdef class Control:
 
     @property
     def alarms(self) -> int:
-        """Bit 1: store full."""
+        """Bits: csp/store/control.py."""
         return csp_load(&self.control.alarms)
 
     @alarms.setter
     def alarms(self, uint64_t value):
         csp_store(&self.control.alarms, value)
+
+    @property
+    def fence(self) -> int:
+        """A master's fence number, which the writers of one run hand on; 0: none has taken one."""
+        return csp_load(&self.control.fence)
+
+    @fence.setter
+    def fence(self, uint64_t value):
+        csp_store(&self.control.fence, value)
 
     @property
     def epoch(self) -> int:

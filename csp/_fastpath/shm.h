@@ -170,8 +170,9 @@ typedef struct {
     uint64_t spare0[6];
     uint64_t generation; /* 64: data segment in force, 0 none yet */
     uint64_t state;      /* 0 loading, 1 ready */
-    uint64_t alarms;
-    uint64_t spare1[5];
+    uint64_t alarms;     /* bits: csp/store/control.py */
+    uint64_t fence;      /* of a master: the number under which this run writes; 0 none yet */
+    uint64_t spare1[4];
     uint64_t epoch;      /* 128: grows after each publication; never 0 */
     uint64_t spare2[7];
     uint64_t link_sequence; /* 192: odd while the four change */

@@ -140,6 +140,7 @@ cdef extern from "_fastpath/shm.h" nogil:
         uint64_t generation
         uint64_t state
         uint64_t alarms
+        uint64_t fence
         uint64_t epoch
         uint64_t link_sequence
         uint64_t link_state

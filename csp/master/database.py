@@ -223,14 +223,19 @@ class Database:
         found: str | None = connection.execute(select(schema.versions)).scalar()
         return found
 
-    def take_fence(self) -> Head:
-        """Becomes the only master that may write; creates the head row of a new database."""
+    def take_fence(self, mine: int = 0) -> Head:
+        """Becomes the only master that may write; creates the head row of a new database.
+
+        With the number that this server took before: Replaced if another one has taken it since.
+        A lower one in the database is that of a backup which was put back.
+        """
+        taking = update(schema.head).where(schema.head.c.id == HEAD_ID)
+        if mine:
+            taking = taking.where(schema.head.c.fence <= mine)
         with self.connection.begin():
-            row = self.connection.execute(
-                update(schema.head)
-                .where(schema.head.c.id == HEAD_ID)
-                .values(fence=schema.head.c.fence + 1)
-            )
+            row = self.connection.execute(taking.values(fence=schema.head.c.fence + 1))
+            if row.rowcount == 0 and mine:
+                raise Replaced("another master has taken this database over")
             if row.rowcount == 0:
                 self.connection.execute(
                     insert(schema.head),

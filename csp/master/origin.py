@@ -37,6 +37,7 @@ from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.store.context import ProcessContext, StartRefused
+from csp.store.control import ALARM_DATABASE, ALARM_REPLACED
 from csp.store.origin import LINK_DATABASE, LINK_DOWN, Host, Sums, Watch
 
 PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
@@ -95,7 +96,12 @@ class DatabaseOrigin:
     def _open(self, host: Host) -> None:
         """Becomes the database's master, and serves what it holds."""
         self.database.migrate()
-        head = self.database.take_fence()
+        try:
+            head = self.database.take_fence(host.fence)
+        except Replaced as error:
+            self._serve_without_writing(host, error)
+            return
+        host.fence = head.fence
         counters = self.database.counters()
         self.database.add_counters(cls.id for cls in CLASSES.values() if cls.id not in counters)
         if head.revision == 0:
@@ -115,6 +121,16 @@ class DatabaseOrigin:
         self._heard(engine.revision, wall_ms())
         log.info("serving stream %s revision %d fence %d", head.stream.hex(), engine.revision,
                  head.fence)  # fmt: skip
+
+    def _serve_without_writing(self, host: Host, reason: Replaced) -> None:
+        """A predecessor of this writer was the master, and another server is now."""
+        view = HostView(host, self.database)
+        if not host.loaded:  # nothing that could be trusted was left
+            load_everything(self.database, host, view)
+        self._engine = Engine(self.database, view, self.database.head(), wall_ms)
+        self._engine.end(f"{reason}; this one takes no writes any more")
+        self._heard_ms = host.time_ms
+        self._watch_over()
 
     def _add_missing_folders(self, engine: Engine) -> None:
         """An earlier release did not know all classes, so its tenants lack folders for some."""
@@ -216,11 +232,11 @@ class DatabaseOrigin:
         elif self.database.lost:
             log_event(log, "51317", reason=self.database.lost)
             self._outage = Outage(self.database)
-            self._show_down()
+            self._show_down(ALARM_DATABASE)
         elif self._engine is not None and self._engine.ended and not self._is_ended:
             self._is_ended = True
             log_event(log, "51319", reason=self._engine.ended)
-            self._show_down()
+            self._show_down(ALARM_REPLACED)
 
     def _look_for_it(self, outage: Outage) -> None:
         found = outage.found()
@@ -250,13 +266,16 @@ class DatabaseOrigin:
                 "this one takes no writes any more"
             )
 
-    def _show_down(self) -> None:
+    def _show_down(self, alarm: int) -> None:
         assert self._host is not None
+        self._host.set_alarm(alarm, True)
         self._host.set_link(LINK_DOWN, self._host.published, self._heard_ms)
 
     def _heard(self, revision: int, at_ms: int) -> None:
         assert self._host is not None
         self._heard_ms = at_ms
+        for alarm in (ALARM_DATABASE, ALARM_REPLACED):
+            self._host.set_alarm(alarm, False)
         self._host.set_link(LINK_DATABASE, revision, at_ms)
 
     def _publish_held(self) -> None:

@@ -1,4 +1,4 @@
-"""Lets guests read the store: the writer, the command line, a worker that keeps one revision.
+"""Lets guests read the store: the command line, a worker that keeps one revision.
 
 1. A guest holds its slot's lock for as long as it reads, and announces what it reads as a worker
    does.
@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from csp._fastpath import Control, StoreReader
 from csp.store import locks, segment
@@ -52,9 +51,9 @@ def open_reader(
         os.close(fd)
 
 
-def take_guest_slot(instance: str, slots: Iterable[int] = GUEST_SLOTS) -> tuple[int, locks.Lock]:
-    """The first of the slots that nobody has, and its lock; raises LockHeld where all are taken."""
-    for slot in slots:
+def take_guest_slot(instance: str) -> tuple[int, locks.Lock]:
+    """The first slot that nobody has, and its lock; raises LockHeld where all are taken."""
+    for slot in GUEST_SLOTS:
         try:
             return slot, locks.take_slot(instance, slot)
         except locks.LockHeld:

@@ -21,9 +21,9 @@ from csp.observe.events import log_event
 from csp.store import locks, segment
 from csp.store.application import application_of
 from csp.store.context import ProcessContext
-from csp.store.control import GUEST_SLOTS, STATE_READY, WORKER_SLOTS
+from csp.store.control import STATE_READY, WRITER_SLOT
 from csp.store.difference import difference_entry
-from csp.store.guest import open_reader, take_guest_slot
+from csp.store.guest import open_reader
 from csp.tables.metrics import SLOT_NAMES
 
 LOG_SHARE = 16  # of a small store the log gets no more than this part
@@ -50,7 +50,7 @@ class StoreHost:
         *,
         reserve_bytes: int,
         log_bytes: int,
-        guest_slot: int,
+        slot: int,
         wake_fds: Sequence[int] = (),
         release: Callable[[], None] = lambda: None,
     ) -> None:
@@ -60,7 +60,7 @@ class StoreHost:
         self._instance = instance
         self._reserve_bytes = reserve_bytes
         self._log_bytes = log_bytes
-        self._guest_slot = guest_slot
+        self._slot = slot
         self._wake_fds = list(wake_fds)
         self._release = release
         self._writer: StoreWriter | None = None
@@ -78,10 +78,8 @@ class StoreHost:
         control_fd = segment.open_control(context.instance)
         control = Control(control_fd)
         os.close(control_fd)
-        # Without a slot it could change nothing, so those of workers that are not there do too.
-        spare = (*reversed(GUEST_SLOTS), *WORKER_SLOTS[context.worker_count :])
-        slot, slot_lock = take_guest_slot(context.instance, spare)
-        control.clear_slot(slot)  # a predecessor may have died while it looked
+        slot_lock = locks.take_slot(context.instance, WRITER_SLOT)
+        control.clear_slot(WRITER_SLOT)  # a predecessor may have died while it looked
 
         def release() -> None:
             slot_lock.release()
@@ -92,7 +90,7 @@ class StoreHost:
             control,
             reserve_bytes=context.reserve_bytes,
             log_bytes=context.log_reserve_bytes,
-            guest_slot=slot,
+            slot=WRITER_SLOT,
             wake_fds=context.wake_fds,
             release=release,
         )
@@ -169,7 +167,7 @@ class StoreHost:
         """The JSON of the Application of this name; b"" where there is none."""
         if self._writer is None or not self.control.generation:
             return b""
-        return application_of(open_reader(self._instance, self.control, self._guest_slot), name)
+        return application_of(open_reader(self._instance, self.control, self._slot), name)
 
     def scrub(self, bytes_max: int) -> tuple[bool, Damage | None]:
         """Checks the next records against their checksums: whether that was all, and damage."""
@@ -183,8 +181,22 @@ class StoreHost:
         self._count("damaged", 1)
         return ended, Damage(*damaged)
 
+    def set_alarm(self, alarm: int, is_raised: bool) -> None:
+        """Raises an alarm of csp.store.control, or takes it back."""
+        alarms = self.control.alarms & ~alarm
+        self.control.alarms = alarms | alarm if is_raised else alarms
+
+    @property
+    def fence(self) -> int:
+        """The fence number under which a master of this run writes; 0 where none has taken one."""
+        return self.control.fence
+
+    @fence.setter
+    def fence(self, number: int) -> None:
+        self.control.fence = number
+
     def _count(self, metric: str, change: int) -> None:
-        self.control.count(self._guest_slot, SLOT_NAMES.index(metric), change)
+        self.control.count(self._slot, SLOT_NAMES.index(metric), change)
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link to the origin."""
@@ -246,7 +258,7 @@ class StoreHost:
     def _log_difference(self, before: int, loaded: StoreWriter) -> None:
         """Subscribers find the difference as the first entry of the new generation's log."""
         try:
-            old = open_reader(self._instance, self.control, self._guest_slot, before)
+            old = open_reader(self._instance, self.control, self._slot, before)
             entry = difference_entry(old, loaded)
             if entry is None:
                 log_event(log, "51315")

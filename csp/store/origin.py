@@ -81,6 +81,16 @@ class Host(Protocol):
     def image(self, class_id: int, dbid: int) -> bytes | None:
         """The newest published record image; None where there is no such object."""
 
+    @property
+    def fence(self) -> int:
+        """The fence number that a writer of this run took last; 0 where none did."""
+
+    @fence.setter
+    def fence(self, number: int) -> None: ...
+
+    def set_alarm(self, alarm: int, is_raised: bool) -> None:
+        """Raises an alarm of csp.store.control, or takes it back."""
+
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link: LINK_*, the newest revision of the master, when it was last heard."""
 

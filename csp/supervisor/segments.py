@@ -39,6 +39,8 @@ class Segments:
         attached = _attach_control(instance)
         self.is_attached = attached is not None
         self._control_fd, self.control = attached or _create_control(instance)
+        # A start is the word to be master, also after a replacement; a writer's restart is not.
+        self.control.fence = 0
         self.session_rows = min(client_count_max, SESSION_ROWS_MAX)
         self.session_fd = _create_sessions(instance, self.session_rows * worker_count)
         self.wake_fds = tuple(

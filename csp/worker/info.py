@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import psutil
 
-from csp._fastpath import Control
 from csp.observe.clock import wall_ms
 from csp.resp.values import Verbatim
+from csp.store.control import WRITER_SLOT
 from csp.worker.call import Call, Handler
 from csp.worker.server_info import REDIS_VERSION
 from csp.worker.status import gauge, status_of
@@ -163,9 +163,8 @@ def keyspace(call: Call) -> Rows:
 def csp(call: Call) -> Rows:
     """What CFG.STATUS says, and how the check of the store in the background stands."""
     control = call.lane.control
-    # The writer counts in whichever guest slot it has.
-    slots = [control.slot_counters(slot) for slot in range(Control.SLOTS)]
-    checks: Rows = {name: sum(slot[name] for slot in slots) for name in SCRUBBER}
+    counters = control.slot_counters(WRITER_SLOT)
+    checks: Rows = {name: counters[name] for name in SCRUBBER}
     return status_of(call) | checks
 
 

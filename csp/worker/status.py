@@ -10,7 +10,7 @@ from csp.resp.encode import error, integer
 from csp.resp.values import Value
 from csp.store import segment
 from csp.store.application import dbid_of
-from csp.store.control import ALARM_FULL
+from csp.store.control import alarm_words
 from csp.store.origin import LINK_DATABASE, LINK_DOWN, LINK_NAMES
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
@@ -53,7 +53,7 @@ def status_of(call: Call) -> dict[str, int | str]:
         "sessions": gauge(call, "connections"),
         "generation": control.generation,
         "bytes": stored_bytes(call),
-        "alarms": "store full" if control.alarms & ALARM_FULL else "",
+        "alarms": alarm_words(control.alarms),
         "uptime": max(0, wall_ms() - info.started_ms),
         "instance": info.instance,
     }

@@ -3,9 +3,9 @@
 1. A step takes what `scrub-rate` allows in one tick of the writer; changes wait as long.
 2. Between two passes over all records lies `scrub-pause`; the first one waits as long.
    The options are read from the store before each wait: a new value holds from the next pass on.
-3. Damage is logged once, as an alarm that names the record. The writer then ends: its successor
-   checks every record before it takes the store over, trusts it no more and loads the next
-   generation from the origin, while readers go on with what is there.
+3. Damage is logged once, and raises an alarm that stays until a whole pass has found nothing.
+   The writer then ends: its successor checks every record before it takes the store over, trusts
+   it no more and loads the next generation from the origin, while readers go on with what is there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import orjson
 from csp.model.types import by_id
 from csp.observe.events import log_event
 from csp.store.application import options_in
+from csp.store.control import ALARM_DAMAGED
 from csp.store.host import Damage
 
 MEGABYTE = 1_000_000
@@ -36,6 +37,8 @@ class Scrubbed(Protocol):
 
     def scrub(self, bytes_max: int) -> tuple[bool, Damage | None]:
         """Checks the next records; whether the last was among them, and damage."""
+
+    def set_alarm(self, alarm: int, is_raised: bool) -> None: ...
 
 
 class Scrubber:
@@ -63,7 +66,10 @@ class Scrubber:
         if ended:
             self._wait(now_ms)
         if damage is None:
+            if ended:
+                self._store.set_alarm(ALARM_DAMAGED, False)
             return False
+        self._store.set_alarm(ALARM_DAMAGED, True)
         known = by_id.get(damage.class_id)
         name = known.name if known is not None else "account of"
         log_event(log, "51321", type=name, dbid=damage.dbid, revision=damage.revision)

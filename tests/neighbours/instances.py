@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from csp._fastpath import Control
 from csp.store import segment
-from csp.store.control import GUEST_SLOTS
+from csp.store.control import WRITER_SLOT
 from csp.store.host import StoreHost
 
 
@@ -28,5 +28,5 @@ def open_host(name: str, *, reserve_bytes: int, log_bytes: int) -> StoreHost:
         control,
         reserve_bytes=reserve_bytes,
         log_bytes=log_bytes,
-        guest_slot=GUEST_SLOTS[-1],
+        slot=WRITER_SLOT,
     )

@@ -20,6 +20,7 @@ class FakeHost:
         self.published = self.mark = self.time_ms = 0
         self.room: int | None = None
         self.loads = 0
+        self.alarms = self.fence = 0
         self.link: tuple[int, int, int] = (0, 0, 0)
 
     @property
@@ -89,6 +90,9 @@ class FakeHost:
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return self.records.get((class_id, dbid))
+
+    def set_alarm(self, alarm: int, is_raised: bool) -> None:
+        self.alarms = self.alarms | alarm if is_raised else self.alarms & ~alarm
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.link = (state, master_revision, heard_ms)

@@ -171,6 +171,7 @@ class FakeHost:
         self.time_ms = 0
         self.calls: list[str] = []
         self.links: list[tuple[int, int, int]] = []
+        self.alarms = self.fence = 0
         self.full_at = 0  # from this revision on there is no room
         self._loading = b""
 
@@ -216,6 +217,9 @@ class FakeHost:
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return b"x" * 8  # smaller than whatever comes
+
+    def set_alarm(self, alarm: int, is_raised: bool) -> None:
+        self.alarms = self.alarms | alarm if is_raised else self.alarms & ~alarm
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.links.append((state, master_revision, heard_ms))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from csp.model.types import TYPE_WORDS
+from csp.store.control import ALARM_REPLACED
+from csp.store.origin import LINK_DOWN
 from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 
@@ -296,6 +298,31 @@ def test_a_master_that_was_replaced_writes_no_more(stage: Stage) -> None:
     assert successor.create("CfgSkill", tenantDBID=1, name="English") == 101
     assert stage.refused("CFG.DELETE", "CfgSkill", 101).startswith("MASTERDOWN")
     successor.close()
+
+
+@pytest.mark.parametrize("has_noticed", [True, False], ids=["noticed", "unnoticed"])
+def test_a_replaced_masters_writer_comes_back_without_the_database(
+    stage: Stage, has_noticed: bool
+) -> None:
+    """Only a start of the whole server takes the database back."""
+    successor = Stage(stage.place)
+    assert successor.create("CfgSkill", tenantDBID=1, name="English") == 101
+    if has_noticed:
+        stage.refused("CFG.CREATE", "CfgSkill", {"tenantDBID": 1, "name": "German"})
+    stage.close()
+    stage.origin = stage.open()
+    line = stage.refused("CFG.CREATE", "CfgSkill", {"tenantDBID": 1, "name": "German"})
+    assert line.startswith("MASTERDOWN another master has taken this database over")
+    assert stage.host.alarms == ALARM_REPLACED
+    assert stage.host.link[0] == LINK_DOWN
+    assert stage.host.image(13, 101) is None  # at the state it had
+    assert successor.create("CfgSkill", tenantDBID=1, name="French") == 102
+    successor.close()
+    stage.close()
+    stage.host.fence = 0  # the server is started anew
+    stage.origin = stage.open()
+    assert stage.host.alarms == 0
+    assert stage.create("CfgSkill", tenantDBID=1, name="German") == 103
 
 
 def test_a_cascade_over_many_objects_and_its_limit(
