@@ -90,11 +90,16 @@ def build(
     if not changes:
         return None
     account_changes(tx, database, hasher, rows, changes, built.accounts, revision)
-    rows.counters = [{"class_id_": one, "next_dbid": at} for one, at in tx.given.items()]
+    rows.counters = counter_rows(tx)
     built.entry = build_entry(revision, prev_mark, time_ms, actor, changes, images, 0, tx)
     rows.mark = mark_of(built.entry)
     rows.history = _history(rows, changes, actor, built.entry)
     return built
+
+
+def counter_rows(tx: Transaction) -> list[Row]:
+    """The next number of each class that the transaction took numbers of."""
+    return [{"class_id_": one, "next_dbid": at} for one, at in tx.given.items()]
 
 
 def body_of(cls: ObjectClass, dbid: int, revision: int, json: bytes) -> str:

@@ -327,11 +327,16 @@ class Database:
         yield statements.INSERT["history"], [rows.history], "master.after_history"
         yield statements.INSERT["writes"], rows.writes, "master.before_commit"
 
-    def add_write(self, row: Row) -> None:
-        """Remembers a write id without a change: one that changed nothing, or was rejected."""
+    def commit_nothing(self, rows: ChangeRows) -> None:
+        """Keeps what is left of a transaction without changes, or a rejected one: the write id, and
+        the numbers given to what it created and deleted, since they were told.
+        """
         with self._committing() as connection:
             self._take_head(connection)
-            connection.execute(insert(schema.writes), [row])
+            if rows.counters:
+                self._execute(connection, statements.MOVE_COUNTER, rows.counters)
+            if rows.writes:
+                self._execute(connection, statements.INSERT["writes"], rows.writes)
 
     # -- questions ----------------------------------------------------------------------------
 

@@ -19,16 +19,16 @@ from csp import errors
 from csp._fastpath import StoreFull
 from csp.master import outcome
 from csp.master.assemble import assemble, finish
-from csp.master.build import Built, build
+from csp.master.build import Built, build, counter_rows
 from csp.master.complete import add_default_folders
-from csp.master.database import Database, Head, Replaced, in_words, said
+from csp.master.database import ChangeRows, Database, Head, Replaced, in_words, said
 from csp.master.forward import Created, Forward
 from csp.master.heap import without_cycle_search
 from csp.master.passwords import Hasher
 from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import explain_taken
-from csp.master.transaction import BUILT_IN, Transaction
+from csp.master.transaction import Transaction
 from csp.model.requests import Actor, Create, WriteOutcome, WriteRequest
 from csp.observe import failpoint
 
@@ -90,7 +90,6 @@ class Engine:
     def add_missing_folders(self) -> int:
         """Makes the default folders that classes of this release lack, once; how many."""
         tx = Transaction(self.view, self.next_dbids)
-        tx.command = BUILT_IN
         for tenant in sorted({tenant for tenant, _ in self.view.root_folders}):
             add_default_folders(tx, tenant)
         if tx.touched:
@@ -130,8 +129,11 @@ class Engine:
         if request.write_id:
             remember.append(outcome.row_of(request.write_id, self.time_ms, revision, results))
         if built is None:
-            for row in remember:
-                self._guarded(self.database.add_write, row)
+            left = ChangeRows(revision, self.mark, self.time_ms, writes=remember)
+            left.counters = counter_rows(tx)
+            if left.counters or left.writes:
+                self._guarded(self.database.commit_nothing, left)
+                self.next_dbids.update(tx.given)
             return revision
         built.rows.history["write_id"] = request.write_id
         built.rows.writes = remember

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import orjson
 
 from csp import errors
-from csp.master.database import Database, Row
+from csp.master.database import ChangeRows, Database, Row
 
 REJECTED = b'{"rejected":true}'
 
@@ -42,7 +42,7 @@ def outcome_of(database: Database, write_id: str, time_ms: int) -> str:
     text = database.write_result(write_id)
     if text is None:
         row = {"id": write_id, "time_ms": time_ms, "result": REJECTED.decode()}
-        database.add_write(row)
+        database.commit_nothing(ChangeRows(0, 0, time_ms, writes=[row]))
         return "rejected"
     result = orjson.loads(text)
     return "rejected" if "rejected" in result else f"committed {result['revision']}"

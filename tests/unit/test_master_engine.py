@@ -63,6 +63,18 @@ def test_a_number_is_never_given_twice(stage: Stage) -> None:
     assert stage.create("CfgSkill", tenantDBID=1, name="English") == skill + 1
 
 
+@pytest.mark.parametrize("write_id", ["", "w"])
+def test_a_number_of_what_its_own_transaction_deleted_was_given(
+    stage: Stage, write_id: str
+) -> None:
+    created = ("CFG.CREATE", "CfgSkill", {"tenantDBID": 1, "name": "a"})
+    outcome = stage.exec(created, ("CFG.DELETE", "CfgSkill", "@1"), write_id=write_id)
+    assert (outcome.revision, outcome.results) == (1, (101, 0))
+    stage.close()
+    stage.origin = stage.open()
+    assert stage.create("CfgSkill", tenantDBID=1, name="a") == 102
+
+
 def test_a_new_tenant_gets_its_folders_and_groups_in_the_same_revision(stage: Stage) -> None:
     outcome = stage.write("CFG.CREATE", "CfgTenant", {"name": "North"})
     tenant = outcome.results[0]
