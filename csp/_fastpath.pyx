@@ -18,6 +18,7 @@ from libc.stdlib cimport bsearch, calloc, free, malloc, qsort, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 from posix.strings cimport strncasecmp
 
+from csp._fastpath.blake2b cimport *
 from csp._fastpath.classes cimport *
 from csp._fastpath.conn cimport *
 from csp._fastpath.failpoint cimport *
@@ -65,3 +66,6 @@ include "_fastpath/dispatch.pxi"    # which room answers a command
 include "_fastpath/clock.pxi"       # what time brings: waits that end, timeouts, notices
 include "_fastpath/loop.pxi"        # the turn
 include "_fastpath/worker.pxi"      # Loop and Session, as Python sees them
+
+# feed: what a proxy's writer receives from its master
+include "_fastpath/follow.pxi"      # changes as they stand in the bytes, on their way to the store

@@ -12,14 +12,17 @@ import sys
 from collections.abc import Callable
 
 from bench.skills import load_skills, skill, update_entry
-from csp._fastpath import Loop
+from csp._fastpath import Loop, follow
+from csp.model.entry import mark_of
 from csp.model.types import FIRST_DBID
+from csp.resp import request
 from tests.neighbours.memory_store import MemoryStore
 
 OBJECTS = 200
 VALUE, PADDING = 100_000, 300  # skills of some 500 bytes
 ROUNDS = 20
-AMOUNT = {"get": 50, "mget key": 50, "command": 100, "change": 200}  # the single amount
+# The single amount.
+AMOUNT = {"get": 50, "mget key": 50, "command": 100, "change": 200, "followed change": 200}
 RESERVE_BYTES = 64 << 20
 
 
@@ -45,7 +48,7 @@ class Store(MemoryStore):
         load_skills(self, OBJECTS, VALUE, padding=PADDING)
 
     def entries(self, count: int) -> list[bytes]:
-        """Transactions that update one skill each."""
+        """Transactions that update one skill each, one continuing the other."""
         made, mark = [], self.writer.mark
         first = self.writer.published + 1
         for revision in range(first, first + count):
@@ -53,6 +56,7 @@ class Store(MemoryStore):
             before = skill(dbid, VALUE, padding=PADDING)
             after = skill(dbid, VALUE + revision, revision, padding=PADDING)
             made.append(update_entry(before, after, revision, revision, mark))
+            mark = mark_of(made[-1])
         return made
 
 
@@ -142,6 +146,20 @@ def changes(marks: ctypes.CDLL) -> None:
         marks.count_end(f"change {times}".encode())
 
 
+def followed_changes(marks: ctypes.CDLL) -> None:
+    """Entries as a feed's frames, mark and all, in one piece."""
+    for times in (1, 2):
+        store = Store()
+        for entry in store.entries(AMOUNT["followed change"]):
+            store.writer.apply(entry)
+        made = store.entries(AMOUNT["followed change"] * times)
+        frames = memoryview(b"".join(request("change", entry) for entry in made))
+        marks.count_begin()
+        size, _ = follow(store.writer, frames)
+        marks.count_end(f"followed change {times}".encode())
+        assert size == len(frames)
+
+
 def main(library: str) -> None:
     """All kinds."""
     marks = ctypes.CDLL(library)
@@ -150,6 +168,7 @@ def main(library: str) -> None:
     reads(marks, "mget key", lambda many: command("MGET", *keys[:many]))
     reads(marks, "command", lambda many: command("PING") * many)
     changes(marks)
+    followed_changes(marks)
 
 
 if __name__ == "__main__":

@@ -33,10 +33,12 @@ cdef void words_commit(csp_writer_t* w, int account) noexcept nogil:
 
 
 cdef void counts_commit(csp_writer_t* w) noexcept nogil:
-    cdef int i
-    for i in range(CSP_CLASSES):
-        if w.stage.cells[i]:
-            csp_store(&w.store.super.class_counts[i], w.stage.cells[i])
+    cdef uint32_t i
+    cdef uint16_t class_id
+    for i in range(w.stage.counted):
+        class_id = w.stage.classes[i]
+        if w.stage.cells[class_id]:
+            csp_store(&w.store.super.class_counts[class_id], w.stage.cells[class_id])
             csp_failpoint(CSP_FP_APPLY_COUNT_WORD)
 
 
@@ -82,7 +84,7 @@ cdef void wake_readers(csp_writer_t* w) noexcept nogil:
     cdef csp_slot_t* slot
     cdef uint64_t one = 1
     cdef int i
-    for i in range(CSP_SLOTS):
+    for i in range(w.wake_end):
         slot = &w.store.control.slots[i]
         if w.wake_fds[i] >= 0 and csp_load(&slot.interest) and csp_load_all(&slot.asleep) \
                 and csp_swap(&slot.asleep, 0):
@@ -137,11 +139,11 @@ cdef bint is_prepared(csp_writer_t* w, const uint8_t* bytes, uint64_t size) noex
         and staged.revision == entry.revision and staged.mark == entry.mark
 
 
-cdef int writer_apply(
+cdef int writer_publish(
     csp_writer_t* w, const uint8_t* bytes, uint64_t size, const uint8_t** accounts,
-    const uint64_t* sizes, int account_count, int64_t now_ms
+    const uint64_t* sizes, int account_count
 ) noexcept nogil:
-    # One transaction; FULL leaves nothing changed.
+    # One transaction; FULL leaves nothing changed. writer_settle has to follow, soon.
     cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
     cdef uint64_t block
     cdef int status
@@ -158,12 +160,16 @@ cdef int writer_apply(
     w.log_used += size
     csp_failpoint(CSP_FP_APPLY_INTENT)
     stage_commit(w, entry.revision, entry.mark, entry.time_ms)
-    wake_readers(w)
     w.applied += 1
+    return OK
+
+
+cdef void writer_settle(csp_writer_t* w, int64_t now_ms) noexcept nogil:
+    # What follows a publication, or a few: readers hear of it, old entries leave, memory comes back.
+    wake_readers(w)
     log_trim(w, now_ms)
     writer_reclaim(w)
     arena_hold(&w.arena)
-    return OK
 
 
 cdef int entry_retry(

@@ -67,7 +67,9 @@ ctypedef struct csp_stage_t:  # what a change has prepared; the arrays are kept 
     size_t dbid_room
     csp_leaf_t* leaves     # scratch
     size_t leaf_count, leaf_room
-    int64_t counts[256]
+    uint16_t classes[256]  # whose number of objects changes
+    uint32_t counted
+    int64_t counts[256]    # by class, 0 where it is not among them
     uint64_t cells[256]
     int grows              # needs more memory than it replaces
     int redo               # after a crash: parts of it may be done
@@ -79,6 +81,7 @@ ctypedef struct csp_writer_t:
     int fd
     int loading
     int wake_fds[64]
+    int wake_end               # of wake_fds; a worker's slot is its number
     csp_pending_t* pending     # ring
     uint64_t pending_first
     uint64_t pending_end

@@ -57,6 +57,7 @@ cdef int image_check(const uint8_t* bytes, uint64_t room) noexcept nogil:
 
 
 cdef void stage_reset(csp_stage_t* stage) noexcept nogil:
+    cdef uint32_t i
     stage.change_count = 0
     stage.delta_count = 0
     stage.swap_count = 0
@@ -65,8 +66,10 @@ cdef void stage_reset(csp_stage_t* stage) noexcept nogil:
     stage.name_count = 0
     stage.gone_count = 0
     stage.grows = 0
-    memset(stage.counts, 0, sizeof(stage.counts))
-    memset(stage.cells, 0, sizeof(stage.cells))
+    for i in range(stage.counted):
+        stage.counts[stage.classes[i]] = 0
+        stage.cells[stage.classes[i]] = 0
+    stage.counted = 0
 
 
 cdef void stage_abort(csp_writer_t* w) noexcept nogil:
@@ -331,10 +334,22 @@ cdef int change_stage(csp_writer_t* w, csp_change_t* change, uint64_t revision) 
     return change_note(w, class_id, dbid, old, record_at(&w.store, change.made))
 
 
+cdef inline void count_note(csp_stage_t* stage, uint32_t class_id, int more) noexcept nogil:
+    cdef uint32_t i
+    if more == 0:
+        return
+    stage.counts[class_id] += more
+    for i in range(stage.counted):
+        if stage.classes[i] == class_id:
+            return
+    stage.classes[stage.counted] = <uint16_t>class_id
+    stage.counted += 1
+
+
 cdef int change_note(
     csp_writer_t* w, uint32_t class_id, uint32_t dbid, csp_record_t* old, csp_record_t* made
 ) noexcept nogil:
-    w.stage.counts[class_id] += <int>record_live(made) - <int>record_live(old)
+    count_note(&w.stage, class_id, <int>record_live(made) - <int>record_live(old))
     return keys_note(
         w, old if record_live(old) else NULL, made if record_live(made) else NULL, dbid)
 
@@ -363,8 +378,10 @@ cdef int counts_stage(csp_writer_t* w, uint64_t revision) noexcept nogil:
     cdef csp_count_t* cell
     cdef csp_count_t* old
     cdef uint64_t newest
-    cdef int i
-    for i in range(CSP_CLASSES):
+    cdef uint32_t k
+    cdef uint16_t i
+    for k in range(w.stage.counted):
+        i = w.stage.classes[k]
         if w.stage.counts[i] == 0:
             continue
         newest = w.store.super.class_counts[i]

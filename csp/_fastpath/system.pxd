@@ -9,6 +9,9 @@ cdef extern from "<errno.h>" nogil:
     int ENFILE
     int ECONNABORTED
 
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
 cdef extern from "<sys/types.h>" nogil:
     ctypedef unsigned int socklen_t
 

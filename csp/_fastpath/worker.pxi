@@ -320,7 +320,8 @@ cdef class Loop:
 
     cdef open_memory(self):
         cdef worker_t *w = &self.w
-        w.inbox = <char *> malloc(INBOX_BYTES + PARSE_PAD + 64)
+        # From the start of a page, so that what a turn costs does not hang on where the heap had room.
+        w.inbox = <char *> aligned_alloc(PAGE_BYTES, INBOX_BYTES + PAGE_BYTES)  # PARSE_PAD and more behind it
         w.ready = <ready_t *> malloc(READY_MAX * sizeof(ready_t))
         w.calls = <uint64_t *> malloc(EVENTS * sizeof(uint64_t))
         if w.inbox == NULL or w.ready == NULL or w.calls == NULL or not out_grow(&w.out, FLUSH_AT * 2) \

@@ -102,8 +102,9 @@ cdef class StoreWriter:
     def set_wake_fds(self, wake_fds):
         """The eventfd of each slot's worker, in slot order; -1: none."""
         cdef int i
-        for i in range(CSP_SLOTS):
-            self.w.wake_fds[i] = wake_fds[i] if i < len(wake_fds) else -1
+        self.w.wake_end = min(len(wake_fds), CSP_SLOTS)
+        for i in range(self.w.wake_end):
+            self.w.wake_fds[i] = wake_fds[i]
 
     @property
     def stream(self) -> bytes:
@@ -203,7 +204,9 @@ cdef class StoreWriter:
             if prepare:
                 status = writer_prepare(&self.w, bytes_at, size, starts, sizes, count)
             else:
-                status = writer_apply(&self.w, bytes_at, size, starts, sizes, count, now_ms)
+                status = writer_publish(&self.w, bytes_at, size, starts, sizes, count)
+                if status == OK:
+                    writer_settle(&self.w, now_ms)
         free(starts)
         free(sizes)
         return status

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 
+from csp._fastpath import next_mark
 from csp.errors import CspError, MasterDown, from_line
 from csp.feed.resume import FeedError
-from csp.model.entry import next_mark
 from csp.model.history import HistoryPage
 from csp.resp import ErrorReply, Value
 
@@ -30,8 +30,7 @@ class Change:
 
     def continues(self, mark: int) -> bool:
         """Whether this change's mark follows from the one before it."""
-        covered = self.entry[12:24] + bytes(8) + self.entry[32:]
-        return next_mark(mark, covered) == self.mark
+        return next_mark(mark, self.entry) == self.mark
 
     @property
     def size_bytes(self) -> int:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
-from csp.resp import Decoder, ErrorReply, ProtocolError, Value, request
+from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Value, request
 from csp.store.context import Upstream
 from csp.store.origin import Watch
 
@@ -57,6 +57,8 @@ class Link:
         self._title = title
         self._on_ready = on_ready
         self.on_value = on_value  # the owner may change it as the feed goes on
+        # What may take values off the received bytes before `on_value`: see Decoder.lend.
+        self.on_bytes: Callable[[memoryview], tuple[int, bool]] | None = None
         self._on_broken = on_broken
         self._answers: deque[Callable[[Value], None]] = deque()
         self._unsent = bytearray()
@@ -137,9 +139,12 @@ class Link:
         while self._answers:
             self._answers.popleft()(ErrorReply(reason or "the link was closed"))
 
-    def take_pending(self) -> None:
-        """Hands on what was received while values were not taken."""
-        self._hand_on()
+    def go_on(self, now_ms: int) -> None:
+        """Values are taken again, first those that were received meanwhile."""
+        self.heard_ms = now_ms
+        if self.paused:
+            self.paused = False
+            self._hand_on()
 
     def _open(self) -> socket.socket:
         """Begins to connect.  A host's name is looked up here: give an address to save that."""
@@ -215,13 +220,15 @@ class Link:
         self._hand_on()
 
     def _hand_on(self) -> None:
-        if self.paused:
-            return
-        for value in self._decoder:
+        # What the owner does with a value may end or pause the link.
+        while self.state is not LinkState.BROKEN and not self.paused:
+            take = None if self._answers else self.on_bytes
+            if take is not None and self._decoder.lend(take):
+                return
+            value = self._decoder.next()
+            if value is MORE:
+                return
             if self._answers:
                 self._answers.popleft()(value)
             else:
                 self.on_value(value)
-            # What the owner has just done with the value may have ended or paused the link.
-            if self.state is LinkState.BROKEN or self.paused:
-                return

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from csp._fastpath import crc32c
+from csp._fastpath import crc32c, next_mark
 from csp.model.difference import make_delta
 from csp.model.extract import Lookup, Nothing, Object
 from csp.model.image import json_of, tenants_of
@@ -37,6 +36,7 @@ _HEADER = struct.Struct("<IIIIQQqII")
 # From byte 12 on, which the crc covers: item_count, revision, mark, time, flags, spare.
 _COVERED = struct.Struct("<IQQqII")
 _ITEM = struct.Struct("<IBBHIIIIQ")
+_CRC_AT = 8
 _MARK_AT = 24
 
 
@@ -149,12 +149,6 @@ def _item(change: Change, image: bytes, event: bytes, look: Lookup) -> bytes:
     return head + body
 
 
-def next_mark(prev_mark: int, covered: bytes) -> int:
-    """The mark after `prev_mark`; `covered` is the entry from byte 12 with mark taken as 0."""
-    digest = hashlib.blake2b(prev_mark.to_bytes(8, "little") + covered).digest()
-    return int.from_bytes(digest[:8], "little")
-
-
 def build_entry(
     revision: int,
     prev_mark: int,
@@ -172,9 +166,11 @@ def build_entry(
         for change, image in zip(changes, images, strict=True)
     )
     size, count = HEADER_SIZE + len(items), len(changes)
-    mark = next_mark(prev_mark, _COVERED.pack(count, revision, 0, time_ms, flags, 0) + items)
-    covered = _COVERED.pack(count, revision, mark, time_ms, flags, 0) + items
-    return struct.pack("<III", FORMAT, size, crc32c(covered)) + covered
+    entry = bytearray(_HEADER.pack(FORMAT, size, 0, count, revision, 0, time_ms, flags, 0) + items)
+    struct.pack_into("<Q", entry, _MARK_AT, next_mark(prev_mark, entry))
+    with memoryview(entry) as view:
+        struct.pack_into("<I", entry, _CRC_AT, crc32c(view[_CRC_AT + 4 :]))
+    return bytes(entry)
 
 
 def build_difference(
@@ -212,8 +208,7 @@ def why_not_continues(entry: bytes, prev_mark: int) -> str | None:
         return str(error)
     if crc32c(entry[12:]) != parsed.crc:
         return f"revision {parsed.revision}: checksum does not match"
-    covered = entry[12:_MARK_AT] + bytes(8) + entry[_MARK_AT + 8 :]
-    if next_mark(prev_mark, covered) != parsed.mark:
+    if next_mark(prev_mark, entry) != parsed.mark:
         return f"revision {parsed.revision}: its mark does not follow from {prev_mark:016x}"
     return None
 

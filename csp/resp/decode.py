@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
 
 from csp.resp.values import ErrorReply, Push, Simple, Value, Verbatim
 
@@ -24,11 +26,13 @@ class ProtocolError(Exception):
     """What came is not RESP."""
 
 
-class _More:
+class More(Enum):
     """Says that the value is not all there yet."""
 
+    MORE = "more"
 
-MORE = _More()
+
+MORE: Final = More.MORE
 _BULK = (ord("$"), ord("="), ord("!"))
 _MEMBERS = (ord("*"), ord("%"), ord("~"), ord(">"), ord("|"))
 
@@ -68,19 +72,32 @@ class Decoder:
         """Bytes received and not yet part of a value that was returned."""
         return len(self._buffer) - self._at
 
+    def lend(self, take: Callable[[memoryview], tuple[int, bool]]) -> bool:
+        """Lets `take` have what is unread, if a value begins there, to take whole values off it.
+
+        It answers how many bytes it took, and whether the rest is a value of its kind that is not
+        all there yet: then there is nothing for `next` to do, and this is True.
+        """
+        if self._stack or self._bulk_size >= 0:
+            return False
+        with memoryview(self._buffer) as view, view[self._at :] as unread:
+            size, is_more = take(unread)
+        self._at += size
+        return is_more
+
     def __iter__(self) -> Iterator[Value]:
         """All values that are complete."""
         while True:
             value = self.next()
-            if isinstance(value, _More):
+            if value is MORE:
                 return
             yield value
 
-    def next(self) -> Value | _More:
+    def next(self) -> Value | More:
         """The next value, or MORE."""
         while True:
             value = self._next_plain()
-            if isinstance(value, _More):
+            if value is MORE:
                 return value
             while self._stack:
                 frame = self._stack[-1]
@@ -95,7 +112,7 @@ class Decoder:
             else:
                 return value
 
-    def _next_plain(self) -> Value | _More:
+    def _next_plain(self) -> Value | More:
         """A value without members; opens a frame for each one that has some."""
         while True:
             if self._bulk_size >= 0:
@@ -139,7 +156,7 @@ class Decoder:
         self._at = end + 2
         return line
 
-    def _bulk(self) -> Value | _More:
+    def _bulk(self) -> Value | More:
         end = self._at + self._bulk_size
         if len(self._buffer) < end + 2:
             return MORE

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from csp._fastpath import Control, StoreError, StoreFull, StoreWriter
+from csp._fastpath import Control, StoreError, StoreFull, StoreWriter, follow
 from csp.model.keys import STORED_KEYS
 from csp.observe.events import log_event
 from csp.store import locks, segment
@@ -134,6 +134,11 @@ class StoreHost:
         assert self._writer is not None, "nothing is loaded"
         with self._counting_refusals():
             self._writer.apply(entry, accounts)
+
+    def follow(self, frames: memoryview) -> tuple[int, bool]:
+        """Publishes the changes that the frames begin with: bytes, whether one more has begun."""
+        assert self._writer is not None, "nothing is loaded"
+        return follow(self._writer, frames)
 
     def prepare(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
         """Takes the memory for such an entry, so that applying it can't fail; or StoreFull."""
@@ -306,6 +311,7 @@ class StoreHost:
             self._drop_writer()
         else:
             self._writer = writer
+            self._wake()  # a predecessor may have died after a publication, before it rang
 
     def _open_writer(self, fd: int, *, format: bool) -> StoreWriter:
         return StoreWriter(

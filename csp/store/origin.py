@@ -68,6 +68,14 @@ class Host(Protocol):
     def apply(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
         """Publishes the entry of revision published + 1."""
 
+    def follow(self, frames: memoryview) -> tuple[int, bool]:
+        """Publishes the changes at the start of received frames that continue what is published.
+
+        How many bytes it took, and whether the rest is the beginning of one more.  Where it is
+        not, a frame of another kind stands there, or a change to be taken by `apply`, which says
+        why it can't be.
+        """
+
     def prepare(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
         """Takes the memory that the entry needs, so that applying it, as the next, can't fail.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from csp._fastpath import Control
@@ -20,7 +20,9 @@ def made(name: str) -> Iterator[str]:
     segment.unlink_all(name)
 
 
-def open_host(name: str, *, reserve_bytes: int, log_bytes: int) -> StoreHost:
+def open_host(
+    name: str, *, reserve_bytes: int, log_bytes: int, wake_fds: Sequence[int] = ()
+) -> StoreHost:
     """What the writer has of the instance."""
     control = Control(segment.open_control(name))
     return StoreHost(
@@ -29,4 +31,5 @@ def open_host(name: str, *, reserve_bytes: int, log_bytes: int) -> StoreHost:
         reserve_bytes=reserve_bytes,
         log_bytes=log_bytes,
         slot=WRITER_SLOT,
+        wake_fds=wake_fds,
     )

@@ -76,6 +76,9 @@ class FakeHost:
         self.published, self.mark, self.time_ms = parsed.revision, mark_of(entry), parsed.time_ms
         self.entries.append(entry)
 
+    def follow(self, frames: memoryview) -> tuple[int, bool]:
+        raise AssertionError("a database origin has no frames")
+
     def prepare(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
         items = parse_entry(entry).items
         before = sum(len(self.image(item.class_id, item.dbid) or b"") for item in items)

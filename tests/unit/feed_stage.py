@@ -209,6 +209,9 @@ class FakeHost:
         self.calls.append(f"apply {revision}")
         self.published, self.mark, self.time_ms = revision, mark, time_ms
 
+    def follow(self, frames: memoryview) -> tuple[int, bool]:
+        return 0, False  # every change goes through `apply`
+
     def prepare(self, data: bytes, accounts: Sequence[bytes] = ()) -> None:
         return
 

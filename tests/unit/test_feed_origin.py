@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from csp.errors import MasterDown
-from csp.feed.origin import FULL_RELOAD_MS
+from csp.feed.following import FULL_RELOAD_MS
 from csp.feed.phase import Phase
 from csp.store.origin import LINK_DOWN, LINK_UP, Later
 from tests.unit.feed_stage import History, Stage

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+from hashlib import blake2b
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from csp._fastpath import crc32c
-from csp.model.entry import Change, build_entry, next_mark, parse_entry, why_not_continues
+from csp._fastpath import crc32c, next_mark
+from csp.model.entry import Change, build_entry, parse_entry, why_not_continues
 from csp.model.extract import Nothing
 from csp.model.image import build_image, build_tombstone, parse_header
 from csp.model.types import CLASSES
@@ -131,13 +133,21 @@ def test_a_log_entry_has_its_fields_where_c_reads_them(
 def test_the_mark_chains_over_all_that_the_entry_says() -> None:
     data = entry_bytes()
     entry = parse_entry(data)
-    covered = data[12:24] + bytes(8) + data[32:]
-    assert entry.mark == next_mark(77, covered)
+    covered = (77).to_bytes(8, "little") + data[12:24] + bytes(8) + data[32:]
+    assert entry.mark == int.from_bytes(blake2b(covered).digest()[:8], "little")
     assert why_not_continues(data, 77) is None
     assert "mark" in str(why_not_continues(data, 78))
     spoilt = bytearray(data)
     spoilt[-9] ^= 1
     assert "checksum" in str(why_not_continues(bytes(spoilt), 77))
+
+
+def test_the_mark_is_the_digest_of_a_known_algorithm_whatever_the_size() -> None:
+    random = Random(1)
+    for size in [*range(48, 420), 1024, 4099]:
+        data, before = random.randbytes(size), random.getrandbits(64)
+        covered = before.to_bytes(8, "little") + data[12:24] + bytes(8) + data[32:]
+        assert next_mark(before, data) == int.from_bytes(blake2b(covered).digest()[:8], "little")
 
 
 @pytest.mark.parametrize("cut", [0, 20, 47, 60, 100])

@@ -1,6 +1,7 @@
 """Loads generations into shared memory, changes, takes over, and flips with a difference."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -45,9 +46,13 @@ def rename(dbid: int, name: str, revision: int, mark: int) -> bytes:
     return build_entry(revision, mark, 2_000, {}, [change], [image(dbid, name, revision)])
 
 
-def open_host(instance: str, reserve_bytes: int = RESERVE_BYTES) -> StoreHost:
+def open_host(
+    instance: str, reserve_bytes: int = RESERVE_BYTES, wake_fds: Sequence[int] = ()
+) -> StoreHost:
     """A writer's host on an instance."""
-    return instances.open_host(instance, reserve_bytes=reserve_bytes, log_bytes=2 << 20)
+    return instances.open_host(
+        instance, reserve_bytes=reserve_bytes, log_bytes=2 << 20, wake_fds=wake_fds
+    )
 
 
 def load(host: StoreHost, dbids: range, revision: int = 5, mark: int = 77) -> None:
@@ -83,6 +88,15 @@ def test_a_successor_takes_over_what_was_published(instance: str) -> None:
     successor = open_host(instance)
     assert successor.published == 6
     assert b'"name":"new"' in (successor.image(SKILL.id, 101) or b"")
+
+
+def test_a_successor_rings_for_what_its_predecessor_published_last(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    host.close()
+    bell = os.eventfd(0, os.EFD_NONBLOCK)
+    open_host(instance, wake_fds=[bell])
+    assert os.eventfd_read(bell) == 1
 
 
 def test_an_unfinished_generation_is_removed_and_the_one_in_force_serves(instance: str) -> None:

@@ -1,0 +1,31 @@
+"""Remembers what the master was last heard to have, and shows it beside the state of the link."""
+
+from __future__ import annotations
+
+from csp.store.origin import LINK_DOWN, LINK_UP, Host
+
+
+class Heard:
+    """The master's revision, and the time of the root, through a chain of proxies."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._revision = host.published if host.loaded else 0
+        self._time_ms = host.time_ms if host.loaded else 0
+
+    def revision(self, revision: int) -> None:
+        """The master has this revision; of when, it has not said."""
+        self._revision = max(revision, self._host.published)
+
+    def state(self, revision: int, time_ms: int) -> None:
+        """The master had this revision at this time, milliseconds UTC."""
+        self.revision(revision)
+        self._time_ms = max(self._time_ms, time_ms)
+
+    def show_up(self) -> None:
+        """The link is there, and this came through it."""
+        self._host.set_link(LINK_UP, self._revision, self._time_ms)
+
+    def show_down(self) -> None:
+        """The link is not there."""
+        self._host.set_link(LINK_DOWN, self._revision, self._time_ms)
