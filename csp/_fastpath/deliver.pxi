@@ -105,6 +105,12 @@ cdef void message_put(worker_t *w, csp_conn *c) noexcept nogil:
     w.stats.messages += 1
     conn_dirty(w, c)
 
+cdef inline void cursor_put(csp_conn *c, const csp_entry_t *entry, uint32_t told) noexcept nogil:
+    """Places a cursor behind so many items; an entry told whole may leave the log: its loss is no gap."""
+    cdef bint whole = told >= entry.item_count
+    c.cursor_revision = entry.revision + whole
+    c.cursor_item = 0 if whole else told
+
 cdef void node_send(worker_t *w, node_t *node, csp_conn *only, uint64_t revision, uint32_t item) noexcept nogil:
     """Gives the message in scratch to the node's subscribers that are at this item, or to one that catches up."""
     cdef csp_conn *c
@@ -187,12 +193,21 @@ cdef void notice_resync(worker_t *w, uint64_t oldest, csp_conn *only) noexcept n
     w.stats.resyncs += 1
     notice_send(w, payload, size + 1, only)
 
+cdef void cursors_past(worker_t *w, const csp_entry_t *entry, uint32_t first) noexcept nogil:
+    """Settles the cursors of those who fell behind at this entry, once all its items are told."""
+    cdef csp_conn *c
+    cdef uint32_t i
+    for i in range(first, w.lagging.count):
+        c = conn_of(w, w.lagging.items[i])
+        if c != NULL and c.flags & CSP_CONN_LAGGING and c.cursor_revision == entry.revision:
+            cursor_put(c, entry, c.cursor_item)
+
 cdef void deliver_live(worker_t *w) noexcept nogil:
     """Moves the worker's cursor to S, telling everybody who keeps up."""
     cdef csp_entry_t *entry
     cdef const csp_item_t *item
     cdef uint64_t oldest
-    cdef uint32_t i
+    cdef uint32_t i, lagging
     if w.event_subscriptions == 0:
         w.delivered = w.now_revision
         return
@@ -208,11 +223,13 @@ cdef void deliver_live(worker_t *w) noexcept nogil:
         w.stats.entries += 1
         if entry.item_count > 1:
             entry_mark(w, entry)
+        lagging = w.lagging.count
         item = entry_items(entry)
         for i in range(entry.item_count):
             if item_known(item):
                 item_deliver(w, entry, item, i, NULL)
             item = <const csp_item_t *> (<const char *> item + item.size)
+        cursors_past(w, entry, lagging)
         w.delivered += 1
 
 cdef void deliver_switch(worker_t *w, uint64_t delivered) noexcept nogil:
@@ -257,12 +274,11 @@ cdef bint deliver_to(worker_t *w, csp_conn *c) noexcept nogil:
             if i >= c.cursor_item and item_known(item):
                 item_deliver(w, entry, item, i, c)
                 if conn_unsent(c) > w.limits.output_max:
-                    c.cursor_item = i + 1
+                    cursor_put(c, entry, i + 1)
                     break
             item = <const csp_item_t *> (<const char *> item + item.size)
         else:
-            c.cursor_revision += 1
-            c.cursor_item = 0
+            cursor_put(c, entry, entry.item_count)
     return True
 
 cdef void deliver_lagging(worker_t *w) noexcept nogil:

@@ -99,6 +99,23 @@ TestDeliveryMachine.settings = examples(
 )
 
 
+def test_a_change_that_was_told_is_no_gap_when_it_leaves_the_log() -> None:
+    """The change at which a subscriber fell behind had been told it whole: what follows is in the log."""
+    machine = DeliveryMachine()
+    machine.begin()
+    machine.subscribe()
+    subscriber, server = machine.subscribers[0], machine.server
+    watcher = server.connect()
+    while "'lagging': 0" in watcher.call("COUNTERS"):  # each is delivered before the next
+        machine.change(count=1, size=60_000)
+    fell_behind_at = server.writer.published
+    while server.writer.oldest <= fell_behind_at:
+        machine.change(count=1, size=60_000)
+    assert server.writer.oldest == fell_behind_at + 1
+    machine.teardown()
+    assert subscriber.gaps == 0
+
+
 def test_who_reads_nothing_for_long_is_told_of_the_gap() -> None:
     """The case that the machine must be able to reach."""
     machine = DeliveryMachine()
