@@ -1,4 +1,4 @@
-"""A client of csp servers, blocking and for asyncio."""
+"""A client of csp servers, blocking and for asyncio; csp.client.objects has the objects' types."""
 
 from csp.client.address import Address, parse_address
 from csp.client.async_client import AsyncClient
@@ -7,12 +7,16 @@ from csp.client.connection import Connection
 from csp.client.core import Credentials
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Created, Outcome, Page
-from csp.client.subscription import Change, Gap, Notice
-from csp.client.values import as_mapping
+from csp.client.shape import Delta, Object, Sections
+from csp.client.subscription import AsyncSubscription, Change, Gap, Notice, Subscription
+from csp.client.transaction import AsyncTransaction, Transaction
+from csp.client.values import Handle, as_mapping
 
 __all__ = [
     "Address",
     "AsyncClient",
+    "AsyncSubscription",
+    "AsyncTransaction",
     "CannotConnect",
     "Change",
     "Client",
@@ -20,11 +24,17 @@ __all__ = [
     "ConnectionLost",
     "Created",
     "Credentials",
+    "Delta",
     "Gap",
+    "Handle",
     "NotApplied",
     "Notice",
+    "Object",
     "Outcome",
     "Page",
+    "Sections",
+    "Subscription",
+    "Transaction",
     "as_mapping",
     "parse_address",
 ]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from csp.client.async_connection import AsyncConnection
 from csp.client.commands import PAGE_OBJECTS, Reading, read_words
 from csp.client.incoming import Argument, Value
-from csp.client.results import Created, Object, Outcome, Page
+from csp.client.results import Created, Outcome, Page
+from csp.client.shape import ClassOf, Every, Object, Shown, Stated, StatedDelta, Typed
 from csp.client.shell import Shell
 from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps
 from csp.client.subscription import AsyncSubscription, Watching
@@ -53,21 +54,24 @@ class AsyncClient(Shell[AsyncConnection]):
 
     # ------------------------------------------------------------------ reads
 
-    async def get(self, class_name: str, dbid: int) -> Object | None:
+    async def get(self, of_class: ClassOf[Shown], dbid: int) -> Shown | None:
         """One object by its key."""
-        return await self._run(self._core.get(class_name, dbid))
+        return await self._run(self._core.get(of_class, dbid))
 
-    async def find(self, class_name: str, **keys: FilterValue) -> Object | None:
+    async def find(self, of_class: ClassOf[Shown], /, **keys: FilterValue) -> Shown | None:
         """The one object with that unique key."""
-        return await self._run(self._core.find(class_name, keys))
+        return await self._run(self._core.find(of_class, keys))
 
-    async def count(self, class_name: str, filters: Filters = (), **keys: FilterValue) -> int:
+    async def count(
+        self, of_class: ClassOf[Every], /, filters: Filters = (), **keys: FilterValue
+    ) -> int:
         """How many objects match."""
-        return await self._run(self._core.count(class_name, filters, keys))
+        return await self._run(self._core.count(of_class, filters, keys))
 
     async def page(
         self,
-        class_name: str,
+        of_class: ClassOf[Shown],
+        /,
         filters: Filters = (),
         *,
         limit: int = PAGE_OBJECTS,
@@ -76,14 +80,15 @@ class AsyncClient(Shell[AsyncConnection]):
         fields: Sequence[str] = (),
         extra: Sequence[Argument] = (),
         **keys: FilterValue,
-    ) -> Page:
+    ) -> Page[Shown]:
         """One page, as the server cuts it."""
         words = read_words(filters, keys, brief, fields, extra)
-        return await self._run(self._core.page(class_name, words, limit, cursor))
+        return await self._run(self._core.page(of_class, words, limit, cursor))
 
     async def read(
         self,
-        class_name: str,
+        of_class: ClassOf[Shown],
+        /,
         filters: Filters = (),
         *,
         limit: int = 0,
@@ -91,10 +96,10 @@ class AsyncClient(Shell[AsyncConnection]):
         fields: Sequence[str] = (),
         extra: Sequence[Argument] = (),
         **keys: FilterValue,
-    ) -> AsyncIterator[Object]:
+    ) -> AsyncIterator[Shown]:
         """All objects that match, page by page as they are taken; limit 0: no limit."""
         words = read_words(filters, keys, brief, fields, extra)
-        reading = Reading(self._core, class_name, words, limit)
+        reading = Reading(self._core, of_class, words, limit)
         while not reading.done:
             for value in await self._run(reading.next_page()):
                 yield value
@@ -113,28 +118,52 @@ class AsyncClient(Shell[AsyncConnection]):
 
     # ------------------------------------------------------------------ writes
 
-    async def create(self, class_name: str, value: Object, *, write_id: str = "") -> Created:
+    @overload
+    async def create(self, of_class: str, value: Object, *, write_id: str = "") -> Created: ...
+
+    @overload
+    async def create(
+        self, of_class: type[Typed], value: Stated[Typed], *, write_id: str = ""
+    ) -> Created: ...
+
+    async def create(self, of_class: ClassOf[Any], value: Any, *, write_id: str = "") -> Created:
         """Creates an object."""
-        return await self._run(self._core.create(class_name, value, write_id))
+        return await self._run(self._core.create(of_class, value, write_id))
+
+    @overload
+    async def update(
+        self, of_class: str, dbid: int, delta: Object, *, if_revision: int = 0, write_id: str = ""
+    ) -> int: ...
+
+    @overload
+    async def update(
+        self,
+        of_class: type[Typed],
+        dbid: int,
+        delta: StatedDelta[Typed],
+        *,
+        if_revision: int = 0,
+        write_id: str = "",
+    ) -> int: ...
 
     async def update(
         self,
-        class_name: str,
+        of_class: ClassOf[Any],
         dbid: int,
-        delta: Object,
+        delta: Any,
         *,
         if_revision: int = 0,
         write_id: str = "",
     ) -> int:
         """Applies a delta; the revision. if_revision: Conflict if the object is newer than that."""
-        steps = self._core.update(class_name, dbid, delta, if_revision, write_id)
+        steps = self._core.update(of_class, dbid, delta, if_revision, write_id)
         return await self._run(steps)
 
     async def delete(
-        self, class_name: str, dbid: int, *, if_revision: int = 0, write_id: str = ""
+        self, of_class: ClassOf[Every], dbid: int, *, if_revision: int = 0, write_id: str = ""
     ) -> int:
         """Deletes an object; the revision. if_revision: Conflict if it is newer than that."""
-        return await self._run(self._core.delete(class_name, dbid, if_revision, write_id))
+        return await self._run(self._core.delete(of_class, dbid, if_revision, write_id))
 
     async def outcome(self, write_id: str) -> Outcome:
         """What became of the write with that id."""

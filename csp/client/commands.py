@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic
 
 import orjson
 
 from csp.client.core import Core, exchange_one
 from csp.client.incoming import Argument, Value
-from csp.client.results import Created, Object, Page
+from csp.client.results import Created, Page
+from csp.client.shape import ClassOf, Every, Shown, name_of
 from csp.client.steps import Close, Exchange, Open, Steps
 from csp.client.values import (
     Filters,
@@ -18,6 +19,7 @@ from csp.client.values import (
     as_object,
     as_text,
     filter_words,
+    json_of,
     plain,
     word_of,
 )
@@ -32,24 +34,30 @@ class Commands(Core):
 
     # ------------------------------------------------------------------ reads
 
-    def get(self, class_name: str, dbid: int) -> Steps[Object | None]:
-        return as_object((yield from self.read_call("GET", f"{class_name}:{dbid}")))
+    def get(self, of_class: ClassOf[Shown], dbid: int) -> Steps[Shown | None]:
+        key = f"{name_of(of_class)}:{dbid}"
+        found: Shown | None = as_object((yield from self.read_call("GET", key)))
+        return found
 
-    def find(self, class_name: str, keys: dict[str, FilterValue]) -> Steps[Object | None]:
+    def find(self, of_class: ClassOf[Shown], keys: dict[str, FilterValue]) -> Steps[Shown | None]:
         pairs = [part for key, value in keys.items() for part in (key, word_of(value))]
-        return as_object((yield from self.read_call("CFG.FIND", class_name, *pairs)))
+        words = ("CFG.FIND", name_of(of_class), *pairs)
+        found: Shown | None = as_object((yield from self.read_call(*words)))
+        return found
 
-    def count(self, class_name: str, filters: Filters, keys: dict[str, FilterValue]) -> Steps[int]:
+    def count(
+        self, of_class: ClassOf[Every], filters: Filters, keys: dict[str, FilterValue]
+    ) -> Steps[int]:
         words = filter_words(filters, keys)
-        return _number((yield from self.read_call("CFG.COUNT", class_name, *words)))
+        return _number((yield from self.read_call("CFG.COUNT", name_of(of_class), *words)))
 
     def page(
-        self, class_name: str, words: Sequence[Argument], limit: int, cursor: str
-    ) -> Steps[Page]:
+        self, of_class: ClassOf[Shown], words: Sequence[Argument], limit: int, cursor: str
+    ) -> Steps[Page[Shown]]:
         arguments: list[Argument] = [*words, "LIMIT", limit]
         if cursor != "0":
             arguments += ["CURSOR", cursor]
-        reply = yield from self.read_call("CFG.READ", class_name, *arguments)
+        reply = yield from self.read_call("CFG.READ", name_of(of_class), *arguments)
         assert isinstance(reply, list)
         revision, following, objects = reply
         return Page(int(revision), as_text(following), [orjson.loads(item) for item in objects])
@@ -79,39 +87,41 @@ class Commands(Core):
 
     # ------------------------------------------------------------------ writes
 
-    def create(self, class_name: str, value: Object, write_id: str) -> Steps[Created]:
-        send = _sender(create_words(class_name, value))
+    def create(self, of_class: ClassOf[Any], value: Any, write_id: str) -> Steps[Created]:
+        send = _sender(create_words(of_class, value))
         revision, dbid = _members((yield from self.write(send, write_id)))
         return Created(_number(revision), _number(dbid))
 
     def update(
-        self, class_name: str, dbid: int, delta: Object, if_revision: int, write_id: str
+        self, of_class: ClassOf[Any], dbid: int, delta: Any, if_revision: int, write_id: str
     ) -> Steps[int]:
-        send = _sender(update_words(class_name, dbid, delta, if_revision))
+        send = _sender(update_words(of_class, dbid, delta, if_revision))
         return _number((yield from self.write(send, write_id)))
 
-    def delete(self, class_name: str, dbid: int, if_revision: int, write_id: str) -> Steps[int]:
-        send = _sender(delete_words(class_name, dbid, if_revision))
+    def delete(
+        self, of_class: ClassOf[Every], dbid: int, if_revision: int, write_id: str
+    ) -> Steps[int]:
+        send = _sender(delete_words(of_class, dbid, if_revision))
         return _number((yield from self.write(send, write_id)))
 
 
-class Reading:
+class Reading(Generic[Shown]):
     """Where a read over pages stands: each `next_page` gives the next objects, until `done`."""
 
     def __init__(
-        self, commands: Commands, class_name: str, words: Sequence[Argument], limit: int
+        self, commands: Commands, of_class: ClassOf[Shown], words: Sequence[Argument], limit: int
     ) -> None:
         self.done = False
         self._commands = commands
-        self._class_name = class_name
+        self._of_class = of_class
         self._words = words
         self._left = limit or None
         self._cursor = "0"
 
-    def next_page(self) -> Steps[list[Object]]:
+    def next_page(self) -> Steps[list[Shown]]:
         """The cursor carries the whole state, so any server of the master goes on from it."""
         size = PAGE_OBJECTS if self._left is None else min(self._left, PAGE_OBJECTS)
-        page = yield from self._commands.page(self._class_name, self._words, size, self._cursor)
+        page = yield from self._commands.page(self._of_class, self._words, size, self._cursor)
         self._cursor = page.cursor
         if self._left is not None:
             self._left -= len(page.objects)
@@ -135,19 +145,19 @@ def read_words(
     return words
 
 
-def create_words(class_name: str, value: Object) -> list[Argument]:
+def create_words(of_class: ClassOf[Any], value: Any) -> list[Argument]:
     """The command that creates an object; the words of its id may follow."""
-    return ["CFG.CREATE", class_name, orjson.dumps(value)]
+    return ["CFG.CREATE", name_of(of_class), json_of(value)]
 
 
-def update_words(class_name: str, dbid: int, delta: Object, if_revision: int) -> list[Argument]:
+def update_words(of_class: ClassOf[Any], dbid: int, delta: Any, if_revision: int) -> list[Argument]:
     """The command that applies a delta; the words of its id may follow."""
-    return ["CFG.UPDATE", class_name, dbid, orjson.dumps(delta), *_guard(if_revision)]
+    return ["CFG.UPDATE", name_of(of_class), dbid, json_of(delta), *_guard(if_revision)]
 
 
-def delete_words(class_name: str, dbid: int, if_revision: int) -> list[Argument]:
+def delete_words(of_class: ClassOf[Every], dbid: int, if_revision: int) -> list[Argument]:
     """The command that deletes an object; the words of its id may follow."""
-    return ["CFG.DELETE", class_name, dbid, *_guard(if_revision)]
+    return ["CFG.DELETE", name_of(of_class), dbid, *_guard(if_revision)]
 
 
 def _sender(words: list[Argument]) -> Callable[[str], Steps[Value]]:

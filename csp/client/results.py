@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple
 
-Object = dict[str, Any]  # an object as the server shows it
+from csp.client.shape import Shown
 
 
-class Page(NamedTuple):
+class Page(NamedTuple, Generic[Shown]):
     """One page of a read."""
 
     revision: int  # of the first page, on every page
     cursor: str  # "0" at the end
-    objects: list[Object]
+    objects: list[Shown]
 
 
 class Created(NamedTuple):

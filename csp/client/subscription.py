@@ -16,7 +16,7 @@ import orjson
 from csp.client.core import Core
 from csp.client.incoming import Value
 from csp.client.problems import ConnectionLost
-from csp.client.results import Object
+from csp.client.shape import Object
 from csp.client.steps import Exchange, Listen, Steps
 from csp.client.values import as_text
 from csp.resp import request

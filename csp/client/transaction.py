@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import Any, Self, overload
 
 from csp.client.commands import create_words, delete_words, update_words
 from csp.client.core import Core
 from csp.client.incoming import Argument, Value
-from csp.client.results import Object
+from csp.client.shape import ClassOf, Every, Object, Stated, StatedDelta, Typed
 from csp.client.steps import Exchange, Steps
+from csp.client.values import Handle
 from csp.errors import CspError, ExecAbort
 from csp.resp import request
-
-
-class Handle(str):
-    """`@k`: stands for the DBID that the k-th write of the transaction creates."""
-
-    dbid: int = 0  # known when the transaction is done
 
 
 class Writes:
@@ -30,20 +25,36 @@ class Writes:
         self._commands: list[list[Argument]] = []
         self._handles: dict[int, Handle] = {}
 
-    def create(self, class_name: str, value: Object) -> Handle:
+    @overload
+    def create(self, of_class: str, value: Object) -> Handle: ...
+
+    @overload
+    def create(self, of_class: type[Typed], value: Stated[Typed]) -> Handle: ...
+
+    def create(self, of_class: ClassOf[Any], value: Any) -> Handle:
         """Creates an object; the handle may stand for its DBID in any value of the transaction."""
-        self._commands.append(create_words(class_name, value))
+        self._commands.append(create_words(of_class, value))
         number = len(self._commands)
-        self._handles[number] = Handle(f"@{number}")
+        self._handles[number] = Handle(-number)
         return self._handles[number]
 
-    def update(self, class_name: str, dbid: int, delta: Object, *, if_revision: int = 0) -> None:
-        """Applies a delta; if_revision: all is refused if the object is newer than that."""
-        self._commands.append(update_words(class_name, dbid, delta, if_revision))
+    @overload
+    def update(self, of_class: str, dbid: int, delta: Object, *, if_revision: int = 0) -> None: ...
 
-    def delete(self, class_name: str, dbid: int, *, if_revision: int = 0) -> None:
+    @overload
+    def update(
+        self, of_class: type[Typed], dbid: int, delta: StatedDelta[Typed], *, if_revision: int = 0
+    ) -> None: ...
+
+    def update(
+        self, of_class: ClassOf[Any], dbid: int, delta: Any, *, if_revision: int = 0
+    ) -> None:
+        """Applies a delta; if_revision: all is refused if the object is newer than that."""
+        self._commands.append(update_words(of_class, dbid, delta, if_revision))
+
+    def delete(self, of_class: ClassOf[Every], dbid: int, *, if_revision: int = 0) -> None:
         """Deletes an object; if_revision: all is refused if it is newer than that."""
-        self._commands.append(delete_words(class_name, dbid, if_revision))
+        self._commands.append(delete_words(of_class, dbid, if_revision))
 
     def commit(self) -> Steps[None]:
         """Sends everything; ExecAbort names the write that was refused."""

@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from csp.client.incoming import Argument, Value
-from csp.client.results import Object
 from csp.errors import CspError
 
 FilterValue = str | int | bool
@@ -35,13 +34,47 @@ def plain(value: Value) -> Any:
     return value
 
 
-def as_object(value: Value) -> Object | None:
+def as_object(value: Value) -> Any:
     """The object of a reply, or None where there is none."""
     if value is None:
         return None
     assert isinstance(value, bytes)
-    decoded: Object = orjson.loads(value)
-    return decoded
+    return orjson.loads(value)
+
+
+class Handle(int):
+    """Stands for the DBID that the k-th write of a transaction creates, until it is known.
+
+    As a number it is no DBID (-k); where it is written, it is `@k`, and later the DBID.
+    """
+
+    dbid: int = 0  # known when the transaction is done
+
+    def __str__(self) -> str:
+        return str(self.dbid or f"@{-self}")
+
+    __repr__ = __str__
+
+
+def json_of(value: Any) -> bytes:
+    """A stated object or delta as JSON; a handle within as it is written."""
+    return orjson.dumps(value, _plain_of, orjson.OPT_PASSTHROUGH_SUBCLASS)
+
+
+def _plain_of(value: object) -> object:
+    """What a value of a derived type is written as: handles in their way, others as their base."""
+    match value:
+        case Handle():
+            return value.dbid or str(value)
+        case str():
+            return "".join(value)
+        case int():
+            return int(value)
+        case list():
+            return list(value)
+        case dict():
+            return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def as_text(value: Value) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from csp.cli.reference import cli_md
-from csp.tables import render_c, render_docs, render_errors
+from csp.tables import render_c, render_docs, render_errors, render_types
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -20,6 +20,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "csp/_fastpath/commands.h": render_c.commands_h,
     "csp/_fastpath/metrics.h": render_c.metrics_h,
     "csp/errors.py": render_errors.errors_py,
+    "csp/client/objects.py": render_types.objects_py,
     "docs/reference/objects.md": render_docs.objects_md,
     "docs/reference/options.md": render_docs.options_md,
     "docs/reference/errors.md": render_docs.errors_md,

@@ -31,9 +31,10 @@ def _page(title: str, table: str, lines: Iterable[str]) -> str:
 # --- objects -------------------------------------------------------------------------------------
 
 
-def _type(one: Attribute) -> str:
+def type_of(one: Attribute) -> str:
+    """What an attribute holds, in words."""
     if one.type == "ref":
-        return f"DBID of a {one.of}"
+        return f"DBID of a {one.of}" if one.of else f"DBID; {one.typed_by} says of which class"
     if one.type == "list":
         return f"list of {one.of}" if one.part is not None else f"list of DBIDs of {one.of}"
     if one.type in ("enum", "part"):
@@ -41,7 +42,8 @@ def _type(one: Attribute) -> str:
     return {"kvlist": "sections of keys and values", "int": "integer"}.get(one.type, one.type)
 
 
-def _rules(one: Attribute) -> str:
+def rules_of(one: Attribute) -> str:
+    """What holds for an attribute, in words; empty where nothing does."""
     found = [word for word in ("mandatory", "fixed", "secret") if getattr(one, word)]
     if one.derived:
         found.append(f"follows {one.derived}")
@@ -58,7 +60,8 @@ def _rules(one: Attribute) -> str:
 
 def _attributes(attributes: Sequence[Attribute]) -> list[str]:
     return _table(
-        ("attribute", "type", "rules"), ((one.name, _type(one), _rules(one)) for one in attributes)
+        ("attribute", "type", "rules"),
+        ((one.name, type_of(one), rules_of(one)) for one in attributes),
     )
 
 

@@ -24,6 +24,7 @@ from csp.client import (
     Outcome,
     subscription,
 )
+from csp.client.objects import CfgPerson, CfgSkill
 from csp.errors import BadValue, Conflict, CspError, ExecAbort, Unique, UnknownOutcome
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.either_client import KINDS, Clients
@@ -92,6 +93,11 @@ def test_queries_by_keyword(master: Master, make: Make) -> None:
     assert client.get("CfgSkill", found["DBID"]) == found
     assert client.get("CfgSkill", 999_999) is None
     assert client.count("CfgSkill", name="skill 3") == 1
+    assert client.find(CfgSkill, name="skill 3", tenant_dbid=1) == found
+    assert client.get(CfgSkill, found["DBID"]) == found
+    assert client.count(CfgSkill, name="skill 3") == 1
+    assert list(client.read(CfgSkill, name="skill 3")) == [found]
+    assert client.page(CfgSkill, name="skill 3").objects == [found]
     assert client.count("CfgPerson", is_agent=True) == 0
     (person,) = client.read("CfgPerson", user_name="default", fields=("userName",))
     assert person.keys() == {"class", "DBID", "revision", "userName"}
@@ -212,8 +218,16 @@ def test_a_transaction_is_done_as_one(master: Master, make: Make) -> None:
     assert client.get("CfgAgentGroup", group.dbid)["revision"] == t.revision
     (level,) = client.get("CfgPerson", agent.dbid)["agentInfo"]["skillLevels"]
     assert level["skillDBID"] == made.dbid
-    client.delete("CfgPerson", agent.dbid)
     assert client.get("CfgSkill", other.dbid) is None
+    with client.transaction() as t:  # a handle goes on standing for what it made
+        others = t.create(CfgSkill, {"name": uuid.uuid4().hex, "tenantDBID": 1})
+        level = {"skillDBID": made, "level": 2}
+        t.update(CfgPerson, agent.dbid, {"changed": {"agentInfo": {"skillLevels": [level]}}})
+    assert others.dbid != made.dbid
+    assert client.get(CfgPerson, agent.dbid)["agentInfo"]["skillLevels"] == [
+        {"skillDBID": made.dbid, "level": 2}
+    ]
+    client.delete(CfgPerson, agent.dbid)
 
 
 def test_a_transaction_that_is_refused_does_nothing(master: Master, make: Make) -> None:
