@@ -100,7 +100,7 @@ TestDeliveryMachine.settings = examples(
 
 
 def test_a_change_that_was_told_is_no_gap_when_it_leaves_the_log() -> None:
-    """The change at which a subscriber fell behind had been told it whole: what follows is in the log."""
+    """At the change at which it fell behind it was told all: what follows is in the log."""
     machine = DeliveryMachine()
     machine.begin()
     machine.subscribe()
