@@ -2,6 +2,7 @@
 
 import click
 
+from bench.client import client
 from bench.databases import databases
 from bench.fair import fair
 from bench.filter import filtered
@@ -18,6 +19,7 @@ def main() -> None:
     """Measures csp beside its peers, prints the figures, exits 1 with the rows that fall short."""
 
 
+main.add_command(client)
 main.add_command(databases)
 main.add_command(get)
 main.add_command(instructions)

@@ -54,6 +54,8 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Sends what the socket takes now; the rest follows while replies are awaited."""
+        if not self._unsent:
+            data = data[self._send(data) :]
         self._unsent += data
         if len(self._unsent) >= SEND_BYTES:
             self._turn(0.0)
@@ -94,10 +96,19 @@ class Connection:
             self.close()
             raise
 
+    def _send(self, data: bytes) -> int:
+        """Sends as much as the socket takes at once; how much."""
+        self._refuse_closed()
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as problem:
+            raise self._broken(problem) from problem
+
     def _turn(self, seconds: float | None) -> bool:
         """Sends and receives once; waits at most so long. Whether anything moved."""
-        if self.is_closed:
-            raise ConnectionLost(f"the connection to {self.address} is closed")
+        self._refuse_closed()
         waits_to_send = bool(self._unsent)
         if waits_to_send != self._waits_to_send:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits_to_send else 0)
@@ -110,7 +121,7 @@ class Connection:
                     self._incoming.feed(self._socket.recv(RECEIVE_BYTES))
                 if events & selectors.EVENT_WRITE:
                     with memoryview(self._unsent) as view:
-                        sent = self._socket.send(view[: 4 * SEND_BYTES])
+                        sent = self._socket.send(view)
                     del self._unsent[:sent]
         except BlockingIOError:
             return True  # said to be ready, taken back: the next turn sees it
@@ -118,6 +129,13 @@ class Connection:
             self.close()
             raise
         except OSError as problem:
-            self.close()
-            raise ConnectionLost(f"the connection to {self.address} broke: {problem}") from problem
+            raise self._broken(problem) from problem
         return bool(ready)
+
+    def _refuse_closed(self) -> None:
+        if self.is_closed:
+            raise ConnectionLost(f"the connection to {self.address} is closed")
+
+    def _broken(self, problem: OSError) -> ConnectionLost:
+        self.close()
+        return ConnectionLost(f"the connection to {self.address} broke: {problem}")

@@ -69,7 +69,7 @@ def _levelled(value: object) -> object:
         case Push():
             return Push(_levelled(member) for member in value)  # type: ignore[misc]
         case list():
-            return [_levelled(member) for member in value]
+            return [each if type(each) is bytes else _levelled(each) for each in value]
         case dict():
             return {_levelled(key): _levelled(member) for key, member in value.items()}
     return value

@@ -69,6 +69,7 @@ class Shell(Generic[Link]):
             self.credentials,
             name=self._core.name,
             reconnect_seconds=self._core.reconnect_seconds,
+            outcome_seconds=self._core.outcome_seconds,
         )
 
     def _open_one(self) -> Link:

@@ -166,7 +166,11 @@ class Subscription:
         self._close = close
 
     def __enter__(self) -> Self:
-        self._run(self._watching.begin())
+        try:
+            self._run(self._watching.begin())
+        except BaseException:
+            self._close()  # nothing else will: the block is not entered
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -198,7 +202,11 @@ class AsyncSubscription:
         self._close = close
 
     async def __aenter__(self) -> Self:
-        await self._run(self._watching.begin())
+        try:
+            await self._run(self._watching.begin())
+        except BaseException:
+            self._close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

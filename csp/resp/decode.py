@@ -19,6 +19,7 @@ DEPTH_MAX = 32  # replies of csp are nested 6 deep at most
 BULK_SIZE_MAX = 512 * 1024 * 1024  # what Redis allows
 LINE_SIZE_MAX = 64 * 1024
 DIGITS_MAX = 4_000  # of a big number; int() takes no more than 4,300
+BULK_LINE_MAX = 16  # $ and ten digits at most; longer lines are read the other way
 COMPACT_BYTES = 256 * 1024  # consumed bytes are dropped when they are worth a move
 
 
@@ -103,6 +104,8 @@ class Decoder:
                 frame = self._stack[-1]
                 frame.members.append(value)
                 frame.left -= 1
+                if frame.left and value.__class__ is bytes:
+                    self._take_bulks(frame)
                 if frame.left:
                     break
                 self._stack.pop()
@@ -111,6 +114,26 @@ class Decoder:
                     break
             else:
                 return value
+
+    def _take_bulks(self, frame: _Frame) -> None:
+        """Takes the bulk strings that stand there next, whole: most replies are lists of them.
+
+        Whatever else stands there is left to `_next_plain`, which says what is wrong with it.
+        """
+        buffer, at = self._buffer, self._at
+        for _ in range(frame.left):
+            line_end = buffer.find(b"\r\n", at, at + BULK_LINE_MAX)
+            digits = buffer[at + 1 : line_end]
+            if line_end < 0 or buffer[at] != 0x24 or not digits.isdigit():
+                break
+            begin = line_end + 2
+            end = begin + int(digits)
+            if end - begin > self._bulk_size_max or buffer[end : end + 2] != b"\r\n":
+                break
+            frame.members.append(bytes(memoryview(buffer)[begin:end]))
+            frame.left -= 1
+            at = end + 2
+        self._at = at
 
     def _next_plain(self) -> Value | More:
         """A value without members; opens a frame for each one that has some."""
@@ -130,6 +153,7 @@ class Decoder:
                 if not 0 <= size <= self._bulk_size_max:
                     raise ProtocolError(f"a bulk string of {size} bytes")
                 self._bulk_kind, self._bulk_size = kind, size
+                return self._bulk()
             elif kind in _MEMBERS:
                 count = _number(line)
                 if count == -1 and kind == 0x2A:
@@ -162,8 +186,7 @@ class Decoder:
             return MORE
         if self._buffer[end : end + 2] != b"\r\n":
             raise ProtocolError("a bulk string does not end where it said")
-        with memoryview(self._buffer) as view:
-            data = bytes(view[self._at : end])
+        data = bytes(memoryview(self._buffer)[self._at : end])
         self._at = end + 2
         self._bulk_size = -1
         if self._bulk_kind == 0x3D:
@@ -195,9 +218,10 @@ def _scalar(kind: int, line: bytes) -> Value:
 def _number(line: bytes) -> int:
     digits = line[1:]
     # int() would take spaces, underscores and a plus sign.
-    is_number = digits.isdigit() or (digits[:1] == b"-" and digits[1:].isdigit())
-    if not is_number or len(digits) > DIGITS_MAX:
+    if not (digits.isdigit() or (digits[:1] == b"-" and digits[1:].isdigit())):
         raise ProtocolError(f"not a number: {line[:40]!r}")
+    if len(digits) > DIGITS_MAX:
+        raise ProtocolError(f"a number of {len(digits)} digits")
     return int(digits)
 
 

@@ -25,6 +25,10 @@ FINE, FALLS_SHORT = 0, 1
             ["filter read of 100", "brief list of 151"],
         ),
         (
+            ["client", "--requests", "20", "--rounds", "1"],
+            ["GET, blocking, hiredis", "pipeline of 64 GETs, asyncio, Python", "page of 100, a"],
+        ),
+        (
             ["load", "--objects", "200", "--changes", "20", "--rounds", "1"],
             ["load of a proxy", "attach to first read", "changes applied"],
         ),

@@ -22,9 +22,10 @@ from csp.client import (
 from csp.client.core import Core
 from csp.client.steps import Open, Pause, Step
 from csp.client.subscription import subscribe_request
-from csp.errors import BadValue, CspError, UnknownOutcome, WrongPass
+from csp.errors import BadValue, CspError, NoPerm, UnknownOutcome, WrongPass
 from csp.resp import Decoder, encode
 from tests.neighbours.either_client import KINDS, Clients
+from tests.neighbours.waiting import wait_until
 
 Answer = Callable[[list[bytes]], bytes | None]  # None: close
 
@@ -37,6 +38,7 @@ class Server:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = Address(*self.listener.getsockname())
         self.connections = 0
+        self.ended = 0
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self) -> None:
@@ -48,6 +50,7 @@ class Server:
             self.connections += 1
             with peer:
                 self.serve(peer)
+            self.ended += 1
 
     def serve(self, peer: socket.socket) -> None:
         decoder = Decoder()
@@ -152,6 +155,22 @@ def test_a_subscription_notices_a_peer_that_is_gone_without_a_word(
         assert isinstance(changes.next(5.0), Notice)
         assert changes.next(0.1) is None  # the new peer answers
     assert pings[:2] == [1, 2]
+    clients.close()
+    server.listener.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_subscription_that_is_refused_leaves_no_connection(kind: str) -> None:
+    def refusing(command: list[bytes]) -> bytes | None:
+        return b"-NOPERM not yours\r\n" if command[0] == b"SUBSCRIBE" else usual(command)
+
+    server = Server(refusing)
+    clients = Clients(kind)
+    client = clients(server.address, Credentials("default", "right"))
+    refused = client.subscribe("cfg")
+    with pytest.raises(NoPerm), refused:
+        pass
+    wait_until(lambda: server.ended == 1, what="the connection is closed")
     clients.close()
     server.listener.close()
 
