@@ -30,7 +30,7 @@ def command(
     """Show changes as they happen: cfg, cfg:CfgPerson, cfg:CfgPerson:101, cfg@101, cfg:*."""
     with signed_in(server, "watch") as client:
         # The confirmations are pushes; a refusal is a reply, which listen() raises.
-        client.connection.send(subscribe_request(channels or (ALL,)))
+        client.opened().send(subscribe_request(channels or (ALL,)))
         shown = 0
         try:
             for channel, message in _messages(client, seconds):
@@ -43,7 +43,7 @@ def command(
 
 
 def _messages(client: Client, seconds: float | None) -> Any:
-    for push in client.connection.listen(seconds):
+    for push in client.opened().listen(seconds):
         kind = push[0]
         if kind == b"message":
             yield push[1], push[2]

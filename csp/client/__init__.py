@@ -1,15 +1,14 @@
 """A client of csp servers, blocking and for asyncio; csp.client.objects has the objects' types."""
 
 from csp.client.address import Address, parse_address
-from csp.client.async_client import AsyncClient
-from csp.client.client import Client
+from csp.client.async_client import AsyncClient, AsyncSubscription, AsyncTransaction
+from csp.client.client import Client, Subscription, Transaction
 from csp.client.connection import Connection
 from csp.client.core import Credentials
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Created, Outcome, Page
 from csp.client.shape import Delta, Object, Sections
-from csp.client.subscription import AsyncSubscription, Change, Gap, Notice, Subscription
-from csp.client.transaction import AsyncTransaction, Transaction
+from csp.client.subscription import Change, Gap, Notice
 from csp.client.values import Handle, as_mapping
 
 __all__ = [

@@ -1,7 +1,10 @@
-"""A client for asyncio: each method runs the steps of csp.client.commands, as Client does."""
+"""A client for asyncio: each method runs the steps of csp.client.commands.
+
+client.py, the blocking client, is made of this file by csp/tables/render_client.py.
+"""
 
 # 1. Calls of several tasks on one client follow one another.
-# 2. A call that is cancelled while a reply is under way closes the connection; the next opens one.
+# 2. A call that is cancelled in an exchange closes the connection; the next opens one.
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ from typing import Any, Self, TypeVar, overload
 
 from csp.client.async_connection import AsyncConnection
 from csp.client.commands import PAGE_OBJECTS, Reading, read_words
+from csp.client.core import Core
 from csp.client.incoming import Argument, Value
 from csp.client.results import Created, Outcome, Page
 from csp.client.shape import ClassOf, Every, Object, Shown, Stated, StatedDelta, Typed
 from csp.client.shell import Shell
 from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps
-from csp.client.subscription import AsyncSubscription, Watching
-from csp.client.transaction import AsyncTransaction
+from csp.client.subscription import Event, Watching
+from csp.client.transaction import Writes
 from csp.client.values import Filters, FilterValue
 from csp.errors import CspError
 
@@ -52,6 +56,11 @@ class AsyncClient(Shell[AsyncConnection]):
         """Replies in order; errors stand among them."""
         return await self._run(self._core.pipeline(commands))
 
+    async def opened(self) -> AsyncConnection:
+        """The connection, opened if there is none: for who speaks and listens on it alone."""
+        await self._run(self._core.connect())
+        return self._open_one()
+
     # ------------------------------------------------------------------ reads
 
     async def get(self, of_class: ClassOf[Shown], dbid: int) -> Shown | None:
@@ -63,7 +72,11 @@ class AsyncClient(Shell[AsyncConnection]):
         return await self._run(self._core.find(of_class, keys))
 
     async def count(
-        self, of_class: ClassOf[Every], /, filters: Filters = (), **keys: FilterValue
+        self,
+        of_class: ClassOf[Every],
+        /,
+        filters: Filters = (),
+        **keys: FilterValue,
     ) -> int:
         """How many objects match."""
         return await self._run(self._core.count(of_class, filters, keys))
@@ -171,14 +184,14 @@ class AsyncClient(Shell[AsyncConnection]):
 
     def transaction(self, *, write_id: str = "") -> AsyncTransaction:
         """Collects writes; done together at the end of its block, under one id."""
-        return AsyncTransaction(self._core, write_id, self._run)
+        return AsyncTransaction(self, self._core, write_id)
 
     # ------------------------------------------------------------------ changes
 
     def subscribe(self, *channels: str) -> AsyncSubscription:
         """Changes of channels and patterns, on a connection of their own."""
         own = self._sibling()
-        return AsyncSubscription(Watching(own._core, channels), own._run, own.close)
+        return AsyncSubscription(own, Watching(own._core, channels))
 
     # ------------------------------------------------------------------ doing the steps
 
@@ -201,7 +214,7 @@ class AsyncClient(Shell[AsyncConnection]):
             except CspError as error:
                 problem = error
             except BaseException:
-                self.close()  # cancelled in an exchange: what comes next belongs to nobody
+                self.close()  # in the middle of an exchange: what comes next belongs to nobody
                 raise
 
     async def _do(self, step: Step) -> Any:
@@ -218,3 +231,47 @@ class AsyncClient(Shell[AsyncConnection]):
             case Pause(seconds):
                 await asyncio.sleep(seconds)
         return None
+
+
+class AsyncTransaction(Writes):
+    """`async with client.transaction() as t:`; done at its end, dropped if it raises."""
+
+    def __init__(self, client: AsyncClient, core: Core, write_id: str) -> None:
+        super().__init__(core, write_id)
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self._client._run(self.commit())
+
+
+class AsyncSubscription:
+    """`async with client.subscribe("cfg") as changes:`; iterate, or ask `next` with a limit."""
+
+    def __init__(self, client: AsyncClient, watching: Watching) -> None:
+        self._client = client
+        self._watching = watching
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._client._run(self._watching.begin())
+        except BaseException:
+            self._client.close()  # nothing else will: the block is not entered
+            raise
+        return self
+
+    async def __aexit__(self, *problem: object) -> None:
+        self._client.close()
+
+    async def next(self, seconds: float | None = None) -> Event | None:
+        """The next event, or None after so many seconds without one."""
+        return await self._client._run(self._watching.next(seconds))
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while True:
+            event = await self.next()
+            if event is not None:
+                yield event

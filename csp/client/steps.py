@@ -1,7 +1,7 @@
 """What the core asks of its driver: open, exchange, listen, pause; the driver does it and answers.
 
 The core is written once, as generators that yield these steps.
-`Client` does them on sockets, `AsyncClient` on asyncio's streams.
+`AsyncClient` does them on asyncio's streams, `Client` on sockets.
 A step that fails is thrown into the generator as a CspError.
 """
 

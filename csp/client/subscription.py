@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
@@ -153,72 +153,3 @@ def event_of(channel: str, content: dict[str, Any]) -> Event:
         content.get("actor", {}),
         content.get("more", False),
     )
-
-
-class Subscription:
-    """`with client.subscribe("cfg") as changes:`; iterate, or ask `next` with a limit."""
-
-    def __init__(
-        self, watching: Watching, run: Callable[[Steps[Any]], Any], close: Callable[[], None]
-    ) -> None:
-        self._watching = watching
-        self._run = run
-        self._close = close
-
-    def __enter__(self) -> Self:
-        try:
-            self._run(self._watching.begin())
-        except BaseException:
-            self._close()  # nothing else will: the block is not entered
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def next(self, seconds: float | None = None) -> Event | None:
-        """The next event, or None after so many seconds without one."""
-        event: Event | None = self._run(self._watching.next(seconds))
-        return event
-
-    def __iter__(self) -> Iterator[Event]:
-        while True:
-            event = self.next()
-            if event is not None:
-                yield event
-
-
-class AsyncSubscription:
-    """`async with client.subscribe("cfg") as changes:`; iterate, or ask `next` with a limit."""
-
-    def __init__(
-        self,
-        watching: Watching,
-        run: Callable[[Steps[Any]], Awaitable[Any]],
-        close: Callable[[], None],
-    ) -> None:
-        self._watching = watching
-        self._run = run
-        self._close = close
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self._run(self._watching.begin())
-        except BaseException:
-            self._close()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._close()
-
-    async def next(self, seconds: float | None = None) -> Event | None:
-        """The next event, or None after so many seconds without one."""
-        event: Event | None = await self._run(self._watching.next(seconds))
-        return event
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while True:
-            event = await self.next()
-            if event is not None:
-                yield event

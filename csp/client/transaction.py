@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Self, overload
+from typing import Any, overload
 
 from csp.client.commands import create_words, delete_words, update_words
 from csp.client.core import Core
@@ -81,35 +80,3 @@ class Writes:
                 raise reply
         answer: Value = done
         return answer
-
-
-class Transaction(Writes):
-    """`with client.transaction() as t:`; done at the end of the block, dropped if it raises."""
-
-    def __init__(self, core: Core, write_id: str, run: Callable[[Steps[None]], None]) -> None:
-        super().__init__(core, write_id)
-        self._run = run
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._run(self.commit())
-
-
-class AsyncTransaction(Writes):
-    """`async with client.transaction() as t:`; done at the end of the block."""
-
-    def __init__(
-        self, core: Core, write_id: str, run: Callable[[Steps[None]], Awaitable[None]]
-    ) -> None:
-        super().__init__(core, write_id)
-        self._run = run
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            await self._run(self.commit())

@@ -84,7 +84,7 @@ def _change(stage: Stage, proxy: Client, master: Client) -> int:
     person = int(proxy.page("CfgPerson", [("is_agent", "true")], limit=1).objects[0]["DBID"])
     channel = f"cfg:CfgPerson:{person}"
     with stage.client("proxy") as subscriber:
-        connection = subscriber.connection
+        connection = subscriber.opened()
         connection.send(subscribe_request([channel]))
         next(connection.listen(EVENT_SECONDS_MAX))  # the confirmation
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Writes every file that is made from the tables, or with --check says which of them are behind.
+"""Writes every file that is made from another, or with --check says which of them are behind.
 
 python -m csp.tables.generate [--check]
 """
@@ -6,11 +6,11 @@ python -m csp.tables.generate [--check]
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from csp.cli.reference import cli_md
-from csp.tables import render_c, render_docs, render_errors, render_types
+from csp.tables import render_c, render_client, render_docs, render_errors, render_types
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -20,6 +20,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "csp/_fastpath/commands.h": render_c.commands_h,
     "csp/_fastpath/metrics.h": render_c.metrics_h,
     "csp/errors.py": render_errors.errors_py,
+    "csp/client/client.py": render_client.client_py,
     "csp/client/objects.py": render_types.objects_py,
     "docs/reference/objects.md": render_docs.objects_md,
     "docs/reference/options.md": render_docs.options_md,
@@ -30,14 +31,12 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 
-def behind(root: Path = ROOT) -> list[str]:
-    """The generated files whose text is not what the tables give now."""
-    wrong = []
+def behind() -> Iterator[tuple[str, str]]:
+    """The generated files that are not what they should be now, and what they should be."""
     for name, render in GENERATED.items():
-        path = root / name
-        if not path.exists() or path.read_text(encoding="utf-8") != render():
-            wrong.append(name)
-    return wrong
+        path, text = ROOT / name, render()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            yield name, text
 
 
 def main(arguments: list[str]) -> int:
@@ -45,17 +44,18 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         sys.stderr.write("usage: python -m csp.tables.generate [--check]\n")
         return 2
-    wrong = behind()
-    if arguments:
-        for name in wrong:
-            sys.stderr.write(f"{name} is behind its table: run python -m csp.tables.generate\n")
-        return 1 if wrong else 0
-    for name in wrong:
-        path = ROOT / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(GENERATED[name](), encoding="utf-8")
-        sys.stdout.write(f"wrote {name}\n")
-    return 0
+    status = 0
+    # Each is written before the next is made: the last ones import what the first ones make.
+    for name, text in behind():
+        if arguments:
+            sys.stderr.write(f"{name} is behind its source: run python -m csp.tables.generate\n")
+            status = 1
+        else:
+            path = ROOT / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"wrote {name}\n")
+    return status
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Link:
 
     def exchange(self, requests: Sequence[bytes]) -> list[Any]:
         try:
-            connection = self.client.connection
+            connection = self.client.opened()
             connection.send(b"".join(requests))
             return [connection.reply() for _ in requests]
         except (CannotConnect, ConnectionLost) as problem:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +72,6 @@ def client_of(port: int) -> Client:
 
 def new_skill() -> dict[str, Any]:
     return {"name": f"new {uuid.uuid4().hex}", "tenantDBID": 1}
-
-
-def test_both_clients_have_the_same_methods() -> None:
-    def methods(of: type) -> dict[str, list[str]]:
-        found = inspect.getmembers(of, inspect.isfunction)
-        return {
-            name: list(inspect.signature(function).parameters)
-            for name, function in found
-            if not name.startswith("_")
-        }
-
-    assert methods(Client) == methods(AsyncClient)
 
 
 def test_queries_by_keyword(master: Master, make: Make) -> None:
@@ -319,6 +307,19 @@ def test_tasks_share_a_client(master: Master) -> None:
             assert [skill["name"] for skill in found if skill] == names
 
     asyncio.run(run())
+
+
+def test_threads_share_a_client(master: Master) -> None:
+    numbers = [number % SKILLS for number in range(200)]
+    with client_of(master.port) as client, ThreadPoolExecutor(8) as threads:
+
+        def name_found(number: int) -> str:
+            found = client.find(CfgSkill, name=f"skill {number}", tenant_dbid=1)
+            assert found
+            return found["name"]
+
+        found = list(threads.map(name_found, numbers))
+    assert found == [f"skill {number}" for number in numbers]
 
 
 def test_the_blocks_of_the_reference_run(

@@ -123,8 +123,8 @@ def test_a_pipeline_larger_than_all_buffers(server: Server) -> None:
 
 def test_pushes_come_beside_replies(server: Server) -> None:
     with client_of(server) as client:
-        client.connection.send(subscribe_request(["cfg"]))
-        listening = client.connection.listen(10.0)
+        client.opened().send(subscribe_request(["cfg"]))
+        listening = client.opened().listen(10.0)
         pushes = [next(listening), next(listening)]
         assert [push[0] for push in pushes] == [b"subscribe", b"message"]
         assert client.call("ECHO", "after") == b"after"
