@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
 import orjson
@@ -15,6 +15,7 @@ from csp.client.steps import Close, Exchange, Open, Steps
 from csp.client.values import (
     Filters,
     FilterValue,
+    Handle,
     as_mapping,
     as_object,
     as_text,
@@ -145,14 +146,22 @@ def read_words(
     return words
 
 
-def create_words(of_class: ClassOf[Any], value: Any) -> list[Argument]:
+def create_words(
+    of_class: ClassOf[Any], value: Any, handles: Mapping[int, Handle] | None = None
+) -> list[Argument]:
     """The command that creates an object; the words of its id may follow."""
-    return ["CFG.CREATE", name_of(of_class), json_of(value)]
+    return ["CFG.CREATE", name_of(of_class), json_of(value, handles)]
 
 
-def update_words(of_class: ClassOf[Any], dbid: int, delta: Any, if_revision: int) -> list[Argument]:
+def update_words(
+    of_class: ClassOf[Any],
+    dbid: int,
+    delta: Any,
+    if_revision: int,
+    handles: Mapping[int, Handle] | None = None,
+) -> list[Argument]:
     """The command that applies a delta; the words of its id may follow."""
-    return ["CFG.UPDATE", name_of(of_class), dbid, json_of(delta), *_guard(if_revision)]
+    return ["CFG.UPDATE", name_of(of_class), dbid, json_of(delta, handles), *_guard(if_revision)]
 
 
 def delete_words(of_class: ClassOf[Every], dbid: int, if_revision: int) -> list[Argument]:

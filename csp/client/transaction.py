@@ -32,7 +32,7 @@ class Writes:
 
     def create(self, of_class: ClassOf[Any], value: Any) -> Handle:
         """Creates an object; the handle may stand for its DBID in any value of the transaction."""
-        self._commands.append(create_words(of_class, value))
+        self._commands.append(create_words(of_class, value, self._handles))
         number = len(self._commands)
         self._handles[number] = Handle(-number)
         return self._handles[number]
@@ -49,7 +49,7 @@ class Writes:
         self, of_class: ClassOf[Any], dbid: int, delta: Any, *, if_revision: int = 0
     ) -> None:
         """Applies a delta; if_revision: all is refused if the object is newer than that."""
-        self._commands.append(update_words(of_class, dbid, delta, if_revision))
+        self._commands.append(update_words(of_class, dbid, delta, if_revision, self._handles))
 
     def delete(self, of_class: ClassOf[Every], dbid: int, *, if_revision: int = 0) -> None:
         """Deletes an object; if_revision: all is refused if it is newer than that."""

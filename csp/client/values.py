@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -56,16 +57,26 @@ class Handle(int):
     __repr__ = __str__
 
 
-def json_of(value: Any) -> bytes:
-    """A stated object or delta as JSON; a handle within as it is written."""
-    return orjson.dumps(value, _plain_of, orjson.OPT_PASSTHROUGH_SUBCLASS)
+def json_of(value: Any, handles: Mapping[int, Handle] | None = None) -> bytes:
+    """A stated object or delta as JSON, in a transaction with these handles by their k."""
+    plain_of = partial(_plain_of, handles or {})
+    try:
+        return orjson.dumps(value, plain_of, orjson.OPT_PASSTHROUGH_SUBCLASS)
+    except orjson.JSONEncodeError as problem:
+        if isinstance(problem.__cause__, ValueError):
+            raise problem.__cause__ from None
+        raise
 
 
-def _plain_of(value: object) -> object:
+def _plain_of(handles: Mapping[int, Handle], value: object) -> object:
     """What a value of a derived type is written as: handles in their way, others as their base."""
     match value:
+        case Handle(dbid=0):
+            if handles.get(-value) is not value:  # there `@k` would be another object
+                raise ValueError(f"{value} is of another transaction, which is not done")
+            return str(value)
         case Handle():
-            return value.dbid or str(value)
+            return value.dbid
         case str():
             return "".join(value)
         case int():

@@ -8,6 +8,8 @@ import sys
 from enum import IntEnum
 from pathlib import Path
 
+import pytest
+
 from csp.client import Handle, objects
 from csp.client.commands import create_words, delete_words, update_words
 from csp.client.objects import CfgSkill
@@ -52,11 +54,17 @@ def test_a_type_and_the_word_of_its_class_send_the_same() -> None:
 
 def test_a_handle_is_written_as_what_is_known_of_it() -> None:
     handle = Handle(-3)
-    assert json_of({"agentDBIDs": [handle]}) == b'{"agentDBIDs":["@3"]}'
+    assert json_of({"agentDBIDs": [handle]}, {3: handle}) == b'{"agentDBIDs":["@3"]}'
     assert f"CfgSkill:{handle}" == "CfgSkill:@3"
     handle.dbid = 107
     assert json_of({"agentDBIDs": [handle]}) == b'{"agentDBIDs":[107]}'
     assert f"CfgSkill:{handle}" == "CfgSkill:107"
+
+
+def test_a_handle_of_another_transaction_is_refused_until_that_is_done() -> None:
+    for handles in ({}, {3: Handle(-3)}):
+        with pytest.raises(ValueError, match="@3 is of another transaction"):
+            json_of({"agentDBIDs": [Handle(-3)]}, handles)
 
 
 def test_values_of_derived_types_are_written_as_their_base() -> None:
