@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from enum import IntEnum
 from pathlib import Path
 
@@ -20,21 +21,35 @@ USES = Path(__file__).with_name("typed_client.py")
 ROOT = USES.parent.parent.parent
 
 
-def test_mypy_refuses_the_wrong_uses_and_no_other(tmp_path: Path) -> None:
+def errors(file: Path, cache: Path) -> dict[int, str]:
+    """What mypy finds in a file, by line."""
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, USES],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, file],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    found = {
-        int(number): text
-        for number, text in re.findall(r"typed_client\.py:(\d+): error: (.*)", done.stdout)
-    }
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found = re.findall(r"\.py:(\d+): error: (.*)", done.stdout)
+    return {int(number): text for number, text in found}
+
+
+def test_mypy_refuses_the_wrong_uses_and_no_other(tmp_path: Path) -> None:
     lines = enumerate(USES.read_text().splitlines(), 1)
     wrong = {number for number, line in lines if line.endswith("# refused")}
-    assert found.keys() == wrong, done.stdout + done.stderr
+    found = errors(USES, tmp_path)
+    assert found.keys() == wrong, found
+
+
+def test_mypy_takes_the_typed_block_of_the_reference(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "reference" / "python-client.md").read_text().partition("## Types")[2]
+    block = text.partition("```python\n")[2].partition("```")[0]
+    file = tmp_path / "block.py"
+    head = "from csp.client import Client\n\n\ndef use(client: Client) -> None:\n"
+    file.write_text(head + textwrap.indent(block, "    "))
+    assert "CfgPerson" in block
+    assert errors(file, tmp_path) == {}
 
 
 def test_every_class_and_part_has_a_type_with_its_attributes() -> None:
