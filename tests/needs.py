@@ -82,7 +82,8 @@ def install() -> list[str]:
             _want_no_cluster()
         _apt_install(packages)
     if (NODE_FOLDER / "package.json").exists() and not is_here("node-modules") and is_here("npm"):
-        _run(["npm", "install", "--no-audit", "--no-fund", "--silent"], NODE_FOLDER)
+        # What the lock file says, which "npm install" would write anew.
+        _run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], NODE_FOLDER)
     names = [*NEEDS, "node-modules"] if (NODE_FOLDER / "package.json").exists() else [*NEEDS]
     return [name for name in names if not is_here(name)]
 

@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from csp.model.types import CLASSES, WORD_OF_CLASS
+from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS
 from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Body, Item, Node, Registry
-from csp.transfer.present import ENVIRONMENT, Present
+from csp.transfer.present import Present
 from csp.transfer.problems import Problems
 from csp.transfer.references import FOLDER, SWITCH
 
 # Types of objects that have no tenant: their folders are Environment's.
-OF_ENVIRONMENT = frozenset(
-    WORD_OF_CLASS[cls.name]
-    for cls in CLASSES.values()
-    if cls.tenant in ("self", "none") or cls.tenant.startswith("list:")
-)
+OF_ENVIRONMENT = frozenset(WORD_OF_CLASS[cls.name] for cls in CLASSES.values() if cls.is_global)
 GENERIC_SWITCH = "genericswitch"  # the published word for "no particular make"
 
 # What a reference says, as a body.

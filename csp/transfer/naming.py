@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from csp.model.types import CLASS_OF_WORD
+from csp.model.types import CLASS_OF_WORD, ENVIRONMENT
 from csp.transfer.naturals import BY_PATH, GLOBAL, NATURALS, TENANT
-from csp.transfer.present import ENVIRONMENT, Object
+from csp.transfer.present import Object
 from csp.transfer.references import GENERIC_FOLDER
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from csp.model.types import CLASS_OF_WORD, CLASSES, WORD_OF_CLASS, ObjectClass
+from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
 from csp.transfer.naturals import IN_ORDER_OF_SCOPES, NATURALS
 from csp.transfer.objects import Key, Node, Registry
 from csp.transfer.problems import Problems
 from csp.transfer.references import dn_key
 
-ENVIRONMENT = 1
 FINDS_MAX = 2_000  # so many single questions cost less than a page of a large class
 READ_ALL_MAX = 2_000  # a class of so few objects is read whole
 # The types of content for which an owner has a default folder.

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tests.needs import clang_libraries
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".venv" / "fuzz"
 DRIVER = FOLDER / "driver.so"
+LOCK = FOLDER.with_name("fuzz.lock")  # beside the folder, which a build makes anew
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FLAGS = (
     "-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined "
@@ -33,7 +35,17 @@ GRACE_SECONDS = 60
 
 
 def build() -> None:
-    """Builds what is missing or older than the sources; RuntimeError with the compiler's words."""
+    """Builds what is missing or older than the sources; RuntimeError with the compiler's words.
+
+    One process at a time: the others wait, and then find it built.
+    """
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _build()
+
+
+def _build() -> None:
     sources = [ROOT / "setup.py", ROOT / "csp" / "_fastpath.pyx", *_sources(), Path(__file__)]
     made = next(iter((FOLDER / "csp").glob("_fastpath.*.so")), None)
     newest = max(source.stat().st_mtime for source in sources)

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from csp.model.types import CLASS_OF_WORD, WORD_OF_CLASS, ObjectClass
+from csp.model.types import CLASS_OF_WORD, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
 from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Node
-from csp.transfer.present import ENVIRONMENT
 from csp.transfer.raw.forms import elements, type_word, unwrapped
 from csp.transfer.raw.words import CLASS_OF_SECTION, DBID
 from csp.transfer.reading import RawObject
