@@ -1,15 +1,18 @@
 """Measures reads by filter and brief lists against redis-server that holds the same bytes.
 
-Server CPU per request, in turn, round after round; the first reply of each side in every round is
-compared with the other's, object by object.
+Server CPU per request, in turn, round after round; the last reply of each side in every round is
+compared with the other's, object by object. The limit server sends as many bytes, always the same,
+for one request: what a server must at least spend on this machine, whatever it is.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from bench.cpu import cpu_seconds
 from bench.fill import fill
 from bench.get import csp_peer
 from bench.load import Peer
-from bench.peers import redis_peer
+from bench.peers import limit_peer, redis_peer
 from bench.report import Row, conclude
 from tests.neighbours.server import Master, Proxy, Server
 
@@ -33,8 +36,21 @@ FILTER_REQUESTS = 2_000
 BRIEF_REQUESTS = 60
 LIST_OBJECTS_MAX = 10_000  # a page of CFG.READ
 OBJECT_BYTES = 600
+LIMIT_REQUEST = b"x" * 100
+RECEIVE_BYTES = 65536  # as redis-py receives
 
 Read = Callable[[], list[bytes]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row: how csp and redis-server are asked for the same objects."""
+
+    name: str
+    own: Read
+    other: Read
+    requests: int
+    at_most: float
 
 
 class WrongReplies(Exception):
@@ -77,15 +93,15 @@ def filtered(rounds: int, objects: int, requests: int, keep: bool) -> None:
             one.keep_apart()
         select = ("CFG.READ", "CfgPerson", "FILTER", "group_dbid", group)
         keys = [key for key, _ in values]
-        work: list[tuple[str, Read, Read, int, float]] = [
-            (
+        work = [
+            Work(
                 f"filter read of {MEMBERS}",
                 lambda: _pages(own, *select),
                 lambda: other.mget(other.smembers("group")),
                 requests or FILTER_REQUESTS,
                 FILTER_AT_MOST,
             ),
-            (
+            Work(
                 f"brief list of {len(brief)}",
                 lambda: _pages(own, *every),
                 lambda: other.mget(keys),
@@ -94,7 +110,7 @@ def filtered(rounds: int, objects: int, requests: int, keep: bool) -> None:
             ),
         ]
         notes: dict[str, Any] = {"brief_bytes": sum(map(len, brief)), "whole_bytes": len(whole[0])}
-        rows = [_compare(*row, rounds, peers, notes) for row in work]
+        rows = [row for one in work for row in _compare(one, rounds, peers, notes)]
     sys.exit(conclude("filter", rows, notes, keep=keep))
 
 
@@ -115,29 +131,65 @@ def _group(master: Server, members: list[int]) -> int:
         return int(client.execute_command("CFG.CREATE", "CfgAgentGroup", orjson.dumps(group))[1])
 
 
-def _compare(
-    name: str,
-    own: Read,
-    other: Read,
-    requests: int,
-    at_most: float,
-    rounds: int,
-    peers: list[Peer],
-    notes: dict[str, Any],
-) -> Row:
-    costs: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    own(), other()
-    for _ in range(rounds):
-        seen = []
-        for peer, read in zip(peers, (own, other), strict=True):
-            reply, cost = _cost(peer.processes, read, requests)
-            seen.append(sorted(reply))
-            costs[peer.name].append(cost)
-        if seen[0] != seen[1]:
-            raise WrongReplies(f"{name}: csp and redis-server answer different bytes")
-    notes[name] = {who: [round(cost, 2) for cost in of] for who, of in costs.items()}
-    ratios = [a / b for a, b in zip(*costs.values(), strict=True)]
-    return Row(name, peers[1].name, ratios, at_most)
+def _compare(work: Work, rounds: int, peers: list[Peer], notes: dict[str, Any]) -> list[Row]:
+    costs: dict[str, list[float]] = {name: [] for name in (*(p.name for p in peers), "limit")}
+    reply_bytes = sum(map(len, work.own()))
+    work.other()
+    with (
+        limit_peer(len(LIMIT_REQUEST), reply_bytes) as limit,
+        _Canned(limit, reply_bytes) as canned,
+    ):
+        limit.keep_apart()
+        reads = [*zip(peers, (work.own, work.other), strict=True), (limit, canned.read)]
+        for _ in range(rounds):
+            seen = []
+            for peer, read in reads:
+                reply, cost = _cost(peer.processes, read, work.requests)
+                seen.append(sorted(reply))
+                costs[peer.name].append(cost)
+            if seen[0] != seen[1]:
+                raise WrongReplies(f"{work.name}: csp and redis-server answer different bytes")
+    notes[work.name] = {who: [round(cost, 2) for cost in of] for who, of in costs.items()}
+    own, other, bare = costs.values()
+    return [
+        Row(
+            work.name, peers[1].name, [a / b for a, b in zip(own, other, strict=True)], work.at_most
+        ),
+        Row(work.name, "limit", [a / b for a, b in zip(own, bare, strict=True)], None),
+        Row(
+            f"limit, {work.name}",
+            peers[1].name,
+            [a / b for a, b in zip(bare, other, strict=True)],
+            None,
+        ),
+    ]
+
+
+class _Canned:
+    """Takes the limit server's bytes as redis-py takes replies: so many at a time."""
+
+    def __init__(self, limit: Peer, reply_bytes: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", limit.port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._reply_bytes = reply_bytes
+
+    def __enter__(self) -> _Canned:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def read(self) -> list[bytes]:
+        """One request, all bytes of its reply."""
+        self._socket.sendall(LIMIT_REQUEST)
+        left, pieces = self._reply_bytes, []
+        while left:
+            piece = self._socket.recv(RECEIVE_BYTES)
+            if not piece:
+                raise WrongReplies("the limit server closed the connection")
+            left -= len(piece)
+            pieces.append(piece)
+        return pieces
 
 
 def _cost(processes: list[psutil.Process], read: Read, requests: int) -> tuple[list[bytes], float]:

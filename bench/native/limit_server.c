@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 
 enum {
     CONNECTIONS_MAX = 4096, EVENTS_MAX = 256, RECEIVE_BYTES = 256 * 1024, REPLIES_MAX = 4096,
-    LINE = 64, AHEAD = 4, HUGE_PAGE = 2 << 20
+    CANNED_BYTES_MAX = 64 << 20, LINE = 64, AHEAD = 4, HUGE_PAGE = 2 << 20
 };
 
 static size_t partial_bytes[CONNECTIONS_MAX];
@@ -44,12 +45,13 @@ static int listen_on(int port) {
     return fd;
 }
 
-/* Blocks on a full socket: the load never sends more than it reads, so this does not happen. */
+/* Waits on a full socket, as for one large reply; nobody else is kept waiting who should not be. */
 static void send_all(int fd, const char *bytes, size_t size) {
     while (size) {
         ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN) return;
         if (sent > 0) bytes += sent, size -= (size_t)sent;
+        else poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
     }
 }
 
@@ -97,8 +99,10 @@ int main(int argc, char **argv) {
     size_t request_bytes = strtoul(argv[2], 0, 10);
     reply_bytes = strtoul(argv[3], 0, 10), object_count = argc == 5 ? strtoul(argv[4], 0, 10) : 0;
     char *receive = malloc(RECEIVE_BYTES);
-    canned = malloc(reply_bytes * REPLIES_MAX);
-    for (size_t i = 0; i < REPLIES_MAX; i++) write_reply(canned + i * reply_bytes);
+    size_t replies_max = CANNED_BYTES_MAX / reply_bytes;
+    replies_max = replies_max < 1 ? 1 : replies_max > REPLIES_MAX ? REPLIES_MAX : replies_max;
+    canned = malloc(reply_bytes * replies_max);
+    for (size_t i = 0; i < replies_max; i++) write_reply(canned + i * reply_bytes);
     if (object_count) hold_objects();
     int listener = listen_on(atoi(argv[1])), poll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[EVENTS_MAX];
@@ -123,7 +127,7 @@ int main(int argc, char **argv) {
             }
             size_t bytes = partial_bytes[fd] + (size_t)received, replies = bytes / request_bytes;
             partial_bytes[fd] = bytes % request_bytes;
-            for (; replies > REPLIES_MAX; replies -= REPLIES_MAX) answer(fd, REPLIES_MAX);
+            for (; replies > replies_max; replies -= replies_max) answer(fd, replies_max);
             if (replies) answer(fd, replies);
         }
     }

@@ -40,9 +40,7 @@ cdef inline void page_peek(worker_t *w, job_t *job, uint32_t dbid) noexcept nogi
         return
     if not job.brief:
         body_prefetch(record)
-        csp_prefetch(<char *> record + LINE)
-        csp_prefetch(<char *> record + 2 * LINE)
-        csp_prefetch(<char *> record + 3 * LINE)
+        head_prefetch(record)
         return
     at = <const char *> record_brief(record)
     for i in range(BRIEF_LINES):

@@ -10,6 +10,8 @@
 cdef enum:
     HANDLE_ROWS = 1 << 20           # rows a handle can tell apart; far above any RLIMIT_NOFILE in use
     SEND_SLICE = 65536              # of a connection's own queue a turn, so that one reader cannot hold a turn
+    SEND_LONE = 524288              # and while nobody else asks for anything: a send costs by its number
+    LONE_MS = 20                    # nobody else has asked for so long
 
 cdef struct limits_t:
     uint32_t connections
@@ -62,6 +64,8 @@ cdef struct worker_t:
     uint64_t inbox_size
     ready_t *ready
     uint32_t ready_count
+    uint32_t lone_row               # who asked last,
+    int64_t lone_ms                 # and since when nobody else has
     handles_t again                 # to be visited next turn
     handles_t dirty                 # with output to be sent at the end of this turn
     handles_t jobs
@@ -126,6 +130,10 @@ cdef inline void conn_dirty(worker_t *w, csp_conn *c) noexcept nogil:
     if c.flags & CSP_CONN_DIRTY == 0:
         c.flags |= CSP_CONN_DIRTY
         handles_add(&w.dirty, conn_handle(w, c))
+
+cdef inline bint conn_lone(worker_t *w, csp_conn *c) noexcept nogil:
+    """Whether the worker has had this connection alone to serve, so that a long turn delays nobody."""
+    return w.lone_row == <uint32_t> (c - w.rows) and w.now_ms - w.lone_ms >= LONE_MS
 
 cdef bint conn_fits(worker_t *w) noexcept nogil:
     """Whether one more connection stays within what all workers together may have."""
@@ -252,10 +260,11 @@ cdef void conn_out_empty(worker_t *w, csp_conn *c) noexcept nogil:
 cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
     """Sends from the connection's own queue; -1 when the connection is gone."""
     cdef uint64_t before = conn_unsent(c)
-    cdef uint64_t want
+    cdef uint64_t want = SEND_LONE if conn_lone(w, c) else SEND_SLICE
     cdef ssize_t sent
     if before > 0:
-        want = before if before < SEND_SLICE else SEND_SLICE
+        if want > before:
+            want = before
         sent = send(c.fd, c.out + c.out_head, want, MSG_NOSIGNAL | MSG_DONTWAIT)
         if sent < 0:
             if errno != EAGAIN and errno != EINTR:

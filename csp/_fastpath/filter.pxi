@@ -312,10 +312,7 @@ cdef void query_fill(worker_t *w, query_t *q) noexcept nogil:
         record = record_newest(w.store, words[i])
         q.newest[i] = record
         if record != NULL:
-            csp_prefetch(record)
-            csp_prefetch(<char *> record + LINE)
-            csp_prefetch(<char *> record + 2 * LINE)
-            csp_prefetch(<char *> record + 3 * LINE)
+            head_prefetch(record)
     q.window_size = size
     q.window_at = 0
 

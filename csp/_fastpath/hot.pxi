@@ -87,6 +87,13 @@ cdef inline uint64_t *key_word(worker_t *w, const char *key, uint32_t size) noex
 cdef inline csp_record_t *key_record(worker_t *w, const char *key, uint32_t size) noexcept nogil:
     return record_visible(w.store, record_newest(w.store, key_word(w, key, size)), w.now_revision)
 
+cdef inline void head_prefetch(csp_record_t *record) noexcept nogil:
+    """Asks for a record's first four lines: its header, and all of the reply of a small object."""
+    csp_prefetch(record)
+    csp_prefetch(<char *> record + LINE)
+    csp_prefetch(<char *> record + 2 * LINE)
+    csp_prefetch(<char *> record + 3 * LINE)
+
 cdef inline void body_prefetch(csp_record_t *record) noexcept nogil:
     """Its header is here: asks for what the first four lines did not hold of the reply."""
     cdef const char *at = <const char *> (<uint64_t> (<const char *> record + 4 * LINE) & ~<uint64_t> (LINE - 1))
@@ -172,10 +179,7 @@ cdef inline uint32_t answer_gets(
         record = record_newest(w.store, batch[i].word)
         batch[i].record = record
         if record != NULL:
-            csp_prefetch(record)
-            csp_prefetch(<char *> record + LINE)
-            csp_prefetch(<char *> record + 2 * LINE)
-            csp_prefetch(<char *> record + 3 * LINE)
+            head_prefetch(record)
     for i in range(count):
         if i + AHEAD < count and batch[i + AHEAD].record != NULL:
             body_prefetch(batch[i + AHEAD].record)

@@ -293,16 +293,16 @@ cdef void answer_all(worker_t *w) noexcept nogil:
         if many > BATCH:
             many = BATCH
         for i in range(many):
+            if w.ready[first + i].row != w.lone_row:
+                w.lone_row = w.ready[first + i].row
+                w.lone_ms = w.now_ms
             batch[i].word = NULL
             single[i] = w.rows[w.ready[first + i].row].id != 0 and single_get(w, &w.ready[first + i], &batch[i])
         for i in range(many):
             if single[i]:
                 batch[i].record = record_newest(w.store, batch[i].word)
                 if batch[i].record != NULL:
-                    csp_prefetch(batch[i].record)
-                    csp_prefetch(<char *> batch[i].record + LINE)
-                    csp_prefetch(<char *> batch[i].record + 2 * LINE)
-                    csp_prefetch(<char *> batch[i].record + 3 * LINE)
+                    head_prefetch(batch[i].record)
         for i in range(many):
             r = &w.ready[first + i]
             if not single[i]:

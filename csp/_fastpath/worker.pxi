@@ -199,6 +199,7 @@ cdef dict row_dict(csp_conn *c, int64_t now_ms, int slot, object handle):
     }
 
 
+@cython.no_gc_clear                 # its end needs `control`, which the collector would have cleared
 cdef class Loop:
     """The loop of one worker: sockets, hot commands and deliveries; everything else goes to the slow lane."""
 
