@@ -1300,7 +1300,7 @@ class CfgAppPrototype(Every, total=False):
     type: CfgAppType
     """Mandatory, fixed."""
     version: str
-    """Mandatory, fixed, at most 255 characters."""
+    """Fixed, at most 255 characters."""
     options: Sections
     state: CfgObjectState
     """Default enabled."""

@@ -44,7 +44,7 @@ MAKE: dict[str, Make] = {
 }
 NOT_ENOUGH = {
     "CfgApplication": "the reference does not say its prototype",
-    "CfgAppPrototype": "the reference does not say its type and version",
+    "CfgAppPrototype": "the reference does not say its type",
     "CfgEnumerator": "the reference does not say its type and display name",
 }
 

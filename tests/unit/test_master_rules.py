@@ -165,6 +165,21 @@ def test_numbers_are_unique_in_a_switch_but_for_destination_labels(stage: Stage)
     assert line.startswith('UNIQUE loginCode "7001"')
 
 
+def test_an_enumerator_may_have_several_values_that_are_the_default(stage: Stage) -> None:
+    enumerator = stage.create("CfgEnumerator", tenantDBID=1, name="e", displayName="e",
+                              type="entrole")  # fmt: skip
+    for name in ("first", "second"):
+        value = {"enumeratorDBID": enumerator, "name": name, "isDefault": True}
+        stage.create("CfgEnumeratorValue", **value)
+
+
+def test_a_prototype_may_be_of_no_version_but_has_a_type(stage: Stage) -> None:
+    stage.create("CfgAppPrototype", name="any", type="genericserver")
+    line = stage.refused("CFG.CREATE", "CfgAppPrototype", {"name": "none", "version": "8.5"})
+    assert line.split(" ", 1)[0] == "MANDATORY", line
+    assert "type" in line, line
+
+
 def test_names_compare_byte_by_byte(stage: Stage) -> None:
     for name in ("english", "English", "Énglish", "E\u0301nglish", "ENGLISH ", "ENGLISH"):
         stage.create("CfgSkill", tenantDBID=1, name=name)
