@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Text, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from csp import errors
 
@@ -77,6 +77,12 @@ def migrating(connection: Connection) -> Iterator[None]:
         yield
     finally:
         take_back_time(connection)
+
+
+def is_unreadable(error: DatabaseError) -> bool:
+    """Whether SQLite says that the file is no database, or a damaged one: no retry mends that."""
+    name = getattr(error.orig, "sqlite_errorname", "")
+    return name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
 
 
 def _open_sqlite(url: URL) -> Engine:

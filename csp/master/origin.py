@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from csp import errors
 from csp.master import outcome, passwords
 from csp.master.build import Built, build
 from csp.master.database import Database, Head, Replaced, in_words, said
-from csp.master.dialect import file_beside
+from csp.master.dialect import file_beside, is_unreadable
 from csp.master.engine import Engine
 from csp.master.history import history_page
 from csp.master.load import catch_up, load_everything
@@ -92,6 +92,11 @@ class DatabaseOrigin:
                 raise StartRefused(EXIT_NO_CONNECTION, text) from error
             self.database.note_loss(error)
             self._watch_over()
+        except DatabaseError as error:
+            if host.loaded or not is_unreadable(error):
+                raise
+            text = f"--db: the database can't be read: {said(error)}"
+            raise StartRefused(EXIT_USAGE, text) from error
 
     def _open(self, host: Host) -> None:
         """Becomes the database's master, and serves what it holds."""

@@ -37,6 +37,8 @@ def parse_address(text: str) -> Address:
         raise ValueError(f"{text!r} is not HOST:PORT")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
+    elif "[" in host or "]" in host:
+        raise ValueError(f"{text!r} is not HOST:PORT")
     elif ":" in host:
         raise ValueError(f"{text!r}: write an IPv6 address in brackets, [{host}]:{port}")
     return Address(host or "0.0.0.0", int(port))

@@ -52,6 +52,20 @@ def test_a_wrong_database_is_refused(tmp_path: Path, address: str, says: str) ->
     assert "Traceback" not in server.log_text()
 
 
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("these are notes, and no database\n" * 40)
+    before = file.read_bytes()
+    server = Misdirected(tmp_path)
+    server.address = f"sqlite:///{file}"
+    server.start(ready=False)
+    assert server.process is not None
+    assert server.process.wait(20) == EXIT_USAGE, server.log_text()
+    assert "--db: the database can't be read: file is not a database" in server.log_text()
+    assert "Traceback" not in server.log_text()
+    assert file.read_bytes() == before
+
+
 def test_changes_are_events_of_the_log(master: Master) -> None:
     skill = {"tenantDBID": 1, "name": "Žonglování"}
     with master.client() as client:

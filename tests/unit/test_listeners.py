@@ -31,6 +31,11 @@ def test_what_is_no_address(text: str) -> None:
         parse_address(text)
 
 
+def test_half_a_bracket_gets_no_advice_that_is_wrong_itself() -> None:
+    with pytest.raises(ValueError, match="is not HOST:PORT"):
+        parse_address("[::1:7000")
+
+
 def test_connections_are_spread_over_the_sockets() -> None:
     listeners = bind_listeners(LOCAL, 3)
     address = address_of(listeners[0])
