@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
@@ -223,11 +223,13 @@ class Database:
         found: str | None = connection.execute(select(schema.versions)).scalar()
         return found
 
-    def take_fence(self, mine: int = 0) -> Head:
+    def take_fence(self, mine: int, note: Callable[[int], None]) -> Head:
         """Becomes the only master that may write; creates the head row of a new database.
 
-        With the number that this server took before: Replaced if another one has taken it since.
-        A lower one in the database is that of a backup which was put back.
+        With the number that this server noted before (0: none): Replaced if another one has taken
+        it since.  A lower one in the database is that of a backup which was put back, or of a
+        writer that died between the two: the number is noted before the commit, as after it a
+        death would make this server's own number that of another.
         """
         taking = update(schema.head).where(schema.head.c.id == HEAD_ID)
         if mine:
@@ -251,6 +253,7 @@ class Database:
                     ],
                 )
             head = self.head_seen_by(self.connection)
+            note(head.fence)
         self.fence = head.fence
         return head
 

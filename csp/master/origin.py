@@ -101,12 +101,15 @@ class DatabaseOrigin:
     def _open(self, host: Host) -> None:
         """Becomes the database's master, and serves what it holds."""
         self.database.migrate()
+
+        def note(number: int) -> None:
+            host.fence = number
+
         try:
-            head = self.database.take_fence(host.fence)
+            head = self.database.take_fence(host.fence, note)
         except Replaced as error:
             self._serve_without_writing(host, error)
             return
-        host.fence = head.fence
         counters = self.database.counters()
         self.database.add_counters(cls.id for cls in CLASSES.values() if cls.id not in counters)
         if head.revision == 0:

@@ -193,7 +193,7 @@ class StoreHost:
 
     @property
     def fence(self) -> int:
-        """The fence number under which a master of this run writes; 0 where none has taken one."""
+        """The fence number that a master of this run took last, or was about to; 0: none did."""
         return self.control.fence
 
     @fence.setter

@@ -91,7 +91,7 @@ class Host(Protocol):
 
     @property
     def fence(self) -> int:
-        """The fence number that a writer of this run took last; 0 where none did."""
+        """The fence number that a writer of this run took last, or was about to; 0: none did."""
 
     @fence.setter
     def fence(self, number: int) -> None: ...

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
+from csp.master.database import Database
 from csp.model.types import TYPE_WORDS
 from csp.store.control import ALARM_REPLACED
 from csp.store.origin import LINK_DOWN
@@ -335,6 +338,37 @@ def test_a_replaced_masters_writer_comes_back_without_the_database(
     stage.origin = stage.open()
     assert stage.host.alarms == 0
     assert stage.create("CfgSkill", tenantDBID=1, name="German") == 103
+
+
+@pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
+def test_a_writer_killed_while_it_takes_the_database_was_not_replaced(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Its successor finds a number that it may not have been told of, and is the master still."""
+
+    class Killed(BaseException):
+        """Nothing of the process runs after it."""
+
+    def killed(connection: Connection) -> None:
+        if moment == "after the commit":
+            connection.connection.commit()
+        connection.invalidate()  # as the end of a process closes it
+        raise Killed
+
+    take_fence = Database.take_fence
+
+    def take(self: Database, *arguments: Any) -> None:
+        event.listen(self.connection, "commit", killed)
+        take_fence(self, *arguments)
+
+    stage.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "take_fence", take)
+        with pytest.raises(Killed):
+            stage.open()
+    stage.origin = stage.open()
+    assert stage.host.alarms == 0
+    assert stage.create("CfgSkill", tenantDBID=1, name="English") == 101
 
 
 def test_a_cascade_over_many_objects_and_its_limit(
