@@ -26,6 +26,7 @@ from csp.transfer.exporting import NAMED, RAW, Report, export
 from csp.transfer.link import Link
 
 LAYOUTS = {"csp": NAMED, "raw": RAW}
+ALIKE_SHOWN_MAX = 20
 
 
 @click.command()
@@ -101,6 +102,7 @@ def _tell(report: Report, as_json: bool) -> None:
             "until": report.until,
             "objects": dict(report.objects),
             "references_left_out": dict(report.lost),
+            "alike": report.alike,
         }
         click.echo(orjson.dumps(told).decode(), err=True)
         return
@@ -110,6 +112,10 @@ def _tell(report: Report, as_json: bool) -> None:
             f"changed meanwhile: what was read is from between revisions {report.revision} and "
             f"{report.until}; export again when nobody writes for one state",
             err=True,
+        )
+    for pair in report.alike[:ALIKE_SHOWN_MAX]:
+        click.echo(
+            f"{pair} have one name, so an import refuses this file: rename one of them", err=True
         )
     for what, count in report.lost.most_common(20):
         click.echo(f"left out: {count} references to {what}, which can't be read", err=True)

@@ -48,6 +48,7 @@ class Report:
     until: int = 0  # when it ended; equal: it is one state
     objects: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)  # references without a name
+    alike: list[str] = field(default_factory=list)  # pairs that an import can't tell apart
 
 
 class Writes(Protocol):
@@ -138,6 +139,7 @@ def _section(
     server: Server, names: Names, layout: Layout, name: str, tenant: int, report: Report
 ) -> Iterator[bytes]:
     dbids = layout.dbids(names, name)
+    report.alike += (f"{name}:{one} and {name}:{other}" for one, other in names.alike(name))
     if tenant:
         dbids = [dbid for dbid in dbids if _is_of(names, name, dbid, tenant)]
     if not dbids:

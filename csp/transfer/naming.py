@@ -64,6 +64,13 @@ class Names:
             return sorted(found, key=self._folder_order)
         return sorted(self._keys[class_name], key=lambda dbid: self._order(class_name, dbid))
 
+    def alike(self, class_name: str) -> list[tuple[int, int]]:
+        """Pairs of objects that have one natural key: an import can't tell them apart."""
+        first: dict[tuple[Any, ...], int] = {}
+        keys = self._keys.get(class_name, {})
+        found = ((first.setdefault(key, dbid), dbid) for dbid, key in keys.items())
+        return [(one, other) for one, other in found if one != other]
+
     def _order(self, class_name: str, dbid: int) -> tuple[str, ...]:
         natural = NATURALS[class_name]
         texts: list[str] = []

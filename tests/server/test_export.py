@@ -114,3 +114,17 @@ def test_no_secret_and_no_half_file(master: Master, tmp_path: Path) -> None:
     nowhere = master.cli("export", "-o", str(tmp_path / "none" / "x.json"))
     assert nowhere.returncode != 0
     assert "No such file" in nowhere.stderr
+
+
+def test_objects_that_an_import_cannot_tell_apart_are_named(tmp_path: Path) -> None:
+    """Scripts of different types may share a name on a server, but files know them by the name."""
+    with Master(tmp_path) as server, server.client() as client:
+        for kind in ("schedule", "capacityrule"):
+            script = json.dumps({"tenantDBID": 1, "name": "same", "type": kind})
+            client.execute_command("CFG.CREATE", "CfgScript", script)
+        done = server.cli("export")
+        assert done.returncode == 0
+        told = "CfgScript:101 and CfgScript:102 have one name, so an import refuses this file"
+        assert told in done.stderr
+        report = json.loads(server.cli("export", "--json", "-o", str(tmp_path / "f")).stderr)
+        assert report["alike"] == ["CfgScript:101 and CfgScript:102"]
