@@ -1,7 +1,7 @@
 """Starts a PostgreSQL server of its own for tests, and makes databases in it.
 
-1. Its data, its socket and its log lie in one folder that goes when it stops; no other cluster
-   of this machine is touched.
+1. Its data, its socket, its shared memory and its log lie in one folder that goes when it stops;
+   no other cluster of this machine is touched.
 2. Its programs refuse to run as root, so root starts them as the user `postgres`.
 3. It speaks over a Unix socket only; connections as its own user need no password.
 4. fsync is off unless asked for: what a killed server process loses, the system still has.
@@ -38,6 +38,7 @@ SETTINGS = {
     "autovacuum": "off",
     "full_page_writes": "off",
     "restart_after_crash": "on",
+    "dynamic_shared_memory_type": "mmap",  # in its folder, so that a kill leaves nothing behind
 }
 
 
