@@ -199,7 +199,7 @@ cdef void cursors_past(worker_t *w, const csp_entry_t *entry, uint32_t first) no
     cdef uint32_t i
     for i in range(first, w.lagging.count):
         c = conn_of(w, w.lagging.items[i])
-        if c != NULL and c.flags & CSP_CONN_LAGGING and c.cursor_revision == entry.revision:
+        if c != NULL:
             cursor_put(c, entry, c.cursor_item)
 
 cdef void deliver_live(worker_t *w) noexcept nogil:

@@ -13,7 +13,6 @@ cdef enum:
     JOB_BYTES = 65536               # and bytes copied
     JOB_SLICES = 2                  # in a turn, over all connections
     JOB_LONE = 8                    # by so much a slice is larger while nobody else asks for anything
-    COPIED_MAX = 16384              # a page up to so much joins other replies, a larger one is sent where it lies
     PIN_MAX_MS = 50
     HEAD_ROOM = 96                  # three lines in front of a page
 
@@ -241,8 +240,9 @@ cdef bint job_start(worker_t *w, out_t *out, job_t *job) noexcept nogil:
 
 cdef bint job_slice(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     """Works on; whether the job is done."""
-    cdef uint32_t objects = JOB_OBJECTS * (JOB_LONE if conn_lone(w, c) else 1)
-    cdef uint64_t most = JOB_BYTES * (JOB_LONE if conn_lone(w, c) else 1)
+    cdef uint32_t times = JOB_LONE if conn_lone(w, c) else 1
+    cdef uint32_t objects = times * JOB_OBJECTS
+    cdef uint64_t most = times * JOB_BYTES
     cdef csp_record_t *record
     cdef const char *body = NULL
     cdef uint64_t begun = job.body.size
@@ -317,23 +317,11 @@ cdef bint job_answer(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     return page_give(w, c, job, HEAD_ROOM - line.size)
 
 cdef bint page_give(worker_t *w, csp_conn *c, job_t *job, uint64_t from_) noexcept nogil:
-    """A small page goes through the shared buffer, a larger one out at once or into the connection's queue."""
+    """A small page goes through the shared buffer; a large one becomes the connection's queue without a copy."""
     cdef uint64_t size = job.body.size - from_
-    cdef ssize_t sent
-    if size <= COPIED_MAX or w.executing:
+    if size <= SEND_SLICE or w.executing:
         out_bytes(&w.out, job.body.data + from_, size)
         return True
-    if size <= SEND_SLICE and w.out.size == 0 and conn_unsent(c) == 0:
-        sent = send(c.fd, job.body.data + from_, size, MSG_NOSIGNAL | MSG_DONTWAIT)
-        if sent < 0 and errno != EAGAIN and errno != EINTR:
-            return False
-        if sent > 0:
-            w.stats.bytes_out += sent
-            from_ += sent
-            size -= sent
-        if size == 0:
-            return True
-        c.flags |= CSP_CONN_FULL
     if w.out.size > 0 and not (not w.out.failed and conn_queue(w, c, w.out.data, w.out.size)):
         return False
     w.out.size = 0

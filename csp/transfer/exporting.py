@@ -139,9 +139,10 @@ def _section(
     server: Server, names: Names, layout: Layout, name: str, tenant: int, report: Report
 ) -> Iterator[bytes]:
     dbids = layout.dbids(names, name)
-    report.alike += (f"{name}:{one} and {name}:{other}" for one, other in names.alike(name))
     if tenant:
         dbids = [dbid for dbid in dbids if _is_of(names, name, dbid, tenant)]
+    pairs = names.alike(name, dbids)
+    report.alike += (f"{name}:{one} and {name}:{other}" for one, other in pairs)
     if not dbids:
         return
 

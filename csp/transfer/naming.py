@@ -64,11 +64,12 @@ class Names:
             return sorted(found, key=self._folder_order)
         return sorted(self._keys[class_name], key=lambda dbid: self._order(class_name, dbid))
 
-    def alike(self, class_name: str) -> list[tuple[int, int]]:
-        """Pairs of objects that have one natural key: an import can't tell them apart."""
+    def alike(self, class_name: str, dbids: Iterable[int]) -> list[tuple[int, int]]:
+        """Pairs among these that have one natural key: an import can't tell them apart."""
+        if class_name == BY_PATH:
+            return []  # the server itself holds paths unique
         first: dict[tuple[Any, ...], int] = {}
-        keys = self._keys.get(class_name, {})
-        found = ((first.setdefault(key, dbid), dbid) for dbid, key in keys.items())
+        found = ((first.setdefault(self.key(class_name, dbid), dbid), dbid) for dbid in dbids)
         return [(one, other) for one, other in found if one != other]
 
     def _order(self, class_name: str, dbid: int) -> tuple[str, ...]:

@@ -7,22 +7,7 @@ import os
 import socket
 
 from csp._fastpath import Control, Loop
-
-
-class Lane:
-    """Refers back to its loop, as the worker's does: only the collector can end the two."""
-
-    def __init__(self) -> None:
-        self.loop: Loop = None  # type: ignore[assignment]
-
-    def command(self, conn: int, args: list[bytes]) -> bytes:
-        return b"+OK\r\n"
-
-    def closed(self, conn: int) -> None: ...
-
-    def writable(self, conn: int) -> None: ...
-
-    def published(self, revision: int) -> None: ...
+from tests.server.hot_stage import OpenLane
 
 
 def _serve_and_forget() -> None:
@@ -33,7 +18,7 @@ def _serve_and_forget() -> None:
     listener.setblocking(False)
     client = socket.create_connection(listener.getsockname())
     client.sendall(b"PING\r\n")
-    lane = Lane()
+    lane = OpenLane()  # it refers back to its loop: only the collector can end the two
     lane.loop = Loop(
         control=Control(control_fd, format=True),
         slot=0,
