@@ -1,6 +1,7 @@
 """Builds the one compiled extension, csp._fastpath."""
 
 import os
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -11,7 +12,7 @@ DEBUG = os.environ.get("CSP_DEBUG") == "1"
 EXTRA = os.environ.get("CSP_CFLAGS", "").split()
 
 fragments = sorted(
-    f"{FOLDER}/{name}" for name in os.listdir(FOLDER) if name.endswith((".pxi", ".h", ".pxd"))
+    str(path) for path in Path(FOLDER).rglob("*") if path.suffix in (".pxi", ".h", ".pxd")
 )
 extension = Extension(
     "csp._fastpath",

@@ -18,54 +18,54 @@ from libc.stdlib cimport bsearch, calloc, free, malloc, qsort, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 from posix.strings cimport strncasecmp
 
-from csp._fastpath.blake2b cimport *
-from csp._fastpath.classes cimport *
-from csp._fastpath.conn cimport *
-from csp._fastpath.failpoint cimport *
-from csp._fastpath.octets cimport *
-from csp._fastpath.shm cimport *
-from csp._fastpath.stats cimport *
-from csp._fastpath.system cimport *
+from csp._fastpath.store.blake2b cimport *
+from csp._fastpath.tables.classes cimport *
+from csp._fastpath.loop.conn cimport *
+from csp._fastpath.store.failpoint cimport *
+from csp._fastpath.store.octets cimport *
+from csp._fastpath.store.shm cimport *
+from csp._fastpath.tables.stats cimport *
+from csp._fastpath.loop.system cimport *
 
 # store: what lies in shared memory, who may touch it, and how it changes (store rooms)
-include "_fastpath/limits.pxi"      # every maximum
-include "_fastpath/status.pxi"      # C says a code, Python hears an exception
-include "_fastpath/read.pxi"        # what is visible at a revision: the loop's primitives
-include "_fastpath/arena.pxi"       # memory of the store
-include "_fastpath/retire.pxi"      # the writer, and what it replaced until no reader can hold it
-include "_fastpath/index.pxi"       # the radix by DBID
-include "_fastpath/names.pxi"       # the hashes of names and of lists
-include "_fastpath/postings.pxi"    # posting lists
-include "_fastpath/log.pxi"         # the change log
-include "_fastpath/stage.pxi"       # one transaction, prepared so that it can be undone
-include "_fastpath/apply.pxi"       # and then: intent, words, publication
-include "_fastpath/reclaim.pxi"     # memory comes back
-include "_fastpath/load.pxi"        # a whole store at once
-include "_fastpath/recover.pxi"     # after the writer's death
-include "_fastpath/scrub.pxi"       # and of damage in memory
-include "_fastpath/control.pxi"     # slots, epoch, generation, link
-include "_fastpath/writer.pxi"      # what Python may ask of the writer
-include "_fastpath/reader.pxi"      # and of a reader
+include "_fastpath/store/limits.pxi"      # every maximum
+include "_fastpath/store/status.pxi"      # C says a code, Python hears an exception
+include "_fastpath/store/read.pxi"        # what is visible at a revision: the loop's primitives
+include "_fastpath/store/arena.pxi"       # memory of the store
+include "_fastpath/store/retire.pxi"      # the writer, and what it replaced until no reader can hold it
+include "_fastpath/store/index.pxi"       # the radix by DBID
+include "_fastpath/store/names.pxi"       # the hashes of names and of lists
+include "_fastpath/store/postings.pxi"    # posting lists
+include "_fastpath/store/log.pxi"         # the change log
+include "_fastpath/store/stage.pxi"       # one transaction, prepared so that it can be undone
+include "_fastpath/store/apply.pxi"       # and then: intent, words, publication
+include "_fastpath/store/reclaim.pxi"     # memory comes back
+include "_fastpath/store/load.pxi"        # a whole store at once
+include "_fastpath/store/recover.pxi"     # after the writer's death
+include "_fastpath/store/scrub.pxi"       # and of damage in memory
+include "_fastpath/store/control.pxi"     # slots, epoch, generation, link
+include "_fastpath/store/writer.pxi"      # what Python may ask of the writer
+include "_fastpath/store/reader.pxi"      # and of a reader
 
 csp_crc_prepare()
 
 # loop: one worker's connections, commands and deliveries (loop rooms)
-include "_fastpath/parse.pxi"       # RESP in
-include "_fastpath/reply.pxi"       # RESP out
-include "_fastpath/watch.pxi"       # subscriptions: who listens to what
-include "_fastpath/filter.pxi"      # filters of classes, intersected
-include "_fastpath/project.pxi"     # attributes out of an object
-include "_fastpath/conn.pxi"        # one connection: row, buffers, back-pressure
-include "_fastpath/slow.pxi"        # the ways out to Python
-include "_fastpath/hot.pxi"         # GET, MGET and their kin
-include "_fastpath/trim.pxi"        # binary values out of an annex
-include "_fastpath/deliver.pxi"     # the change log to the subscribers
-include "_fastpath/pages.pxi"       # CFG.READ, CFG.FIND, CFG.COUNT
-include "_fastpath/ahead.pxi"       # and what memory is asked for before they need it
-include "_fastpath/dispatch.pxi"    # which room answers a command
-include "_fastpath/clock.pxi"       # what time brings: waits that end, timeouts, notices
-include "_fastpath/loop.pxi"        # the turn
-include "_fastpath/worker.pxi"      # Loop and Session, as Python sees them
+include "_fastpath/loop/parse.pxi"       # RESP in
+include "_fastpath/loop/reply.pxi"       # RESP out
+include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
+include "_fastpath/loop/filter.pxi"      # filters of classes, intersected
+include "_fastpath/loop/project.pxi"     # attributes out of an object
+include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
+include "_fastpath/loop/slow.pxi"        # the ways out to Python
+include "_fastpath/loop/hot.pxi"         # GET, MGET and their kin
+include "_fastpath/loop/trim.pxi"        # binary values out of an annex
+include "_fastpath/loop/deliver.pxi"     # the change log to the subscribers
+include "_fastpath/loop/pages.pxi"       # CFG.READ, CFG.FIND, CFG.COUNT
+include "_fastpath/loop/ahead.pxi"       # and what memory is asked for before they need it
+include "_fastpath/loop/dispatch.pxi"    # which room answers a command
+include "_fastpath/loop/clock.pxi"       # what time brings: waits that end, timeouts, notices
+include "_fastpath/loop/loop.pxi"        # the turn
+include "_fastpath/loop/worker.pxi"      # Loop and Session, as Python sees them
 
 # feed: what a proxy's writer receives from its master
-include "_fastpath/follow.pxi"      # changes as they stand in the bytes, on their way to the store
+include "_fastpath/store/follow.pxi"      # changes as they stand in the bytes, on their way to the store

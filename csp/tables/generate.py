@@ -16,9 +16,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 # Path from the root of the repository -> what renders it.
 GENERATED: dict[str, Callable[[], str]] = {
-    "csp/_fastpath/classes.h": render_c.classes_h,
-    "csp/_fastpath/commands.h": render_c.commands_h,
-    "csp/_fastpath/metrics.h": render_c.metrics_h,
+    "csp/_fastpath/tables/classes.h": render_c.classes_h,
+    "csp/_fastpath/tables/commands.h": render_c.commands_h,
+    "csp/_fastpath/tables/metrics.h": render_c.metrics_h,
     "csp/errors.py": render_errors.errors_py,
     "csp/client/client.py": render_client.client_py,
     "csp/client/objects.py": render_types.objects_py,

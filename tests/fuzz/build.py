@@ -108,7 +108,7 @@ def run_module(module: str, *arguments: str, within: float) -> int:
 
 
 def _sources() -> list[Path]:
-    return list((ROOT / "csp" / "_fastpath").iterdir())
+    return [path for path in (ROOT / "csp" / "_fastpath").rglob("*") if path.is_file()]
 
 
 def _machine() -> str:

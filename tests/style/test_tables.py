@@ -56,7 +56,7 @@ def test_paths_of_the_table_name_attributes() -> None:
 
 
 def test_the_loop_counts_what_the_table_names_in_its_order() -> None:
-    text = (ROOT / "csp" / "_fastpath" / "stats.h").read_text()
+    text = (ROOT / "csp" / "_fastpath" / "tables" / "stats.h").read_text()
     body = text[text.index("#define CSP_STATS(_)") :].split("\n\n")[0]
     names = re.findall(r"_\((\w+)\)", body)
     assert tuple(names) == metrics.SLOT_NAMES[: len(names)]

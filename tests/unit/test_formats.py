@@ -17,7 +17,7 @@ from csp.model.extract import Nothing
 from csp.model.image import build_image, build_tombstone, parse_header
 from csp.model.types import CLASSES
 
-HEADERS = Path(__file__).resolve().parent.parent.parent / "csp" / "_fastpath"
+HEADERS = Path(__file__).resolve().parent.parent.parent / "csp" / "_fastpath" / "store"
 RECORD = "prev crc size revision dbid class_id flags tenant_dbid folder_dbid acl_id reply_size"
 RECORD += " brief_size keys_size spare"
 ENTRY = "format size crc item_count revision mark time_ms flags spare"

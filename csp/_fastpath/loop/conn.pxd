@@ -1,6 +1,6 @@
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
-cdef extern from "_fastpath/conn.h" nogil:
+cdef extern from "_fastpath/loop/conn.h" nogil:
     int CSP_CONN_NAME, CSP_CONN_LIB, CSP_CONN_VER, CSP_CONN_USER
     uint32_t CSP_CONN_SIGNED_IN, CSP_CONN_RESP3, CSP_CONN_MULTI, CSP_CONN_DEFERRED
     uint32_t CSP_CONN_CLOSING, CSP_CONN_STALLED, CSP_CONN_READABLE, CSP_CONN_QUEUED

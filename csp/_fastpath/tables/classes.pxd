@@ -1,6 +1,6 @@
 from libc.stdint cimport uint16_t, uint8_t
 
-cdef extern from "_fastpath/classes.h" nogil:
+cdef extern from "_fastpath/tables/classes.h" nogil:
     int CSP_KEY_NONE, CSP_KEY_NAME, CSP_KEY_LIST, CSP_KEY_ABSENT, CSP_KEY_FOLDER_OF
     int CSP_KEY_PAIR_PART, CSP_KEY_DBID, CSP_KEY_THROUGH, CSP_KEY_TRIM
     int CSP_VALUE_U32, CSP_VALUE_TEXT, CSP_VALUE_WORD, CSP_VALUE_FLAG, CSP_VALUE_PAIR, CSP_VALUE_ANY

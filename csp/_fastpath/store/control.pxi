@@ -5,7 +5,7 @@
 # 3. `space` (CSP_SPACE_BYTES behind the counters) belongs to the loop, which defines what lies there.
 # 4. Another layout or format is refused at attach.
 
-cdef extern from "_fastpath/metrics.h" nogil:
+cdef extern from "_fastpath/tables/metrics.h" nogil:
     enum:
         CSP_METRIC_COUNT
     const char* const* csp_metric_names

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
-cdef extern from "_fastpath/shm.h" nogil:
+cdef extern from "_fastpath/store/shm.h" nogil:
     enum:
         CSP_SUPER_MAGIC
         CSP_CONTROL_MAGIC

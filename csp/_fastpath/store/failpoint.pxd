@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 
-cdef extern from "_fastpath/failpoint.h" nogil:
+cdef extern from "_fastpath/store/failpoint.h" nogil:
     enum:
         CSP_FP_APPLY_START
         CSP_FP_APPLY_RECORD

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-cdef extern from "_fastpath/stats.h" nogil:
+cdef extern from "_fastpath/tables/stats.h" nogil:
     const char *csp_stats_names[]
     int CSP_STATS_COUNT
     ctypedef struct csp_stats:
