@@ -62,7 +62,7 @@ cdef void job_drop(worker_t *w, csp_conn *c) noexcept nogil:
         w.stats.jobs -= 1
 
 cdef inline bint word_is(const arg_t *arg, const char *word, uint32_t size) noexcept nogil:
-    # The first letter tells most words apart without a call.
+    """Whether they are equal in any case; the first letter tells most words apart without a call."""
     return arg.size == size and (arg.data[0] ^ word[0]) & 0xDF == 0 and strncasecmp(arg.data, word, size) == 0
 
 cdef bint bad_option(out_t *out, const char *text, arg_t *arg) noexcept nogil:

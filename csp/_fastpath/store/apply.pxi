@@ -1,6 +1,7 @@
 # Included by csp/_fastpath.pyx after: stage.
 # Applies one transaction: stages everything, stores the intent, stores the words, publishes, retires.
 #
+# Invariants:
 # 1. Whatever can fail happens before the intent; a failed change leaves nothing that a reader sees.
 # 2. The ring slot of published + 1 is the intent: from then on a successor completes the change.
 # 3. The order of the stores is: account words, intent, list words, index words, counts, publication.
@@ -9,19 +10,18 @@
 # 5. What was replaced is retired after the publication; tombstones, empty lists and old names are
 #    unlinked a grace period later.
 
-cdef void publish(csp_writer_t* w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
-    # The three figures under their sequence; the revision alone is what makes the change visible.
-    cdef csp_state_t* state = &w.store.super.state
+cdef void publish(csp_writer_t *w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
+    """The three figures under their sequence; the revision alone is what makes the change visible."""
+    cdef csp_state_t *state = &w.store.super.state
     cdef uint64_t sequence = state.sequence | 1
     csp_swap(&state.sequence, sequence)
-    csp_store(<uint64_t*>&state.time_ms, <uint64_t>time_ms)
+    csp_store(<uint64_t *> &state.time_ms, <uint64_t> time_ms)
     csp_store(&state.mark, mark)
     csp_failpoint(CSP_FP_PUBLISH_INSIDE)
     csp_store(&state.revision, revision)
     csp_store(&state.sequence, sequence + 1)
 
-
-cdef void words_commit(csp_writer_t* w, int account) noexcept nogil:
+cdef void words_commit(csp_writer_t *w, int account) noexcept nogil:
     cdef size_t i
     for i in range(w.stage.change_count):
         if w.stage.changes[i].made and w.stage.changes[i].account == account:
@@ -31,8 +31,7 @@ cdef void words_commit(csp_writer_t* w, int account) noexcept nogil:
             else:
                 csp_failpoint(CSP_FP_APPLY_WORD)
 
-
-cdef void counts_commit(csp_writer_t* w) noexcept nogil:
+cdef void counts_commit(csp_writer_t *w) noexcept nogil:
     cdef uint32_t i
     cdef uint16_t class_id
     for i in range(w.stage.counted):
@@ -41,20 +40,19 @@ cdef void counts_commit(csp_writer_t* w) noexcept nogil:
             csp_store(&w.store.super.class_counts[class_id], w.stage.cells[class_id])
             csp_failpoint(CSP_FP_APPLY_COUNT_WORD)
 
-
-cdef void retire_replaced(csp_writer_t* w) noexcept nogil:
-    # After the publication; pending_room made the room.
-    cdef csp_stage_t* stage = &w.stage
-    cdef csp_change_t* change
+cdef void retire_replaced(csp_writer_t *w) noexcept nogil:
+    """After the publication; pending_room made the room."""
+    cdef csp_stage_t *stage = &w.stage
+    cdef csp_change_t *change
     cdef size_t i
     for i in range(stage.replaced_count):
-        pending_push(w, PENDING_FREE, stage.replaced[i].ref, <uint32_t>stage.replaced[i].size, 0, 0)
+        pending_push(w, PENDING_FREE, stage.replaced[i].ref, <uint32_t> stage.replaced[i].size, 0, 0)
         csp_failpoint(CSP_FP_APPLY_RETIRE)
     for i in range(stage.change_count):
         change = &stage.changes[i]
         if change.made and record_at(&w.store, change.made).flags & CSP_TOMBSTONE:
-            pending_push(w, PENDING_TOMBSTONE, change.made, 64, <uint32_t>(change.object >> 32),
-                         <uint32_t>change.object)
+            pending_push(w, PENDING_TOMBSTONE, change.made, 64, <uint32_t> (change.object >> 32),
+                         <uint32_t> change.object)
     for i in range(stage.swap_count):
         if stage.swaps[i].emptied:
             pending_push(w, PENDING_LIST, stage.swaps[i].new_word, 0, 0, 0)
@@ -62,9 +60,8 @@ cdef void retire_replaced(csp_writer_t* w) noexcept nogil:
         pending_push(w, PENDING_NAME, stage.gone[i], 0, 0, 0)
     csp_add(&w.store.control.epoch, 1)
 
-
-cdef void stage_commit(csp_writer_t* w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
-    # Nothing here allocates or fails.
+cdef void stage_commit(csp_writer_t *w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
+    """Nothing here allocates or fails."""
     lists_commit(w)
     words_commit(w, 0)
     counts_commit(w)
@@ -74,14 +71,12 @@ cdef void stage_commit(csp_writer_t* w, uint64_t revision, uint64_t mark, int64_
     retire_replaced(w)
     stage_reset(&w.stage)
 
-
 cdef extern from "<unistd.h>" nogil:
-    ssize_t write(int fd, const void* start, size_t size)
+    ssize_t write(int fd, const void *start, size_t size)
 
-
-cdef void wake_readers(csp_writer_t* w) noexcept nogil:
-    # Rings the workers that sleep and want every publication; the epoch's full fence came before.
-    cdef csp_slot_t* slot
+cdef void wake_readers(csp_writer_t *w) noexcept nogil:
+    """Rings the workers that sleep and want every publication; the epoch's full fence came before."""
+    cdef csp_slot_t *slot
     cdef uint64_t one = 1
     cdef int i
     for i in range(w.wake_end):
@@ -90,22 +85,20 @@ cdef void wake_readers(csp_writer_t* w) noexcept nogil:
                 and csp_swap(&slot.asleep, 0):
             write(w.wake_fds[i], &one, 8)  # a full eventfd is awake already
 
-
-cdef void writer_abandon(csp_writer_t* w) noexcept nogil:
-    # Undoes what was staged and is not to be applied.
+cdef void writer_abandon(csp_writer_t *w) noexcept nogil:
+    """Undoes what was staged and is not to be applied."""
     if w.prepared:
         w.prepared = 0
         stage_abort(w)
         arena_hold(&w.arena)
 
-
 cdef int writer_prepare(
-    csp_writer_t* w, const uint8_t* bytes, uint64_t size, const uint8_t** accounts,
-    const uint64_t* sizes, int account_count
+    csp_writer_t *w, const uint8_t *bytes, uint64_t size, const uint8_t **accounts,
+    const uint64_t *sizes, int account_count
 ) noexcept nogil:
-    # Everything of one transaction that can fail; FULL leaves nothing changed.
-    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
-    cdef csp_super_t* super = w.store.super
+    """Everything of one transaction that can fail; FULL leaves nothing changed."""
+    cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
+    cdef csp_super_t *super = w.store.super
     cdef uint64_t block = 0
     cdef int status
     writer_abandon(w)
@@ -130,21 +123,19 @@ cdef int writer_prepare(
     w.prepared = block
     return OK
 
-
-cdef bint is_prepared(csp_writer_t* w, const uint8_t* bytes, uint64_t size) noexcept nogil:
-    # Whether it is this entry that is staged; the mark is a hash of all its bytes.
-    cdef const csp_entry_t* staged = <const csp_entry_t*>(w.store.base + w.prepared)
-    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
+cdef bint is_prepared(csp_writer_t *w, const uint8_t *bytes, uint64_t size) noexcept nogil:
+    """Whether it is this entry that is staged; the mark is a hash of all its bytes."""
+    cdef const csp_entry_t *staged = <const csp_entry_t *> (w.store.base + w.prepared)
+    cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
     return w.prepared and size >= 48 and staged.size == size and staged.crc == entry.crc \
         and staged.revision == entry.revision and staged.mark == entry.mark
 
-
 cdef int writer_publish(
-    csp_writer_t* w, const uint8_t* bytes, uint64_t size, const uint8_t** accounts,
-    const uint64_t* sizes, int account_count
+    csp_writer_t *w, const uint8_t *bytes, uint64_t size, const uint8_t **accounts,
+    const uint64_t *sizes, int account_count
 ) noexcept nogil:
-    # One transaction; FULL leaves nothing changed. writer_settle has to follow, soon.
-    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
+    """One transaction; FULL leaves nothing changed. writer_settle has to follow, soon."""
+    cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
     cdef uint64_t block
     cdef int status
     csp_failpoint(CSP_FP_APPLY_START)
@@ -163,21 +154,19 @@ cdef int writer_publish(
     w.applied += 1
     return OK
 
-
-cdef void writer_settle(csp_writer_t* w, int64_t now_ms) noexcept nogil:
-    # What follows a publication, or a few: readers hear of it, old entries leave, memory comes back.
+cdef void writer_settle(csp_writer_t *w, int64_t now_ms) noexcept nogil:
+    """What follows a publication, or a few: readers hear of it, old entries leave, memory comes back."""
     wake_readers(w)
     log_trim(w, now_ms)
     writer_reclaim(w)
     arena_hold(&w.arena)
 
-
 cdef int entry_retry(
-    csp_writer_t* w, const uint8_t* bytes, uint64_t size, const uint8_t** accounts,
-    const uint64_t* sizes, int account_count, uint64_t* block
+    csp_writer_t *w, const uint8_t *bytes, uint64_t size, const uint8_t **accounts,
+    const uint64_t *sizes, int account_count, uint64_t *block
 ) noexcept nogil:
-    # The store is full: what readers let go may do, then what the log has beyond its measure, young
-    # as it may be. A change that doesn't grow gets the held memory, and all of the log's.
+    """The store is full: what readers let go may do, then what the log has beyond its measure, young
+    as it may be. A change that doesn't grow gets the held memory, and all of the log's."""
     cdef bint first = True
     cdef bint grows
     cdef int status
@@ -205,10 +194,9 @@ cdef int entry_retry(
         if status != FULL:
             return status
 
-
-cdef bint log_give_way(csp_writer_t* w, uint64_t size, uint64_t keep) noexcept nogil:
-    # Drops the oldest entries, whatever their age, to make room for one of `size`, while the log has
-    # more than `keep`; False when there are none.
+cdef bint log_give_way(csp_writer_t *w, uint64_t size, uint64_t keep) noexcept nogil:
+    """Drops the oldest entries, whatever their age, to make room for one of `size`, while the log has
+    more than `keep`; False when there are none."""
     cdef uint64_t want = 4 * size + PAGE_BYTES
     cdef uint64_t before = w.log_used
     cdef uint64_t oldest = w.store.super.log_oldest
@@ -218,9 +206,8 @@ cdef bint log_give_way(csp_writer_t* w, uint64_t size, uint64_t keep) noexcept n
             break
     return w.store.super.log_oldest != oldest
 
-
-cdef void grace_wait_pending(csp_writer_t* w) noexcept nogil:
-    # Waits, with a limit, until readers have let go of what was retired.
+cdef void grace_wait_pending(csp_writer_t *w) noexcept nogil:
+    """Waits, with a limit, until readers have let go of what was retired."""
     cdef timespec_t wait
     cdef int i
     wait.tv_sec = 0
@@ -231,18 +218,17 @@ cdef void grace_wait_pending(csp_writer_t* w) noexcept nogil:
             return
         nanosleep(&wait, NULL)
 
-
-cdef bint entry_grows(csp_writer_t* w, const uint8_t* bytes) noexcept nogil:
-    # Whether its records take more than those that they replace, all together.
-    cdef csp_item_t* item = entry_items(<const csp_entry_t*>bytes)
-    cdef const csp_record_t* old
+cdef bint entry_grows(csp_writer_t *w, const uint8_t *bytes) noexcept nogil:
+    """Whether its records take more than those that they replace, all together."""
+    cdef csp_item_t *item = entry_items(<const csp_entry_t *> bytes)
+    cdef const csp_record_t *old
     cdef int64_t more = 0
     cdef uint32_t i
-    for i in range((<const csp_entry_t*>bytes).item_count):
+    for i in range((<const csp_entry_t *> bytes).item_count):
         old = record_newest(&w.store, store_word(&w.store, item.class_id, item.dbid))
         if item.image_size:
-            more += <int64_t>block_bytes(item.image_size)
+            more += <int64_t> block_bytes(item.image_size)
         if record_live(old):
-            more -= <int64_t>block_bytes(old.size)
+            more -= <int64_t> block_bytes(old.size)
         item = item_next(item)
     return more > 0

@@ -1,6 +1,7 @@
 # Included by csp/_fastpath.pyx after: limits, status, read.
 # Allocates and frees blocks of the data segment; all its state is in the writer's private memory.
 #
+# Invariants:
 # 1. A block is known by its ref and its size: the same size must be given to free it.
 # 2. Memory is backed (posix_fallocate) before its first block is handed out: no SIGBUS.
 # 3. Blocks up to SLAB_BLOCK_BYTES_MAX lie in slabs aligned to their own size, so that a walk finds
@@ -10,11 +11,11 @@
 # 5. After arena_attach only fresh extents are used until arena_merge: older readers may hold the rest.
 
 cdef extern from "<sys/mman.h>" nogil:
-    void* mmap(void* address, size_t size, int protection, int flags, int fd, int64_t offset)
-    int munmap(void* address, size_t size)
-    int madvise(void* address, size_t size, int advice)
+    void *mmap(void *address, size_t size, int protection, int flags, int fd, int64_t offset)
+    int munmap(void *address, size_t size)
+    int madvise(void *address, size_t size, int advice)
     int PROT_NONE, PROT_READ, PROT_WRITE, MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED
-    void* MAP_FAILED
+    void *MAP_FAILED
 
 cdef extern from "<fcntl.h>" nogil:
     int posix_fallocate(int fd, int64_t offset, int64_t size)
@@ -43,22 +44,22 @@ ctypedef struct csp_slab_t:  # blocks of one size class; `bits` says which are i
     uint32_t hint             # word of `bits` where the last free block was seen
     uint32_t number
     int linked
-    csp_slab_t* before
-    csp_slab_t* after
-    uint64_t* bits
+    csp_slab_t *before
+    csp_slab_t *after
+    uint64_t *bits
 
 ctypedef struct csp_arena_t:
-    uint8_t* base
-    csp_super_t* super
+    uint8_t *base
+    csp_super_t *super
     int fd
-    csp_page_t* pages         # one a page of the reserve; untouched entries cost nothing
+    csp_page_t *pages         # one a page of the reserve; untouched entries cost nothing
     size_t pages_bytes
     uint32_t bins[64]         # first free run of each bin, 0 none
-    csp_slab_t* partial[112]  # slabs with room, by size class
-    csp_slab_t** slabs
+    csp_slab_t *partial[112]  # slabs with room, by size class
+    csp_slab_t **slabs
     size_t slab_count
     size_t slab_room
-    uint32_t* numbers         # slab numbers given back
+    uint32_t *numbers         # slab numbers given back
     size_t number_count
     size_t number_room
     uint64_t used_bytes       # of blocks, as asked for
@@ -67,48 +68,42 @@ ctypedef struct csp_arena_t:
     uint32_t spared           # but for these, which were held: known to be free
     uint32_t spared_end
 
-
 cdef inline uint32_t log2_floor(uint64_t value) noexcept nogil:
     return 63 - csp_clz(value)
 
-
 cdef inline uint32_t size_class(uint64_t size) noexcept nogil:
-    # 16 byte steps to 256, then 16 steps an octave; above 512 only those that are whole cache lines: a record
-    # that began in the middle of a line would cost one more of them each time it is read.
+    """16 byte steps to 256, then 16 steps an octave; above 512 only those that are whole cache lines: a record
+    that began in the middle of a line would cost one more of them each time it is read."""
     cdef uint32_t power
     if size > 512:
-        size = (size + 63) & ~<uint64_t>63
+        size = (size + 63) & ~<uint64_t> 63
     if size <= 256:
-        return <uint32_t>((size + 15) >> 4) - 1 if size else 0
+        return <uint32_t> ((size + 15) >> 4) - 1 if size else 0
     power = log2_floor(size - 1)
-    return (power - 8) * 16 + 15 + <uint32_t>(
-        (size - (<uint64_t>1 << power) + (<uint64_t>1 << (power - 4)) - 1) >> (power - 4))
-
+    return (power - 8) * 16 + 15 + <uint32_t> (
+        (size - (<uint64_t> 1 << power) + (<uint64_t> 1 << (power - 4)) - 1) >> (power - 4))
 
 cdef inline uint64_t class_bytes(uint32_t number) noexcept nogil:
     cdef uint32_t power
     if number < 16:
         return (number + 1) << 4
     power = 8 + ((number - 16) >> 4)
-    return (<uint64_t>1 << power) + ((<uint64_t>((number - 16) & 15) + 1) << (power - 4))
-
+    return (<uint64_t> 1 << power) + ((<uint64_t> ((number - 16) & 15) + 1) << (power - 4))
 
 cdef inline uint32_t slab_pages(uint64_t block_bytes) noexcept nogil:
-    # The unused tail stays below a sixteenth.
+    """The unused tail stays below a sixteenth."""
     return 16 if block_bytes <= 4096 else 64
 
-
 cdef inline uint64_t block_bytes(uint64_t size) noexcept nogil:
-    # What a block of this size really takes.
+    """What a block of this size really takes."""
     if size <= SLAB_BLOCK_BYTES_MAX:
         return class_bytes(size_class(size))
-    return (size + PAGE_BYTES - 1) & ~<uint64_t>(PAGE_BYTES - 1)
+    return (size + PAGE_BYTES - 1) & ~<uint64_t> (PAGE_BYTES - 1)
 
-
-cdef int vector_room(void** data, size_t* room, size_t need, size_t item_bytes) noexcept nogil:
-    # Grows a private array to at least `need` items.
+cdef int vector_room(void **data, size_t *room, size_t need, size_t item_bytes) noexcept nogil:
+    """Grows a private array to at least `need` items."""
     cdef size_t larger = room[0] * 2 if room[0] else 64
-    cdef void* grown
+    cdef void *grown
     if need <= room[0]:
         return OK
     while larger < need:
@@ -120,19 +115,16 @@ cdef int vector_room(void** data, size_t* room, size_t need, size_t item_bytes) 
     room[0] = larger
     return OK
 
-
-cdef inline bint arena_fresh(const csp_arena_t* arena, uint32_t page) noexcept nogil:
-    # Not waiting for arena_merge.
+cdef inline bint arena_fresh(const csp_arena_t *arena, uint32_t page) noexcept nogil:
+    """Not waiting for arena_merge."""
     return page >= arena.merge_end or (arena.spared <= page and page < arena.spared_end)
-
 
 # ---- runs of pages ----
 
 cdef inline uint32_t run_bin(uint32_t length) noexcept nogil:
     return length - 1 if length <= 32 else 32 + log2_floor(length) - 5
 
-
-cdef void run_link(csp_arena_t* arena, uint32_t page, uint32_t length) noexcept nogil:
+cdef void run_link(csp_arena_t *arena, uint32_t page, uint32_t length) noexcept nogil:
     cdef uint32_t bin = run_bin(length)
     cdef uint32_t first = arena.bins[bin]
     arena.pages[page + length - 1].state = PAGE_FREE
@@ -145,9 +137,8 @@ cdef void run_link(csp_arena_t* arena, uint32_t page, uint32_t length) noexcept 
         arena.pages[first].before = page
     arena.bins[bin] = page
 
-
-cdef void run_unlink(csp_arena_t* arena, uint32_t page) noexcept nogil:
-    cdef csp_page_t* run = &arena.pages[page]
+cdef void run_unlink(csp_arena_t *arena, uint32_t page) noexcept nogil:
+    cdef csp_page_t *run = &arena.pages[page]
     if run.before:
         arena.pages[run.before].after = run.after
     else:
@@ -155,23 +146,21 @@ cdef void run_unlink(csp_arena_t* arena, uint32_t page) noexcept nogil:
     if run.after:
         arena.pages[run.after].before = run.before
 
-
-cdef void run_free(csp_arena_t* arena, uint32_t page, uint32_t length) noexcept nogil:
-    # Joins the free neighbours.
+cdef void run_free(csp_arena_t *arena, uint32_t page, uint32_t length) noexcept nogil:
+    """Joins the free neighbours."""
     cdef uint32_t end = page + length
     cdef uint32_t left
     if arena.pages[page - 1].state == PAGE_FREE:
         left = page - arena.pages[page - 1].length
         run_unlink(arena, left)
         page = left
-    if <uint64_t>end * PAGE_BYTES < arena.super.extent_end and arena.pages[end].state == PAGE_FREE:
+    if <uint64_t> end * PAGE_BYTES < arena.super.extent_end and arena.pages[end].state == PAGE_FREE:
         run_unlink(arena, end)
         end += arena.pages[end].length
     run_link(arena, page, end - page)
 
-
-cdef int arena_grow(csp_arena_t* arena, uint64_t need_pages) noexcept nogil:
-    # Backs at least `need_pages` more pages; FULL when the reserve or /dev/shm has no more.
+cdef int arena_grow(csp_arena_t *arena, uint64_t need_pages) noexcept nogil:
+    """Backs at least `need_pages` more pages; FULL when the reserve or /dev/shm has no more."""
     cdef uint64_t end = arena.super.extent_end
     cdef uint64_t need = need_pages * PAGE_BYTES
     cdef uint64_t step = need if need > EXTENT_BYTES else EXTENT_BYTES
@@ -179,11 +168,11 @@ cdef int arena_grow(csp_arena_t* arena, uint64_t need_pages) noexcept nogil:
     cdef int error
     if need > left:
         return FULL
-    step = (step + EXTENT_BYTES - 1) & ~<uint64_t>(EXTENT_BYTES - 1)
+    step = (step + EXTENT_BYTES - 1) & ~<uint64_t> (EXTENT_BYTES - 1)
     if step > left:
         step = left
     while True:
-        error = posix_fallocate(arena.fd, <int64_t>end, <int64_t>step)
+        error = posix_fallocate(arena.fd, <int64_t> end, <int64_t> step)
         if error == 0:
             break
         if error != EINTR:
@@ -192,12 +181,11 @@ cdef int arena_grow(csp_arena_t* arena, uint64_t need_pages) noexcept nogil:
             step = need
     gather_pages(arena.base + end, step)
     csp_store(&arena.super.extent_end, end + step)
-    run_free(arena, <uint32_t>(end / PAGE_BYTES), <uint32_t>(step / PAGE_BYTES))
+    run_free(arena, <uint32_t> (end / PAGE_BYTES), <uint32_t> (step / PAGE_BYTES))
     return OK
 
-
-cdef uint32_t run_find(csp_arena_t* arena, uint32_t length, uint32_t align) noexcept nogil:
-    # Takes `length` pages at a multiple of `align` out of the free runs; 0 when none fits.
+cdef uint32_t run_find(csp_arena_t *arena, uint32_t length, uint32_t align) noexcept nogil:
+    """Takes `length` pages at a multiple of `align` out of the free runs; 0 when none fits."""
     cdef uint32_t bin = run_bin(length)
     cdef uint32_t page, start, size
     while bin < BINS:
@@ -216,8 +204,7 @@ cdef uint32_t run_find(csp_arena_t* arena, uint32_t length, uint32_t align) noex
         bin += 1
     return 0
 
-
-cdef uint32_t run_alloc(csp_arena_t* arena, uint32_t length, uint32_t align) noexcept nogil:
+cdef uint32_t run_alloc(csp_arena_t *arena, uint32_t length, uint32_t align) noexcept nogil:
     cdef uint32_t page = run_find(arena, length, align)
     cdef uint64_t waste, end
     if page == 0:
@@ -228,10 +215,9 @@ cdef uint32_t run_alloc(csp_arena_t* arena, uint32_t length, uint32_t align) noe
         page = run_find(arena, length, align)
     return page
 
-
 # ---- slabs ----
 
-cdef void slab_link(csp_arena_t* arena, csp_slab_t* slab) noexcept nogil:
+cdef void slab_link(csp_arena_t *arena, csp_slab_t *slab) noexcept nogil:
     slab.before = NULL
     slab.after = arena.partial[slab.size_class]
     if slab.after != NULL:
@@ -239,8 +225,7 @@ cdef void slab_link(csp_arena_t* arena, csp_slab_t* slab) noexcept nogil:
     arena.partial[slab.size_class] = slab
     slab.linked = 1
 
-
-cdef void slab_unlink(csp_arena_t* arena, csp_slab_t* slab) noexcept nogil:
+cdef void slab_unlink(csp_arena_t *arena, csp_slab_t *slab) noexcept nogil:
     if slab.before != NULL:
         slab.before.after = slab.after
     else:
@@ -249,34 +234,33 @@ cdef void slab_unlink(csp_arena_t* arena, csp_slab_t* slab) noexcept nogil:
         slab.after.before = slab.before
     slab.linked = 0
 
-
-cdef csp_slab_t* slab_new(csp_arena_t* arena, uint32_t number, uint32_t page) noexcept nogil:
-    # Describes the pages at `page` as a slab of size class `number`, all blocks free, not linked.
+cdef csp_slab_t *slab_new(csp_arena_t *arena, uint32_t number, uint32_t page) noexcept nogil:
+    """Describes the pages at `page` as a slab of size class `number`, all blocks free, not linked."""
     cdef uint64_t bytes = class_bytes(number)
     cdef uint32_t pages = slab_pages(bytes)
-    cdef uint32_t capacity = <uint32_t>(<uint64_t>pages * PAGE_BYTES / bytes)
+    cdef uint32_t capacity = <uint32_t> (<uint64_t> pages * PAGE_BYTES / bytes)
     cdef uint32_t words = (capacity + 63) / 64
-    cdef csp_slab_t* slab
-    if vector_room(<void**>&arena.slabs, &arena.slab_room, arena.slab_count + 1,
+    cdef csp_slab_t *slab
+    if vector_room(<void **> &arena.slabs, &arena.slab_room, arena.slab_count + 1,
                    sizeof(csp_slab_t*)) != OK:
         return NULL
-    if vector_room(<void**>&arena.numbers, &arena.number_room, arena.slab_count + 1,
+    if vector_room(<void **> &arena.numbers, &arena.number_room, arena.slab_count + 1,
                    sizeof(uint32_t)) != OK:
         return NULL
-    slab = <csp_slab_t*>calloc(1, sizeof(csp_slab_t) + words * 8)
+    slab = <csp_slab_t *> calloc(1, sizeof(csp_slab_t) + words * 8)
     if slab == NULL:
         return NULL
-    slab.bits = <uint64_t*>(<uint8_t*>slab + sizeof(csp_slab_t))
+    slab.bits = <uint64_t *> (<uint8_t *> slab + sizeof(csp_slab_t))
     slab.page = page
     slab.size_class = number
     slab.capacity = capacity
     if capacity % 64:
-        slab.bits[words - 1] = ~<uint64_t>0 << (capacity % 64)  # past the end: never free
+        slab.bits[words - 1] = ~<uint64_t> 0 << (capacity % 64)  # past the end: never free
     if arena.number_count:
         arena.number_count -= 1
         slab.number = arena.numbers[arena.number_count]
     else:
-        slab.number = <uint32_t>arena.slab_count
+        slab.number = <uint32_t> arena.slab_count
         arena.slab_count += 1
     arena.slabs[slab.number] = slab
     for i in range(page, page + pages):
@@ -284,9 +268,8 @@ cdef csp_slab_t* slab_new(csp_arena_t* arena, uint32_t number, uint32_t page) no
         arena.pages[i].length = slab.number
     return slab
 
-
-cdef void slab_drop(csp_arena_t* arena, csp_slab_t* slab) noexcept nogil:
-    # Gives the pages of an empty slab back.
+cdef void slab_drop(csp_arena_t *arena, csp_slab_t *slab) noexcept nogil:
+    """Gives the pages of an empty slab back."""
     cdef uint32_t pages = slab_pages(class_bytes(slab.size_class))
     if slab.linked:
         slab_unlink(arena, slab)
@@ -296,25 +279,24 @@ cdef void slab_drop(csp_arena_t* arena, csp_slab_t* slab) noexcept nogil:
     run_free(arena, slab.page, pages)
     free(slab)
 
-
 # ---- blocks ----
 
-cdef uint64_t arena_alloc(csp_arena_t* arena, uint64_t size) noexcept nogil:
-    # The offset of a block, 0 when the store is full. The block's old content is still in it.
+cdef uint64_t arena_alloc(csp_arena_t *arena, uint64_t size) noexcept nogil:
+    """The offset of a block, 0 when the store is full. The block's old content is still in it."""
     cdef uint32_t number, page, pages, word, bit
-    cdef csp_slab_t* slab
+    cdef csp_slab_t *slab
     if size > SLAB_BLOCK_BYTES_MAX:
         if size >= arena.super.reserve_bytes:
             return 0
-        pages = <uint32_t>((size + PAGE_BYTES - 1) / PAGE_BYTES)
+        pages = <uint32_t> ((size + PAGE_BYTES - 1) / PAGE_BYTES)
         page = run_alloc(arena, pages, 1)
         if page == 0:
             return 0
         arena.pages[page].state = PAGE_RUN
         arena.pages[page + pages - 1].state = PAGE_RUN
         arena.used_bytes += size
-        arena.block_bytes += <uint64_t>pages * PAGE_BYTES
-        return <uint64_t>page * PAGE_BYTES
+        arena.block_bytes += <uint64_t> pages * PAGE_BYTES
+        return <uint64_t> page * PAGE_BYTES
     number = size_class(size)
     slab = arena.partial[number]
     if slab == NULL:
@@ -332,35 +314,34 @@ cdef uint64_t arena_alloc(csp_arena_t* arena, uint64_t size) noexcept nogil:
         word = word + 1 if (word + 1) * 64 < slab.capacity else 0
     slab.hint = word
     bit = csp_ctz(~slab.bits[word])
-    slab.bits[word] |= <uint64_t>1 << bit
+    slab.bits[word] |= <uint64_t> 1 << bit
     slab.used += 1
     if slab.used == slab.capacity:
         slab_unlink(arena, slab)
     arena.used_bytes += size
     arena.block_bytes += class_bytes(number)
-    return <uint64_t>slab.page * PAGE_BYTES + (word * 64 + bit) * class_bytes(number)
+    return <uint64_t> slab.page * PAGE_BYTES + (word * 64 + bit) * class_bytes(number)
 
-
-cdef int arena_free(csp_arena_t* arena, uint64_t ref, uint64_t size) noexcept nogil:
-    # CORRUPT when no such block is in use.
-    cdef uint32_t page = <uint32_t>(ref / PAGE_BYTES)
+cdef int arena_free(csp_arena_t *arena, uint64_t ref, uint64_t size) noexcept nogil:
+    """CORRUPT when no such block is in use."""
+    cdef uint32_t page = <uint32_t> (ref / PAGE_BYTES)
     cdef uint32_t pages, index
     cdef uint64_t bytes, bit
-    cdef csp_slab_t* slab
+    cdef csp_slab_t *slab
     arena.used_bytes -= size
     if size > SLAB_BLOCK_BYTES_MAX:
-        pages = <uint32_t>((size + PAGE_BYTES - 1) / PAGE_BYTES)
+        pages = <uint32_t> ((size + PAGE_BYTES - 1) / PAGE_BYTES)
         if arena.pages[page].state != PAGE_RUN:
             return CORRUPT
-        arena.block_bytes -= <uint64_t>pages * PAGE_BYTES
+        arena.block_bytes -= <uint64_t> pages * PAGE_BYTES
         run_free(arena, page, pages)
         return OK
     if arena.pages[page].state != PAGE_SLAB:
         return CORRUPT
     slab = arena.slabs[arena.pages[page].length]
     bytes = class_bytes(slab.size_class)
-    index = <uint32_t>((ref - <uint64_t>slab.page * PAGE_BYTES) / bytes)
-    bit = <uint64_t>1 << (index & 63)
+    index = <uint32_t> ((ref - <uint64_t> slab.page * PAGE_BYTES) / bytes)
+    bit = <uint64_t> 1 << (index & 63)
     if slab.size_class != size_class(size) or not slab.bits[index >> 6] & bit:
         return CORRUPT
     arena.block_bytes -= bytes
@@ -373,15 +354,14 @@ cdef int arena_free(csp_arena_t* arena, uint64_t ref, uint64_t size) noexcept no
         slab_drop(arena, slab)  # the last one of its class stays, against flapping
     return OK
 
-
 # ---- after a crash ----
 
-cdef int arena_mark(csp_arena_t* arena, uint64_t ref, uint64_t size) noexcept nogil:
-    # The walk found this block in use. CORRUPT when it lies outside or over another one.
-    cdef uint32_t page = <uint32_t>(ref / PAGE_BYTES)
+cdef int arena_mark(csp_arena_t *arena, uint64_t ref, uint64_t size) noexcept nogil:
+    """The walk found this block in use. CORRUPT when it lies outside or over another one."""
+    cdef uint32_t page = <uint32_t> (ref / PAGE_BYTES)
     cdef uint32_t pages, number, index, i
     cdef uint64_t bytes, bit
-    cdef csp_slab_t* slab
+    cdef csp_slab_t *slab
     if ref < arena.super.heap or ref + size > arena.super.extent_end:
         return CORRUPT
     if arena_fresh(arena, page):
@@ -389,7 +369,7 @@ cdef int arena_mark(csp_arena_t* arena, uint64_t ref, uint64_t size) noexcept no
     arena.used_bytes += size
     arena.block_bytes += block_bytes(size)
     if size > SLAB_BLOCK_BYTES_MAX:
-        pages = <uint32_t>((size + PAGE_BYTES - 1) / PAGE_BYTES)
+        pages = <uint32_t> ((size + PAGE_BYTES - 1) / PAGE_BYTES)
         for i in range(page, page + pages):
             if arena.pages[i].state != PAGE_UNKNOWN:
                 return CORRUPT
@@ -404,19 +384,18 @@ cdef int arena_mark(csp_arena_t* arena, uint64_t ref, uint64_t size) noexcept no
     if arena.pages[page].state != PAGE_SLAB:
         return CORRUPT
     slab = arena.slabs[arena.pages[page].length]
-    index = <uint32_t>((ref - <uint64_t>slab.page * PAGE_BYTES) / bytes)
-    bit = <uint64_t>1 << (index & 63)
+    index = <uint32_t> ((ref - <uint64_t> slab.page * PAGE_BYTES) / bytes)
+    bit = <uint64_t> 1 << (index & 63)
     if slab.size_class != number or slab.bits[index >> 6] & bit \
-            or <uint64_t>slab.page * PAGE_BYTES + index * bytes != ref:
+            or <uint64_t> slab.page * PAGE_BYTES + index * bytes != ref:
         return CORRUPT
     slab.bits[index >> 6] |= bit
     slab.used += 1
     return OK
 
-
-cdef void arena_merge(csp_arena_t* arena) noexcept nogil:
-    # The grace period after a recovery is over: what the walk did not find is free.
-    cdef uint32_t page = <uint32_t>(arena.super.heap / PAGE_BYTES)
+cdef void arena_merge(csp_arena_t *arena) noexcept nogil:
+    """The grace period after a recovery is over: what the walk did not find is free."""
+    cdef uint32_t page = <uint32_t> (arena.super.heap / PAGE_BYTES)
     cdef uint32_t end = arena.merge_end
     cdef uint32_t start
     cdef size_t i
@@ -436,30 +415,28 @@ cdef void arena_merge(csp_arena_t* arena) noexcept nogil:
                 and arena.slabs[i].used < arena.slabs[i].capacity:
             slab_link(arena, arena.slabs[i])
 
-
-cdef int arena_attach(csp_arena_t* arena, csp_super_t* super, int fd) noexcept nogil:
-    # Everything below extent_end belongs to the walk until arena_merge.
+cdef int arena_attach(csp_arena_t *arena, csp_super_t *super, int fd) noexcept nogil:
+    """Everything below extent_end belongs to the walk until arena_merge."""
     cdef uint64_t count = super.reserve_bytes / PAGE_BYTES + 1
     memset(arena, 0, sizeof(csp_arena_t))
-    arena.base = <uint8_t*>super
+    arena.base = <uint8_t *> super
     arena.super = super
     arena.fd = fd
     arena.pages_bytes = count * sizeof(csp_page_t)
-    arena.pages = <csp_page_t*>mmap(NULL, arena.pages_bytes, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    if arena.pages == <csp_page_t*>MAP_FAILED:
+    arena.pages = <csp_page_t *> mmap(NULL, arena.pages_bytes, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    if arena.pages == <csp_page_t *> MAP_FAILED:
         arena.pages = NULL
         return NO_MEMORY
-    arena.merge_end = <uint32_t>(super.extent_end / PAGE_BYTES)
+    arena.merge_end = <uint32_t> (super.extent_end / PAGE_BYTES)
     if super.held:  # nobody ever reached it: it serves the recovery itself
-        arena.spared = <uint32_t>(super.held / PAGE_BYTES)
-        arena.spared_end = arena.spared + <uint32_t>(super.held_bytes / PAGE_BYTES)
+        arena.spared = <uint32_t> (super.held / PAGE_BYTES)
+        arena.spared_end = arena.spared + <uint32_t> (super.held_bytes / PAGE_BYTES)
         csp_store(&super.held, 0)
         run_free(arena, arena.spared, arena.spared_end - arena.spared)
     return OK
 
-
-cdef void arena_detach(csp_arena_t* arena) noexcept nogil:
+cdef void arena_detach(csp_arena_t *arena) noexcept nogil:
     cdef size_t i
     for i in range(arena.slab_count):
         free(arena.slabs[i])
@@ -469,11 +446,10 @@ cdef void arena_detach(csp_arena_t* arena) noexcept nogil:
         munmap(arena.pages, arena.pages_bytes)
         arena.pages = NULL
 
-
 # ---- the memory held back for deletes ----
 
-cdef int arena_hold(csp_arena_t* arena) noexcept nogil:
-    # Takes the held memory out of circulation; FULL when there is not enough.
+cdef int arena_hold(csp_arena_t *arena) noexcept nogil:
+    """Takes the held memory out of circulation; FULL when there is not enough."""
     cdef uint64_t size = arena.super.held_bytes
     cdef uint64_t ref
     if arena.super.held:
@@ -484,9 +460,8 @@ cdef int arena_hold(csp_arena_t* arena) noexcept nogil:
     csp_store(&arena.super.held, ref)
     return OK
 
-
-cdef int arena_release(csp_arena_t* arena) noexcept nogil:
-    # Gives the held memory to the change that needs it; FULL when it is in use already.
+cdef int arena_release(csp_arena_t *arena) noexcept nogil:
+    """Gives the held memory to the change that needs it; FULL when it is in use already."""
     cdef uint64_t ref = arena.super.held
     if ref == 0:
         return FULL

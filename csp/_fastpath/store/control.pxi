@@ -1,5 +1,6 @@
 # Included by csp/_fastpath.pyx after: status, arena. Maps the control segment: slots, epoch, generation, link.
 #
+# Invariants:
 # 1. Every process maps it for writing; each word has one writer: its slot's owner, or csp's writer.
 # 2. A slot belongs to whoever holds its OFD lock (csp/store/locks.py); it is cleared only when that is free.
 # 3. `space` (CSP_SPACE_BYTES behind the counters) belongs to the loop, which defines what lies there.
@@ -8,43 +9,40 @@
 cdef extern from "_fastpath/tables/metrics.h" nogil:
     enum:
         CSP_METRIC_COUNT
-    const char* const* csp_metric_names
+    const char *const *csp_metric_names
 
-
-cdef void* map_fd(int fd, uint64_t size, int protection) except NULL:
-    # At a multiple of HUGE_BYTES where there is room for such pages: only then can the kernel map them as one.
+cdef void *map_fd(int fd, uint64_t size, int protection) except NULL:
+    """At a multiple of HUGE_BYTES where there is room for such pages: only then can the kernel map them as one."""
     cdef uint64_t more = HUGE_BYTES if size >= HUGE_BYTES else 0
-    cdef uint8_t* room = <uint8_t*>mmap(
+    cdef uint8_t *room = <uint8_t *> mmap(
         NULL, size + more, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    cdef uint8_t* start = room
-    cdef void* address = MAP_FAILED
+    cdef uint8_t *start = room
+    cdef void *address = MAP_FAILED
     if room != MAP_FAILED:
         if more:
-            start = room + (HUGE_BYTES - <uint64_t>room % HUGE_BYTES) % HUGE_BYTES
+            start = room + (HUGE_BYTES - <uint64_t> room % HUGE_BYTES) % HUGE_BYTES
         address = mmap(start, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0)
         if address == MAP_FAILED:
             munmap(room, size + more)
     if address == MAP_FAILED:
         raise OSError(f"can't map {size} bytes of shared memory; is address space limited (ulimit -v)?")
-    size = (size + PAGE_BYTES - 1) & ~<uint64_t>(PAGE_BYTES - 1)
+    size = (size + PAGE_BYTES - 1) & ~<uint64_t> (PAGE_BYTES - 1)
     if start > room:
         munmap(room, start - room)
-    if more > <uint64_t>(start - room):
+    if more > <uint64_t> (start - room):
         munmap(start + size, more - (start - room))
     return address
 
-
-cdef void gather_pages(uint8_t* start, uint64_t size) noexcept nogil:
-    # Asks the kernel to make huge pages of fresh memory, where it knows how (Linux 6.1): random reads then miss
-    # the TLB far less. A wish: where it is not granted, the memory is the same in small pages.
+cdef void gather_pages(uint8_t *start, uint64_t size) noexcept nogil:
+    """Asks the kernel to make huge pages of fresh memory, where it knows how (Linux 6.1): random reads then miss
+    the TLB far less. A wish: where it is not granted, the memory is the same in small pages."""
     madvise(start, size, MADV_COLLAPSE)
 
-
 cdef reserve_memory(int fd, uint64_t size):
-    # Backs the first `size` bytes of a segment, or says what is missing.
+    """Backs the first `size` bytes of a segment, or says what is missing."""
     cdef int error = EINTR
     while error == EINTR:
-        error = posix_fallocate(fd, 0, <int64_t>size)
+        error = posix_fallocate(fd, 0, <int64_t> size)
     if error:
         raise StoreFull(f"/dev/shm has no {size} bytes left; enlarge it or free some")
 
@@ -56,7 +54,7 @@ cdef class Control:
     SIZE = sizeof(csp_control_t)
     SLOTS = CSP_SLOTS
 
-    cdef csp_control_t* control
+    cdef csp_control_t *control
 
     def __cinit__(self):
         self.control = NULL
@@ -66,15 +64,15 @@ cdef class Control:
             raise StoreError("already attached")
         if format:
             reserve_memory(fd, sizeof(csp_control_t))
-        elif os.fstat(fd).st_size < <int64_t>sizeof(csp_control_t):
+        elif os.fstat(fd).st_size < <int64_t> sizeof(csp_control_t):
             raise StoreMismatch("control segment: too short; it was written by another build")
-        self.control = <csp_control_t*>map_fd(fd, sizeof(csp_control_t), PROT_READ | PROT_WRITE)
+        self.control = <csp_control_t *> map_fd(fd, sizeof(csp_control_t), PROT_READ | PROT_WRITE)
         if format:
             memset(self.control, 0, sizeof(csp_control_t))
             self.control.epoch = 1
             self.control.format = CSP_FORMAT
             self.control.layout = CSP_LAYOUT
-            csp_store(&self.control.magic, <uint64_t>CSP_CONTROL_MAGIC)
+            csp_store(&self.control.magic, <uint64_t> CSP_CONTROL_MAGIC)
         self._check_layout()
 
     def __dealloc__(self):
@@ -82,7 +80,7 @@ cdef class Control:
             munmap(self.control, sizeof(csp_control_t))
 
     def _check_layout(self):
-        if csp_load(&self.control.magic) != <uint64_t>CSP_CONTROL_MAGIC:
+        if csp_load(&self.control.magic) != <uint64_t> CSP_CONTROL_MAGIC:
             raise StoreMismatch("control segment: not one of csp, or still being made")
         if self.control.format != CSP_FORMAT or self.control.layout != CSP_LAYOUT:
             raise StoreMismatch(
@@ -136,18 +134,18 @@ cdef class Control:
 
     def set_link(self, uint64_t state, uint64_t master_revision, int64_t heard_ms, int64_t wall_ms=0):
         """Link to the origin: 0 origin is a database, 1 up, 2 down; the origin's revision; when it was heard."""
-        cdef csp_control_t* control = self.control
+        cdef csp_control_t *control = self.control
         cdef uint64_t sequence = control.link_sequence | 1
         csp_swap(&control.link_sequence, sequence)
         csp_store(&control.link_state, state)
         csp_store(&control.link_revision, master_revision)
-        csp_store(<uint64_t*>&control.link_heard_ms, <uint64_t>heard_ms)
-        csp_store(<uint64_t*>&control.link_wall_ms, <uint64_t>wall_ms)
+        csp_store(<uint64_t *> &control.link_heard_ms, <uint64_t> heard_ms)
+        csp_store(<uint64_t *> &control.link_wall_ms, <uint64_t> wall_ms)
         csp_store(&control.link_sequence, sequence + 1)
 
     def link(self) -> tuple[int, int, int]:
         """(state, master revision, heard ms) as set_link left them."""
-        cdef csp_control_t* control = self.control
+        cdef csp_control_t *control = self.control
         cdef uint64_t before, state = 0, revision = 0
         cdef int64_t heard = 0
         cdef int i
@@ -155,14 +153,14 @@ cdef class Control:
             before = csp_load(&control.link_sequence)
             state = csp_load(&control.link_state)
             revision = csp_load(&control.link_revision)
-            heard = <int64_t>csp_load(<uint64_t*>&control.link_heard_ms)
+            heard = <int64_t> csp_load(<uint64_t *> &control.link_heard_ms)
             if not before & 1 and csp_load_any(&control.link_sequence) == before:
                 break
         return state, revision, heard
 
     @property
     def link_wall_ms(self) -> int:
-        return <int64_t>csp_load(<uint64_t*>&self.control.link_wall_ms)
+        return <int64_t> csp_load(<uint64_t *> &self.control.link_wall_ms)
 
     def slot_counters(self, int slot) -> dict[str, int]:
         """The slot's counters by the names of the metrics table."""
@@ -174,8 +172,8 @@ cdef class Control:
 
     def count(self, int slot, int metric, int64_t change=1):
         """Adds to a counter of the caller's own slot (processes that are not the loop)."""
-        cdef uint64_t* cell = &self.control.counters[self._slot(slot)][metric & (CSP_COUNTERS - 1)]
-        csp_store_any(cell, cell[0] + <uint64_t>change)
+        cdef uint64_t *cell = &self.control.counters[self._slot(slot)][metric & (CSP_COUNTERS - 1)]
+        csp_store_any(cell, cell[0] + <uint64_t> change)
 
     def set_interest(self, int slot, bint on):
         """Whether the slot's worker wants a wake-up for each publication."""
@@ -183,7 +181,7 @@ cdef class Control:
 
     def slot(self, int slot) -> dict[str, int]:
         """What the slot says: seen epoch, asleep, interest, generation, progress, pid."""
-        cdef csp_slot_t* line = &self.control.slots[self._slot(slot)]
+        cdef csp_slot_t *line = &self.control.slots[self._slot(slot)]
         return {
             "seen": csp_load(&line.seen), "asleep": csp_load(&line.asleep),
             "interest": csp_load(&line.interest), "generation": csp_load(&line.generation),
@@ -198,7 +196,7 @@ cdef class Control:
 
     def clear_slot(self, int slot):
         """The slot's lock is free: its owner died, so nothing it announced holds memory any more."""
-        cdef csp_slot_t* line = &self.control.slots[self._slot(slot)]
+        cdef csp_slot_t *line = &self.control.slots[self._slot(slot)]
         csp_store(&line.interest, 0)
         csp_store(&line.asleep, 0)
         csp_store(&line.pid, 0)
@@ -215,12 +213,11 @@ def record_hash(bytes image not None) -> int:
     """64 bits over bytes 16 to the end of a record image: all but prev, crc and size."""
     if len(image) < 64:
         raise ValueError("a record image has at least 64 bytes")
-    return record_sum(<const csp_record_t*><const char*>image)
+    return record_sum(<const csp_record_t *> <const char *> image)
 
 
-cdef inline uint64_t record_sum(const csp_record_t* record) noexcept nogil:
-    return csp_hash(0, <const uint8_t*>record + 16, record.size - 16)
-
+cdef inline uint64_t record_sum(const csp_record_t *record) noexcept nogil:
+    return csp_hash(0, <const uint8_t *> record + 16, record.size - 16)
 
 FAILPOINTS = tuple(csp_failpoint_names[i].decode() for i in range(CSP_FP_COUNT))
 

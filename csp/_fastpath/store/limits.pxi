@@ -45,7 +45,7 @@ cdef enum:
 
 cdef uint64_t LOG_SMALL_BYTES = 1 << 30
 # A posting list word holds ref / 32 in 32 bits.
-cdef uint64_t RESERVE_BYTES_MAX = <uint64_t>128 << 30
+cdef uint64_t RESERVE_BYTES_MAX = <uint64_t> 128 << 30
 cdef uint64_t RESERVE_BYTES_MIN = 4 << 20
 cdef uint64_t LOG_BYTES = 256 << 20
 cdef uint64_t LOG_AGE_MS = 600000

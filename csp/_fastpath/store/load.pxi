@@ -1,5 +1,6 @@
 # Included by csp/_fastpath.pyx after: apply. Fills a segment that nobody reads, then builds its indexes at once.
 #
+# Invariants:
 # 1. While loading, a record's word is replaced in place and the old record freed at once; prev is 0.
 # 2. An image that is not newer than what the store holds is skipped; tombstones stay until the end
 #    so that an older image of a deleted object is skipped too.
@@ -12,26 +13,25 @@ ctypedef struct csp_bulk_list_t:  # a list being gathered
     uint64_t count
 
 ctypedef struct csp_bulk_t:
-    csp_bulk_list_t* lists
+    csp_bulk_list_t *lists
     size_t list_count, list_room
-    uint32_t* table        # open addressing: number of the list + 1
+    uint32_t *table        # open addressing: number of the list + 1
     uint64_t table_size    # a power of two
-    uint32_t* numbers      # list numbers in the order of the walk
+    uint32_t *numbers      # list numbers in the order of the walk
     size_t number_count, number_room
-    uint32_t* dbids
+    uint32_t *dbids
     uint64_t dbid_count
     uint64_t counts[256]
 
-
 cdef int load_record(
-    csp_writer_t* w, uint32_t class_id, uint32_t dbid, const csp_record_t* image, uint64_t revision
+    csp_writer_t *w, uint32_t class_id, uint32_t dbid, const csp_record_t *image, uint64_t revision
 ) noexcept nogil:
-    # One image, or a tombstone when it is NULL.
-    cdef uint64_t* word
+    """One image, or a tombstone when it is NULL."""
+    cdef uint64_t *word
     cdef uint64_t size = 64 if image == NULL else image.size
     cdef uint64_t ref
-    cdef csp_record_t* old
-    cdef csp_record_t* made
+    cdef csp_record_t *old
+    cdef csp_record_t *made
     cdef int status = index_ensure(w, class_id, dbid, &word)
     if status != OK:
         return status
@@ -49,25 +49,24 @@ cdef int load_record(
         memset(made, 0, 64)
         made.size = 64
         made.revision = revision
-        made.class_id = <uint16_t>class_id
+        made.class_id = <uint16_t> class_id
         made.dbid = dbid
         made.flags = CSP_TOMBSTONE
     csp_store(word, ref)
     csp_failpoint(CSP_FP_LOAD_RECORD)
     if old != NULL:
-        return arena_free(&w.arena, <uint64_t>(<uint8_t*>old - w.store.base), old.size)
+        return arena_free(&w.arena, <uint64_t> (<uint8_t *> old - w.store.base), old.size)
     return OK
 
-
-cdef int load_images(csp_writer_t* w, const uint8_t* bytes, uint64_t size, uint64_t* count) noexcept nogil:
-    # Concatenated images.
+cdef int load_images(csp_writer_t *w, const uint8_t *bytes, uint64_t size, uint64_t *count) noexcept nogil:
+    """Concatenated images."""
     cdef uint64_t at = 0
-    cdef const csp_record_t* image
+    cdef const csp_record_t *image
     cdef int status
     if not w.loading:
         return STATE
     while at < size:
-        image = <const csp_record_t*>(bytes + at)
+        image = <const csp_record_t *> (bytes + at)
         if image_check(bytes + at, size - at) != OK:
             return CORRUPT
         status = load_record(w, image.class_id, image.dbid, image, image.revision)
@@ -77,12 +76,11 @@ cdef int load_images(csp_writer_t* w, const uint8_t* bytes, uint64_t size, uint6
         count[0] += 1
     return OK
 
-
-cdef int load_change(csp_writer_t* w, const uint8_t* bytes, uint64_t size) noexcept nogil:
-    # A transaction that came while loading.
-    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
-    cdef csp_item_t* item
-    cdef const csp_record_t* image
+cdef int load_change(csp_writer_t *w, const uint8_t *bytes, uint64_t size) noexcept nogil:
+    """A transaction that came while loading."""
+    cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
+    cdef csp_item_t *item
+    cdef const csp_record_t *image
     cdef uint32_t i
     cdef int status
     if not w.loading:
@@ -100,13 +98,12 @@ cdef int load_change(csp_writer_t* w, const uint8_t* bytes, uint64_t size) noexc
         item = item_next(item)
     return OK
 
-
 # ---- building the indexes ----
 
-cdef int bulk_grow(csp_bulk_t* bulk) noexcept nogil:
-    # Doubles the table of lists.
+cdef int bulk_grow(csp_bulk_t *bulk) noexcept nogil:
+    """Doubles the table of lists."""
     cdef uint64_t size = bulk.table_size * 2 if bulk.table_size else 4096
-    cdef uint32_t* table = <uint32_t*>calloc(size, 4)
+    cdef uint32_t *table = <uint32_t *> calloc(size, 4)
     cdef uint64_t at
     cdef size_t i
     if table == NULL:
@@ -115,15 +112,14 @@ cdef int bulk_grow(csp_bulk_t* bulk) noexcept nogil:
         at = bulk.lists[i].name.hash & (size - 1)
         while table[at]:
             at = (at + 1) & (size - 1)
-        table[at] = <uint32_t>i + 1
+        table[at] = <uint32_t> i + 1
     free(bulk.table)
     bulk.table = table
     bulk.table_size = size
     return OK
 
-
-cdef int bulk_list(csp_bulk_t* bulk, const csp_delta_t* name, uint32_t* number) noexcept nogil:
-    # The number of the list (key_id, value), a new one if need be.
+cdef int bulk_list(csp_bulk_t *bulk, const csp_delta_t *name, uint32_t *number) noexcept nogil:
+    """The number of the list (key_id, value), a new one if need be."""
     cdef uint64_t at
     if bulk.list_count * 2 >= bulk.table_size and bulk_grow(bulk) != OK:
         return NO_MEMORY
@@ -133,10 +129,10 @@ cdef int bulk_list(csp_bulk_t* bulk, const csp_delta_t* name, uint32_t* number) 
         if list_order(&bulk.lists[number[0]].name, name) == 0:
             return OK
         at = (at + 1) & (bulk.table_size - 1)
-    if vector_room(<void**>&bulk.lists, &bulk.list_room, bulk.list_count + 1,
+    if vector_room(<void **> &bulk.lists, &bulk.list_room, bulk.list_count + 1,
                    sizeof(csp_bulk_list_t)) != OK:
         return NO_MEMORY
-    number[0] = <uint32_t>bulk.list_count
+    number[0] = <uint32_t> bulk.list_count
     bulk.lists[number[0]].name = name[0]
     bulk.lists[number[0]].start = 0
     bulk.lists[number[0]].count = 0
@@ -144,18 +140,17 @@ cdef int bulk_list(csp_bulk_t* bulk, const csp_delta_t* name, uint32_t* number) 
     bulk.table[at] = number[0] + 1
     return OK
 
-
-cdef int bulk_record(csp_writer_t* w, csp_bulk_t* bulk, const csp_record_t* record) noexcept nogil:
-    # First walk: names go in, list keys are numbered and counted.
-    cdef const uint8_t* at = record_keys(record)
-    cdef const uint8_t* end = at + record.keys_size
-    cdef const csp_key_t* key
+cdef int bulk_record(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *record) noexcept nogil:
+    """First walk: names go in, list keys are numbered and counted."""
+    cdef const uint8_t *at = record_keys(record)
+    cdef const uint8_t *end = at + record.keys_size
+    cdef const csp_key_t *key
     cdef csp_delta_t name
     cdef uint32_t number
     cdef uint8_t kind
     cdef int status
     while at < end:
-        key = <const csp_key_t*>at
+        key = <const csp_key_t *> at
         at += key_bytes(key)
         kind = w.store.super.keys[key.key_id].kind if key.key_id < CSP_KEYS else 0
         if kind == 0:
@@ -164,7 +159,7 @@ cdef int bulk_record(csp_writer_t* w, csp_bulk_t* bulk, const csp_record_t* reco
         name.hash = words_hash(&w.store, key.key_id, key_value(key), key.value_size)
         if kind == 1:
             status = words_insert(w, &w.store.super.names_root, &w.name_words,
-                                  (<uint64_t>name.hash << 32) | record.dbid)
+                                  (<uint64_t> name.hash << 32) | record.dbid)
             if status != OK:
                 return status
             continue
@@ -172,23 +167,22 @@ cdef int bulk_record(csp_writer_t* w, csp_bulk_t* bulk, const csp_record_t* reco
         name.value_size = key.value_size
         name.value = key_value(key)
         if bulk_list(bulk, &name, &number) != OK or vector_room(
-                <void**>&bulk.numbers, &bulk.number_room, bulk.number_count + 1, 4) != OK:
+                <void **> &bulk.numbers, &bulk.number_room, bulk.number_count + 1, 4) != OK:
             return NO_MEMORY
         bulk.numbers[bulk.number_count] = number
         bulk.number_count += 1
         bulk.lists[number].count += key.member_count if key.member_count else 1
     return OK
 
-
-cdef void bulk_fill(csp_writer_t* w, csp_bulk_t* bulk, const csp_record_t* record, size_t* next_number) noexcept nogil:
-    # Second walk: DBIDs go to their lists.
-    cdef const uint8_t* at = record_keys(record)
-    cdef const uint8_t* end = at + record.keys_size
-    cdef const csp_key_t* key
-    cdef csp_bulk_list_t* entry
+cdef void bulk_fill(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *record, size_t *next_number) noexcept nogil:
+    """Second walk: DBIDs go to their lists."""
+    cdef const uint8_t *at = record_keys(record)
+    cdef const uint8_t *end = at + record.keys_size
+    cdef const csp_key_t *key
+    cdef csp_bulk_list_t *entry
     cdef uint32_t i
     while at < end:
-        key = <const csp_key_t*>at
+        key = <const csp_key_t *> at
         at += key_bytes(key)
         if key.key_id >= CSP_KEYS or w.store.super.keys[key.key_id].kind != 2:
             continue
@@ -201,15 +195,13 @@ cdef void bulk_fill(csp_writer_t* w, csp_bulk_t* bulk, const csp_record_t* recor
             bulk.dbids[entry.start + entry.count] = csp_u32(key_members(key), i)
             entry.count += 1
 
-
-cdef int dbid_order(const void* a, const void* b) noexcept nogil:
-    cdef uint32_t left = (<const uint32_t*>a)[0]
-    cdef uint32_t right = (<const uint32_t*>b)[0]
+cdef int dbid_order(const void *a, const void *b) noexcept nogil:
+    cdef uint32_t left = (<const uint32_t *> a)[0]
+    cdef uint32_t right = (<const uint32_t *> b)[0]
     return (left > right) - (left < right)
 
-
-cdef uint32_t dbids_settle(uint32_t* dbids, uint32_t count) noexcept nogil:
-    # Sorts if need be and drops duplicates.
+cdef uint32_t dbids_settle(uint32_t *dbids, uint32_t count) noexcept nogil:
+    """Sorts if need be and drops duplicates."""
     cdef uint32_t i, out = 0
     for i in range(1, count):
         if dbids[i - 1] >= dbids[i]:
@@ -221,34 +213,32 @@ cdef uint32_t dbids_settle(uint32_t* dbids, uint32_t count) noexcept nogil:
             return out
     return count
 
-
-cdef int bulk_build(csp_writer_t* w, csp_bulk_t* bulk, uint64_t revision) noexcept nogil:
-    # Makes every list.
-    cdef csp_bulk_list_t* entry
-    cdef csp_list_t* head
+cdef int bulk_build(csp_writer_t *w, csp_bulk_t *bulk, uint64_t revision) noexcept nogil:
+    """Makes every list."""
+    cdef csp_bulk_list_t *entry
+    cdef csp_list_t *head
     cdef size_t i
     cdef uint32_t count
     cdef int status
     for i in range(bulk.list_count):
         entry = &bulk.lists[i]
-        count = dbids_settle(bulk.dbids + entry.start, <uint32_t>entry.count)
+        count = dbids_settle(bulk.dbids + entry.start, <uint32_t> entry.count)
         head = list_make(w, &entry.name, bulk.dbids + entry.start, count, revision, 0)
         w.stage.block_count = 0
         if head == NULL:
             return FULL
         status = words_insert(w, &w.store.super.lists_root, &w.list_words, list_word(
-            entry.name.hash, <uint64_t>(<uint8_t*>head - w.store.base)))
+            entry.name.hash, <uint64_t> (<uint8_t *> head - w.store.base)))
         if status != OK:
             return status
         csp_failpoint(CSP_FP_LOAD_LIST)
     return OK
 
-
-cdef int bulk_walk(csp_writer_t* w, csp_bulk_t* bulk, int filling) noexcept nogil:
-    # All classes in DBID order; the first walk also drops tombstones and counts.
+cdef int bulk_walk(csp_writer_t *w, csp_bulk_t *bulk, int filling) noexcept nogil:
+    """All classes in DBID order; the first walk also drops tombstones and counts."""
     cdef uint64_t after
-    cdef uint64_t* word
-    cdef csp_record_t* record
+    cdef uint64_t *word
+    cdef csp_record_t *record
     cdef size_t next_number = 0
     cdef uint32_t class_id
     cdef int status
@@ -275,9 +265,8 @@ cdef int bulk_walk(csp_writer_t* w, csp_bulk_t* bulk, int filling) noexcept nogi
                 return status
     return OK
 
-
-cdef int bulk_counts(csp_writer_t* w, csp_bulk_t* bulk, uint64_t revision) noexcept nogil:
-    cdef csp_count_t* cell
+cdef int bulk_counts(csp_writer_t *w, csp_bulk_t *bulk, uint64_t revision) noexcept nogil:
+    cdef csp_count_t *cell
     cdef uint64_t ref
     cdef int i
     for i in range(CSP_CLASSES):
@@ -286,15 +275,14 @@ cdef int bulk_counts(csp_writer_t* w, csp_bulk_t* bulk, uint64_t revision) noexc
         ref = arena_alloc(&w.arena, sizeof(csp_count_t))
         if ref == 0:
             return FULL
-        cell = <csp_count_t*>(w.store.base + ref)
+        cell = <csp_count_t *> (w.store.base + ref)
         memset(cell, 0, sizeof(csp_count_t))
         cell.revision = revision
         cell.count = bulk.counts[i]
         csp_store(&w.store.super.class_counts[i], ref)
     return OK
 
-
-cdef int bulk_index(csp_writer_t* w, csp_bulk_t* bulk, uint64_t revision) noexcept nogil:
+cdef int bulk_index(csp_writer_t *w, csp_bulk_t *bulk, uint64_t revision) noexcept nogil:
     cdef uint64_t total = 0
     cdef size_t i
     cdef int status = bulk_walk(w, bulk, 0)
@@ -304,7 +292,7 @@ cdef int bulk_index(csp_writer_t* w, csp_bulk_t* bulk, uint64_t revision) noexce
         bulk.lists[i].start = total
         total += bulk.lists[i].count
         bulk.lists[i].count = 0
-    bulk.dbids = <uint32_t*>malloc(4 * total + 4)
+    bulk.dbids = <uint32_t *> malloc(4 * total + 4)
     if bulk.dbids == NULL:
         return NO_MEMORY
     status = bulk_walk(w, bulk, 1)
@@ -314,9 +302,8 @@ cdef int bulk_index(csp_writer_t* w, csp_bulk_t* bulk, uint64_t revision) noexce
         status = bulk_counts(w, bulk, revision)
     return status
 
-
-cdef int load_finish(csp_writer_t* w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
-    # Builds names, lists and counts, then publishes the load.
+cdef int load_finish(csp_writer_t *w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
+    """Builds names, lists and counts, then publishes the load."""
     cdef csp_bulk_t bulk
     cdef int status
     if not w.loading:
@@ -339,11 +326,10 @@ cdef int load_finish(csp_writer_t* w, uint64_t revision, uint64_t mark, int64_t 
     w.loading = 0
     return arena_hold(&w.arena)
 
-
-cdef int log_seed(csp_writer_t* w, const uint8_t* bytes, uint64_t size) noexcept nogil:
-    # History from before the load, ascending, without gaps; it counts once it ends at `published`.
-    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
-    cdef csp_super_t* super = w.store.super
+cdef int log_seed(csp_writer_t *w, const uint8_t *bytes, uint64_t size) noexcept nogil:
+    """History from before the load, ascending, without gaps; it counts once it ends at `published`."""
+    cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
+    cdef csp_super_t *super = w.store.super
     cdef uint64_t ref
     cdef int status = entry_check(bytes, size)
     if status != OK:

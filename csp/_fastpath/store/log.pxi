@@ -1,17 +1,17 @@
 # Included by csp/_fastpath.pyx after: retire. Keeps the last transactions: a ring of refs by revision.
 #
+# Invariants:
 # 1. Slot revision & mask holds the entry of that revision, or of one a whole ring older, or 0.
 # 2. Entries log_oldest..published are all there; the slot of published + 1 may hold an intent.
 # 3. An entry leaves by raising log_oldest, then clearing its slot, then retiring its block.
 
-cdef inline uint64_t* log_slot(csp_writer_t* w, uint64_t revision) noexcept nogil:
-    return <uint64_t*>(w.store.base + w.store.super.log_ring) + (revision & w.store.super.log_mask)
+cdef inline uint64_t *log_slot(csp_writer_t *w, uint64_t revision) noexcept nogil:
+    return <uint64_t *> (w.store.base + w.store.super.log_ring) + (revision & w.store.super.log_mask)
 
-
-cdef int entry_check(const uint8_t* bytes, uint64_t size) noexcept nogil:
-    # Sizes, checksum (refs taken as 0), items inside; not the images.
-    cdef const csp_entry_t* entry = <const csp_entry_t*>bytes
-    cdef const csp_item_t* item
+cdef int entry_check(const uint8_t *bytes, uint64_t size) noexcept nogil:
+    """Sizes, checksum (refs taken as 0), items inside; not the images."""
+    cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
+    cdef const csp_item_t *item
     cdef uint64_t at = 48, body, i
     cdef uint64_t zero = 0
     cdef uint32_t crc
@@ -22,30 +22,28 @@ cdef int entry_check(const uint8_t* bytes, uint64_t size) noexcept nogil:
     for i in range(entry.item_count):
         if at + 32 > size:
             return CORRUPT
-        item = <const csp_item_t*>(bytes + at)
-        body = 32 + ((4 * <uint64_t>item.tenant_count + 7) & ~<uint64_t>7) + item.image_size \
-            + ((<uint64_t>item.event_size + 7) & ~<uint64_t>7)
+        item = <const csp_item_t *> (bytes + at)
+        body = 32 + ((4 * <uint64_t> item.tenant_count + 7) & ~<uint64_t> 7) + item.image_size \
+            + ((<uint64_t> item.event_size + 7) & ~<uint64_t> 7)
         if item.size & 7 or body > item.size or item.size > size - at or item.image_size & 7 \
                 or item.class_id >= CSP_CLASSES or item.op < 1 or item.op > 3:
             return CORRUPT
         crc = csp_crc32c(crc, item, 24)
         crc = csp_crc32c(crc, &zero, 8)
-        crc = csp_crc32c(crc, <const uint8_t*>item + 32, item.size - 32)
+        crc = csp_crc32c(crc, <const uint8_t *> item + 32, item.size - 32)
         at += item.size
     if at != size or crc != entry.crc:
         return CORRUPT
     return OK
 
+cdef inline csp_item_t *item_next(csp_item_t *item) noexcept nogil:
+    return <csp_item_t *> (<uint8_t *> item + item.size)
 
-cdef inline csp_item_t* item_next(csp_item_t* item) noexcept nogil:
-    return <csp_item_t*>(<uint8_t*>item + item.size)
-
-
-cdef int log_drop_oldest(csp_writer_t* w) noexcept nogil:
-    # The oldest entry leaves.
-    cdef csp_super_t* super = w.store.super
+cdef int log_drop_oldest(csp_writer_t *w) noexcept nogil:
+    """The oldest entry leaves."""
+    cdef csp_super_t *super = w.store.super
     cdef uint64_t oldest = super.log_oldest
-    cdef uint64_t* slot = log_slot(w, oldest)
+    cdef uint64_t *slot = log_slot(w, oldest)
     cdef uint64_t ref = slot[0]
     cdef uint32_t size
     if pending_room(w, 1) != OK:
@@ -53,22 +51,21 @@ cdef int log_drop_oldest(csp_writer_t* w) noexcept nogil:
     csp_store(&super.log_oldest, oldest + 1)
     csp_failpoint(CSP_FP_LOG_TRIM)
     if ref:
-        size = (<csp_entry_t*>(w.store.base + ref)).size
+        size = (<csp_entry_t *> (w.store.base + ref)).size
         csp_store(slot, 0)
         w.log_used -= size
         writer_retire(w, ref, size)
     w.trimmed += 1
     return OK
 
-
-cdef void log_trim(csp_writer_t* w, int64_t now_ms) noexcept nogil:
-    # Drops entries beyond log_bytes that are old enough, beyond the hard limit any.
-    cdef csp_super_t* super = w.store.super
-    cdef csp_entry_t* entry
+cdef void log_trim(csp_writer_t *w, int64_t now_ms) noexcept nogil:
+    """Drops entries beyond log_bytes that are old enough, beyond the hard limit any."""
+    cdef csp_super_t *super = w.store.super
+    cdef csp_entry_t *entry
     while w.log_used > w.log_bytes and super.log_oldest < super.state.revision:
         entry = log_entry(&w.store, super.log_oldest)
         if entry != NULL and w.log_used <= w.log_bytes * LOG_HARD_FACTOR \
-                and now_ms - entry.time_ms < <int64_t>w.log_age_ms:
+                and now_ms - entry.time_ms < <int64_t> w.log_age_ms:
             return
         if log_drop_oldest(w) != OK:
             return

@@ -1,37 +1,34 @@
 # Included by csp/_fastpath.pyx after: retire, index.
 # Keeps the two hashes of words: names (low = DBID) and the directory of lists (low = ref / 32).
 #
+# Invariants:
 # 1. Extendible: a directory of 2^depth bucket refs, taken by the top bits of the 32 bit hash.
 # 2. A word is (hash << 32 | low), stored and cleared by one store, never moved inside a live bucket.
 # 3. A split copies a bucket into two; the old one is retired whole. A reader sees the old or the new.
 # 4. Names are a multiset: each (key, value, DBID) that is live or pending has one word of its own.
 # 5. `super.splitting` is set while directory entries are rewritten: a successor then rebuilds.
 
-
-cdef inline uint64_t* words_directory(csp_writer_t* w, uint64_t root) noexcept nogil:
-    return <uint64_t*>(w.store.base + (root & ~<uint64_t>63))
-
+cdef inline uint64_t *words_directory(csp_writer_t *w, uint64_t root) noexcept nogil:
+    return <uint64_t *> (w.store.base + (root & ~<uint64_t> 63))
 
 cdef inline uint64_t directory_bytes(uint64_t depth) noexcept nogil:
-    return <uint64_t>8 << depth
+    return <uint64_t> 8 << depth
 
-
-cdef uint64_t bucket_new(csp_writer_t* w) noexcept nogil:
+cdef uint64_t bucket_new(csp_writer_t *w) noexcept nogil:
     cdef uint64_t ref = arena_alloc(&w.arena, sizeof(csp_bucket_t))
     if ref:
         memset(w.store.base + ref, 0, sizeof(csp_bucket_t))
     return ref
 
-
-cdef uint64_t words_create(csp_writer_t* w, uint32_t depth) noexcept nogil:
-    # A directory of empty buckets, not reachable yet; 0: full.
+cdef uint64_t words_create(csp_writer_t *w, uint32_t depth) noexcept nogil:
+    """A directory of empty buckets, not reachable yet; 0: full."""
     cdef uint64_t ref = arena_alloc(&w.arena, directory_bytes(depth))
-    cdef uint64_t* directory
+    cdef uint64_t *directory
     cdef uint64_t i, bucket
     if ref == 0:
         return 0
-    directory = <uint64_t*>(w.store.base + ref)
-    for i in range(<uint64_t>1 << depth):
+    directory = <uint64_t *> (w.store.base + ref)
+    for i in range(<uint64_t> 1 << depth):
         bucket = bucket_new(w)
         if bucket == 0:
             while i:
@@ -42,46 +39,43 @@ cdef uint64_t words_create(csp_writer_t* w, uint32_t depth) noexcept nogil:
         directory[i] = bucket
     return ref | depth
 
-
-cdef uint64_t* words_cell(csp_writer_t* w, uint64_t root, uint64_t word) noexcept nogil:
-    # Where a whole word lies, NULL when it doesn't.
+cdef uint64_t *words_cell(csp_writer_t *w, uint64_t root, uint64_t word) noexcept nogil:
+    """Where a whole word lies, NULL when it doesn't."""
     cdef uint64_t depth = root & 63
     cdef uint64_t ref
-    cdef csp_bucket_t* bucket
+    cdef csp_bucket_t *bucket
     cdef int i
     if root == 0:
         return NULL
     ref = words_directory(w, root)[((word >> 32) << depth) >> 32]
     while ref:
-        bucket = <csp_bucket_t*>(w.store.base + ref)
+        bucket = <csp_bucket_t *> (w.store.base + ref)
         for i in range(7):
             if bucket.words[i] == word:
                 return &bucket.words[i]
         ref = bucket.overflow
     return NULL
 
-
-cdef int words_remove(csp_writer_t* w, uint64_t* root, uint64_t* count, uint64_t word) noexcept nogil:
-    # Clears one word; 1 when it was there.
-    cdef uint64_t* cell = words_cell(w, root[0], word)
+cdef int words_remove(csp_writer_t *w, uint64_t *root, uint64_t *count, uint64_t word) noexcept nogil:
+    """Clears one word; 1 when it was there."""
+    cdef uint64_t *cell = words_cell(w, root[0], word)
     if cell == NULL:
         return 0
     csp_store(cell, 0)
     count[0] -= 1
     return 1
 
-
 cdef uint64_t chain_build(
-    csp_writer_t* w, uint64_t old, uint64_t prefix, uint64_t shift, int* status
+    csp_writer_t *w, uint64_t old, uint64_t prefix, uint64_t shift, int *status
 ) noexcept nogil:
-    # A new chain with the words of chain `old` whose hash >> shift is `prefix`.
+    """A new chain with the words of chain `old` whose hash >> shift is `prefix`."""
     cdef uint64_t first = bucket_new(w)
     cdef uint64_t last = first, more, word
-    cdef csp_bucket_t* bucket
+    cdef csp_bucket_t *bucket
     cdef int i, at = 0
     status[0] = OK if first else FULL
     while old and status[0] == OK:
-        bucket = <csp_bucket_t*>(w.store.base + old)
+        bucket = <csp_bucket_t *> (w.store.base + old)
         for i in range(7):
             word = bucket.words[i]
             if word == 0 or (word >> 32) >> shift != prefix:
@@ -91,53 +85,50 @@ cdef uint64_t chain_build(
                 if more == 0:
                     status[0] = FULL
                     break
-                (<csp_bucket_t*>(w.store.base + last)).overflow = more
+                (<csp_bucket_t *> (w.store.base + last)).overflow = more
                 last = more
                 at = 0
-            (<csp_bucket_t*>(w.store.base + last)).words[at] = word
+            (<csp_bucket_t *> (w.store.base + last)).words[at] = word
             at += 1
         old = bucket.overflow
     return first
 
-
-cdef void chain_free(csp_writer_t* w, uint64_t ref) noexcept nogil:
-    # A chain that nobody ever reached.
+cdef void chain_free(csp_writer_t *w, uint64_t ref) noexcept nogil:
+    """A chain that nobody ever reached."""
     cdef uint64_t next_ref
     while ref:
-        next_ref = (<csp_bucket_t*>(w.store.base + ref)).overflow
+        next_ref = (<csp_bucket_t *> (w.store.base + ref)).overflow
         arena_free(&w.arena, ref, sizeof(csp_bucket_t))
         ref = next_ref
 
-
-cdef int words_double(csp_writer_t* w, uint64_t* root) noexcept nogil:
-    # Replaces the directory by one of twice the size.
+cdef int words_double(csp_writer_t *w, uint64_t *root) noexcept nogil:
+    """Replaces the directory by one of twice the size."""
     cdef uint64_t old = root[0]
     cdef uint64_t depth = old & 63
     cdef uint64_t ref, i
-    cdef uint64_t* larger
+    cdef uint64_t *larger
     if pending_room(w, 1) != OK:
         return NO_MEMORY
     ref = arena_alloc(&w.arena, directory_bytes(depth + 1))
     if ref == 0:
         return FULL
-    larger = <uint64_t*>(w.store.base + ref)
-    for i in range(<uint64_t>1 << depth):
+    larger = <uint64_t *> (w.store.base + ref)
+    for i in range(<uint64_t> 1 << depth):
         larger[2 * i] = words_directory(w, old)[i]
         larger[2 * i + 1] = larger[2 * i]
     csp_store(root, ref | (depth + 1))
     csp_failpoint(CSP_FP_DIRECTORY_DOUBLED)
-    return writer_retire(w, old & ~<uint64_t>63, directory_bytes(depth))
+    return writer_retire(w, old & ~<uint64_t> 63, directory_bytes(depth))
 
-
-cdef int words_split(csp_writer_t* w, uint64_t* root, uint64_t hash) noexcept nogil:
-    # Splits the bucket of `hash` in two. FULL or NO_MEMORY: nothing changed.
+cdef int words_split(csp_writer_t *w, uint64_t *root, uint64_t hash) noexcept nogil:
+    """Splits the bucket of `hash` in two. FULL or NO_MEMORY: nothing changed."""
     cdef uint64_t depth = root[0] & 63
     cdef uint64_t local = depth, start, size, i, left, right, old, ref
-    cdef uint64_t* directory = words_directory(w, root[0])
+    cdef uint64_t *directory = words_directory(w, root[0])
     cdef uint64_t index = (hash << depth) >> 32
     cdef int status, other = OK
     old = directory[index]
-    while local and directory[index ^ (<uint64_t>1 << (depth - local))] == old:
+    while local and directory[index ^ (<uint64_t> 1 << (depth - local))] == old:
         local -= 1
     if local == depth:
         status = words_double(w, root)
@@ -150,10 +141,10 @@ cdef int words_split(csp_writer_t* w, uint64_t* root, uint64_t hash) noexcept no
     ref = old
     while ref:
         i += 1
-        ref = (<csp_bucket_t*>(w.store.base + ref)).overflow
+        ref = (<csp_bucket_t *> (w.store.base + ref)).overflow
     if pending_room(w, i) != OK:
         return NO_MEMORY
-    size = <uint64_t>1 << (depth - local - 1)  # directory entries of each half
+    size = <uint64_t> 1 << (depth - local - 1)  # directory entries of each half
     start = index >> (depth - local) << (depth - local)
     left = chain_build(w, old, start / size, 32 - local - 1, &status)
     right = chain_build(w, old, start / size + 1, 32 - local - 1, &other)
@@ -162,7 +153,7 @@ cdef int words_split(csp_writer_t* w, uint64_t* root, uint64_t hash) noexcept no
         chain_free(w, right)
         return FULL
     csp_failpoint(CSP_FP_SPLIT_BEFORE)
-    other = <int>w.store.super.splitting
+    other = <int> w.store.super.splitting
     csp_store(&w.store.super.splitting, other | (1 if root == &w.store.super.names_root else 2))
     for i in range(size):
         csp_store(&directory[start + i], left)
@@ -171,21 +162,20 @@ cdef int words_split(csp_writer_t* w, uint64_t* root, uint64_t hash) noexcept no
         csp_store(&directory[start + i], right)
     csp_store(&w.store.super.splitting, other)
     while old:
-        ref = (<csp_bucket_t*>(w.store.base + old)).overflow
+        ref = (<csp_bucket_t *> (w.store.base + old)).overflow
         writer_retire(w, old, sizeof(csp_bucket_t))
         old = ref
     return OK
 
-
-cdef bint split_helps(csp_writer_t* w, uint64_t* root, uint64_t count, uint64_t hash) noexcept nogil:
-    # False when the chain's hashes agree too far: the directory would grow for nothing.
+cdef bint split_helps(csp_writer_t *w, uint64_t *root, uint64_t count, uint64_t hash) noexcept nogil:
+    """False when the chain's hashes agree too far: the directory would grow for nothing."""
     cdef uint64_t depth = root[0] & 63
     cdef uint64_t ref = words_directory(w, root[0])[(hash << depth) >> 32]
     cdef uint64_t differ = 0, needed
-    cdef csp_bucket_t* bucket
+    cdef csp_bucket_t *bucket
     cdef int i
     while ref:
-        bucket = <csp_bucket_t*>(w.store.base + ref)
+        bucket = <csp_bucket_t *> (w.store.base + ref)
         for i in range(7):
             if bucket.words[i]:
                 differ |= (bucket.words[i] >> 32) ^ hash
@@ -193,14 +183,13 @@ cdef bint split_helps(csp_writer_t* w, uint64_t* root, uint64_t count, uint64_t 
     if differ == 0:
         return False
     needed = 32 - log2_floor(differ)  # bits that tell them apart
-    return needed <= DIRECTORY_DEPTH_MAX and (<uint64_t>1 << needed) <= 4 * (count + 64)
+    return needed <= DIRECTORY_DEPTH_MAX and (<uint64_t> 1 << needed) <= 4 * (count + 64)
 
-
-cdef int words_insert(csp_writer_t* w, uint64_t* root, uint64_t* count, uint64_t word) noexcept nogil:
-    # Adds a word (again, if it is there already).
+cdef int words_insert(csp_writer_t *w, uint64_t *root, uint64_t *count, uint64_t word) noexcept nogil:
+    """Adds a word (again, if it is there already)."""
     cdef uint64_t hash = word >> 32
     cdef uint64_t depth, ref
-    cdef csp_bucket_t* bucket
+    cdef csp_bucket_t *bucket
     cdef int i, status
     if root[0] == 0:
         ref = words_create(w, 3)
@@ -211,7 +200,7 @@ cdef int words_insert(csp_writer_t* w, uint64_t* root, uint64_t* count, uint64_t
         depth = root[0] & 63
         ref = words_directory(w, root[0])[(hash << depth) >> 32]
         while True:
-            bucket = <csp_bucket_t*>(w.store.base + ref)
+            bucket = <csp_bucket_t *> (w.store.base + ref)
             for i in range(7):
                 if bucket.words[i] == 0:
                     csp_store(&bucket.words[i], word)
@@ -228,7 +217,7 @@ cdef int words_insert(csp_writer_t* w, uint64_t* root, uint64_t* count, uint64_t
         ref = bucket_new(w)
         if ref == 0:
             return FULL
-        (<csp_bucket_t*>(w.store.base + ref)).words[0] = word
+        (<csp_bucket_t *> (w.store.base + ref)).words[0] = word
         csp_store(&bucket.overflow, ref)
         count[0] += 1
         return OK

@@ -1,6 +1,7 @@
 # Included by csp/_fastpath.pyx after: status, shm, octets.
 # Finds what is visible at a revision; never writes but the reader's own slot.
 #
+# Invariants:
 # 1. A reader announces the epoch with a full fence, then loads S; it follows references only while pinned.
 # 2. A version is visible at S when it is the first one down `prev` whose revision is <= S.
 # 3. `prev` is followed only while revision > S: below, it may dangle.
@@ -12,136 +13,121 @@
 cdef enum:
     PINNED_BY_LOOP = 2
 
-
 ctypedef struct csp_store_t:  # a mapped data segment, seen by one process
-    uint8_t* base
-    csp_super_t* super
-    csp_control_t* control
-    csp_slot_t* slot          # NULL in the writer
+    uint8_t *base
+    csp_super_t *super
+    csp_control_t *control
+    csp_slot_t *slot          # NULL in the writer
     uint64_t revision         # S while pinned
     uint64_t size             # bytes mapped
     int pinned                # PINNED_BY_LOOP: for a whole turn, which only the loop ends
 
-
 # ---- pinning ----
 
-cdef inline uint64_t store_pin(csp_store_t* store) noexcept nogil:
-    # Announces, then loads S and returns it. Once per loop turn, after the last receive.
+cdef inline uint64_t store_pin(csp_store_t *store) noexcept nogil:
+    """Announces, then loads S and returns it. Once per loop turn, after the last receive."""
     csp_swap(&store.slot.seen, csp_load(&store.control.epoch))
     store.revision = csp_load(&store.super.state.revision)
     store.pinned = 1
     return store.revision
 
-
-cdef inline uint64_t store_repin(csp_store_t* store) noexcept nogil:
-    # A newer S under the same announcement: what the old S could see stays protected.
+cdef inline uint64_t store_repin(csp_store_t *store) noexcept nogil:
+    """A newer S under the same announcement: what the old S could see stays protected."""
     store.revision = csp_load(&store.super.state.revision)
     return store.revision
 
-
-cdef inline void store_unpin(csp_store_t* store) noexcept nogil:
+cdef inline void store_unpin(csp_store_t *store) noexcept nogil:
     store.pinned = 0
     csp_store(&store.slot.seen, 0)
 
-
-cdef inline int store_may_sleep(csp_store_t* store, uint64_t known) noexcept nogil:
-    # Before the poll: says "asleep", then looks again. 0: something newer than `known` is there.
+cdef inline int store_may_sleep(csp_store_t *store, uint64_t known) noexcept nogil:
+    """Before the poll: says "asleep", then looks again. 0: something newer than `known` is there."""
     csp_swap(&store.slot.asleep, 1)
     if csp_load_all(&store.super.state.revision) != known:
         csp_store(&store.slot.asleep, 0)
         return 0
     return 1
 
-
-cdef inline void store_awake(csp_store_t* store) noexcept nogil:
+cdef inline void store_awake(csp_store_t *store) noexcept nogil:
     csp_store(&store.slot.asleep, 0)
-
 
 # ---- records ----
 
-cdef inline uint64_t* store_word(const csp_store_t* store, uint32_t class_id, uint32_t dbid) noexcept nogil:
-    # Address of the index word (stage 1: prefetch it), NULL when the class never had such a DBID.
+cdef inline uint64_t *store_word(const csp_store_t *store, uint32_t class_id, uint32_t dbid) noexcept nogil:
+    """Address of the index word (stage 1: prefetch it), NULL when the class never had such a DBID."""
     cdef uint64_t node
     if class_id >= CSP_CLASSES:
         return NULL
     node = csp_load(&store.super.class_roots[class_id])
     if node == 0:
         return NULL
-    node = csp_load(<uint64_t*>(store.base + node) + (dbid >> 21))
+    node = csp_load(<uint64_t *> (store.base + node) + (dbid >> 21))
     if node == 0:
         return NULL
-    node = csp_load(<uint64_t*>(store.base + node) + ((dbid >> 10) & 2047))
+    node = csp_load(<uint64_t *> (store.base + node) + ((dbid >> 10) & 2047))
     if node == 0:
         return NULL
-    return <uint64_t*>(store.base + node) + (dbid & 1023)
+    return <uint64_t *> (store.base + node) + (dbid & 1023)
 
+cdef inline csp_record_t *record_at(const csp_store_t *store, uint64_t ref) noexcept nogil:
+    return <csp_record_t *> (store.base + ref)
 
-cdef inline csp_record_t* record_at(const csp_store_t* store, uint64_t ref) noexcept nogil:
-    return <csp_record_t*>(store.base + ref)
-
-
-cdef inline csp_record_t* record_newest(const csp_store_t* store, const uint64_t* word) noexcept nogil:
-    # Stage 2: the newest version (prefetch it), NULL when there is none. `word` may be NULL.
+cdef inline csp_record_t *record_newest(const csp_store_t *store, const uint64_t *word) noexcept nogil:
+    """Stage 2: the newest version (prefetch it), NULL when there is none. `word` may be NULL."""
     cdef uint64_t ref
     if word == NULL:
         return NULL
     ref = csp_load(word)
     return NULL if ref == 0 else record_at(store, ref)
 
-
-cdef inline csp_record_t* record_visible(
-    const csp_store_t* store, csp_record_t* record, uint64_t revision
+cdef inline csp_record_t *record_visible(
+    const csp_store_t *store, csp_record_t *record, uint64_t revision
 ) noexcept nogil:
-    # Stage 3: the version at `revision`, NULL when the object is absent there. `record` may be NULL.
+    """Stage 3: the version at `revision`, NULL when the object is absent there. `record` may be NULL."""
     while record != NULL and record.revision > revision:
         record = NULL if record.prev == 0 else record_at(store, record.prev)
     if record == NULL or record.flags & CSP_TOMBSTONE:
         return NULL
     return record
 
-
-cdef inline csp_record_t* store_find(
-    const csp_store_t* store, uint32_t class_id, uint32_t dbid, uint64_t revision
+cdef inline csp_record_t *store_find(
+    const csp_store_t *store, uint32_t class_id, uint32_t dbid, uint64_t revision
 ) noexcept nogil:
     return record_visible(store, record_newest(store, store_word(store, class_id, dbid)), revision)
 
+cdef inline const uint8_t *record_reply(const csp_record_t *record) noexcept nogil:
+    """`$len\\r\\n` JSON `\\r\\n`, record.reply_size bytes."""
+    return <const uint8_t *> record + 64
 
-cdef inline const uint8_t* record_reply(const csp_record_t* record) noexcept nogil:
-    # `$len\r\n` JSON `\r\n`, record.reply_size bytes.
-    return <const uint8_t*>record + 64
+cdef inline const uint8_t *record_brief(const csp_record_t *record) noexcept nogil:
+    return <const uint8_t *> record + 64 + record.reply_size
 
+cdef inline const uint8_t *record_keys(const csp_record_t *record) noexcept nogil:
+    return <const uint8_t *> record + 64 + record.reply_size + record.brief_size
 
-cdef inline const uint8_t* record_brief(const csp_record_t* record) noexcept nogil:
-    return <const uint8_t*>record + 64 + record.reply_size
-
-
-cdef inline const uint8_t* record_keys(const csp_record_t* record) noexcept nogil:
-    return <const uint8_t*>record + 64 + record.reply_size + record.brief_size
-
-
-cdef csp_record_t* store_next(
-    const csp_store_t* store, uint32_t class_id, uint64_t after, uint64_t revision
+cdef csp_record_t *store_next(
+    const csp_store_t *store, uint32_t class_id, uint64_t after, uint64_t revision
 ) noexcept nogil:
-    # The visible record of the class with the smallest DBID > after; NULL at the end.
+    """The visible record of the class with the smallest DBID > after; NULL at the end."""
     cdef uint64_t dbid = after + 1
     cdef uint64_t root, middle, leaf
-    cdef csp_record_t* record
+    cdef csp_record_t *record
     if class_id >= CSP_CLASSES:
         return NULL
     root = csp_load(&store.super.class_roots[class_id])
     if root == 0:
         return NULL
-    while dbid <= <uint64_t>0xffffffff:
-        middle = csp_load(<uint64_t*>(store.base + root) + (dbid >> 21))
+    while dbid <= <uint64_t> 0xffffffff:
+        middle = csp_load(<uint64_t *> (store.base + root) + (dbid >> 21))
         if middle == 0:
             dbid = ((dbid >> 21) + 1) << 21
             continue
-        leaf = csp_load(<uint64_t*>(store.base + middle) + ((dbid >> 10) & 2047))
+        leaf = csp_load(<uint64_t *> (store.base + middle) + ((dbid >> 10) & 2047))
         if leaf == 0:
             dbid = ((dbid >> 10) + 1) << 10
             continue
         while True:
-            record = record_newest(store, <uint64_t*>(store.base + leaf) + (dbid & 1023))
+            record = record_newest(store, <uint64_t *> (store.base + leaf) + (dbid & 1023))
             record = record_visible(store, record, revision)
             if record != NULL:
                 return record
@@ -150,82 +136,73 @@ cdef csp_record_t* store_next(
                 break
     return NULL
 
-
-cdef uint64_t store_count(const csp_store_t* store, uint32_t class_id, uint64_t revision) noexcept nogil:
-    # Objects of the class at `revision`.
+cdef uint64_t store_count(const csp_store_t *store, uint32_t class_id, uint64_t revision) noexcept nogil:
+    """Objects of the class at `revision`."""
     cdef uint64_t ref
-    cdef csp_count_t* cell
+    cdef csp_count_t *cell
     if class_id >= CSP_CLASSES:
         return 0
     ref = csp_load(&store.super.class_counts[class_id])
     while ref:
-        cell = <csp_count_t*>(store.base + ref)
+        cell = <csp_count_t *> (store.base + ref)
         if cell.revision <= revision:
             return cell.count
         ref = cell.prev
     return 0
 
-
 # ---- index keys of a record ----
 
-cdef inline uint32_t key_bytes(const csp_key_t* key) noexcept nogil:
-    return 8 + ((<uint32_t>key.value_size + 3) & ~<uint32_t>3) + 4 * key.member_count
+cdef inline uint32_t key_bytes(const csp_key_t *key) noexcept nogil:
+    return 8 + ((<uint32_t> key.value_size + 3) & ~<uint32_t> 3) + 4 * key.member_count
 
+cdef inline const uint8_t *key_value(const csp_key_t *key) noexcept nogil:
+    return <const uint8_t *> key + 8
 
-cdef inline const uint8_t* key_value(const csp_key_t* key) noexcept nogil:
-    return <const uint8_t*>key + 8
+cdef inline const uint8_t *key_members(const csp_key_t *key) noexcept nogil:
+    """Any address: read them with csp_u32(members, index)."""
+    return (<const uint8_t *> key + 8 + ((<uint32_t> key.value_size + 3) & ~<uint32_t> 3))
 
-
-cdef inline const uint8_t* key_members(const csp_key_t* key) noexcept nogil:
-    # Any address: read them with csp_u32(members, index).
-    return (<const uint8_t*>key + 8 + ((<uint32_t>key.value_size + 3) & ~<uint32_t>3))
-
-
-cdef csp_key_t* record_key(
-    const csp_record_t* record, uint16_t key_id, const uint8_t* value, uint32_t value_size
+cdef csp_key_t *record_key(
+    const csp_record_t *record, uint16_t key_id, const uint8_t *value, uint32_t value_size
 ) noexcept nogil:
-    # The record's key (key_id, value), NULL when it has none.
-    cdef const uint8_t* at = record_keys(record)
-    cdef const uint8_t* end = at + record.keys_size
-    cdef csp_key_t* key
+    """The record's key (key_id, value), NULL when it has none."""
+    cdef const uint8_t *at = record_keys(record)
+    cdef const uint8_t *end = at + record.keys_size
+    cdef csp_key_t *key
     while at < end:
-        key = <csp_key_t*>at
+        key = <csp_key_t *> at
         if key.key_id == key_id and key.value_size == value_size \
                 and memcmp(key_value(key), value, value_size) == 0:
             return key
         at += key_bytes(key)
     return NULL
 
-
-cdef const csp_key_t* record_key_of(const csp_record_t* record, uint16_t key_id) noexcept nogil:
-    # The record's first value under a key, NULL when it has none.
-    cdef const uint8_t* at = record_keys(record)
-    cdef const uint8_t* end = at + record.keys_size
+cdef const csp_key_t *record_key_of(const csp_record_t *record, uint16_t key_id) noexcept nogil:
+    """The record's first value under a key, NULL when it has none."""
+    cdef const uint8_t *at = record_keys(record)
+    cdef const uint8_t *end = at + record.keys_size
     while at < end:
-        if (<const csp_key_t*>at).key_id == key_id:
-            return <const csp_key_t*>at
-        at += key_bytes(<const csp_key_t*>at)
+        if (<const csp_key_t *> at).key_id == key_id:
+            return <const csp_key_t *> at
+        at += key_bytes(<const csp_key_t *> at)
     return NULL
-
 
 # ---- words: the hash of names and the directory of lists ----
 
 ctypedef struct csp_words_t:  # walks the words of one hash value
-    const csp_store_t* store
-    csp_bucket_t* bucket
+    const csp_store_t *store
+    csp_bucket_t *bucket
     uint32_t hash
     int at
 
-
 cdef inline uint32_t words_hash(
-    const csp_store_t* store, uint16_t key_id, const uint8_t* value, uint32_t size
+    const csp_store_t *store, uint16_t key_id, const uint8_t *value, uint32_t size
 ) noexcept nogil:
-    cdef uint64_t full = csp_hash(store.super.seed + key_id * <uint64_t>0x9e3779b97f4a7c15, value, size)
-    return <uint32_t>((full & store.super.hash_mask) >> 32)
-
+    cdef uint64_t full = csp_hash(store.super.seed + key_id * <uint64_t> 0x9e3779b97f4a7c15, value, size)
+    return <uint32_t> ((full & store.super.hash_mask) >> 32)
 
 cdef inline void words_open(
-    csp_words_t* it, const csp_store_t* store, const uint64_t* root_word, uint32_t hash
+    csp_words_t *it, const csp_store_t *store, const uint64_t *root_word, uint32_t hash
 ) noexcept nogil:
     cdef uint64_t root = csp_load(root_word)
     cdef uint64_t depth = root & 63
@@ -234,32 +211,30 @@ cdef inline void words_open(
     it.at = 0
     it.bucket = NULL
     if root:
-        it.bucket = <csp_bucket_t*>(store.base + csp_load(
-            <uint64_t*>(store.base + (root & ~<uint64_t>63)) + ((<uint64_t>hash << depth) >> 32)))
+        it.bucket = <csp_bucket_t *> (store.base + csp_load(
+            <uint64_t *> (store.base + (root & ~<uint64_t> 63)) + ((<uint64_t> hash << depth) >> 32)))
 
-
-cdef inline uint64_t words_next(csp_words_t* it) noexcept nogil:
-    # The next whole word with this hash, 0 at the end.
+cdef inline uint64_t words_next(csp_words_t *it) noexcept nogil:
+    """The next whole word with this hash, 0 at the end."""
     cdef uint64_t word
     while it.bucket != NULL:
         while it.at < 7:
             word = csp_load(&it.bucket.words[it.at])
             it.at += 1
-            if word and <uint32_t>(word >> 32) == it.hash:
+            if word and <uint32_t> (word >> 32) == it.hash:
                 return word
         word = csp_load(&it.bucket.overflow)
-        it.bucket = NULL if word == 0 else <csp_bucket_t*>(it.store.base + word)
+        it.bucket = NULL if word == 0 else <csp_bucket_t *> (it.store.base + word)
         it.at = 0
     return 0
 
-
 cdef uint32_t names_find(
-    const csp_store_t* store, uint16_t key_id, const uint8_t* value, uint32_t size,
-    uint64_t revision, uint32_t* out, uint32_t room
+    const csp_store_t *store, uint16_t key_id, const uint8_t *value, uint32_t size,
+    uint64_t revision, uint32_t *out, uint32_t room
 ) noexcept nogil:
-    # DBIDs (unsorted, each once) of the objects that have this name at `revision`; at most `room`.
+    """DBIDs (unsorted, each once) of the objects that have this name at `revision`; at most `room`."""
     cdef csp_words_t it
-    cdef csp_record_t* record
+    cdef csp_record_t *record
     cdef uint64_t word
     cdef uint32_t count = 0, dbid, i
     if key_id >= CSP_KEYS:
@@ -269,7 +244,7 @@ cdef uint32_t names_find(
         word = words_next(&it)
         if word == 0:
             break
-        dbid = <uint32_t>word
+        dbid = <uint32_t> word
         record = store_find(store, store.super.keys[key_id].class_id, dbid, revision)
         if record == NULL or record_key(record, key_id, value, size) == NULL:
             continue
@@ -281,66 +256,59 @@ cdef uint32_t names_find(
             count += 1
     return count
 
-
 # ---- posting lists ----
 
 ctypedef struct csp_plist_t:  # walks one list in DBID order
-    const csp_store_t* store
-    const csp_list_t* head      # NULL: empty
-    const csp_leaf_t* leaves    # NULL: inline
-    const uint32_t* dbids       # of the present leaf, or inline
+    const csp_store_t *store
+    const csp_list_t *head      # NULL: empty
+    const csp_leaf_t *leaves    # NULL: inline
+    const uint32_t *dbids       # of the present leaf, or inline
     uint32_t leaf_at
     uint32_t at
     uint32_t size               # of the present leaf
     uint32_t count              # of the whole list
 
+cdef inline const uint8_t *list_value(const csp_list_t *head) noexcept nogil:
+    return <const uint8_t *> head + 40
 
-cdef inline const uint8_t* list_value(const csp_list_t* head) noexcept nogil:
-    return <const uint8_t*>head + 40
+cdef inline const uint8_t *list_body(const csp_list_t *head) noexcept nogil:
+    return <const uint8_t *> head + 40 + ((<uint32_t> head.value_size + 7) & ~<uint32_t> 7)
 
-
-cdef inline const uint8_t* list_body(const csp_list_t* head) noexcept nogil:
-    return <const uint8_t*>head + 40 + ((<uint32_t>head.value_size + 7) & ~<uint32_t>7)
-
-
-cdef csp_list_t* list_newest(
-    const csp_store_t* store, uint16_t key_id, const uint8_t* value, uint32_t size, uint32_t hash
+cdef csp_list_t *list_newest(
+    const csp_store_t *store, uint16_t key_id, const uint8_t *value, uint32_t size, uint32_t hash
 ) noexcept nogil:
-    # The newest version of the list's head, NULL when there is none.
+    """The newest version of the list's head, NULL when there is none."""
     cdef csp_words_t it
     cdef uint64_t word
-    cdef csp_list_t* head
+    cdef csp_list_t *head
     words_open(&it, store, &store.super.lists_root, hash)
     while True:
         word = words_next(&it)
         if word == 0:
             return NULL
-        head = <csp_list_t*>(store.base + (<uint64_t>(<uint32_t>word) << 5))
+        head = <csp_list_t *> (store.base + (<uint64_t> (<uint32_t> word) << 5))
         if head.key_id == key_id and head.value_size == size \
                 and memcmp(list_value(head), value, size) == 0:
             return head
 
-
-cdef inline csp_list_t* list_visible(
-    const csp_store_t* store, csp_list_t* head, uint64_t revision
+cdef inline csp_list_t *list_visible(
+    const csp_store_t *store, csp_list_t *head, uint64_t revision
 ) noexcept nogil:
     while head != NULL and head.revision > revision:
-        head = NULL if head.prev == 0 else <csp_list_t*>(store.base + head.prev)
+        head = NULL if head.prev == 0 else <csp_list_t *> (store.base + head.prev)
     return head
 
-
-cdef inline void plist_leaf(csp_plist_t* it, uint32_t leaf) noexcept nogil:
+cdef inline void plist_leaf(csp_plist_t *it, uint32_t leaf) noexcept nogil:
     it.leaf_at = leaf
     it.at = 0
     if leaf < it.head.leaf_count:
-        it.dbids = <const uint32_t*>(it.store.base + it.leaves[leaf].ref)
+        it.dbids = <const uint32_t *> (it.store.base + it.leaves[leaf].ref)
         it.size = it.leaves[leaf].count
     else:
         it.size = 0
 
-
-cdef void plist_on(csp_plist_t* it, const csp_store_t* store, const csp_list_t* head) noexcept nogil:
-    # Starts at the first DBID of a head that is visible (or NULL).
+cdef void plist_on(csp_plist_t *it, const csp_store_t *store, const csp_list_t *head) noexcept nogil:
+    """Starts at the first DBID of a head that is visible (or NULL)."""
     memset(it, 0, sizeof(csp_plist_t))
     it.store = store
     if head == NULL or head.count == 0:
@@ -348,26 +316,24 @@ cdef void plist_on(csp_plist_t* it, const csp_store_t* store, const csp_list_t* 
     it.head = head
     it.count = head.count
     if head.leaf_count:
-        it.leaves = <const csp_leaf_t*>list_body(head)
+        it.leaves = <const csp_leaf_t *> list_body(head)
         plist_leaf(it, 0)
     else:
-        it.dbids = <const uint32_t*>list_body(head)
+        it.dbids = <const uint32_t *> list_body(head)
         it.size = head.count
 
-
 cdef uint32_t plist_open(
-    csp_plist_t* it, const csp_store_t* store, uint16_t key_id, const uint8_t* value,
+    csp_plist_t *it, const csp_store_t *store, uint16_t key_id, const uint8_t *value,
     uint32_t size, uint64_t revision
 ) noexcept nogil:
-    # Opens the list (key_id, value) at `revision`; returns how many DBIDs it has.
-    cdef csp_list_t* head = list_newest(
+    """Opens the list (key_id, value) at `revision`; returns how many DBIDs it has."""
+    cdef csp_list_t *head = list_newest(
         store, key_id, value, size, words_hash(store, key_id, value, size))
     plist_on(it, store, list_visible(store, head, revision))
     return it.count
 
-
-cdef inline uint32_t plist_next(csp_plist_t* it) noexcept nogil:
-    # The DBID under the cursor, then moves on; 0 at the end.
+cdef inline uint32_t plist_next(csp_plist_t *it) noexcept nogil:
+    """The DBID under the cursor, then moves on; 0 at the end."""
     cdef uint32_t dbid
     if it.at == it.size:
         if it.leaves == NULL or it.leaf_at + 1 >= it.head.leaf_count:
@@ -377,9 +343,8 @@ cdef inline uint32_t plist_next(csp_plist_t* it) noexcept nogil:
     it.at += 1
     return dbid
 
-
-cdef void plist_seek(csp_plist_t* it, uint32_t dbid) noexcept nogil:
-    # Moves the cursor to the first DBID >= dbid, forwards or back.
+cdef void plist_seek(csp_plist_t *it, uint32_t dbid) noexcept nogil:
+    """Moves the cursor to the first DBID >= dbid, forwards or back."""
     cdef uint32_t low, high, middle
     if it.head == NULL:
         return
@@ -402,47 +367,40 @@ cdef void plist_seek(csp_plist_t* it, uint32_t dbid) noexcept nogil:
             high = middle
     it.at = low
 
-
-cdef inline bint plist_contains(csp_plist_t* it, uint32_t dbid) noexcept nogil:
+cdef inline bint plist_contains(csp_plist_t *it, uint32_t dbid) noexcept nogil:
     plist_seek(it, dbid)
     return it.head != NULL and it.at < it.size and it.dbids[it.at] == dbid
 
-
 # ---- the change log ----
 
-cdef csp_entry_t* log_entry(const csp_store_t* store, uint64_t revision) noexcept nogil:
-    # The entry of a revision; NULL when the log doesn't hold it (any more).
+cdef csp_entry_t *log_entry(const csp_store_t *store, uint64_t revision) noexcept nogil:
+    """The entry of a revision; NULL when the log doesn't hold it (any more)."""
     cdef uint64_t ref
-    cdef csp_entry_t* entry
+    cdef csp_entry_t *entry
     if revision < csp_load(&store.super.log_oldest):
         return NULL
-    ref = csp_load(<uint64_t*>(store.base + store.super.log_ring) + (revision & store.super.log_mask))
+    ref = csp_load(<uint64_t *> (store.base + store.super.log_ring) + (revision & store.super.log_mask))
     if ref == 0:
         return NULL
-    entry = <csp_entry_t*>(store.base + ref)
+    entry = <csp_entry_t *> (store.base + ref)
     return entry if entry.revision == revision else NULL
 
+cdef inline csp_item_t *entry_items(const csp_entry_t *entry) noexcept nogil:
+    """The first item; the next one begins item.size bytes later, entry.item_count in all."""
+    return <csp_item_t *> (<uint8_t *> entry + 48)
 
-cdef inline csp_item_t* entry_items(const csp_entry_t* entry) noexcept nogil:
-    # The first item; the next one begins item.size bytes later, entry.item_count in all.
-    return <csp_item_t*>(<uint8_t*>entry + 48)
+cdef inline const uint32_t *item_tenants(const csp_item_t *item) noexcept nogil:
+    return <const uint32_t *> (<const uint8_t *> item + 32)
 
+cdef inline const uint8_t *item_image(const csp_item_t *item) noexcept nogil:
+    return <const uint8_t *> item + 32 + ((4 * item.tenant_count + 7) & ~<uint32_t> 7)
 
-cdef inline const uint32_t* item_tenants(const csp_item_t* item) noexcept nogil:
-    return <const uint32_t*>(<const uint8_t*>item + 32)
-
-
-cdef inline const uint8_t* item_image(const csp_item_t* item) noexcept nogil:
-    return <const uint8_t*>item + 32 + ((4 * item.tenant_count + 7) & ~<uint32_t>7)
-
-
-cdef inline const uint8_t* item_event(const csp_item_t* item) noexcept nogil:
+cdef inline const uint8_t *item_event(const csp_item_t *item) noexcept nogil:
     return item_image(item) + item.image_size
 
-
-cdef void store_state(const csp_store_t* store, csp_state_t* out) noexcept nogil:
-    # Revision, mark and time of S (store.revision); mark and time 0 when the log lost them.
-    cdef csp_entry_t* entry
+cdef void store_state(const csp_store_t *store, csp_state_t *out) noexcept nogil:
+    """Revision, mark and time of S (store.revision); mark and time 0 when the log lost them."""
+    cdef csp_entry_t *entry
     if csp_state_read(&store.super.state, out) and out.revision == store.revision:
         return
     out.revision = store.revision

@@ -1,5 +1,6 @@
 # Included by csp/_fastpath.pyx after: read, control, writer. The reader's skin for Python: the slow lane, tools, tests.
 #
+# Invariants:
 # 1. The slot's lock is held by the caller (csp/store/locks.py); one thread uses one slot.
 # 2. A call outside pin()/unpin() pins for itself; the loop pins the same `store` for a whole turn.
 # 3. What it returns is copied: nothing refers to shared memory after the call.
@@ -26,8 +27,8 @@ cdef class StoreReader:
 
     cdef _attach(self, int data_fd):
         cdef uint64_t size = check_super(data_fd)
-        self.store.base = <uint8_t*>map_fd(data_fd, size, PROT_READ)
-        self.store.super = <csp_super_t*>self.store.base
+        self.store.base = <uint8_t *> map_fd(data_fd, size, PROT_READ)
+        self.store.super = <csp_super_t *> self.store.base
         self.store.control = self.control.control
         self.store.slot = &self.control.control.slots[self.slot]
         self.store.size = size
@@ -68,7 +69,7 @@ cdef class StoreReader:
             store_unpin(&self.store)
 
     cdef bint _enter(self):
-        # True: this call pinned for itself and must unpin.
+        """True: this call pinned for itself and must unpin."""
         if self.store.pinned:
             return False
         store_pin(&self.store)
@@ -108,7 +109,7 @@ cdef class StoreReader:
 
     @property
     def stream(self) -> bytes:
-        return (<char*>self.store.super.stream)[:16]
+        return (<char *> self.store.super.stream)[:16]
 
     @property
     def oldest(self) -> int:
@@ -118,7 +119,7 @@ cdef class StoreReader:
     def get(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
         """The object's JSON."""
         cdef bint mine = self._enter()
-        cdef csp_record_t* record = store_find(&self.store, class_id, dbid, self.store.revision)
+        cdef csp_record_t *record = store_find(&self.store, class_id, dbid, self.store.revision)
         found = None if record == NULL else frame_text(record_reply(record), record.reply_size)
         if mine:
             store_unpin(&self.store)
@@ -127,7 +128,7 @@ cdef class StoreReader:
     def brief(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
         """The object's brief JSON."""
         cdef bint mine = self._enter()
-        cdef csp_record_t* record = store_find(&self.store, class_id, dbid, self.store.revision)
+        cdef csp_record_t *record = store_find(&self.store, class_id, dbid, self.store.revision)
         found = None if record == NULL else frame_text(record_brief(record), record.brief_size)
         if mine:
             store_unpin(&self.store)
@@ -136,7 +137,7 @@ cdef class StoreReader:
     def image(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
         """The object's record image, prev 0."""
         cdef bint mine = self._enter()
-        cdef csp_record_t* record = store_find(&self.store, class_id, dbid, self.store.revision)
+        cdef csp_record_t *record = store_find(&self.store, class_id, dbid, self.store.revision)
         found = None if record == NULL else image_bytes(record)
         if mine:
             store_unpin(&self.store)
@@ -145,7 +146,7 @@ cdef class StoreReader:
     def revision_of(self, uint32_t class_id, uint32_t dbid) -> int:
         """The revision of the visible version; 0: absent."""
         cdef bint mine = self._enter()
-        cdef csp_record_t* record = store_find(&self.store, class_id, dbid, self.store.revision)
+        cdef csp_record_t *record = store_find(&self.store, class_id, dbid, self.store.revision)
         cdef uint64_t revision = 0 if record == NULL else record.revision
         if mine:
             store_unpin(&self.store)
@@ -154,7 +155,7 @@ cdef class StoreReader:
     def next_dbid(self, uint32_t class_id, uint64_t after) -> int:
         """The smallest DBID of the class behind `after`; 0: none."""
         cdef bint mine = self._enter()
-        cdef csp_record_t* record = store_next(&self.store, class_id, after, self.store.revision)
+        cdef csp_record_t *record = store_next(&self.store, class_id, after, self.store.revision)
         cdef uint32_t dbid = 0 if record == NULL else record.dbid
         if mine:
             store_unpin(&self.store)
@@ -183,7 +184,7 @@ cdef class StoreReader:
         cdef bint mine = self._enter()
         try:
             if filters:
-                return len(select_dbids(&self.store, class_id, filters, 0, <uint64_t>0xffffffff))
+                return len(select_dbids(&self.store, class_id, filters, 0, <uint64_t> 0xffffffff))
             return store_count(&self.store, class_id, self.store.revision)
         finally:
             if mine:
@@ -203,7 +204,7 @@ cdef class StoreReader:
     def entry(self, uint64_t revision) -> bytes | None:
         """The log entry of a revision, refs zeroed as in transit; None: not in the log, or not visible yet."""
         cdef bint mine = self._enter()
-        cdef csp_entry_t* entry = NULL
+        cdef csp_entry_t *entry = NULL
         if revision <= self.store.revision:
             entry = log_entry(&self.store, revision)
         found = None if entry == NULL else entry_bytes(entry)
@@ -216,9 +217,9 @@ cdef class StoreReader:
         cdef bint mine = self._enter()
         cdef uint64_t count = 0, total = 0
         cdef uint64_t pinned = self.store.revision
-        cdef csp_record_t* record
+        cdef csp_record_t *record
         with nogil:
-            record = store_next(&self.store, class_id, <uint64_t>lo - 1 if lo else 0, at)
+            record = store_next(&self.store, class_id, <uint64_t> lo - 1 if lo else 0, at)
             while record != NULL and record.dbid <= hi:
                 count += 1
                 total += record_sum(record)
@@ -238,8 +239,8 @@ cdef class StoreReader:
         return errors
 
 
-cdef uint64_t probe_turn(csp_store_t* store) noexcept nogil:
-    cdef csp_record_t* record
+cdef uint64_t probe_turn(csp_store_t *store) noexcept nogil:
+    cdef csp_record_t *record
     cdef uint64_t errors = 0, count
     cdef uint64_t revision = store_pin(store)
     cdef uint32_t class_id
@@ -255,27 +256,26 @@ cdef uint64_t probe_turn(csp_store_t* store) noexcept nogil:
     store_unpin(store)
     return errors
 
-
-cdef uint64_t probe_record(csp_store_t* store, csp_record_t* record, uint64_t revision) noexcept nogil:
-    # Its checksum, and whether its names and lists lead back to it.
-    cdef const uint8_t* at = record_keys(record)
-    cdef const uint8_t* end = at + record.keys_size
-    cdef const csp_key_t* key
+cdef uint64_t probe_record(csp_store_t *store, csp_record_t *record, uint64_t revision) noexcept nogil:
+    """Its checksum, and whether its names and lists lead back to it."""
+    cdef const uint8_t *at = record_keys(record)
+    cdef const uint8_t *end = at + record.keys_size
+    cdef const csp_key_t *key
     cdef csp_plist_t it
     cdef csp_words_t words
     cdef uint64_t word
     cdef uint32_t dbid
     cdef uint8_t kind
-    cdef uint64_t errors = image_check(<const uint8_t*>record, record.size) != OK
+    cdef uint64_t errors = image_check(<const uint8_t *> record, record.size) != OK
     while at < end and not errors and record.class_id != ACCOUNT_CLASS:
-        key = <const csp_key_t*>at
+        key = <const csp_key_t *> at
         at += key_bytes(key)
         kind = store.super.keys[key.key_id].kind if key.key_id < CSP_KEYS else 0
         if kind == 1:
             words_open(&words, store, &store.super.names_root,
                        words_hash(store, key.key_id, key_value(key), key.value_size))
             word = words_next(&words)
-            while word and <uint32_t>word != record.dbid:
+            while word and <uint32_t> word != record.dbid:
                 word = words_next(&words)
             errors += word == 0
         elif kind == 2:
@@ -284,72 +284,67 @@ cdef uint64_t probe_record(csp_store_t* store, csp_record_t* record, uint64_t re
             errors += not plist_contains(&it, dbid)
     return errors
 
-
-cdef bytes frame_text(const uint8_t* frame, uint32_t size):
-    # The text inside `$len\r\n` text `\r\n`.
+cdef bytes frame_text(const uint8_t *frame, uint32_t size):
+    """The text inside `$len\\r\\n` text `\\r\\n`."""
     cdef uint32_t start = 0
     while start < size and frame[start] != 10:
         start += 1
     if start + 3 > size:
         return b""
-    return (<const char*>frame)[start + 1:size - 2]
+    return (<const char *> frame)[start + 1:size - 2]
 
-
-cdef bytes entry_bytes(const csp_entry_t* entry):
-    cdef bytearray copy = bytearray((<const char*>entry)[:entry.size])
-    cdef csp_item_t* item = entry_items(<const csp_entry_t*><char*>copy)
+cdef bytes entry_bytes(const csp_entry_t *entry):
+    cdef bytearray copy = bytearray((<const char *> entry)[:entry.size])
+    cdef csp_item_t *item = entry_items(<const csp_entry_t *> <char *> copy)
     cdef uint32_t i
     for i in range(entry.item_count):
         item.ref = 0
         item = item_next(item)
     return bytes(copy)
 
-
-cdef list key_dbids(const csp_store_t* store, uint32_t key_id, bytes value):
-    # All DBIDs under one key, ascending.
-    cdef uint32_t* found
+cdef list key_dbids(const csp_store_t *store, uint32_t key_id, bytes value):
+    """All DBIDs under one key, ascending."""
+    cdef uint32_t *found
     cdef csp_plist_t it
     cdef uint32_t count, i
     if key_id >= CSP_KEYS or store.super.keys[key_id].kind == 0:
         raise StoreError(f"key {key_id} is not kept here")
     if store.super.keys[key_id].kind == 1:
-        found = <uint32_t*>malloc(NAME_CANDIDATES_MAX * 4)
+        found = <uint32_t *> malloc(NAME_CANDIDATES_MAX * 4)
         if found == NULL:
             raise MemoryError("find")
-        count = names_find(store, <uint16_t>key_id, value, <uint32_t>len(value), store.revision,
+        count = names_find(store, <uint16_t> key_id, value, <uint32_t> len(value), store.revision,
                            found, NAME_CANDIDATES_MAX)
         dbids = sorted([found[i] for i in range(count)])
         free(found)
         return dbids
-    count = plist_open(&it, store, <uint16_t>key_id, value, <uint32_t>len(value), store.revision)
+    count = plist_open(&it, store, <uint16_t> key_id, value, <uint32_t> len(value), store.revision)
     return [plist_next(&it) for i in range(count)]
 
-
-cdef list select_dbids(const csp_store_t* store, uint32_t class_id, filters, uint64_t after, uint64_t limit):
-    # The shortest key is walked, the others are asked.
-    cdef csp_record_t* record
+cdef list select_dbids(const csp_store_t *store, uint32_t class_id, filters, uint64_t after, uint64_t limit):
+    """The shortest key is walked, the others are asked."""
+    cdef csp_record_t *record
     dbids = []
     if not filters:
         record = store_next(store, class_id, after, store.revision)
-        while record != NULL and <uint64_t>len(dbids) < limit:
+        while record != NULL and <uint64_t> len(dbids) < limit:
             dbids.append(record.dbid)
             record = store_next(store, class_id, record.dbid, store.revision)
         return dbids
     found = sorted([key_dbids(store, key_id, value) for key_id, value in filters], key=len)
     others = [set(other) for other in found[1:]]
     for dbid in found[0]:
-        if <uint64_t>len(dbids) >= limit:
+        if <uint64_t> len(dbids) >= limit:
             break
         if dbid > after and all([dbid in other for other in others]):
             dbids.append(dbid)
     return dbids
 
-
 cdef tuple class_images(
-    const csp_store_t* store, uint32_t class_id, uint64_t after, uint64_t max_bytes,
+    const csp_store_t *store, uint32_t class_id, uint64_t after, uint64_t max_bytes,
     uint32_t part, uint32_t parts
 ):
-    cdef csp_record_t* record = store_next(store, class_id, after, store.revision)
+    cdef csp_record_t *record = store_next(store, class_id, after, store.revision)
     cdef bytearray out = bytearray()
     cdef uint64_t size = 0
     cdef uint32_t last = 0
@@ -357,8 +352,8 @@ cdef tuple class_images(
         if record.dbid % parts == part:
             if size and size + record.size > max_bytes:
                 return bytes(out), last
-            out += (<const char*>record)[:record.size]
-            memset(<char*>out + size, 0, 8)
+            out += (<const char *> record)[:record.size]
+            memset(<char *> out + size, 0, 8)
             size += record.size
             last = record.dbid
         record = store_next(store, class_id, record.dbid, store.revision)

@@ -1,5 +1,6 @@
 # Included by csp/_fastpath.pyx after: apply. Serves what was retired once no reader can hold it.
 #
+# Invariants:
 # 1. An item is served when every announced epoch is newer than the item's.
 # 2. An index word is cleared only if it still holds the tombstone; a list's word only if it is the
 #    emptied head. Both blocks are then retired: a reader may just have loaded them.
@@ -8,12 +9,11 @@ cdef extern from "<time.h>" nogil:
     ctypedef struct timespec_t "struct timespec":
         int64_t tv_sec
         int64_t tv_nsec
-    int nanosleep(const timespec_t* wait, timespec_t* left)
+    int nanosleep(const timespec_t *wait, timespec_t *left)
 
-
-cdef int pending_serve(csp_writer_t* w, csp_pending_t item) noexcept nogil:
-    cdef uint64_t* word
-    cdef csp_list_t* head
+cdef int pending_serve(csp_writer_t *w, csp_pending_t item) noexcept nogil:
+    cdef uint64_t *word
+    cdef csp_list_t *head
     cdef int status = OK
     if item.kind == PENDING_FREE:
         w.pending_bytes -= item.size
@@ -29,7 +29,7 @@ cdef int pending_serve(csp_writer_t* w, csp_pending_t item) noexcept nogil:
     elif item.kind == PENDING_LIST:
         if words_remove(w, &w.store.super.lists_root, &w.list_words, item.ref):
             csp_failpoint(CSP_FP_RECLAIM_LIST)
-            head = <csp_list_t*>(w.store.base + list_ref(item.ref))
+            head = <csp_list_t *> (w.store.base + list_ref(item.ref))
             status = writer_retire(w, list_ref(item.ref), head.size)
     elif item.kind == PENDING_NAME:
         words_remove(w, &w.store.super.names_root, &w.name_words, item.ref)
@@ -38,9 +38,8 @@ cdef int pending_serve(csp_writer_t* w, csp_pending_t item) noexcept nogil:
         arena_merge(&w.arena)
     return status
 
-
-cdef uint64_t writer_reclaim(csp_writer_t* w) noexcept nogil:
-    # Serves all that is due; returns how many items.
+cdef uint64_t writer_reclaim(csp_writer_t *w) noexcept nogil:
+    """Serves all that is due; returns how many items."""
     cdef csp_pending_t item
     cdef uint64_t served = 0, oldest, epoch
     csp_failpoint(CSP_FP_RECLAIM_START)
@@ -62,9 +61,8 @@ cdef uint64_t writer_reclaim(csp_writer_t* w) noexcept nogil:
         served += 1
     return served
 
-
-cdef void grace_wait(csp_writer_t* w) noexcept nogil:
-    # Waits, with a limit, until the memory that a recovery did not find may be used.
+cdef void grace_wait(csp_writer_t *w) noexcept nogil:
+    """Waits, with a limit, until the memory that a recovery did not find may be used."""
     cdef timespec_t wait
     cdef int i
     wait.tv_sec = 0

@@ -1,6 +1,7 @@
 # Included by csp/_fastpath.pyx after: arena, read.
 # Describes the writer and keeps what it replaced until no reader can hold it.
 #
+# Invariants:
 # 1. A pending item carries the epoch of its retirement; it is served when every slot is 0 or newer.
 # 2. The epoch is raised after the unlinking, never between an item's epoch and its unlinking.
 # 3. Items are served in the order they came; an item's epoch is never below its predecessor's.
@@ -29,14 +30,14 @@ ctypedef struct csp_change_t:  # one object of an entry being staged
     uint64_t object        # class << 32 | dbid
     uint32_t order         # position in the entry
     int account            # from the accounts, not from an item
-    const csp_record_t* image  # NULL: delete
-    csp_item_t* item       # in the log block; NULL for an account
-    uint64_t* word         # index word
+    const csp_record_t *image  # NULL: delete
+    csp_item_t *item       # in the log block; NULL for an account
+    uint64_t *word         # index word
     uint64_t old           # ref it replaces, 0 none
     uint64_t made          # ref of the new record
 
 ctypedef struct csp_delta_t:  # one DBID enters (+1) or leaves (-1) a list
-    const uint8_t* value
+    const uint8_t *value
     uint32_t hash
     uint16_t key_id
     uint16_t value_size
@@ -49,23 +50,23 @@ ctypedef struct csp_swap_t:  # one list whose head is to be replaced at the comm
     uint64_t emptied       # the new head has no DBIDs: its word goes a grace period later
 
 ctypedef struct csp_stage_t:  # what a change has prepared; the arrays are kept from change to change
-    csp_change_t* changes
+    csp_change_t *changes
     size_t change_count, change_room
-    csp_delta_t* deltas
+    csp_delta_t *deltas
     size_t delta_count, delta_room
-    csp_swap_t* swaps
+    csp_swap_t *swaps
     size_t swap_count, swap_room
-    csp_block_t* blocks    # allocated for it: freed when it fails
+    csp_block_t *blocks    # allocated for it: freed when it fails
     size_t block_count, block_room
-    csp_block_t* replaced  # to retire when it is published
+    csp_block_t *replaced  # to retire when it is published
     size_t replaced_count, replaced_room
-    uint64_t* names        # words added
+    uint64_t *names        # words added
     size_t name_count, name_room
-    uint64_t* gone         # words to remove a grace period later
+    uint64_t *gone         # words to remove a grace period later
     size_t gone_count, gone_room
-    uint32_t* dbids        # scratch
+    uint32_t *dbids        # scratch
     size_t dbid_room
-    csp_leaf_t* leaves     # scratch
+    csp_leaf_t *leaves     # scratch
     size_t leaf_count, leaf_room
     uint16_t classes[256]  # whose number of objects changes
     uint32_t counted
@@ -82,7 +83,7 @@ ctypedef struct csp_writer_t:
     int loading
     int wake_fds[64]
     int wake_end               # of wake_fds; a worker's slot is its number
-    csp_pending_t* pending     # ring
+    csp_pending_t *pending     # ring
     uint64_t pending_first
     uint64_t pending_end
     uint64_t pending_room      # a power of two
@@ -101,26 +102,23 @@ ctypedef struct csp_writer_t:
     uint64_t trimmed
     uint64_t ignored_keys
 
-
 ctypedef int (*order_t)(const void*, const void*) noexcept nogil
 
-
-cdef inline void sort(void* items, size_t count, size_t item_bytes, order_t order) noexcept nogil:
+cdef inline void sort(void *items, size_t count, size_t item_bytes, order_t order) noexcept nogil:
     if count > 1:  # an empty array may not even be there
         qsort(items, count, item_bytes, order)
 
-
-cdef int pending_room(csp_writer_t* w, uint64_t more) noexcept nogil:
-    # Makes room for `more` items, so that retiring can't fail after a publication.
+cdef int pending_room(csp_writer_t *w, uint64_t more) noexcept nogil:
+    """Makes room for `more` items, so that retiring can't fail after a publication."""
     cdef uint64_t count = w.pending_end - w.pending_first
     cdef uint64_t larger = w.pending_room if w.pending_room else 1024
-    cdef csp_pending_t* grown
+    cdef csp_pending_t *grown
     cdef uint64_t i
     if count + more <= w.pending_room:
         return OK
     while larger < count + more:
         larger *= 2
-    grown = <csp_pending_t*>malloc(larger * sizeof(csp_pending_t))
+    grown = <csp_pending_t *> malloc(larger * sizeof(csp_pending_t))
     if grown == NULL:
         return NO_MEMORY
     for i in range(count):
@@ -132,11 +130,10 @@ cdef int pending_room(csp_writer_t* w, uint64_t more) noexcept nogil:
     w.pending_end = count
     return OK
 
-
 cdef void pending_push(
-    csp_writer_t* w, uint32_t kind, uint64_t ref, uint32_t size, uint32_t class_id, uint32_t dbid
+    csp_writer_t *w, uint32_t kind, uint64_t ref, uint32_t size, uint32_t class_id, uint32_t dbid
 ) noexcept nogil:
-    cdef csp_pending_t* item = &w.pending[w.pending_end & (w.pending_room - 1)]
+    cdef csp_pending_t *item = &w.pending[w.pending_end & (w.pending_room - 1)]
     item.epoch = csp_load(&w.store.control.epoch)
     item.kind = kind
     item.ref = ref
@@ -147,22 +144,20 @@ cdef void pending_push(
     if kind == PENDING_FREE:
         w.pending_bytes += size
 
-
-cdef int writer_retire(csp_writer_t* w, uint64_t ref, uint64_t size) noexcept nogil:
-    # An unlinked block: freed a grace period later; at once while nobody reads.
+cdef int writer_retire(csp_writer_t *w, uint64_t ref, uint64_t size) noexcept nogil:
+    """An unlinked block: freed a grace period later; at once while nobody reads."""
     cdef int status
     if w.loading:
         return arena_free(&w.arena, ref, size)
     status = pending_room(w, 1)
     if status == OK:
-        pending_push(w, PENDING_FREE, ref, <uint32_t>size, 0, 0)
+        pending_push(w, PENDING_FREE, ref, <uint32_t> size, 0, 0)
     return status
 
-
-cdef uint64_t stage_alloc(csp_writer_t* w, uint64_t size) noexcept nogil:
-    # A block that is freed again when the change fails. 0: full.
+cdef uint64_t stage_alloc(csp_writer_t *w, uint64_t size) noexcept nogil:
+    """A block that is freed again when the change fails. 0: full."""
     cdef uint64_t ref
-    if vector_room(<void**>&w.stage.blocks, &w.stage.block_room, w.stage.block_count + 1,
+    if vector_room(<void **> &w.stage.blocks, &w.stage.block_room, w.stage.block_count + 1,
                    sizeof(csp_block_t)) != OK:
         return 0
     ref = arena_alloc(&w.arena, size)
@@ -172,10 +167,9 @@ cdef uint64_t stage_alloc(csp_writer_t* w, uint64_t size) noexcept nogil:
         w.stage.block_count += 1
     return ref
 
-
-cdef int stage_replace(csp_writer_t* w, uint64_t ref, uint64_t size) noexcept nogil:
-    # A block that the change replaces: retired once it is published.
-    if vector_room(<void**>&w.stage.replaced, &w.stage.replaced_room, w.stage.replaced_count + 1,
+cdef int stage_replace(csp_writer_t *w, uint64_t ref, uint64_t size) noexcept nogil:
+    """A block that the change replaces: retired once it is published."""
+    if vector_room(<void **> &w.stage.replaced, &w.stage.replaced_room, w.stage.replaced_count + 1,
                    sizeof(csp_block_t)) != OK:
         return NO_MEMORY
     w.stage.replaced[w.stage.replaced_count].ref = ref
@@ -183,10 +177,9 @@ cdef int stage_replace(csp_writer_t* w, uint64_t ref, uint64_t size) noexcept no
     w.stage.replaced_count += 1
     return OK
 
-
-cdef uint64_t oldest_seen(csp_control_t* control) noexcept nogil:
-    # The oldest epoch that any reader announced; all ones when all are offline.
-    cdef uint64_t oldest = ~<uint64_t>0
+cdef uint64_t oldest_seen(csp_control_t *control) noexcept nogil:
+    """The oldest epoch that any reader announced; all ones when all are offline."""
+    cdef uint64_t oldest = ~<uint64_t> 0
     cdef uint64_t seen
     cdef int i
     for i in range(CSP_SLOTS):

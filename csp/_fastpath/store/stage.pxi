@@ -1,6 +1,7 @@
 # Included by csp/_fastpath.pyx after: index, names, postings, log.
 # Prepares a transaction in free memory: records, new list heads, names, counts; can be undone.
 #
+# Invariants:
 # 1. Nothing here changes what a reader sees: records are not reachable, new names fail their
 #    verification, heads of new lists carry a revision that is not published.
 # 2. Of several items about one object the last one counts; their log items share its record.
@@ -9,9 +10,8 @@
 cdef enum:
     ACCOUNT_CLASS = 250
 
-
-cdef bint frame_fits(const uint8_t* frame, uint64_t size) noexcept nogil:
-    # `$n\r\n`, n bytes, `\r\n` and nothing else: what replies are copied and measured from.
+cdef bint frame_fits(const uint8_t *frame, uint64_t size) noexcept nogil:
+    """`$n\\r\\n`, n bytes, `\\r\\n` and nothing else: what replies are copied and measured from."""
     cdef uint64_t at = 1, number = 0
     if size < 6 or frame[0] != c'$':
         return False
@@ -21,9 +21,8 @@ cdef bint frame_fits(const uint8_t* frame, uint64_t size) noexcept nogil:
     return at > 1 and number + at + 4 == size and frame[at] == c'\r' and frame[at + 1] == c'\n' \
         and frame[size - 2] == c'\r' and frame[size - 1] == c'\n'
 
-
-cdef bint frames_fit(const csp_record_t* image) noexcept nogil:
-    # A tombstone has none, an account record none that a client sees, any other both.
+cdef bint frames_fit(const csp_record_t *image) noexcept nogil:
+    """A tombstone has none, an account record none that a client sees, any other both."""
     if image.flags & CSP_TOMBSTONE:
         return image.size == 64
     if image.class_id == ACCOUNT_CLASS:
@@ -31,32 +30,30 @@ cdef bint frames_fit(const csp_record_t* image) noexcept nogil:
     return frame_fits(record_reply(image), image.reply_size) \
         and frame_fits(record_brief(image), image.brief_size)
 
-
-cdef int image_check(const uint8_t* bytes, uint64_t room) noexcept nogil:
-    # Sizes, frames, keys and checksum of one record image: whoever made it, it can be served.
-    cdef const csp_record_t* image = <const csp_record_t*>bytes
-    cdef const uint8_t* at
-    cdef const uint8_t* end
-    cdef const csp_key_t* key
+cdef int image_check(const uint8_t *bytes, uint64_t room) noexcept nogil:
+    """Sizes, frames, keys and checksum of one record image: whoever made it, it can be served."""
+    cdef const csp_record_t *image = <const csp_record_t *> bytes
+    cdef const uint8_t *at
+    cdef const uint8_t *end
+    cdef const csp_key_t *key
     if room < 64 or image.size < 64 or image.size > room or image.size & 7 \
             or image.class_id >= CSP_CLASSES:
         return CORRUPT
-    if 64 + <uint64_t>image.reply_size + image.brief_size + image.keys_size > image.size:
+    if 64 + <uint64_t> image.reply_size + image.brief_size + image.keys_size > image.size:
         return CORRUPT
     if csp_crc32c(0, bytes + 12, image.size - 12) != image.crc or not frames_fit(image):
         return CORRUPT
     at = record_keys(image)
     end = at + image.keys_size
     while at < end:
-        key = <const csp_key_t*>at
-        if end - at < 8 or 8 + ((<uint64_t>key.value_size + 3) & ~<uint64_t>3) \
-                + 4 * <uint64_t>key.member_count > <uint64_t>(end - at):
+        key = <const csp_key_t *> at
+        if end - at < 8 or 8 + ((<uint64_t> key.value_size + 3) & ~<uint64_t> 3) \
+                + 4 * <uint64_t> key.member_count > <uint64_t> (end - at):
             return CORRUPT
         at += key_bytes(key)
     return OK
 
-
-cdef void stage_reset(csp_stage_t* stage) noexcept nogil:
+cdef void stage_reset(csp_stage_t *stage) noexcept nogil:
     cdef uint32_t i
     stage.change_count = 0
     stage.delta_count = 0
@@ -71,11 +68,10 @@ cdef void stage_reset(csp_stage_t* stage) noexcept nogil:
         stage.cells[stage.classes[i]] = 0
     stage.counted = 0
 
-
-cdef void stage_abort(csp_writer_t* w) noexcept nogil:
-    # Undoes what a failed change prepared. No reader could see it, but one may stand on the head
-    # of a new list: then all goes through a grace period.
-    cdef csp_stage_t* stage = &w.stage
+cdef void stage_abort(csp_writer_t *w) noexcept nogil:
+    """Undoes what a failed change prepared. No reader could see it, but one may stand on the head
+    of a new list: then all goes through a grace period."""
+    cdef csp_stage_t *stage = &w.stage
     cdef size_t i
     cdef bint reached = False
     for i in range(stage.name_count):
@@ -88,57 +84,53 @@ cdef void stage_abort(csp_writer_t* w) noexcept nogil:
         if not reached:
             arena_free(&w.arena, stage.blocks[i].ref, stage.blocks[i].size)
         elif pending_room(w, 1) == OK:
-            pending_push(w, PENDING_FREE, stage.blocks[i].ref, <uint32_t>stage.blocks[i].size, 0, 0)
+            pending_push(w, PENDING_FREE, stage.blocks[i].ref, <uint32_t> stage.blocks[i].size, 0, 0)
     stage_reset(stage)
 
-
-cdef int change_order(const void* a, const void* b) noexcept nogil:
-    cdef const csp_change_t* left = <const csp_change_t*>a
-    cdef const csp_change_t* right = <const csp_change_t*>b
+cdef int change_order(const void *a, const void *b) noexcept nogil:
+    cdef const csp_change_t *left = <const csp_change_t *> a
+    cdef const csp_change_t *right = <const csp_change_t *> b
     if left.object != right.object:
         return 1 if left.object > right.object else -1
     return (left.order > right.order) - (left.order < right.order)
 
-
 cdef int change_add(
-    csp_writer_t* w, uint32_t class_id, uint32_t dbid, const csp_record_t* image, csp_item_t* item,
+    csp_writer_t *w, uint32_t class_id, uint32_t dbid, const csp_record_t *image, csp_item_t *item,
     int account
 ) noexcept nogil:
-    cdef csp_stage_t* stage = &w.stage
-    cdef csp_change_t* change
-    if vector_room(<void**>&stage.changes, &stage.change_room, stage.change_count + 1,
+    cdef csp_stage_t *stage = &w.stage
+    cdef csp_change_t *change
+    if vector_room(<void **> &stage.changes, &stage.change_room, stage.change_count + 1,
                    sizeof(csp_change_t)) != OK:
         return NO_MEMORY
     change = &stage.changes[stage.change_count]
     memset(change, 0, sizeof(csp_change_t))
-    change.object = (<uint64_t>class_id << 32) | dbid
-    change.order = <uint32_t>stage.change_count
+    change.object = (<uint64_t> class_id << 32) | dbid
+    change.order = <uint32_t> stage.change_count
     change.image = image
     change.item = item
     change.account = account
     stage.change_count += 1
     return OK
 
-
 cdef int item_record(
-    const csp_entry_t* entry, csp_item_t* item, const csp_record_t** image
+    const csp_entry_t *entry, csp_item_t *item, const csp_record_t **image
 ) noexcept nogil:
-    # The image inside the item, NULL for a delete; checked, and that it is of this object and entry.
+    """The image inside the item, NULL for a delete; checked, and that it is of this object and entry."""
     image[0] = NULL
     if item.image_size == 0:
         return OK if item.op == 3 else CORRUPT
-    image[0] = <const csp_record_t*>item_image(item)
-    if image_check(<const uint8_t*>image[0], item.image_size) != OK \
+    image[0] = <const csp_record_t *> item_image(item)
+    if image_check(<const uint8_t *> image[0], item.image_size) != OK \
             or image[0].size != item.image_size or image[0].revision != entry.revision \
             or image[0].class_id != item.class_id or image[0].dbid != item.dbid:
         return CORRUPT
     return OK
 
-
-cdef int changes_collect(csp_writer_t* w, csp_entry_t* entry) noexcept nogil:
-    # The items of the entry's copy in the log, and a check of their images.
-    cdef csp_item_t* item = entry_items(entry)
-    cdef const csp_record_t* image
+cdef int changes_collect(csp_writer_t *w, csp_entry_t *entry) noexcept nogil:
+    """The items of the entry's copy in the log, and a check of their images."""
+    cdef csp_item_t *item = entry_items(entry)
+    cdef const csp_record_t *image
     cdef uint32_t i
     for i in range(entry.item_count):
         if item_record(entry, item, &image) != OK:
@@ -148,17 +140,15 @@ cdef int changes_collect(csp_writer_t* w, csp_entry_t* entry) noexcept nogil:
         item = item_next(item)
     return OK
 
-
-cdef inline bint record_live(const csp_record_t* record) noexcept nogil:
+cdef inline bint record_live(const csp_record_t *record) noexcept nogil:
     return record != NULL and not record.flags & CSP_TOMBSTONE
 
-
-cdef int record_make(csp_writer_t* w, csp_change_t* change, uint64_t revision) noexcept nogil:
-    # The new version, or the tombstone, in free memory.
+cdef int record_make(csp_writer_t *w, csp_change_t *change, uint64_t revision) noexcept nogil:
+    """The new version, or the tombstone, in free memory."""
     cdef uint64_t size = 64 if change.image == NULL else change.image.size
     cdef uint64_t ref = stage_alloc(w, size)
-    cdef csp_record_t* made
-    cdef csp_record_t* old = NULL if change.old == 0 else record_at(&w.store, change.old)
+    cdef csp_record_t *made
+    cdef csp_record_t *old = NULL if change.old == 0 else record_at(&w.store, change.old)
     if ref == 0:
         return FULL
     made = record_at(&w.store, ref)
@@ -168,12 +158,12 @@ cdef int record_make(csp_writer_t* w, csp_change_t* change, uint64_t revision) n
         memset(made, 0, 64)
         made.size = 64
         made.revision = revision
-        made.class_id = <uint16_t>(change.object >> 32)
-        made.dbid = <uint32_t>change.object
+        made.class_id = <uint16_t> (change.object >> 32)
+        made.dbid = <uint32_t> change.object
         made.flags = CSP_TOMBSTONE
         made.tenant_dbid = 1 if old == NULL else old.tenant_dbid
         made.folder_dbid = 0 if old == NULL else old.folder_dbid
-        made.crc = csp_crc32c(0, <uint8_t*>made + 12, 52)
+        made.crc = csp_crc32c(0, <uint8_t *> made + 12, 52)
     made.prev = change.old
     if old != NULL and old.revision >= revision:
         made.prev = old.prev  # an account record of a change that is applied again
@@ -183,24 +173,23 @@ cdef int record_make(csp_writer_t* w, csp_change_t* change, uint64_t revision) n
     csp_failpoint(CSP_FP_APPLY_RECORD)
     return OK
 
-
 # ---- what a change means for names and lists ----
 
 cdef int name_note(
-    csp_writer_t* w, const csp_key_t* key, uint32_t hash, uint32_t dbid, int sign
+    csp_writer_t *w, const csp_key_t *key, uint32_t hash, uint32_t dbid, int sign
 ) noexcept nogil:
-    cdef csp_stage_t* stage = &w.stage
-    cdef uint64_t word = (<uint64_t>hash << 32) | dbid
+    cdef csp_stage_t *stage = &w.stage
+    cdef uint64_t word = (<uint64_t> hash << 32) | dbid
     cdef int status
     if stage.redo:
         return OK  # the recovery compares all names
     if sign < 0:
-        if vector_room(<void**>&stage.gone, &stage.gone_room, stage.gone_count + 1, 8) != OK:
+        if vector_room(<void **> &stage.gone, &stage.gone_room, stage.gone_count + 1, 8) != OK:
             return NO_MEMORY
         stage.gone[stage.gone_count] = word
         stage.gone_count += 1
         return OK
-    if vector_room(<void**>&stage.names, &stage.name_room, stage.name_count + 1, 8) != OK:
+    if vector_room(<void **> &stage.names, &stage.name_room, stage.name_count + 1, 8) != OK:
         return NO_MEMORY
     status = words_insert(w, &w.store.super.names_root, &w.name_words, word)
     if status == OK:
@@ -209,9 +198,8 @@ cdef int name_note(
         csp_failpoint(CSP_FP_APPLY_STAGE_NAME)
     return status
 
-
-cdef int key_note(csp_writer_t* w, const csp_key_t* key, uint32_t dbid, int sign) noexcept nogil:
-    # All members of one key enter or leave.
+cdef int key_note(csp_writer_t *w, const csp_key_t *key, uint32_t dbid, int sign) noexcept nogil:
+    """All members of one key enter or leave."""
     cdef uint32_t hash, i
     cdef uint8_t kind = 0
     if key.key_id < CSP_KEYS:
@@ -229,11 +217,10 @@ cdef int key_note(csp_writer_t* w, const csp_key_t* key, uint32_t dbid, int sign
             return NO_MEMORY
     return OK
 
-
 cdef int members_note(
-    csp_writer_t* w, const csp_key_t* old, const csp_key_t* new, uint32_t dbid
+    csp_writer_t *w, const csp_key_t *old, const csp_key_t *new, uint32_t dbid
 ) noexcept nogil:
-    # The same key in both versions: only members that differ enter or leave.
+    """The same key in both versions: only members that differ enter or leave."""
     cdef uint32_t hash, i = 0, j = 0, left, right
     cdef int status
     if old.member_count == 0 and new.member_count == 0:
@@ -261,25 +248,23 @@ cdef int members_note(
             return status
     return OK
 
-
-cdef inline int key_order(const csp_key_t* left, const csp_key_t* right) noexcept nogil:
+cdef inline int key_order(const csp_key_t *left, const csp_key_t *right) noexcept nogil:
     cdef uint32_t size = left.value_size if left.value_size < right.value_size else right.value_size
     cdef int order
     if left.key_id != right.key_id:
         return 1 if left.key_id > right.key_id else -1
     order = memcmp(key_value(left), key_value(right), size)
-    return order if order else <int>left.value_size - <int>right.value_size
-
+    return order if order else <int> left.value_size - <int> right.value_size
 
 cdef int keys_note(
-    csp_writer_t* w, const csp_record_t* old, const csp_record_t* new, uint32_t dbid
+    csp_writer_t *w, const csp_record_t *old, const csp_record_t *new, uint32_t dbid
 ) noexcept nogil:
-    # Walks the keys of both versions (either may be NULL). Keys in another order than ours are
-    # noted as leaving and entering: the sums cancel.
-    cdef const uint8_t* left = w.store.base  # no keys
-    cdef const uint8_t* left_end = left
-    cdef const uint8_t* right = left
-    cdef const uint8_t* right_end = left
+    """Walks the keys of both versions (either may be NULL). Keys in another order than ours are
+    noted as leaving and entering: the sums cancel."""
+    cdef const uint8_t *left = w.store.base  # no keys
+    cdef const uint8_t *left_end = left
+    cdef const uint8_t *right = left
+    cdef const uint8_t *right_end = left
     cdef int order, status
     if old != NULL:
         left = record_keys(old)
@@ -295,29 +280,28 @@ cdef int keys_note(
         elif left == left_end:
             order = 1
         else:
-            order = key_order(<const csp_key_t*>left, <const csp_key_t*>right)
+            order = key_order(<const csp_key_t *> left, <const csp_key_t *> right)
         if order == 0:
-            status = members_note(w, <const csp_key_t*>left, <const csp_key_t*>right, dbid)
+            status = members_note(w, <const csp_key_t *> left, <const csp_key_t *> right, dbid)
         elif order < 0:
-            status = key_note(w, <const csp_key_t*>left, dbid, -1)
+            status = key_note(w, <const csp_key_t *> left, dbid, -1)
         else:
-            status = key_note(w, <const csp_key_t*>right, dbid, 1)
+            status = key_note(w, <const csp_key_t *> right, dbid, 1)
         if status != OK:
             return status
         if order <= 0:
-            left += key_bytes(<const csp_key_t*>left)
+            left += key_bytes(<const csp_key_t *> left)
         if order >= 0:
-            right += key_bytes(<const csp_key_t*>right)
+            right += key_bytes(<const csp_key_t *> right)
     return OK
-
 
 # ---- staging ----
 
-cdef int change_stage(csp_writer_t* w, csp_change_t* change, uint64_t revision) noexcept nogil:
-    # One object: its index word, its new record, what it means for counts, names and lists.
-    cdef uint32_t class_id = <uint32_t>(change.object >> 32)
-    cdef uint32_t dbid = <uint32_t>change.object
-    cdef csp_record_t* old = NULL
+cdef int change_stage(csp_writer_t *w, csp_change_t *change, uint64_t revision) noexcept nogil:
+    """One object: its index word, its new record, what it means for counts, names and lists."""
+    cdef uint32_t class_id = <uint32_t> (change.object >> 32)
+    cdef uint32_t dbid = <uint32_t> change.object
+    cdef csp_record_t *old = NULL
     cdef int status = index_ensure(w, class_id, dbid, &change.word)
     if status != OK:
         return status
@@ -333,8 +317,7 @@ cdef int change_stage(csp_writer_t* w, csp_change_t* change, uint64_t revision) 
         return OK
     return change_note(w, class_id, dbid, old, record_at(&w.store, change.made))
 
-
-cdef inline void count_note(csp_stage_t* stage, uint32_t class_id, int more) noexcept nogil:
+cdef inline void count_note(csp_stage_t *stage, uint32_t class_id, int more) noexcept nogil:
     cdef uint32_t i
     if more == 0:
         return
@@ -342,21 +325,19 @@ cdef inline void count_note(csp_stage_t* stage, uint32_t class_id, int more) noe
     for i in range(stage.counted):
         if stage.classes[i] == class_id:
             return
-    stage.classes[stage.counted] = <uint16_t>class_id
+    stage.classes[stage.counted] = <uint16_t> class_id
     stage.counted += 1
 
-
 cdef int change_note(
-    csp_writer_t* w, uint32_t class_id, uint32_t dbid, csp_record_t* old, csp_record_t* made
+    csp_writer_t *w, uint32_t class_id, uint32_t dbid, csp_record_t *old, csp_record_t *made
 ) noexcept nogil:
-    count_note(&w.stage, class_id, <int>record_live(made) - <int>record_live(old))
+    count_note(&w.stage, class_id, <int> record_live(made) - <int> record_live(old))
     return keys_note(
         w, old if record_live(old) else NULL, made if record_live(made) else NULL, dbid)
 
-
-cdef int changes_stage(csp_writer_t* w, uint64_t revision) noexcept nogil:
-    # Every object once: of several items about one object the last one counts.
-    cdef csp_stage_t* stage = &w.stage
+cdef int changes_stage(csp_writer_t *w, uint64_t revision) noexcept nogil:
+    """Every object once: of several items about one object the last one counts."""
+    cdef csp_stage_t *stage = &w.stage
     cdef size_t i, start = 0, end
     cdef int status
     sort(stage.changes, stage.change_count, sizeof(csp_change_t), change_order)
@@ -373,10 +354,9 @@ cdef int changes_stage(csp_writer_t* w, uint64_t revision) noexcept nogil:
         start = end
     return OK
 
-
-cdef int counts_stage(csp_writer_t* w, uint64_t revision) noexcept nogil:
-    cdef csp_count_t* cell
-    cdef csp_count_t* old
+cdef int counts_stage(csp_writer_t *w, uint64_t revision) noexcept nogil:
+    cdef csp_count_t *cell
+    cdef csp_count_t *old
     cdef uint64_t newest
     cdef uint32_t k
     cdef uint16_t i
@@ -385,13 +365,13 @@ cdef int counts_stage(csp_writer_t* w, uint64_t revision) noexcept nogil:
         if w.stage.counts[i] == 0:
             continue
         newest = w.store.super.class_counts[i]
-        old = NULL if newest == 0 else <csp_count_t*>(w.store.base + newest)
+        old = NULL if newest == 0 else <csp_count_t *> (w.store.base + newest)
         if w.stage.redo and old != NULL and old.revision == revision:
             continue
         w.stage.cells[i] = stage_alloc(w, sizeof(csp_count_t))
         if w.stage.cells[i] == 0:
             return FULL
-        cell = <csp_count_t*>(w.store.base + w.stage.cells[i])
+        cell = <csp_count_t *> (w.store.base + w.stage.cells[i])
         cell.revision = revision
         cell.prev = newest
         cell.count = w.stage.counts[i] + (0 if old == NULL else old.count)
@@ -400,10 +380,9 @@ cdef int counts_stage(csp_writer_t* w, uint64_t revision) noexcept nogil:
             return NO_MEMORY
     return OK
 
-
-cdef int stage_finish(csp_writer_t* w, uint64_t revision) noexcept nogil:
-    # Lists, counts, and room to retire everything without failing.
-    cdef csp_stage_t* stage = &w.stage
+cdef int stage_finish(csp_writer_t *w, uint64_t revision) noexcept nogil:
+    """Lists, counts, and room to retire everything without failing."""
+    cdef csp_stage_t *stage = &w.stage
     cdef int status = lists_stage(w, revision)
     if status == OK:
         status = counts_stage(w, revision)
@@ -412,23 +391,22 @@ cdef int stage_finish(csp_writer_t* w, uint64_t revision) noexcept nogil:
             w, 8 + stage.replaced_count + stage.gone_count + stage.swap_count + stage.change_count)
     return status
 
-
 cdef int entry_stage(
-    csp_writer_t* w, const uint8_t* bytes, uint64_t size, const uint8_t** accounts,
-    const uint64_t* sizes, int account_count, uint64_t* block
+    csp_writer_t *w, const uint8_t *bytes, uint64_t size, const uint8_t **accounts,
+    const uint64_t *sizes, int account_count, uint64_t *block
 ) noexcept nogil:
-    cdef csp_entry_t* entry
-    cdef const csp_record_t* image
+    cdef csp_entry_t *entry
+    cdef const csp_record_t *image
     cdef int i, status
     stage_reset(&w.stage)
     block[0] = stage_alloc(w, size)
     if block[0] == 0:
         return FULL
-    entry = <csp_entry_t*>(w.store.base + block[0])
+    entry = <csp_entry_t *> (w.store.base + block[0])
     memcpy(entry, bytes, size)
     status = changes_collect(w, entry)
     for i in range(account_count):
-        image = <const csp_record_t*>accounts[i]
+        image = <const csp_record_t *> accounts[i]
         if status == OK and (image_check(accounts[i], sizes[i]) != OK
                              or image.class_id != ACCOUNT_CLASS
                              or image.revision > entry.revision):

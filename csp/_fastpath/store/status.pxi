@@ -1,5 +1,6 @@
 # Included by csp/_fastpath.pyx after: limits. Says a code in nogil code, an exception in Python: here alone.
 
+
 class StoreError(Exception):
     """The store can't do what was asked; the text says why and what to do."""
 
@@ -24,7 +25,6 @@ cdef enum:
     NO_MEMORY = -4  # private memory is exhausted
     STATE = -5      # not now: loading, or not loaded yet
     BAD_CLASS = -6  # class number beyond the table
-
 
 cdef raise_for_status(int status, str doing):
     if status == OK:

@@ -34,11 +34,11 @@ cdef class StoreWriter:
         self.set_wake_fds(wake_fds)
         if format:
             self.w.arena.merge_end = 0
-            run_free(&self.w.arena, <uint32_t>(self.w.store.super.heap // PAGE_BYTES), <uint32_t>(
+            run_free(&self.w.arena, <uint32_t> (self.w.store.super.heap // PAGE_BYTES), <uint32_t> (
                 (self.w.store.super.extent_end - self.w.store.super.heap) // PAGE_BYTES))
 
     cdef _format(self, int fd, uint64_t reserve_bytes, keys, bint collide):
-        cdef csp_super_t* super
+        cdef csp_super_t *super
         cdef uint64_t slots, end
         cdef bytes seed = os.urandom(8)
         reserve_bytes = reserve_bytes // PAGE_BYTES * PAGE_BYTES
@@ -49,15 +49,15 @@ cdef class StoreWriter:
         end = (sizeof(csp_super_t) + 8 * slots + EXTENT_BYTES - 1) // EXTENT_BYTES * EXTENT_BYTES
         end = min(end, reserve_bytes)
         reserve_memory(fd, end)
-        super = <csp_super_t*>map_fd(fd, end, PROT_READ | PROT_WRITE)
-        gather_pages(<uint8_t*>super, end)
+        super = <csp_super_t *> map_fd(fd, end, PROT_READ | PROT_WRITE)
+        gather_pages(<uint8_t *> super, end)
         try:
             memset(super, 0, sizeof(csp_super_t) + 8 * slots)
             super.format = CSP_FORMAT
             super.layout = CSP_LAYOUT
             super.reserve_bytes = reserve_bytes
             super.seed = int.from_bytes(seed, "little")
-            super.hash_mask = 0 if collide else ~<uint64_t>0
+            super.hash_mask = 0 if collide else ~<uint64_t> 0
             super.log_ring = sizeof(csp_super_t)
             super.log_mask = slots - 1
             super.heap = sizeof(csp_super_t) + 8 * slots
@@ -67,22 +67,22 @@ cdef class StoreWriter:
             for key_id, class_id, kind in keys:
                 if not (0 <= key_id < CSP_KEYS and 0 <= class_id < CSP_CLASSES):
                     raise StoreError(f"key {key_id} of class {class_id}: beyond the key table")
-                super.keys[<int>key_id].class_id = class_id
-                super.keys[<int>key_id].kind = KEY_KINDS.get(kind, 0)
-            csp_store(&super.magic, <uint64_t>CSP_SUPER_MAGIC)
+                super.keys[<int> key_id].class_id = class_id
+                super.keys[<int> key_id].kind = KEY_KINDS.get(kind, 0)
+            csp_store(&super.magic, <uint64_t> CSP_SUPER_MAGIC)
         finally:
             munmap(super, end)
 
     cdef _attach(self, int fd):
         cdef uint64_t size = check_super(fd)
-        self.w.store.base = <uint8_t*>map_fd(fd, size, PROT_READ | PROT_WRITE)
-        self.w.store.super = <csp_super_t*>self.w.store.base
+        self.w.store.base = <uint8_t *> map_fd(fd, size, PROT_READ | PROT_WRITE)
+        self.w.store.super = <csp_super_t *> self.w.store.base
         self.w.store.control = self.control.control
         self.w.store.size = size
         raise_for_status(arena_attach(&self.w.arena, self.w.store.super, self.w.fd), "attach")
 
     def __dealloc__(self):
-        cdef csp_stage_t* stage = &self.w.stage
+        cdef csp_stage_t *stage = &self.w.stage
         if self.w.fd >= 0:
             os.close(self.w.fd)
         free(stage.changes)
@@ -108,7 +108,7 @@ cdef class StoreWriter:
 
     @property
     def stream(self) -> bytes:
-        return (<char*>self.w.store.super.stream)[:16]
+        return (<char *> self.w.store.super.stream)[:16]
 
     @property
     def loaded(self) -> bool:
@@ -138,14 +138,14 @@ cdef class StoreWriter:
             raise ValueError("a stream id has 16 bytes")
         if self.w.store.super.loaded or self.w.loading or self.w.arena.merge_end:
             raise StoreError("load_begin: only a new segment can be loaded")
-        memcpy(self.w.store.super.stream, <const char*>stream, 16)
+        memcpy(self.w.store.super.stream, <const char *> stream, 16)
         self.w.loading = 1
 
     def load(self, images not None) -> int:
         """Adds concatenated record images; skips those not newer than what is held. How many there were."""
         cdef const uint8_t[::1] view = images
         cdef uint64_t count = 0
-        cdef const uint8_t* start = &view[0] if view.shape[0] else NULL
+        cdef const uint8_t *start = &view[0] if view.shape[0] else NULL
         cdef uint64_t size = view.shape[0]
         cdef int status
         with nogil:
@@ -155,7 +155,7 @@ cdef class StoreWriter:
 
     def load_entry(self, bytes entry not None, accounts=()):
         """A change that came while loading."""
-        self._raise(load_change(&self.w, <const uint8_t*><const char*>entry, len(entry)), "load_entry")
+        self._raise(load_change(&self.w, <const uint8_t *> <const char *> entry, len(entry)), "load_entry")
         for account in accounts:
             self.load(account)
 
@@ -168,7 +168,7 @@ cdef class StoreWriter:
 
     def seed_log(self, bytes entry not None):
         """History from before the load, ascending without gaps; in force once it ends at `published`."""
-        self._raise(log_seed(&self.w, <const uint8_t*><const char*>entry, len(entry)), "seed_log")
+        self._raise(log_seed(&self.w, <const uint8_t *> <const char *> entry, len(entry)), "seed_log")
 
     def prepare(self, bytes entry not None, accounts=()):
         """Stages one transaction, so that apply() of the same can't fail; StoreFull: nothing has changed."""
@@ -185,20 +185,20 @@ cdef class StoreWriter:
 
     cdef int _stage_or_apply(self, bytes entry, accounts, int64_t now_ms, bint prepare) except -100:
         cdef int count = len(accounts)
-        cdef const uint8_t** starts = NULL
-        cdef uint64_t* sizes = NULL
-        cdef const uint8_t* bytes_at = <const uint8_t*><const char*>entry
+        cdef const uint8_t **starts = NULL
+        cdef uint64_t *sizes = NULL
+        cdef const uint8_t *bytes_at = <const uint8_t *> <const char *> entry
         cdef uint64_t size = len(entry)
         cdef int status, i
         if count:
-            starts = <const uint8_t**>malloc(count * sizeof(void*))
-            sizes = <uint64_t*>malloc(count * sizeof(uint64_t))
+            starts = <const uint8_t **> malloc(count * sizeof(void*))
+            sizes = <uint64_t *> malloc(count * sizeof(uint64_t))
             if starts == NULL or sizes == NULL:
                 free(starts)
                 free(sizes)
                 raise MemoryError("apply")
             for i in range(count):
-                starts[i] = <const uint8_t*><const char*>(<bytes>accounts[i])
+                starts[i] = <const uint8_t *> <const char *> (<bytes>accounts[i])
                 sizes[i] = len(<bytes>accounts[i])
         with nogil:
             if prepare:
@@ -212,7 +212,7 @@ cdef class StoreWriter:
         return status
 
     cdef _raise(self, int status, str doing):
-        # The writer process takes the alarm back, when there is room for more than one change.
+        """The writer process takes the alarm back, when there is room for more than one change."""
         if status == FULL:
             csp_store(&self.control.control.alarms, self.control.control.alarms | 1)
         raise_for_status(status, doing)
@@ -259,7 +259,7 @@ cdef class StoreWriter:
 
     def stat(self) -> dict[str, int]:
         """Figures for status and metrics; bytes unless the name says otherwise."""
-        cdef csp_super_t* super = self.w.store.super
+        cdef csp_super_t *super = self.w.store.super
         return {
             "reserve_bytes": super.reserve_bytes, "backed_bytes": super.extent_end,
             "used_bytes": self.w.arena.used_bytes, "block_bytes": self.w.arena.block_bytes,
@@ -279,15 +279,15 @@ cdef class StoreWriter:
         }
 
     cdef uint64_t _free_bytes(self):
-        # What growing changes may take: free blocks, and what the reserve and /dev/shm still give.
-        cdef csp_super_t* super = self.w.store.super
+        """What growing changes may take: free blocks, and what the reserve and /dev/shm still give."""
+        cdef csp_super_t *super = self.w.store.super
         state = os.fstatvfs(self.w.fd)
         unbacked = min(super.reserve_bytes - super.extent_end, state.f_bavail * state.f_frsize)
         return unbacked + max(0, super.extent_end - super.heap - self.w.arena.block_bytes)
 
     def image(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
         """The newest record of an object, published or loading; None: absent or deleted."""
-        cdef csp_record_t* record = record_newest(&self.w.store, store_word(&self.w.store, class_id, dbid))
+        cdef csp_record_t *record = record_newest(&self.w.store, store_word(&self.w.store, class_id, dbid))
         return image_bytes(record) if record_live(record) else None
 
     def difference(self, StoreReader other not None):
@@ -297,8 +297,8 @@ cdef class StoreWriter:
             yield from self._class_difference(class_id, other)
 
     def _class_difference(self, uint32_t class_id, StoreReader other):
-        cdef csp_record_t* old = store_next(&other.store, class_id, 0, other.store.revision)
-        cdef csp_record_t* new = self._next_live(class_id, 0)
+        cdef csp_record_t *old = store_next(&other.store, class_id, 0, other.store.revision)
+        cdef csp_record_t *new = self._next_live(class_id, 0)
         cdef uint32_t dbid
         if not other.store.pinned:
             raise StoreError("difference: pin the older generation first")
@@ -313,13 +313,13 @@ cdef class StoreWriter:
                 new = self._next_live(class_id, dbid)
             else:
                 dbid = new.dbid
-                if old.size != new.size or memcmp(<uint8_t*>old + 16, <uint8_t*>new + 16, old.size - 16):
+                if old.size != new.size or memcmp(<uint8_t *> old + 16, <uint8_t *> new + 16, old.size - 16):
                     yield class_id, dbid, image_bytes(old), image_bytes(new)
                 old = store_next(&other.store, class_id, dbid, other.store.revision)
                 new = self._next_live(class_id, dbid)
 
-    cdef csp_record_t* _next_live(self, uint32_t class_id, uint64_t after):
-        cdef uint64_t* word
+    cdef csp_record_t *_next_live(self, uint32_t class_id, uint64_t after):
+        cdef uint64_t *word
         while True:
             word = index_next(&self.w.store, class_id, &after)
             if word == NULL:
@@ -329,14 +329,14 @@ cdef class StoreWriter:
 
 
 cdef uint64_t check_super(int fd) except 0:
-    # The reserve of a data segment of this build.
-    cdef csp_super_t* super
+    """The reserve of a data segment of this build."""
+    cdef csp_super_t *super
     cdef uint64_t size = os.fstat(fd).st_size
     if size < sizeof(csp_super_t):
         raise StoreMismatch("data segment: too short, or still being made")
-    super = <csp_super_t*>map_fd(fd, sizeof(csp_super_t), PROT_READ)
+    super = <csp_super_t *> map_fd(fd, sizeof(csp_super_t), PROT_READ)
     try:
-        if csp_load(&super.magic) != <uint64_t>CSP_SUPER_MAGIC:
+        if csp_load(&super.magic) != <uint64_t> CSP_SUPER_MAGIC:
             raise StoreMismatch("data segment: not one of csp, or still being made")
         if super.format != CSP_FORMAT or super.layout != CSP_LAYOUT:
             raise StoreMismatch(
@@ -348,9 +348,8 @@ cdef uint64_t check_super(int fd) except 0:
     finally:
         munmap(super, sizeof(csp_super_t))
 
-
-cdef bytes image_bytes(const csp_record_t* record):
-    # A copy as it travels: prev is 0.
-    cdef bytearray copy = bytearray((<const char*>record)[:record.size])
-    memset(<char*>copy, 0, 8)
+cdef bytes image_bytes(const csp_record_t *record):
+    """A copy as it travels: prev is 0."""
+    cdef bytearray copy = bytearray((<const char *> record)[:record.size])
+    memset(<char *> copy, 0, 8)
     return bytes(copy)
