@@ -56,6 +56,7 @@ include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
 include "_fastpath/loop/filter.pxi"      # filters of classes, intersected
 include "_fastpath/loop/project.pxi"     # attributes out of an object
 include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
+include "_fastpath/loop/budget.pxi"      # what a turn may cost
 include "_fastpath/loop/slow.pxi"        # the ways out to Python
 include "_fastpath/loop/hot.pxi"         # GET, MGET and their kin
 include "_fastpath/loop/trim.pxi"        # binary values out of an annex

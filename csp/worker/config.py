@@ -76,8 +76,9 @@ def set_(call: Call) -> bytes:
     )
 
 
-def reset_stat(_: Call) -> bytes:
+def reset_stat(call: Call) -> bytes:
     """CONFIG RESETSTAT"""
+    call.lane.loop.reset_longest_turn()
     return OK
 
 

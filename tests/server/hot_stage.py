@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import struct
@@ -78,6 +79,14 @@ class OpenLane:
         elif verb == b"clients":
             text = repr(self.loop.clients()).encode()
             return b"$%d\r\n%s\r\n" % (len(text), text)
+        elif verb == b"spin":
+            until = time.thread_time() + int(args[1]) / 1000
+            while time.thread_time() < until:
+                pass
+        elif verb == b"rest":
+            select.select([], [], [], int(args[1]) / 1000)
+        elif verb == b"resetstat":
+            self.loop.reset_longest_turn()
         elif verb == b"echo":
             return b"$%d\r\n%s\r\n" % (len(args[1]), args[1])
         else:

@@ -194,6 +194,8 @@ class FakeLoop:
         heapq.heappush(self.timers, (self.now_ms + delay_ms, number, callback))
         return number
 
+    def reset_longest_turn(self) -> None: ...
+
     def want_published(self, wanted: bool) -> None:
         self.wants_published = wanted
 

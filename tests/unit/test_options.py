@@ -28,6 +28,7 @@ def test_defaults_are_the_protocols_limits() -> None:
         "read_wait_ms": 5000,
         "accepts": 64,
         "reply_bytes": 512 << 20,
+        "turn_us": 10_000,
     }
 
 

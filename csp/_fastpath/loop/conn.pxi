@@ -28,6 +28,7 @@ cdef struct limits_t:
     uint32_t accepts
     int64_t read_wait_ms
     uint64_t reply_bytes
+    int64_t turn_ns
 
 cdef struct ready_t:
     uint32_t row
@@ -39,6 +40,13 @@ cdef struct handles_t:
     uint64_t *items
     uint32_t count
     uint32_t room
+
+cdef struct turn_t:                 # what the turn has used: budget.pxi
+    int64_t wall_begun              # ns of the monotonic clock
+    int64_t look_at                 # wall time before which the budget can't be used up
+    int64_t cpu_begun               # of this thread, once weighed
+    int64_t cpu_seen                # when it was looked at last
+    bint weighed, over
 
 cdef struct worker_t:
     int epoll
@@ -57,6 +65,7 @@ cdef struct worker_t:
     int job_slices                  # left in this turn
     int64_t pin_ms                  # when the announcement in force was made
     limits_t limits
+    turn_t turn
     parser_t parser
     out_t out                       # replies of the connection at hand
     out_t scratch                   # one message, shared by all its receivers

@@ -24,12 +24,6 @@ cdef enum:
     # DEFERRED, CLOSING, STALLED, LAGGING, JOB, WAITING: what keeps requests from being read.
     CONN_BLOCKED = 8 + 16 + 32 + 1024 + 2048 + 4096
 
-
-cdef inline int64_t clock_ms() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
-    return <int64_t> now.tv_sec * 1000 + now.tv_nsec // 1000000
-
 cdef int poll_add(int epoll, int fd, uint32_t events, uint64_t kind, uint64_t value) noexcept nogil:
     cdef epoll_event event
     event.events = events
@@ -380,7 +374,7 @@ cdef void turn(worker_t *w) noexcept nogil:
     cdef uint64_t value, kind
     cdef csp_conn *c
     cdef int i
-    w.now_ms = clock_ms()
+    turn_begin(w, <uint32_t> count + again)
     w.stats.turns += 1
     w.job_slices = JOB_SLICES
     for i in range(count):
@@ -429,6 +423,7 @@ cdef void turn(worker_t *w) noexcept nogil:
         tick(w)
     set_interest(w)
     go_offline(w)
+    turn_end(w)
 
 cdef void run_turns(worker_t *w) noexcept nogil:
     while not w.stopping and not (w.draining and w.connections == 0):

@@ -94,7 +94,7 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     int clock_gettime(int clock, timespec *now)
     int CLOCK_MONOTONIC
-    int CLOCK_MONOTONIC_COARSE
+    int CLOCK_THREAD_CPUTIME_ID
     int CLOCK_REALTIME_COARSE
 
 cdef extern from "<unistd.h>" nogil:

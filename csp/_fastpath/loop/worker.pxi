@@ -24,6 +24,7 @@ LIMITS = {
     "accepts": 64,
     "read_wait_ms": 5000,
     "reply_bytes": 512 << 20,
+    "turn_us": 10000,
 }
 
 cdef struct session_head_t:
@@ -254,6 +255,7 @@ cdef class Loop:
         self.w.stats.feeds = 0
         self.w.stats.buffers = 0
         self.w.stats.jobs = 0
+        self.w.stats.longest_turn_us = 0
         self.w.loading = True
         self.w.timer_ms = INT64_MAX
         self.w.now_ms = clock_ms()
@@ -286,6 +288,7 @@ cdef class Loop:
         self.w.limits.accepts = limits["accepts"]
         self.w.limits.read_wait_ms = limits["read_wait_ms"]
         self.w.limits.reply_bytes = limits["reply_bytes"]
+        self.w.limits.turn_ns = limits["turn_us"] * 1000
 
     cdef open_table(self, int session_fd, uint32_t rows, int slots):
         """Maps the session table; without one, a private table of this worker alone."""
@@ -567,6 +570,10 @@ cdef class Loop:
     def want_published(self, on: bool) -> None:
         self.w.publish_wanted = on
         self.w.told = self.w.now_revision
+
+    def reset_longest_turn(self) -> None:
+        """The gauge longest_turn_us begins anew."""
+        self.w.stats.longest_turn_us = 0
 
     def counters(self) -> dict:
         """What the leak tests look at: everything must be back to zero when the last client has gone."""

@@ -38,21 +38,22 @@ enum {
     CSP_METRIC_DEFERRED = 27,
     CSP_METRIC_SUBSCRIBERS = 28,
     CSP_METRIC_FEEDS = 29,
-    CSP_METRIC_PUBLISHED = 30,
-    CSP_METRIC_APPLIED = 31,
-    CSP_METRIC_RECLAIMED = 32,
-    CSP_METRIC_WRITES = 33,
-    CSP_METRIC_WRITES_REFUSED = 34,
-    CSP_METRIC_RECONNECTS = 35,
-    CSP_METRIC_HASHES = 36,
-    CSP_METRIC_REMEMBERED = 37,
-    CSP_METRIC_FORGOTTEN = 38,
-    CSP_METRIC_SCRUBBED = 39,
-    CSP_METRIC_SCRUBS = 40,
-    CSP_METRIC_DAMAGED = 41,
+    CSP_METRIC_LONGEST_TURN_US = 30,
+    CSP_METRIC_PUBLISHED = 31,
+    CSP_METRIC_APPLIED = 32,
+    CSP_METRIC_RECLAIMED = 33,
+    CSP_METRIC_WRITES = 34,
+    CSP_METRIC_WRITES_REFUSED = 35,
+    CSP_METRIC_RECONNECTS = 36,
+    CSP_METRIC_HASHES = 37,
+    CSP_METRIC_REMEMBERED = 38,
+    CSP_METRIC_FORGOTTEN = 39,
+    CSP_METRIC_SCRUBBED = 40,
+    CSP_METRIC_SCRUBS = 41,
+    CSP_METRIC_DAMAGED = 42,
 };
 
-#define CSP_METRIC_COUNT 42
+#define CSP_METRIC_COUNT 43
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -85,6 +86,7 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "deferred",
     "subscribers",
     "feeds",
+    "longest_turn_us",
     "published",
     "applied",
     "reclaimed",
