@@ -30,7 +30,8 @@ from csp._fastpath.loop.system cimport *
 # store: what lies in shared memory, who may touch it, and how it changes (store rooms)
 include "_fastpath/store/limits.pxi"      # every maximum
 include "_fastpath/store/status.pxi"      # C says a code, Python hears an exception
-include "_fastpath/store/read.pxi"        # what is visible at a revision: the loop's primitives
+include "_fastpath/store/read.pxi"        # what is there at a revision
+include "_fastpath/store/view.pxi"        # and what of it a session may see: the loop's primitives
 include "_fastpath/store/arena.pxi"       # memory of the store
 include "_fastpath/store/retire.pxi"      # the writer, and what it replaced until no reader can hold it
 include "_fastpath/store/index.pxi"       # the radix by DBID

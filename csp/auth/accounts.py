@@ -24,6 +24,7 @@ class Reader(Protocol):
     def unpin(self) -> None: ...
     def find(self, key_id: int, value: bytes) -> list[int]: ...
     def get(self, class_id: int, dbid: int) -> bytes | None: ...
+    def raw_get(self, class_id: int, dbid: int) -> bytes | None: ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Accounts:
         )
 
     def _object(self, class_id: int, dbid: int) -> dict[str, Any] | None:
-        data = self._reader.get(class_id, dbid)
+        data = self._reader.raw_get(class_id, dbid)
         if data is None:
             return None
         found: dict[str, Any] = orjson.loads(data)

@@ -121,13 +121,13 @@ def verify(view: View) -> Iterator[Fault]:
 def _verify_class(reader: StoreReader, class_id: int) -> Iterator[Fault]:
     name = by_id[class_id].name if class_id in by_id else "account"
     reader.pin()
-    dbid = reader.next_dbid(class_id, 0)
+    dbid = reader.raw_next_dbid(class_id, 0)
     while dbid:
-        image = reader.image(class_id, dbid)
+        image = reader.raw_image(class_id, dbid)
         text = "is in the index, but has no record" if image is None else _why_wrong(image, dbid)
         if text:
             yield Fault(f"{name}:{dbid}", text)
-        dbid = reader.next_dbid(class_id, dbid)
+        dbid = reader.raw_next_dbid(class_id, dbid)
     reader.unpin()
 
 
@@ -148,10 +148,10 @@ def dump(view: View, class_name: str | None = None) -> Iterator[bytes]:
     chosen = [CLASSES[class_name]] if class_name else list(CLASSES.values())
     for cls in chosen:
         view.reader.pin()
-        dbid = view.reader.next_dbid(cls.id, 0)
+        dbid = view.reader.raw_next_dbid(cls.id, 0)
         while dbid:
-            image = view.reader.image(cls.id, dbid)
+            image = view.reader.raw_image(cls.id, dbid)
             if image is not None:
                 yield json_of(image)
-            dbid = view.reader.next_dbid(cls.id, dbid)
+            dbid = view.reader.raw_next_dbid(cls.id, dbid)
         view.reader.unpin()

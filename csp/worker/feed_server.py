@@ -131,7 +131,7 @@ class Feeds:
         yield from self._record_frames(feed)
         reader = self._lane.reader
         while feed.next_revision <= reader.revision:
-            entry = reader.entry(feed.next_revision)
+            entry = reader.raw_entry(feed.next_revision)
             if entry is None:
                 self._end(feed, f"revision {feed.next_revision} is no longer in the log")
                 return
@@ -141,7 +141,7 @@ class Feeds:
     def _record_frames(self, feed: Feed) -> Iterator[bytes]:
         reader = self._lane.reader
         while feed.classes:
-            images, feed.after = reader.images(
+            images, feed.after = reader.raw_images(
                 feed.classes[0], feed.after, SLICE_BYTES, feed.part, feed.parts
             )
             if feed.after == 0:
@@ -164,7 +164,7 @@ class Feeds:
             size = int.from_bytes(entry[at : at + 4], "little")
             if entry[at + 5] & ITEM_ACCOUNT_FLAG:
                 dbid = int.from_bytes(entry[at + 8 : at + 12], "little")
-                image = self._lane.reader.image(ACCOUNT_CLASS_ID, dbid)
+                image = self._lane.reader.raw_image(ACCOUNT_CLASS_ID, dbid)
                 if image is not None and _revision_of(image) <= revision:
                     yield image
             at += size
@@ -235,8 +235,8 @@ def _continues(call: Call, stream: str, revision: int, mark: str) -> bool:
         return False
     if revision == reader.revision:
         return mark == f"{reader.mark:016x}"
-    entry = reader.entry(revision)
-    if entry is None or reader.entry(revision + 1) is None:
+    entry = reader.raw_entry(revision)
+    if entry is None or reader.raw_entry(revision + 1) is None:
         return False
     return mark == f"{int.from_bytes(entry[24:32], 'little'):016x}"
 

@@ -171,7 +171,7 @@ def _steps(reader: Reader, revision: int, wish: Wish, found: dict[Value, Value])
         low, size = wish.low, RANGE_SIZE
         while low <= wish.high:
             high = min(low + size - 1, wish.high)
-            more, part = reader.sums(class_id, revision, low, high)
+            more, part = reader.raw_sums(class_id, revision, low, high)
             count, total = count + more, (total + part) % 2**64
             size = RANGE_SIZE if more else size * 8
             low = high + 1

@@ -19,9 +19,6 @@ from csp.worker.refusal import text_of
 
 COMMANDS_MAX = 10_000
 BYTES_MAX = 64 * 1024 * 1024
-REVISION_AT = 16  # of a record image
-FLAGS_AT = 30
-TOMBSTONE = 1
 
 # What can't be one reply in an array, or must wait for another process.
 NOT_INSIDE = frozenset(
@@ -164,10 +161,7 @@ def object_of(key: bytes) -> tuple[int, int] | None:
 
 def _revision_of(call: Call, class_id: int, dbid: int) -> int:
     """The object's revision at what is pinned; 0 where it is absent."""
-    image = call.lane.reader.image(class_id, dbid)
-    if image is None or int.from_bytes(image[FLAGS_AT : FLAGS_AT + 2], "little") & TOMBSTONE:
-        return 0
-    return int.from_bytes(image[REVISION_AT : REVISION_AT + 8], "little")
+    return call.lane.reader.revision_of(class_id, dbid)
 
 
 def _end(call: Call) -> None:

@@ -70,7 +70,7 @@ class LogMachine(RuleBasedStateMachine):
         at = data.draw(st.integers(0, len(self.cursors) - 1))
         for _ in range(count):
             revision = self.cursors[at]
-            found = self.reader.entry(revision)
+            found = self.reader.raw_entry(revision)
             if found is None and revision <= self.reader.published:
                 assert revision < self.reader.oldest
                 self.cursors[at] = self.reader.oldest
@@ -89,7 +89,7 @@ class LogMachine(RuleBasedStateMachine):
         held = range(oldest, published + 1)
         for revision in range(1, published + 3):
             expected = self.entries[revision] if revision in held else None
-            assert self.reader.entry(revision) == expected
+            assert self.reader.raw_entry(revision) == expected
         sizes = [len(self.entries[revision]) for revision in held]
         assert self.stage.writer.stat()["log_bytes"] == sum(sizes)
         assert sum(sizes) <= LOG_BYTES or len(sizes) == 1

@@ -185,9 +185,9 @@ def test_every_account_record_is_there_after_a_kill() -> None:
         stage.successor()
         reader = stage.reader(0)
         assert reader.published == 1
-        assert reader.get(ACCOUNT, 7) is None
+        assert reader.raw_get(ACCOUNT, 7) is None
         stage.writer.apply(first, [account])
-        assert reader.get(ACCOUNT, 7) == b"hash"
+        assert reader.raw_get(ACCOUNT, 7) == b"hash"
         assert reader.count(ACCOUNT) == 0
         stage.writer.reclaim()
         figures = stage.writer.stat()

@@ -249,9 +249,12 @@ def test_seeded_history_can_be_read_and_goes_on() -> None:
         assert reader.oldest == 4
         stage.states[6] = {}
         stage.apply([(PERSON, 1, person(b"a", 1, STATES[0]))])
-        assert [reader.entry(revision) for revision in (3, 4, 5, 6)] == [None, *history.values()]
-        assert reader.entry(7) is not None
+        assert [reader.raw_entry(revision) for revision in (3, 4, 5, 6)] == [
+            None,
+            *history.values(),
+        ]
+        assert reader.raw_entry(7) is not None
         stage.successor()
-        assert reader.entry(4) == history[4]
+        assert reader.raw_entry(4) == history[4]
     finally:
         stage.close()

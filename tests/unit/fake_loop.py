@@ -82,6 +82,12 @@ class FakeReader:
         found = self.objects.get((class_id, dbid))
         return None if found is None else orjson.dumps(found[1])
 
+    def revision_of(self, class_id: int, dbid: int) -> int:
+        return self.objects.get((class_id, dbid), (0, None))[0]
+
+    def raw_image(self, class_id: int, dbid: int) -> bytes | None:
+        return self.image(class_id, dbid)
+
     def image(self, class_id: int, dbid: int) -> bytes | None:
         found = self.objects.get((class_id, dbid))
         if found is None:
@@ -97,7 +103,7 @@ class FakeReader:
     def next_dbid(self, class_id: int, after: int) -> int:
         return min((d for known, d in self.objects if known == class_id and d > after), default=0)
 
-    def images(
+    def raw_images(
         self, class_id: int, after: int, max_bytes: int, part: int = 0, parts: int = 1
     ) -> tuple[bytes, int]:
         out = b""
@@ -110,10 +116,10 @@ class FakeReader:
                 return out, dbid
         return out, 0
 
-    def entry(self, revision: int) -> bytes | None:
+    def raw_entry(self, revision: int) -> bytes | None:
         return self.entries.get(revision)
 
-    def sums(self, class_id: int, at: int, lo: int, hi: int) -> tuple[int, int]:
+    def raw_sums(self, class_id: int, at: int, lo: int, hi: int) -> tuple[int, int]:
         found = [d for known, d in self.objects if known == class_id and lo <= d <= hi]
         return len(found), sum(found)
 

@@ -117,7 +117,7 @@ def test_a_new_generation_begins_its_log_with_the_difference(instance: str) -> N
     load(host, range(102, 202), revision=4, mark=88)
     assert (host.published, host.mark, host.control.generation) == (4, 88, 2)
     assert segment.generations(instance) == [2]
-    logged = read(instance, host).entry(4)
+    logged = read(instance, host).raw_entry(4)
     assert logged is not None
     entry = parse_entry(logged)
     assert (entry.flags, entry.mark) == (DIFFERENCE, 88)

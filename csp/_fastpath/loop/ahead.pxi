@@ -7,14 +7,13 @@
 cdef enum:
     PEEK_FAR = 12                   # DBIDs ahead whose records' heads are asked for in a walk,
     PEEK_NEAR = 6                   # and whose bytes, when the head has come
-    BRIEF_LINES = 4
     USUAL_BRIEF = 256               # bytes, to begin a page with; a wrong guess costs a copy
     USUAL_OBJECT = 768
 
 cdef uint64_t page_estimate(worker_t *w, job_t *job) noexcept nogil:
     """About what the page will hold, so that it need not move as it grows."""
     cdef query_t *q = &job.query
-    cdef uint64_t objects = store_count(w.store, q.class_id, q.revision)
+    cdef uint64_t objects = view_count(&q.view, q.class_id)
     cdef uint64_t size
     if q.driver >= 0 and q.filters[q.driver].count < objects:
         objects = q.filters[q.driver].count
@@ -25,23 +24,20 @@ cdef uint64_t page_estimate(worker_t *w, job_t *job) noexcept nogil:
         size = w.limits.page_bytes
     return HEAD_ROOM + 8192 + size
 
-cdef inline void page_peek(worker_t *w, job_t *job, uint32_t dbid) noexcept nogil:
+cdef inline void page_peek(job_t *job, uint32_t dbid) noexcept nogil:
     """Asks for records a few DBIDs ahead in a walk over a whole class, and then for their bytes."""
-    cdef csp_record_t *record
-    cdef const char *at
-    cdef uint32_t i
+    cdef const csp_view_t *view = &job.query.view
+    cdef csp_newest_t *newest
     if (dbid & 1023) + PEEK_FAR > 1023:
         return                      # another leaf of the index: a walk pays for its first records
-    record = record_newest(w.store, store_word(w.store, job.class_id, dbid + PEEK_FAR))
-    if record != NULL:
-        csp_prefetch(record)
-    record = record_newest(w.store, store_word(w.store, job.class_id, dbid + PEEK_NEAR))
-    if record == NULL:
+    newest = view_newest(view, view_word(view, job.class_id, dbid + PEEK_FAR))
+    if newest != NULL:
+        csp_prefetch(newest)
+    newest = view_newest(view, view_word(view, job.class_id, dbid + PEEK_NEAR))
+    if newest == NULL:
         return
-    if not job.brief:
-        body_prefetch(record)
-        head_prefetch(record)
-        return
-    at = <const char *> record_brief(record)
-    for i in range(BRIEF_LINES):
-        csp_prefetch(at + i * LINE)
+    if job.brief:
+        newest_prefetch_brief(newest)
+    else:
+        newest_prefetch_body(newest)
+        newest_prefetch(newest)

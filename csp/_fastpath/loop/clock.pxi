@@ -9,7 +9,7 @@ cdef void wake_waiting(worker_t *w) noexcept nogil:
         c = conn_of(w, w.waiting.items[i])
         if c == NULL or c.flags & CSP_CONN_WAITING == 0:
             continue
-        if c.wait_revision <= w.now_revision or w.now_ms >= c.wait_until_ms:
+        if c.wait_revision <= w.view.revision or w.now_ms >= c.wait_until_ms:
             c.flags &= ~CSP_CONN_WAITING
             c.flags |= CSP_CONN_NUDGED
             c.in_need = 0

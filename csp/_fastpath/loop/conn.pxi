@@ -80,7 +80,7 @@ cdef struct worker_t:
     handles_t jobs
     handles_t waiting
     handles_t lagging
-    uint64_t now_revision           # S
+    csp_view_t view                 # of the connection at hand, at S
     uint64_t delivered              # the log has been delivered up to here
     uint64_t told                   # the slow lane knows of publications up to here
     uint64_t generation             # of the data segment attached

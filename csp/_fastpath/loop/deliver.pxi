@@ -209,14 +209,14 @@ cdef void deliver_live(worker_t *w) noexcept nogil:
     cdef uint64_t oldest
     cdef uint32_t i, lagging
     if w.event_subscriptions == 0:
-        w.delivered = w.now_revision
+        w.delivered = w.view.revision
         return
-    while w.delivered < w.now_revision:
+    while w.delivered < w.view.revision:
         entry = log_entry(w.store, w.delivered + 1)
         if entry == NULL:
             oldest = csp_load(&w.store.super.log_oldest)
-            if oldest > w.now_revision or oldest <= w.delivered + 1:
-                oldest = w.now_revision + 1
+            if oldest > w.view.revision or oldest <= w.delivered + 1:
+                oldest = w.view.revision + 1
             notice_resync(w, oldest, NULL)
             w.delivered = oldest - 1
             continue
@@ -235,16 +235,16 @@ cdef void deliver_live(worker_t *w) noexcept nogil:
 cdef void deliver_switch(worker_t *w, uint64_t delivered) noexcept nogil:
     """Places the cursors in another generation's log: a difference that it begins with is for everybody."""
     cdef uint64_t oldest = csp_load(&w.store.super.log_oldest)
-    cdef csp_entry_t *first = log_entry(w.store, oldest) if oldest <= w.now_revision else NULL
+    cdef csp_entry_t *first = log_entry(w.store, oldest) if oldest <= w.view.revision else NULL
     cdef bint difference = first != NULL and first.flags & CSP_DIFFERENCE != 0
     cdef csp_conn *c
     cdef uint32_t i
-    w.delivered = delivered if delivered < w.now_revision else w.now_revision
+    w.delivered = delivered if delivered < w.view.revision else w.view.revision
     if difference:
         w.delivered = oldest - 1
     for i in range(w.lagging.count):
         c = conn_of(w, w.lagging.items[i])
-        if c != NULL and (difference or c.cursor_revision > w.now_revision):
+        if c != NULL and (difference or c.cursor_revision > w.view.revision):
             notice_resync(w, w.delivered + 1, c)    # the rest of the old log is out of its reach
             c.cursor_revision = w.delivered + 1
             c.cursor_item = 0
@@ -255,14 +255,14 @@ cdef bint deliver_to(worker_t *w, csp_conn *c) noexcept nogil:
     cdef const csp_item_t *item
     cdef uint64_t oldest
     cdef uint32_t i
-    while c.cursor_revision <= w.now_revision and c.flags & CSP_CONN_CLOSING == 0:
+    while c.cursor_revision <= w.view.revision and c.flags & CSP_CONN_CLOSING == 0:
         if conn_unsent(c) > w.limits.output_max:
             return False
         entry = log_entry(w.store, c.cursor_revision)
         if entry == NULL:
             oldest = csp_load(&w.store.super.log_oldest)
-            if oldest <= c.cursor_revision or oldest > w.now_revision:
-                oldest = w.now_revision + 1
+            if oldest <= c.cursor_revision or oldest > w.view.revision:
+                oldest = w.view.revision + 1
             notice_resync(w, oldest, c)
             c.cursor_revision = oldest
             c.cursor_item = 0

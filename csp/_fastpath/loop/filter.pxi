@@ -27,13 +27,13 @@ cdef struct filter_t:
 
 cdef struct query_t:
     uint32_t class_id
-    uint64_t revision
+    csp_view_t view                 # that the first slice had
     filter_t filters[FILTERS_MAX]
     uint32_t count
     int driver                      # -1: the whole class
     uint64_t after
     uint32_t window[WINDOW]         # the driver's next candidates,
-    csp_record_t *newest[WINDOW]    # and their newest records, which memory is bringing
+    csp_newest_t *newest[WINDOW]    # and their newest records, which memory is bringing
     uint32_t window_size
     uint32_t window_at
     bint trims                      # binary annex values are left out of what is returned
@@ -133,21 +133,21 @@ cdef bint filter_array(filter_t *f, const uint32_t *dbids, uint32_t count) noexc
         qsort(f.dbids, count, sizeof(uint32_t), sort_u32)
     return True
 
-cdef bint filter_through(worker_t *w, filter_t *f, const csp_filter_key_t *key, const uint8_t *value,
-                         uint64_t revision) noexcept nogil:
+cdef bint filter_through(const csp_view_t *view, filter_t *f, const csp_filter_key_t *key,
+                         const uint8_t *value) noexcept nogil:
     """What the objects of another class's list name: as an array, each once."""
     cdef csp_plist_t it
     cdef csp_record_t *record
     cdef const csp_key_t *named
     cdef uint32_t count = 0
-    cdef uint32_t room = plist_open(&it, w.store, key.other, value, 4, revision)
+    cdef uint32_t room = view_list(view, &it, key.other, value, 4)
     cdef uint32_t dbid = plist_next(&it) if room > 0 else 0
     cdef uint32_t *dbids = <uint32_t *> malloc((room + 1) * sizeof(uint32_t))
     cdef bint done
     if dbids == NULL:
         return False
     while dbid != 0 and count < room:
-        record = store_find(w.store, csp_keys[key.other].class_id, dbid, revision)
+        record = view_find(view, csp_keys[key.other].class_id, dbid)
         named = record_key_of(record, key.through) if record != NULL else NULL
         if named != NULL:
             dbids[count] = csp_u32(key_value(named), 0)
@@ -169,7 +169,7 @@ cdef void array_unite(filter_t *f) noexcept nogil:
             kept += 1
     f.count = kept
 
-cdef bint filter_open(worker_t *w, out_t *out, query_t *q, arg_t *pairs, uint32_t count, uint32_t at) noexcept nogil:
+cdef bint filter_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count, uint32_t at) noexcept nogil:
     """Opens the filter that stands at `at`; False: the error is in out."""
     cdef int key_id = csp_key_by_name(<int> q.class_id, pairs[2 * at].data, pairs[2 * at].size)
     cdef const csp_filter_key_t *key
@@ -218,22 +218,22 @@ cdef bint filter_open(worker_t *w, out_t *out, query_t *q, arg_t *pairs, uint32_
     if key.kind == CSP_KEY_DBID:
         return filter_array(f, number, 1)
     if key.kind == CSP_KEY_NAME:
-        return filter_array(f, found, names_find(w.store, f.key_id, bytes_, size, q.revision, found, NAMES_MAX))
+        return filter_array(f, found, view_names(&q.view, f.key_id, bytes_, size, found, NAMES_MAX))
     if key.kind == CSP_KEY_FOLDER_OF:
-        record = store_find(w.store, number[1], number[0], q.revision)
+        record = view_find(&q.view, number[1], number[0])
         return filter_array(f, &record.folder_dbid, 1) if record != NULL else filter_array(f, number, 0)
     if key.kind == CSP_KEY_THROUGH:
-        return filter_through(w, f, key, bytes_, q.revision)
+        return filter_through(&q.view, f, key, bytes_)
     if key.kind == CSP_KEY_ABSENT:
         f.form = FORM_ABSENT
         f.key_id = key.other
         return True
     f.form = FORM_LIST
-    f.count = plist_open(&f.list_, w.store, f.key_id, bytes_, size, q.revision)
+    f.count = view_list(&q.view, &f.list_, f.key_id, bytes_, size)
     return True
 
-cdef bint query_open(worker_t *w, out_t *out, query_t *q, arg_t *pairs, uint32_t count) noexcept nogil:
-    """Opens all filters at q.revision and chooses the one that drives; False: the error is in out."""
+cdef bint query_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count) noexcept nogil:
+    """Opens all filters in q.view and chooses the one that drives; False: the error is in out."""
     cdef uint32_t i
     cdef filter_t only
     q.count = 0
@@ -245,7 +245,7 @@ cdef bint query_open(worker_t *w, out_t *out, query_t *q, arg_t *pairs, uint32_t
         out_line(out, b" filters")
         return False
     for i in range(count):
-        if not filter_open(w, out, q, pairs, count, i):
+        if not filter_open(out, q, pairs, count, i):
             return False
     for i in range(q.count):
         if csp_keys[q.filters[i].key_id].kind == CSP_KEY_DBID and q.filters[i].form == FORM_ARRAY:
@@ -277,12 +277,11 @@ cdef void query_seek(query_t *q) noexcept nogil:
     while f.at < f.count and f.dbids[f.at] <= q.after:
         f.at += 1
 
-cdef bint filter_has(worker_t *w, filter_t *f, uint32_t dbid, uint64_t revision) noexcept nogil:
-    cdef csp_plist_t other
+cdef bint filter_has(const csp_view_t *view, filter_t *f, uint32_t dbid) noexcept nogil:
     if f.form == FORM_LIST:
         return plist_contains(&f.list_, dbid)
     if f.form == FORM_ABSENT:
-        return plist_open(&other, w.store, f.key_id, <const uint8_t *> &dbid, 4, revision) == 0
+        return not view_list_any(view, f.key_id, <const uint8_t *> &dbid, 4)
     return bsearch(&dbid, f.dbids, f.count, sizeof(uint32_t), sort_u32) != NULL
 
 cdef inline uint32_t driver_next(filter_t *f) noexcept nogil:
@@ -294,10 +293,10 @@ cdef inline uint32_t driver_next(filter_t *f) noexcept nogil:
     f.at += 1
     return f.dbids[f.at - 1]
 
-cdef void query_fill(worker_t *w, query_t *q) noexcept nogil:
+cdef void query_fill(query_t *q) noexcept nogil:
     """Takes the driver's next candidates: index words are asked for first, then records."""
     cdef uint64_t *words[WINDOW]
-    cdef csp_record_t *record
+    cdef csp_newest_t *newest
     cdef uint32_t size = 0
     cdef uint32_t dbid, i
     while size < WINDOW:
@@ -305,18 +304,18 @@ cdef void query_fill(worker_t *w, query_t *q) noexcept nogil:
         if dbid == 0:
             break
         q.window[size] = dbid
-        words[size] = store_word(w.store, q.class_id, dbid)
+        words[size] = view_word(&q.view, q.class_id, dbid)
         csp_prefetch(words[size])
         size += 1
     for i in range(size):
-        record = record_newest(w.store, words[i])
-        q.newest[i] = record
-        if record != NULL:
-            head_prefetch(record)
+        newest = view_newest(&q.view, words[i])
+        q.newest[i] = newest
+        if newest != NULL:
+            newest_prefetch(newest)
     q.window_size = size
     q.window_at = 0
 
-cdef inline csp_record_t *query_next(worker_t *w, query_t *q, uint32_t *budget, bint *ended) noexcept nogil:
+cdef inline csp_record_t *query_next(query_t *q, uint32_t *budget, bint *ended) noexcept nogil:
     """The next record that satisfies all filters; NULL when budget candidates were examined, or at the end."""
     cdef csp_record_t *record
     cdef uint32_t dbid, i
@@ -325,7 +324,7 @@ cdef inline csp_record_t *query_next(worker_t *w, query_t *q, uint32_t *budget, 
     while budget[0] > 0:
         budget[0] -= 1
         if q.driver < 0:
-            record = store_next(w.store, q.class_id, q.after, q.revision)
+            record = view_next(&q.view, q.class_id, q.after)
             if record == NULL:
                 ended[0] = True
                 return NULL
@@ -333,7 +332,7 @@ cdef inline csp_record_t *query_next(worker_t *w, query_t *q, uint32_t *budget, 
             csp_prefetch(<char *> record + record.size)     # a load places neighbours side by side
         else:
             if q.window_at == q.window_size:
-                query_fill(w, q)
+                query_fill(q)
                 if q.window_size == 0:
                     ended[0] = True
                     return NULL
@@ -342,17 +341,17 @@ cdef inline csp_record_t *query_next(worker_t *w, query_t *q, uint32_t *budget, 
             dbid = q.window[at]
             record = NULL
             if q.window_at < q.window_size and q.newest[q.window_at] != NULL:
-                body_prefetch(q.newest[q.window_at])
+                newest_prefetch_body(q.newest[q.window_at])
         q.after = dbid
         fits = True
         for i in range(q.count):
-            if <int> i != q.driver and not filter_has(w, &q.filters[i], dbid, q.revision):
+            if <int> i != q.driver and not filter_has(&q.view, &q.filters[i], dbid):
                 fits = False
                 break
         if not fits:
             continue
         if record == NULL:
-            record = record_visible(w.store, q.newest[at], q.revision)
+            record = view_visible(&q.view, q.newest[at])
         if record != NULL:
             return record
     return NULL

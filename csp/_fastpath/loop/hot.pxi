@@ -10,14 +10,12 @@
 cdef enum:
     BATCH = 64                      # commands in flight: more than the memory system overlaps, small enough for L1
     AHEAD = 4                       # records whose bodies are asked for ahead of the copy
-    LINE = 64
     FLUSH_AT = 98304                # the shared buffer is sent when it holds so much, while it is still in L2
     BATCH_BYTES_MAX = 262144        # of a pipeline's replies before the first of them is sent: objects may have 16 MiB
-    COPY_MAX = 16384                # a body of which so much is prefetched; the rest streams
 
 cdef struct get_t:
     uint64_t *word
-    csp_record_t *record
+    csp_newest_t *newest
 
 cdef inline bint parse_digits(const char *key, uint32_t size, uint32_t *colon, uint64_t *number) noexcept nogil:
     """The up to eight digits that end a key of eight bytes or more, at once; False: look one by one."""
@@ -82,26 +80,10 @@ cdef inline uint64_t *key_word(worker_t *w, const char *key, uint32_t size) noex
     cdef uint32_t dbid = 0
     if not parse_key(key, size, &class_id, &dbid):
         return NULL
-    return store_word(w.store, class_id, dbid)
+    return view_word(&w.view, class_id, dbid)
 
 cdef inline csp_record_t *key_record(worker_t *w, const char *key, uint32_t size) noexcept nogil:
-    return record_visible(w.store, record_newest(w.store, key_word(w, key, size)), w.now_revision)
-
-cdef inline void head_prefetch(csp_record_t *record) noexcept nogil:
-    """Asks for a record's first four lines: its header, and all of the reply of a small object."""
-    csp_prefetch(record)
-    csp_prefetch(<char *> record + LINE)
-    csp_prefetch(<char *> record + 2 * LINE)
-    csp_prefetch(<char *> record + 3 * LINE)
-
-cdef inline void body_prefetch(csp_record_t *record) noexcept nogil:
-    """Its header is here: asks for what the first four lines did not hold of the reply."""
-    cdef const char *at = <const char *> (<uint64_t> (<const char *> record + 4 * LINE) & ~<uint64_t> (LINE - 1))
-    cdef uint32_t copied = record.reply_size if record.reply_size < COPY_MAX else COPY_MAX
-    cdef const char *end = <const char *> record + LINE + copied
-    while at < end:
-        csp_prefetch(at)
-        at += LINE
+    return view_visible(&w.view, view_newest(&w.view, key_word(w, key, size)))
 
 cdef inline uint32_t get_command(const char *at, const char *end, const char **key, uint32_t *size) noexcept nogil:
     """Bytes of a plain `GET key` at the start of the input, 0 for anything else or an incomplete one."""
@@ -176,14 +158,13 @@ cdef inline uint32_t answer_gets(
     cdef csp_record_t *record
     cdef uint32_t i, size, misses = 0
     for i in range(count):
-        record = record_newest(w.store, batch[i].word)
-        batch[i].record = record
-        if record != NULL:
-            head_prefetch(record)
+        batch[i].newest = view_newest(&w.view, batch[i].word)
+        if batch[i].newest != NULL:
+            newest_prefetch(batch[i].newest)
     for i in range(count):
-        if i + AHEAD < count and batch[i + AHEAD].record != NULL:
-            body_prefetch(batch[i + AHEAD].record)
-        record = record_visible(w.store, batch[i].record, w.now_revision)
+        if i + AHEAD < count and batch[i + AHEAD].newest != NULL:
+            newest_prefetch_body(batch[i + AHEAD].newest)
+        record = view_visible(&w.view, batch[i].newest)
         if record == NULL:
             misses += 1
             out_null(&w.out, resp3)

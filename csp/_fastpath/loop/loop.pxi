@@ -250,9 +250,9 @@ cdef bint single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
     csp_prefetch(slot.word)
     return True
 
-cdef void send_single(worker_t *w, csp_conn *c, csp_record_t *newest) noexcept nogil:
+cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept nogil:
     """Sends a lone reply from where the record lies: borrowed until send returns."""
-    cdef csp_record_t *record = record_visible(w.store, newest, w.now_revision)
+    cdef csp_record_t *record = view_visible(&w.view, newest)
     cdef ssize_t sent
     c.commands += 1
     if record == NULL:
@@ -294,9 +294,9 @@ cdef void answer_all(worker_t *w) noexcept nogil:
             single[i] = w.rows[w.ready[first + i].row].id != 0 and single_get(w, &w.ready[first + i], &batch[i])
         for i in range(many):
             if single[i]:
-                batch[i].record = record_newest(w.store, batch[i].word)
-                if batch[i].record != NULL:
-                    head_prefetch(batch[i].record)
+                batch[i].newest = view_newest(&w.view, batch[i].word)
+                if batch[i].newest != NULL:
+                    newest_prefetch(batch[i].newest)
         for i in range(many):
             r = &w.ready[first + i]
             if not single[i]:
@@ -304,7 +304,7 @@ cdef void answer_all(worker_t *w) noexcept nogil:
             elif w.rows[r.row].id != 0:
                 w.rows[r.row].flags &= ~CSP_CONN_READY
                 w.stats.commands += 1
-                send_single(w, &w.rows[r.row], batch[i].record)
+                send_single(w, &w.rows[r.row], batch[i].newest)
         first += many
     w.ready_count = 0
     w.inbox_size = 0
@@ -334,7 +334,7 @@ cdef int wait_events(worker_t *w, epoll_event *events) noexcept nogil:
     cdef int count
     cdef bint sleeping = False
     if timeout != 0 and w.interested and w.store != NULL:
-        sleeping = store_may_sleep(w.store, w.now_revision)
+        sleeping = store_may_sleep(w.store, w.view.revision)
         if not sleeping:
             timeout = 0
     count = epoll_wait(w.epoll, events, EVENTS, timeout)
@@ -353,9 +353,9 @@ cdef void pin(worker_t *w) noexcept nogil:
     if w.store == NULL:
         return
     if w.job_active:
-        w.now_revision = store_repin(w.store)
+        w.view.revision = store_repin(w.store)
     else:
-        w.now_revision = store_pin(w.store)
+        w.view.revision = store_pin(w.store)
         w.pin_ms = w.now_ms
     w.store.pinned = PINNED_BY_LOOP
 
@@ -396,7 +396,7 @@ cdef void turn(worker_t *w) noexcept nogil:
     pin(w)
     if w.store != NULL:
         w.store.slot.progress += 1
-        if w.delivered < w.now_revision:
+        if w.delivered < w.view.revision:
             deliver_live(w)
         if w.lagging.count > 0:
             deliver_lagging(w)
@@ -404,7 +404,7 @@ cdef void turn(worker_t *w) noexcept nogil:
             wake_waiting(w)
         if w.watch.count > 0:
             notice_link(w)
-        if w.publish_wanted and w.told < w.now_revision:
+        if w.publish_wanted and w.told < w.view.revision:
             slow_published(w)
     answer_all(w)
     if w.jobs.count > 0:

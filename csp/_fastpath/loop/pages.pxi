@@ -143,7 +143,7 @@ cdef bint read_cursor(arg_t *cursor, uint64_t *revision, uint64_t *after) noexce
 
 cdef int must_wait(worker_t *w, csp_conn *c, uint64_t revision) noexcept nogil:
     """1: this read waits for a revision that is not here; 0: it is answered now, perhaps with STALE in out."""
-    if revision <= w.now_revision:
+    if revision <= w.view.revision:
         return 0
     if c.flags & CSP_CONN_NUDGED == 0 and not w.executing:
         c.wait_revision = revision
@@ -157,7 +157,7 @@ cdef int must_wait(worker_t *w, csp_conn *c, uint64_t revision) noexcept nogil:
     out_text(&w.out, b"-STALE revision ")
     out_decimal(&w.out, revision)
     out_text(&w.out, b" is not here yet; this server has ")
-    out_decimal(&w.out, w.now_revision)
+    out_decimal(&w.out, w.view.revision)
     out_line(&w.out, b"")
     return 0
 
@@ -226,11 +226,11 @@ cdef bint job_start(worker_t *w, out_t *out, job_t *job) noexcept nogil:
     """Opens the filters at S; False: the error is in out."""
     job.started = True
     job.query.class_id = job.class_id
-    job.query.revision = w.now_revision
+    job.query.view = w.view
     job.query.after = job.after
     if job.first_revision == 0:
-        job.first_revision = w.now_revision
-    if not query_open(w, out, &job.query, job.pairs, job.pair_count):
+        job.first_revision = w.view.revision
+    if not query_open(out, &job.query, job.pairs, job.pair_count):
         return False
     if job.kind == JOB_READ:
         job.body.size = HEAD_ROOM
@@ -248,15 +248,16 @@ cdef bint job_slice(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     cdef uint64_t begun = job.body.size
     cdef uint64_t size, at
     cdef uint32_t json_size
-    if job.kind == JOB_COUNT and job.query.count == 1 and job.query.filters[0].form == FORM_LIST:
+    if job.kind == JOB_COUNT and job.query.count == 1 and job.query.filters[0].form == FORM_LIST \
+            and view_is_whole(&job.query.view):
         job.count = job.query.filters[0].count
         return True
     while objects > 0 and job.body.size - begun < most and not job.body.failed:
-        record = query_next(w, &job.query, &objects, &job.ended)
+        record = query_next(&job.query, &objects, &job.ended)
         if record == NULL:
             return job.ended
         if job.query.driver < 0 and job.kind == JOB_READ:
-            page_peek(w, job, record.dbid)
+            page_peek(job, record.dbid)
         if job.kind == JOB_COUNT:
             job.count += 1
             continue
@@ -355,7 +356,7 @@ cdef int run_query(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, int ki
         out_line(&w.out, b"; CFG.CLASSES lists the classes, names are case-exact")
         return RUN_DONE
     if kind == JOB_COUNT and count == 2:
-        out_number(&w.out, <int64_t> store_count(w.store, <uint32_t> found, w.now_revision))
+        out_number(&w.out, <int64_t> view_count(&w.view, <uint32_t> found))
         return RUN_DONE
     pairs = <arg_t *> malloc(<size_t> (count + 2) * sizeof(arg_t))
     if pairs == NULL:
@@ -383,9 +384,9 @@ cdef int query_begin(worker_t *w, csp_conn *c, arg_t *args, arg_t *pairs, int ki
         bad_option(&w.out, b"CURSOR takes what the page before returned, or 0", &o.cursor)
         return RUN_DONE
     if o.min_revision > revision:
-        if o.min_revision > w.now_revision:
+        if o.min_revision > w.view.revision:
             return RUN_WAIT if must_wait(w, c, o.min_revision) else RUN_DONE
-    elif revision > w.now_revision:
+    elif revision > w.view.revision:
         return RUN_WAIT if must_wait(w, c, revision) else RUN_DONE
     c.flags &= ~CSP_CONN_NUDGED
     if too_old(w, o.max_age):

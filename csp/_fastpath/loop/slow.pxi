@@ -63,9 +63,9 @@ cdef void slow_writable(worker_t *w, uint64_t handle) noexcept with gil:
 
 cdef void slow_published(worker_t *w) noexcept with gil:
     cdef Loop loop = <Loop> w.loop
-    w.told = w.now_revision
+    w.told = w.view.revision
     try:
-        loop.slow.published(w.now_revision)
+        loop.slow.published(w.view.revision)
     except Exception:
         slow_failed(w, "published")
 

@@ -401,20 +401,21 @@ cdef class Loop:
         cdef uint32_t i
         cdef csp_conn *c
         if w.store != NULL:
-            w.now_revision = store_pin(w.store)
-            if w.delivered < w.now_revision:
+            w.view.revision = store_pin(w.store)
+            if w.delivered < w.view.revision:
                 deliver_live(w)
             delivered = w.delivered
             store_unpin(w.store)
         old = self.reader
         self.reader = StoreReader(data_fd, self.control, self.slot)
         w.store = store_of(self.reader)
+        w.view = view_all(w.store, 0)
         w.generation = w.control.generation
         csp_store(&w.store.slot.generation, w.generation)
-        w.now_revision = store_pin(w.store)
+        w.view.revision = store_pin(w.store)
         w.store.pinned = PINNED_BY_LOOP
         w.pin_ms = w.now_ms
-        w.delivered = w.now_revision
+        w.delivered = w.view.revision
         if old is not None:
             deliver_switch(w, delivered)
         w.loading = False
@@ -501,7 +502,7 @@ cdef class Loop:
         cdef worker_t *w = &self.w
         cdef csp_conn *c = conn_of(w, conn)
         cdef out_t saved = w.out
-        cdef uint64_t now = w.now_revision
+        cdef uint64_t now = w.view.revision
         cdef arg_t *words
         cdef int status
         cdef Py_ssize_t i
@@ -518,11 +519,11 @@ cdef class Loop:
         memset(&w.out, 0, sizeof(out_t))
         w.executing = True
         if revision < now:
-            w.now_revision = revision
+            w.view.revision = revision
         status = run_hot(w, c, words, <uint32_t> len(args))
         reply = w.out.data[:w.out.size]
         failed = w.out.failed or status == RUN_GONE
-        w.now_revision = now
+        w.view.revision = now
         w.executing = False
         out_free(&w.out)
         w.out = saved
@@ -569,7 +570,7 @@ cdef class Loop:
 
     def want_published(self, on: bool) -> None:
         self.w.publish_wanted = on
-        self.w.told = self.w.now_revision
+        self.w.told = self.w.view.revision
 
     def reset_longest_turn(self) -> None:
         """The gauge longest_turn_us begins anew."""

@@ -35,7 +35,7 @@ cdef int load_record(
     cdef int status = index_ensure(w, class_id, dbid, &word)
     if status != OK:
         return status
-    old = record_newest(&w.store, word)
+    old = raw_newest(&w.store, word)
     if old != NULL and old.revision >= revision:
         return OK
     ref = arena_alloc(&w.arena, size)

@@ -296,7 +296,7 @@ cdef int lists_stage(csp_writer_t *w, uint64_t revision) noexcept nogil:
         end = i + 1
         while end < stage.delta_count and list_order(&stage.deltas[end], deltas) == 0:
             end += 1
-        old = list_newest(&w.store, deltas.key_id, deltas.value, deltas.value_size, deltas.hash)
+        old = raw_list_newest(&w.store, deltas.key_id, deltas.value, deltas.value_size, deltas.hash)
         if stage.redo and old != NULL and old.revision == revision:
             i = end
             continue

@@ -1,14 +1,12 @@
 # Included by csp/_fastpath.pyx after: status, shm, octets.
-# Finds what is visible at a revision; never writes but the reader's own slot.
+# Finds what is there at a revision; never writes but the reader's own slot. Whatever is called raw_ asks for no
+# permission: it is for the view, the writer, feeds and sums (tests/style/test_view.py lists who may use it).
 #
 # Invariants:
 # 1. A reader announces the epoch with a full fence, then loads S; it follows references only while pinned.
 # 2. A version is visible at S when it is the first one down `prev` whose revision is <= S.
 # 3. `prev` is followed only while revision > S: below, it may dangle.
 # 4. Every function is nogil, noexcept, takes no lock and allocates nothing.
-#
-# What the loop uses, in the order of a batch: store_pin; store_word + csp_prefetch for each key;
-# record_newest + csp_prefetch; record_visible; ...; store_unpin.
 
 cdef enum:
     PINNED_BY_LOOP = 2
@@ -53,7 +51,7 @@ cdef inline void store_awake(csp_store_t *store) noexcept nogil:
 
 # ---- records ----
 
-cdef inline uint64_t *store_word(const csp_store_t *store, uint32_t class_id, uint32_t dbid) noexcept nogil:
+cdef inline uint64_t *raw_word(const csp_store_t *store, uint32_t class_id, uint32_t dbid) noexcept nogil:
     """Address of the index word (stage 1: prefetch it), NULL when the class never had such a DBID."""
     cdef uint64_t node
     if class_id >= CSP_CLASSES:
@@ -72,7 +70,7 @@ cdef inline uint64_t *store_word(const csp_store_t *store, uint32_t class_id, ui
 cdef inline csp_record_t *record_at(const csp_store_t *store, uint64_t ref) noexcept nogil:
     return <csp_record_t *> (store.base + ref)
 
-cdef inline csp_record_t *record_newest(const csp_store_t *store, const uint64_t *word) noexcept nogil:
+cdef inline csp_record_t *raw_newest(const csp_store_t *store, const uint64_t *word) noexcept nogil:
     """Stage 2: the newest version (prefetch it), NULL when there is none. `word` may be NULL."""
     cdef uint64_t ref
     if word == NULL:
@@ -80,7 +78,7 @@ cdef inline csp_record_t *record_newest(const csp_store_t *store, const uint64_t
     ref = csp_load(word)
     return NULL if ref == 0 else record_at(store, ref)
 
-cdef inline csp_record_t *record_visible(
+cdef inline csp_record_t *raw_visible(
     const csp_store_t *store, csp_record_t *record, uint64_t revision
 ) noexcept nogil:
     """Stage 3: the version at `revision`, NULL when the object is absent there. `record` may be NULL."""
@@ -90,10 +88,10 @@ cdef inline csp_record_t *record_visible(
         return NULL
     return record
 
-cdef inline csp_record_t *store_find(
+cdef inline csp_record_t *raw_find(
     const csp_store_t *store, uint32_t class_id, uint32_t dbid, uint64_t revision
 ) noexcept nogil:
-    return record_visible(store, record_newest(store, store_word(store, class_id, dbid)), revision)
+    return raw_visible(store, raw_newest(store, raw_word(store, class_id, dbid)), revision)
 
 cdef inline const uint8_t *record_reply(const csp_record_t *record) noexcept nogil:
     """`$len\\r\\n` JSON `\\r\\n`, record.reply_size bytes."""
@@ -105,7 +103,7 @@ cdef inline const uint8_t *record_brief(const csp_record_t *record) noexcept nog
 cdef inline const uint8_t *record_keys(const csp_record_t *record) noexcept nogil:
     return <const uint8_t *> record + 64 + record.reply_size + record.brief_size
 
-cdef csp_record_t *store_next(
+cdef csp_record_t *raw_next(
     const csp_store_t *store, uint32_t class_id, uint64_t after, uint64_t revision
 ) noexcept nogil:
     """The visible record of the class with the smallest DBID > after; NULL at the end."""
@@ -127,8 +125,8 @@ cdef csp_record_t *store_next(
             dbid = ((dbid >> 10) + 1) << 10
             continue
         while True:
-            record = record_newest(store, <uint64_t *> (store.base + leaf) + (dbid & 1023))
-            record = record_visible(store, record, revision)
+            record = raw_newest(store, <uint64_t *> (store.base + leaf) + (dbid & 1023))
+            record = raw_visible(store, record, revision)
             if record != NULL:
                 return record
             dbid += 1
@@ -136,7 +134,7 @@ cdef csp_record_t *store_next(
                 break
     return NULL
 
-cdef uint64_t store_count(const csp_store_t *store, uint32_t class_id, uint64_t revision) noexcept nogil:
+cdef uint64_t raw_count(const csp_store_t *store, uint32_t class_id, uint64_t revision) noexcept nogil:
     """Objects of the class at `revision`."""
     cdef uint64_t ref
     cdef csp_count_t *cell
@@ -228,33 +226,11 @@ cdef inline uint64_t words_next(csp_words_t *it) noexcept nogil:
         it.at = 0
     return 0
 
-cdef uint32_t names_find(
-    const csp_store_t *store, uint16_t key_id, const uint8_t *value, uint32_t size,
-    uint64_t revision, uint32_t *out, uint32_t room
+cdef inline void raw_names_open(
+    csp_words_t *it, const csp_store_t *store, uint16_t key_id, const uint8_t *value, uint32_t size
 ) noexcept nogil:
-    """DBIDs (unsorted, each once) of the objects that have this name at `revision`; at most `room`."""
-    cdef csp_words_t it
-    cdef csp_record_t *record
-    cdef uint64_t word
-    cdef uint32_t count = 0, dbid, i
-    if key_id >= CSP_KEYS:
-        return 0
-    words_open(&it, store, &store.super.names_root, words_hash(store, key_id, value, size))
-    while count < room:
-        word = words_next(&it)
-        if word == 0:
-            break
-        dbid = <uint32_t> word
-        record = store_find(store, store.super.keys[key_id].class_id, dbid, revision)
-        if record == NULL or record_key(record, key_id, value, size) == NULL:
-            continue
-        i = 0
-        while i < count and out[i] != dbid:
-            i += 1
-        if i == count:
-            out[count] = dbid
-            count += 1
-    return count
+    """The words of a name: candidates, each to be verified against its record."""
+    words_open(it, store, &store.super.names_root, words_hash(store, key_id, value, size))
 
 # ---- posting lists ----
 
@@ -274,7 +250,7 @@ cdef inline const uint8_t *list_value(const csp_list_t *head) noexcept nogil:
 cdef inline const uint8_t *list_body(const csp_list_t *head) noexcept nogil:
     return <const uint8_t *> head + 40 + ((<uint32_t> head.value_size + 7) & ~<uint32_t> 7)
 
-cdef csp_list_t *list_newest(
+cdef csp_list_t *raw_list_newest(
     const csp_store_t *store, uint16_t key_id, const uint8_t *value, uint32_t size, uint32_t hash
 ) noexcept nogil:
     """The newest version of the list's head, NULL when there is none."""
@@ -291,7 +267,7 @@ cdef csp_list_t *list_newest(
                 and memcmp(list_value(head), value, size) == 0:
             return head
 
-cdef inline csp_list_t *list_visible(
+cdef inline csp_list_t *raw_list_visible(
     const csp_store_t *store, csp_list_t *head, uint64_t revision
 ) noexcept nogil:
     while head != NULL and head.revision > revision:
@@ -322,14 +298,14 @@ cdef void plist_on(csp_plist_t *it, const csp_store_t *store, const csp_list_t *
         it.dbids = <const uint32_t *> list_body(head)
         it.size = head.count
 
-cdef uint32_t plist_open(
+cdef uint32_t raw_list_open(
     csp_plist_t *it, const csp_store_t *store, uint16_t key_id, const uint8_t *value,
     uint32_t size, uint64_t revision
 ) noexcept nogil:
     """Opens the list (key_id, value) at `revision`; returns how many DBIDs it has."""
-    cdef csp_list_t *head = list_newest(
+    cdef csp_list_t *head = raw_list_newest(
         store, key_id, value, size, words_hash(store, key_id, value, size))
-    plist_on(it, store, list_visible(store, head, revision))
+    plist_on(it, store, raw_list_visible(store, head, revision))
     return it.count
 
 cdef inline uint32_t plist_next(csp_plist_t *it) noexcept nogil:

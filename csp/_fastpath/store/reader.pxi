@@ -4,6 +4,8 @@
 # 1. The slot's lock is held by the caller (csp/store/locks.py); one thread uses one slot.
 # 2. A call outside pin()/unpin() pins for itself; the loop pins the same `store` for a whole turn.
 # 3. What it returns is copied: nothing refers to shared memory after the call.
+# 4. Records, counts and lists come through a view; methods called raw_ ask for no permission and are for feeds,
+#    sums, sign-in and tools.
 
 
 @cython.final
@@ -75,6 +77,10 @@ cdef class StoreReader:
         store_pin(&self.store)
         return True
 
+    cdef csp_view_t _view(self):
+        """Of what is pinned. All may be read: there is one class of sessions."""
+        return view_all(&self.store, self.store.revision)
+
     cdef csp_state_t _state(self):
         cdef csp_state_t state
         cdef bint mine = self._enter()
@@ -119,7 +125,8 @@ cdef class StoreReader:
     def get(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
         """The object's JSON."""
         cdef bint mine = self._enter()
-        cdef csp_record_t *record = store_find(&self.store, class_id, dbid, self.store.revision)
+        cdef csp_view_t view = self._view()
+        cdef csp_record_t *record = view_find(&view, class_id, dbid)
         found = None if record == NULL else frame_text(record_reply(record), record.reply_size)
         if mine:
             store_unpin(&self.store)
@@ -128,7 +135,8 @@ cdef class StoreReader:
     def brief(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
         """The object's brief JSON."""
         cdef bint mine = self._enter()
-        cdef csp_record_t *record = store_find(&self.store, class_id, dbid, self.store.revision)
+        cdef csp_view_t view = self._view()
+        cdef csp_record_t *record = view_find(&view, class_id, dbid)
         found = None if record == NULL else frame_text(record_brief(record), record.brief_size)
         if mine:
             store_unpin(&self.store)
@@ -137,7 +145,8 @@ cdef class StoreReader:
     def image(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
         """The object's record image, prev 0."""
         cdef bint mine = self._enter()
-        cdef csp_record_t *record = store_find(&self.store, class_id, dbid, self.store.revision)
+        cdef csp_view_t view = self._view()
+        cdef csp_record_t *record = view_find(&view, class_id, dbid)
         found = None if record == NULL else image_bytes(record)
         if mine:
             store_unpin(&self.store)
@@ -146,7 +155,8 @@ cdef class StoreReader:
     def revision_of(self, uint32_t class_id, uint32_t dbid) -> int:
         """The revision of the visible version; 0: absent."""
         cdef bint mine = self._enter()
-        cdef csp_record_t *record = store_find(&self.store, class_id, dbid, self.store.revision)
+        cdef csp_view_t view = self._view()
+        cdef csp_record_t *record = view_find(&view, class_id, dbid)
         cdef uint64_t revision = 0 if record == NULL else record.revision
         if mine:
             store_unpin(&self.store)
@@ -155,7 +165,8 @@ cdef class StoreReader:
     def next_dbid(self, uint32_t class_id, uint64_t after) -> int:
         """The smallest DBID of the class behind `after`; 0: none."""
         cdef bint mine = self._enter()
-        cdef csp_record_t *record = store_next(&self.store, class_id, after, self.store.revision)
+        cdef csp_view_t view = self._view()
+        cdef csp_record_t *record = view_next(&view, class_id, after)
         cdef uint32_t dbid = 0 if record == NULL else record.dbid
         if mine:
             store_unpin(&self.store)
@@ -163,34 +174,67 @@ cdef class StoreReader:
 
     def find(self, uint32_t key_id, value) -> list[int]:
         """DBIDs, ascending, of the objects that have this name or lie in this list."""
+        cdef csp_view_t view
         cdef bint mine = self._enter()
         try:
-            return key_dbids(&self.store, key_id, value)
+            view = self._view()
+            return key_dbids(&view, key_id, value)
         finally:
             if mine:
                 store_unpin(&self.store)
 
     def select(self, uint32_t class_id, filters, uint64_t after, uint64_t limit) -> list[int]:
         """DBIDs behind `after`, at most `limit`, that every (key_id, value) holds."""
+        cdef csp_view_t view
         cdef bint mine = self._enter()
         try:
-            return select_dbids(&self.store, class_id, filters, after, limit)
+            view = self._view()
+            return select_dbids(&view, class_id, filters, after, limit)
         finally:
             if mine:
                 store_unpin(&self.store)
 
     def count(self, uint32_t class_id, filters=()) -> int:
         """How many objects; the account class has none to show."""
+        cdef csp_view_t view
         cdef bint mine = self._enter()
         try:
+            view = self._view()
             if filters:
-                return len(select_dbids(&self.store, class_id, filters, 0, <uint64_t> 0xffffffff))
-            return store_count(&self.store, class_id, self.store.revision)
+                return len(select_dbids(&view, class_id, filters, 0, <uint64_t> 0xffffffff))
+            return view_count(&view, class_id)
         finally:
             if mine:
                 store_unpin(&self.store)
 
-    def images(
+    def raw_get(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
+        """The JSON of any record, an account's too."""
+        cdef bint mine = self._enter()
+        cdef csp_record_t *record = raw_find(&self.store, class_id, dbid, self.store.revision)
+        found = None if record == NULL else frame_text(record_reply(record), record.reply_size)
+        if mine:
+            store_unpin(&self.store)
+        return found
+
+    def raw_image(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
+        """Any record's image, an account's too."""
+        cdef bint mine = self._enter()
+        cdef csp_record_t *record = raw_find(&self.store, class_id, dbid, self.store.revision)
+        found = None if record == NULL else image_bytes(record)
+        if mine:
+            store_unpin(&self.store)
+        return found
+
+    def raw_next_dbid(self, uint32_t class_id, uint64_t after) -> int:
+        """The smallest DBID of any class behind `after`; 0: none."""
+        cdef bint mine = self._enter()
+        cdef csp_record_t *record = raw_next(&self.store, class_id, after, self.store.revision)
+        cdef uint32_t dbid = 0 if record == NULL else record.dbid
+        if mine:
+            store_unpin(&self.store)
+        return dbid
+
+    def raw_images(
         self, uint32_t class_id, uint64_t after, uint64_t max_bytes, uint32_t part=0, uint32_t parts=1
     ) -> tuple[bytes, int]:
         """(concatenated images of DBIDs behind `after` with dbid % parts == part, last DBID; 0: the end)."""
@@ -201,7 +245,7 @@ cdef class StoreReader:
             if mine:
                 store_unpin(&self.store)
 
-    def entry(self, uint64_t revision) -> bytes | None:
+    def raw_entry(self, uint64_t revision) -> bytes | None:
         """The log entry of a revision, refs zeroed as in transit; None: not in the log, or not visible yet."""
         cdef bint mine = self._enter()
         cdef csp_entry_t *entry = NULL
@@ -212,18 +256,18 @@ cdef class StoreReader:
             store_unpin(&self.store)
         return found
 
-    def sums(self, uint32_t class_id, uint64_t at, uint32_t lo, uint32_t hi) -> tuple[int, int]:
+    def raw_sums(self, uint32_t class_id, uint64_t at, uint32_t lo, uint32_t hi) -> tuple[int, int]:
         """(count, sum of record_hash modulo 2^64) of DBIDs lo..hi at revision `at` >= the pin, from the bytes."""
         cdef bint mine = self._enter()
         cdef uint64_t count = 0, total = 0
         cdef uint64_t pinned = self.store.revision
         cdef csp_record_t *record
         with nogil:
-            record = store_next(&self.store, class_id, <uint64_t> lo - 1 if lo else 0, at)
+            record = raw_next(&self.store, class_id, <uint64_t> lo - 1 if lo else 0, at)
             while record != NULL and record.dbid <= hi:
                 count += 1
                 total += record_sum(record)
-                record = store_next(&self.store, class_id, record.dbid, at)
+                record = raw_next(&self.store, class_id, record.dbid, at)
         if mine:
             store_unpin(&self.store)
         if at < pinned:
@@ -246,12 +290,12 @@ cdef uint64_t probe_turn(csp_store_t *store) noexcept nogil:
     cdef uint32_t class_id
     for class_id in range(CSP_CLASSES):
         count = 0
-        record = store_next(store, class_id, 0, revision)
+        record = raw_next(store, class_id, 0, revision)
         while record != NULL:
             count += 1
             errors += probe_record(store, record, revision)
-            record = store_next(store, class_id, record.dbid, revision)
-        if class_id != ACCOUNT_CLASS and count != store_count(store, class_id, revision):
+            record = raw_next(store, class_id, record.dbid, revision)
+        if class_id != ACCOUNT_CLASS and count != raw_count(store, class_id, revision):
             errors += 1
     store_unpin(store)
     return errors
@@ -279,7 +323,7 @@ cdef uint64_t probe_record(csp_store_t *store, csp_record_t *record, uint64_t re
                 word = words_next(&words)
             errors += word == 0
         elif kind == 2:
-            plist_open(&it, store, key.key_id, key_value(key), key.value_size, revision)
+            raw_list_open(&it, store, key.key_id, key_value(key), key.value_size, revision)
             dbid = csp_u32(key_members(key), 0) if key.member_count else record.dbid
             errors += not plist_contains(&it, dbid)
     return errors
@@ -302,36 +346,39 @@ cdef bytes entry_bytes(const csp_entry_t *entry):
         item = item_next(item)
     return bytes(copy)
 
-cdef list key_dbids(const csp_store_t *store, uint32_t key_id, bytes value):
+cdef list key_dbids(const csp_view_t *view, uint32_t key_id, bytes value):
     """All DBIDs under one key, ascending."""
     cdef uint32_t *found
     cdef csp_plist_t it
-    cdef uint32_t count, i
-    if key_id >= CSP_KEYS or store.super.keys[key_id].kind == 0:
+    cdef uint32_t count, class_id, i
+    if key_id >= CSP_KEYS or view.store.super.keys[key_id].kind == 0:
         raise StoreError(f"key {key_id} is not kept here")
-    if store.super.keys[key_id].kind == 1:
+    if view.store.super.keys[key_id].kind == 1:
         found = <uint32_t *> malloc(NAME_CANDIDATES_MAX * 4)
         if found == NULL:
             raise MemoryError("find")
-        count = names_find(store, <uint16_t> key_id, value, <uint32_t> len(value), store.revision,
-                           found, NAME_CANDIDATES_MAX)
+        count = view_names(view, <uint16_t> key_id, value, <uint32_t> len(value), found, NAME_CANDIDATES_MAX)
         dbids = sorted([found[i] for i in range(count)])
         free(found)
         return dbids
-    count = plist_open(&it, store, <uint16_t> key_id, value, <uint32_t> len(value), store.revision)
-    return [plist_next(&it) for i in range(count)]
+    count = view_list(view, &it, <uint16_t> key_id, value, <uint32_t> len(value))
+    dbids = [plist_next(&it) for i in range(count)]
+    if view_is_whole(view):
+        return dbids
+    class_id = view.store.super.keys[key_id].class_id
+    return [dbid for dbid in dbids if view_find(view, class_id, dbid) != NULL]
 
-cdef list select_dbids(const csp_store_t *store, uint32_t class_id, filters, uint64_t after, uint64_t limit):
+cdef list select_dbids(const csp_view_t *view, uint32_t class_id, filters, uint64_t after, uint64_t limit):
     """The shortest key is walked, the others are asked."""
     cdef csp_record_t *record
     dbids = []
     if not filters:
-        record = store_next(store, class_id, after, store.revision)
+        record = view_next(view, class_id, after)
         while record != NULL and <uint64_t> len(dbids) < limit:
             dbids.append(record.dbid)
-            record = store_next(store, class_id, record.dbid, store.revision)
+            record = view_next(view, class_id, record.dbid)
         return dbids
-    found = sorted([key_dbids(store, key_id, value) for key_id, value in filters], key=len)
+    found = sorted([key_dbids(view, key_id, value) for key_id, value in filters], key=len)
     others = [set(other) for other in found[1:]]
     for dbid in found[0]:
         if <uint64_t> len(dbids) >= limit:
@@ -344,7 +391,7 @@ cdef tuple class_images(
     const csp_store_t *store, uint32_t class_id, uint64_t after, uint64_t max_bytes,
     uint32_t part, uint32_t parts
 ):
-    cdef csp_record_t *record = store_next(store, class_id, after, store.revision)
+    cdef csp_record_t *record = raw_next(store, class_id, after, store.revision)
     cdef bytearray out = bytearray()
     cdef uint64_t size = 0
     cdef uint32_t last = 0
@@ -356,5 +403,5 @@ cdef tuple class_images(
             memset(<char *> out + size, 0, 8)
             size += record.size
             last = record.dbid
-        record = store_next(store, class_id, record.dbid, store.revision)
+        record = raw_next(store, class_id, record.dbid, store.revision)
     return bytes(out), 0

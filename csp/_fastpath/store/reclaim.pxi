@@ -21,7 +21,7 @@ cdef int pending_serve(csp_writer_t *w, csp_pending_t item) noexcept nogil:
         csp_failpoint(CSP_FP_RECLAIM_FREE)
         return arena_free(&w.arena, item.ref, item.size)
     if item.kind == PENDING_TOMBSTONE:
-        word = store_word(&w.store, item.class_id, item.dbid)
+        word = raw_word(&w.store, item.class_id, item.dbid)
         if word != NULL and word[0] == item.ref:
             csp_store(word, 0)
             csp_failpoint(CSP_FP_RECLAIM_TOMBSTONE)

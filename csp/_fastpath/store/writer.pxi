@@ -275,7 +275,7 @@ cdef class StoreWriter:
             "applied": self.w.applied, "redone": self.w.redone, "freed_blocks": self.w.freed_blocks,
             "ignored_keys": self.w.ignored_keys, "merging": self.w.arena.merge_end != 0,
             "objects": sum(
-                [store_count(&self.w.store, i, super.state.revision) for i in range(CSP_CLASSES)]),
+                [raw_count(&self.w.store, i, super.state.revision) for i in range(CSP_CLASSES)]),
         }
 
     cdef uint64_t _free_bytes(self):
@@ -287,7 +287,7 @@ cdef class StoreWriter:
 
     def image(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
         """The newest record of an object, published or loading; None: absent or deleted."""
-        cdef csp_record_t *record = record_newest(&self.w.store, store_word(&self.w.store, class_id, dbid))
+        cdef csp_record_t *record = raw_newest(&self.w.store, raw_word(&self.w.store, class_id, dbid))
         return image_bytes(record) if record_live(record) else None
 
     def difference(self, StoreReader other not None):
@@ -297,7 +297,7 @@ cdef class StoreWriter:
             yield from self._class_difference(class_id, other)
 
     def _class_difference(self, uint32_t class_id, StoreReader other):
-        cdef csp_record_t *old = store_next(&other.store, class_id, 0, other.store.revision)
+        cdef csp_record_t *old = raw_next(&other.store, class_id, 0, other.store.revision)
         cdef csp_record_t *new = self._next_live(class_id, 0)
         cdef uint32_t dbid
         if not other.store.pinned:
@@ -306,7 +306,7 @@ cdef class StoreWriter:
             if new == NULL or (old != NULL and old.dbid < new.dbid):
                 dbid = old.dbid
                 yield class_id, dbid, image_bytes(old), None
-                old = store_next(&other.store, class_id, dbid, other.store.revision)
+                old = raw_next(&other.store, class_id, dbid, other.store.revision)
             elif old == NULL or new.dbid < old.dbid:
                 dbid = new.dbid
                 yield class_id, dbid, None, image_bytes(new)
@@ -315,7 +315,7 @@ cdef class StoreWriter:
                 dbid = new.dbid
                 if old.size != new.size or memcmp(<uint8_t *> old + 16, <uint8_t *> new + 16, old.size - 16):
                     yield class_id, dbid, image_bytes(old), image_bytes(new)
-                old = store_next(&other.store, class_id, dbid, other.store.revision)
+                old = raw_next(&other.store, class_id, dbid, other.store.revision)
                 new = self._next_live(class_id, dbid)
 
     cdef csp_record_t *_next_live(self, uint32_t class_id, uint64_t after):

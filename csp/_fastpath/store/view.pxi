@@ -1,0 +1,155 @@
+# Included by csp/_fastpath.pyx after: read. What a session may see at S: the only way to a record, a count or a list
+# for commands, filters, pages and Python's reader.
+#
+# Invariants:
+# 1. What is not visible at S, or lies under a node that the session may not read, is absent: it is in no reply,
+#    count or list, and no filter that looks at other objects sees it.
+# 2. A list yields candidates: each is looked at through the view before anything of it is shown.
+# 3. Account records are seen through no view.
+# 4. Where all may be read (bits NULL) a view costs one comparison a record.
+
+cdef enum:
+    VIEW_CLASSES = 250              # classes below may be seen; 250 is the internal account class
+    VIEW_LINE = 64
+    VIEW_COPY_MAX = 16384           # a body of which so much is prefetched; the rest streams
+    VIEW_BRIEF_LINES = 4
+
+ctypedef struct csp_view_t:
+    const csp_store_t *store
+    uint64_t revision               # S
+    const uint64_t *bits            # by number of the governing node; NULL: all may be read
+
+ctypedef struct csp_newest_t:       # a newest version, perhaps not visible: to be prefetched, or given to view_visible
+    csp_record_t hidden
+
+cdef inline csp_view_t view_all(const csp_store_t *store, uint64_t revision) noexcept nogil:
+    """What one sees who may read everything."""
+    cdef csp_view_t view
+    view.store = store
+    view.revision = revision
+    view.bits = NULL
+    return view
+
+cdef inline bint view_may(const csp_view_t *view, const csp_record_t *record) noexcept nogil:
+    """Whether the node that governs the record may be read."""
+    return view.bits == NULL or view.bits[record.acl_id >> 6] >> (record.acl_id & 63) & 1
+
+# ---- records: word, newest, visible are the stages of a batch ----
+
+cdef inline uint64_t *view_word(const csp_view_t *view, uint32_t class_id, uint32_t dbid) noexcept nogil:
+    """Where the index has the object (prefetch it), NULL when it never had it."""
+    return raw_word(view.store, class_id, dbid) if class_id < VIEW_CLASSES else NULL
+
+cdef inline csp_newest_t *view_newest(const csp_view_t *view, const uint64_t *word) noexcept nogil:
+    """The newest version; NULL when there is none. `word` may be NULL."""
+    return <csp_newest_t *> raw_newest(view.store, word)
+
+cdef inline csp_record_t *view_visible(const csp_view_t *view, csp_newest_t *newest) noexcept nogil:
+    """The version at S where it may be read, else NULL. `newest` may be NULL."""
+    cdef csp_record_t *record = raw_visible(view.store, <csp_record_t *> newest, view.revision)
+    return record if record != NULL and view_may(view, record) else NULL
+
+cdef inline csp_record_t *view_find(const csp_view_t *view, uint32_t class_id, uint32_t dbid) noexcept nogil:
+    return view_visible(view, view_newest(view, view_word(view, class_id, dbid)))
+
+cdef inline csp_record_t *view_next(const csp_view_t *view, uint32_t class_id, uint64_t after) noexcept nogil:
+    """The record of the class with the smallest DBID > after; NULL at the end."""
+    cdef csp_record_t *record
+    while class_id < VIEW_CLASSES:
+        record = raw_next(view.store, class_id, after, view.revision)
+        if record == NULL or view_may(view, record):
+            return record
+        after = record.dbid
+    return NULL
+
+cdef inline void newest_prefetch(csp_newest_t *newest) noexcept nogil:
+    """Asks for the first four lines: the header, and all of the reply of a small object."""
+    csp_prefetch(newest)
+    csp_prefetch(<char *> newest + VIEW_LINE)
+    csp_prefetch(<char *> newest + 2 * VIEW_LINE)
+    csp_prefetch(<char *> newest + 3 * VIEW_LINE)
+
+cdef inline void newest_prefetch_body(csp_newest_t *newest) noexcept nogil:
+    """The header is here: asks for what the first four lines did not hold of the reply."""
+    cdef const char *at = <const char *> (
+        <uint64_t> (<const char *> newest + 4 * VIEW_LINE) & ~<uint64_t> (VIEW_LINE - 1))
+    cdef uint32_t size = newest.hidden.reply_size
+    cdef const char *end = <const char *> newest + VIEW_LINE + (size if size < VIEW_COPY_MAX else VIEW_COPY_MAX)
+    while at < end:
+        csp_prefetch(at)
+        at += VIEW_LINE
+
+cdef inline void newest_prefetch_brief(csp_newest_t *newest) noexcept nogil:
+    """The header is here: asks for the brief form."""
+    cdef const char *at = <const char *> record_brief(&newest.hidden)
+    cdef uint32_t i
+    for i in range(VIEW_BRIEF_LINES):
+        csp_prefetch(at + i * VIEW_LINE)
+
+# ---- counts ----
+
+cdef inline bint view_is_whole(const csp_view_t *view) noexcept nogil:
+    """Whether everything may be read, so that the size of a list is the number of its objects."""
+    return view.bits == NULL
+
+cdef uint64_t view_count(const csp_view_t *view, uint32_t class_id) noexcept nogil:
+    """Objects of the class."""
+    cdef csp_record_t *record
+    cdef uint64_t count = 0
+    if class_id >= VIEW_CLASSES:
+        return 0
+    if view_is_whole(view):
+        return raw_count(view.store, class_id, view.revision)
+    record = view_next(view, class_id, 0)
+    while record != NULL:
+        count += 1
+        record = view_next(view, class_id, record.dbid)
+    return count
+
+# ---- names and lists ----
+
+cdef uint32_t view_names(
+    const csp_view_t *view, uint16_t key_id, const uint8_t *value, uint32_t size, uint32_t *out, uint32_t room
+) noexcept nogil:
+    """DBIDs (unsorted, each once) of the objects that have this name; at most `room`."""
+    cdef csp_words_t it
+    cdef csp_record_t *record
+    cdef uint64_t word
+    cdef uint32_t count = 0, dbid, i
+    if key_id >= CSP_KEYS:
+        return 0
+    raw_names_open(&it, view.store, key_id, value, size)
+    while count < room:
+        word = words_next(&it)
+        if word == 0:
+            break
+        dbid = <uint32_t> word
+        record = view_find(view, view.store.super.keys[key_id].class_id, dbid)
+        if record == NULL or record_key(record, key_id, value, size) == NULL:
+            continue
+        i = 0
+        while i < count and out[i] != dbid:
+            i += 1
+        if i == count:
+            out[count] = dbid
+            count += 1
+    return count
+
+cdef inline uint32_t view_list(
+    const csp_view_t *view, csp_plist_t *it, uint16_t key_id, const uint8_t *value, uint32_t size
+) noexcept nogil:
+    """Opens the list (key_id, value): its candidates; returns how many DBIDs it has."""
+    return raw_list_open(it, view.store, key_id, value, size, view.revision)
+
+cdef bint view_list_any(
+    const csp_view_t *view, uint16_t key_id, const uint8_t *value, uint32_t size
+) noexcept nogil:
+    """Whether the list holds an object that may be read."""
+    cdef csp_plist_t it
+    cdef uint32_t dbid
+    if view_list(view, &it, key_id, value, size) == 0 or view_is_whole(view):
+        return it.count != 0
+    dbid = plist_next(&it)
+    while dbid != 0 and view_find(view, view.store.super.keys[key_id].class_id, dbid) == NULL:
+        dbid = plist_next(&it)
+    return dbid != 0
