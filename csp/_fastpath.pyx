@@ -24,6 +24,7 @@ from csp._fastpath.loop.conn cimport *
 from csp._fastpath.store.failpoint cimport *
 from csp._fastpath.store.octets cimport *
 from csp._fastpath.store.shm cimport *
+from csp._fastpath.store.system cimport *
 from csp._fastpath.tables.stats cimport *
 from csp._fastpath.loop.system cimport *
 
@@ -34,6 +35,7 @@ include "_fastpath/store/read.pxi"        # what is there at a revision
 include "_fastpath/store/view.pxi"        # and what of it a session may see: the loop's primitives
 include "_fastpath/store/arena.pxi"       # memory of the store
 include "_fastpath/store/retire.pxi"      # the writer, and what it replaced until no reader can hold it
+include "_fastpath/store/pins.pxi"        # which reader holds memory back, and since when
 include "_fastpath/store/index.pxi"       # the radix by DBID
 include "_fastpath/store/names.pxi"       # the hashes of names and of lists
 include "_fastpath/store/postings.pxi"    # posting lists
@@ -41,6 +43,7 @@ include "_fastpath/store/log.pxi"         # the change log
 include "_fastpath/store/stage.pxi"       # one transaction, prepared so that it can be undone
 include "_fastpath/store/apply.pxi"       # and then: intent, words, publication
 include "_fastpath/store/reclaim.pxi"     # memory comes back
+include "_fastpath/store/full.pxi"        # and what a change does that finds none
 include "_fastpath/store/load.pxi"        # a whole store at once
 include "_fastpath/store/recover.pxi"     # after the writer's death
 include "_fastpath/store/scrub.pxi"       # and of damage in memory

@@ -118,6 +118,6 @@ def dump_command(
 ) -> None:
     """Print objects as they lie in memory, one line of JSON each."""
     with _view(server, instance) as view:
-        for line in inspect.dump(view, class_name):
+        for line in inspect.dump(view, class_name, lambda text: click.echo(text, err=True)):
             sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()

@@ -57,7 +57,7 @@ _TABLE = (
     Event("51303", logging.WARNING, "{text}"),
     Event("51304", logging.ERROR, "changes wait at revision {revision}: {reason}"),
     Event("51305", logging.INFO, "there is room again: changes applied up to revision {revision}"),
-    Event("51310", ALARM, "the store is full, {room_bytes} bytes left: growth is refused"),
+    Event("51310", ALARM, "the store is full, {room_bytes} bytes left: growth is refused{held}"),
     Event("51311", ALARM, "the store has room again, {room_bytes} bytes: the alarm is over"),
     Event("51312", logging.ERROR, "a worker was cut off: {reason}"),
     Event("51313", logging.INFO, "the store was recovered: revision {revision} in {elapsed_ms} ms"),
@@ -73,6 +73,13 @@ _TABLE = (
         ALARM,
         "damaged record in memory: {type} {dbid}, revision {revision}; the store is loaded anew",
     ),
+    Event(
+        "51322",
+        ALARM,
+        "memory is held back: {holder} has read one revision for {held_ms} ms, {bytes} bytes wait"
+        " for it; end that process if it does not let go",
+    ),
+    Event("51323", ALARM, "memory comes back: nobody reads an old revision any more"),
     # Sign-in.
     Event("51200", logging.WARNING, "sign-in of {user} refused: {reason}"),
 )

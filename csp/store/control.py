@@ -14,11 +14,13 @@ ALARM_FULL = 1
 ALARM_DAMAGED = 2
 ALARM_DATABASE = 4
 ALARM_REPLACED = 8
+ALARM_HELD = 16
 ALARM_WORDS = {
     ALARM_FULL: "store full",
     ALARM_DAMAGED: "damaged record",
     ALARM_DATABASE: "database lost",
     ALARM_REPLACED: "another master writes",
+    ALARM_HELD: "memory held back",
 }
 
 # Workers have the first slots, auth and the writer the next; guests take what is free of the rest.
@@ -27,7 +29,28 @@ AUTH_SLOT = 48
 WRITER_SLOT = 49
 GUEST_SLOTS = range(50, 64)
 
+# How long an announcement may stand while changes go on: each of them adds to what it holds.
+PIN_MS_MAX = 2_000  # a worker answers BUSY before; auth and the writer read one record
+GUEST_PIN_MS_MAX = 60_000  # a comparison of whole stores; then a guest pins anew, or gives up
+PIN_SLACK_MS = 1_000  # on a busy machine it may stand so much longer before anybody is told
+
 
 def alarm_words(alarms: int) -> str:
     """What is raised, in words; empty where nothing is."""
     return ", ".join(words for bit, words in ALARM_WORDS.items() if alarms & bit)
+
+
+def slot_words(slot: int, pid: int) -> str:
+    """Whose slot that is, in words."""
+    if slot in WORKER_SLOTS:
+        role = f"worker {slot}"
+    elif slot in GUEST_SLOTS:
+        role = f"a guest in slot {slot}"
+    else:
+        role = "auth" if slot == AUTH_SLOT else "the writer"
+    return f"{role} (pid {pid})"
+
+
+def pin_ms_max(slot: int) -> int:
+    """How long an announcement in that slot may stand."""
+    return GUEST_PIN_MS_MAX if slot in GUEST_SLOTS else PIN_MS_MAX

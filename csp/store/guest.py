@@ -2,16 +2,19 @@
 
 1. A guest holds its slot's lock for as long as it reads, and announces what it reads as a worker
    does.
-2. A slot that its owner left by dying is clean again before the next one announces anything in it.
+2. It keeps one revision for GUEST_PIN_MS_MAX at most: nothing it might look at is freed meanwhile.
+3. A slot that its owner left by dying is clean again before the next one announces anything in it.
 """
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 
 from csp._fastpath import Control, StoreReader
 from csp.store import locks, segment
-from csp.store.control import GUEST_SLOTS
+from csp.store.control import GUEST_PIN_MS_MAX, GUEST_SLOTS
 
 assert GUEST_SLOTS.stop == Control.SLOTS, "the slots of shm.h are not those of control.py"
 
@@ -38,6 +41,31 @@ class Guest:
     def _give_back(self) -> None:
         self._control.clear_slot(self._slot)
         self._lock.release()
+
+
+class Pinned:
+    """A guest's pin over a long walk: old, it is given up for a new one, at a newer revision."""
+
+    def __init__(self, reader: StoreReader, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reader = reader
+        self._clock = clock
+        self.revision = reader.pin()
+        self._since_s = clock()
+
+    def __enter__(self) -> Pinned:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.unpin()
+
+    def renew(self) -> bool:
+        """To be called between two looks: whether the revision is another one from now on."""
+        if self._clock() - self._since_s < GUEST_PIN_MS_MAX / 1000:
+            return False
+        self._reader.unpin()
+        before, self.revision = self.revision, self._reader.pin()
+        self._since_s = self._clock()
+        return self.revision != before
 
 
 def open_reader(

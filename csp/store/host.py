@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from csp._fastpath import Control, StoreError, StoreFull, StoreWriter, follow
@@ -21,7 +21,7 @@ from csp.observe.events import log_event
 from csp.store import locks, segment
 from csp.store.application import application_of
 from csp.store.context import ProcessContext
-from csp.store.control import STATE_READY, WRITER_SLOT
+from csp.store.control import STATE_READY, WRITER_SLOT, slot_words
 from csp.store.difference import difference_entry
 from csp.store.guest import open_reader
 from csp.tables.metrics import SLOT_NAMES
@@ -38,6 +38,14 @@ class Damage(NamedTuple):
     class_id: int
     dbid: int
     revision: int  # as it claims; 0 where not even that can be read
+
+
+class Pin(NamedTuple):
+    """A reader's announcement that holds memory back."""
+
+    slot: int
+    holder: str  # in words
+    held_ms: int
 
 
 class StoreHost:
@@ -168,6 +176,27 @@ class StoreHost:
         """Takes back what no reader holds; how many bytes."""
         return self._writer.reclaim() if self._writer is not None else 0
 
+    def pins(self) -> list[Pin]:
+        """The announcements that hold memory back, the oldest first; its age is counted."""
+        found = self._writer.pins() if self._writer is not None else []
+        self._gauge("held_ms", found[0][1] if found else 0)
+        return [
+            Pin(slot, slot_words(slot, self.control.slot(slot)["pid"]), held_ms)
+            for slot, held_ms in found
+        ]
+
+    def pending_bytes(self) -> int:
+        """What readers hold back, or what was not yet taken back."""
+        return self._writer.stat()["pending_bytes"] if self._writer is not None else 0
+
+    def held_words(self) -> str:
+        """Who holds how much memory back, to stand behind a text; empty where nobody does."""
+        pins = self.pins()
+        if not pins:
+            return ""
+        oldest = pins[0]
+        return f"; {oldest.holder} holds {self.pending_bytes()} bytes back for {oldest.held_ms} ms"
+
     def application(self, name: str) -> bytes:
         """The JSON of the Application of this name; b"" where there is none."""
         if self._writer is None or not self.control.generation:
@@ -202,6 +231,9 @@ class StoreHost:
 
     def _count(self, metric: str, change: int) -> None:
         self.control.count(self._slot, SLOT_NAMES.index(metric), change)
+
+    def _gauge(self, metric: str, value: int) -> None:
+        self.control.gauge(self._slot, SLOT_NAMES.index(metric), value)
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link to the origin."""
@@ -336,20 +368,12 @@ class StoreHost:
             with suppress(BlockingIOError):
                 os.eventfd_write(fd, 1)
 
-    def _counting_refusals(self) -> _Refusals:
-        return _Refusals(self)
-
-
-class _Refusals:
-    """Counts the StoreFull that pass through it, and keeps the room there was."""
-
-    def __init__(self, host: StoreHost) -> None:
-        self._host = host
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, StoreFull):
-            self._host.refused_full += 1
-            self._host.refused_room_bytes = self._host.room_bytes()
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        """Counts a StoreFull that passes, keeps the room there was, and says who holds memory."""
+        try:
+            yield
+        except StoreFull as error:
+            self.refused_full += 1
+            self.refused_room_bytes = self.room_bytes()
+            raise StoreFull(f"{error}{self.held_words()}") from error

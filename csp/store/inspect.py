@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from csp.model.image import check_crc, json_of, parse_header, parse_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 from csp.store import segment
 from csp.store.control import ALARM_FULL, STATE_NAMES, WORKER_SLOTS
-from csp.store.guest import Guest
+from csp.store.guest import Guest, Pinned
 from csp.store.locks import LockHeld
 from csp.store.origin import LINK_NAMES
 
@@ -120,15 +120,17 @@ def verify(view: View) -> Iterator[Fault]:
 
 def _verify_class(reader: StoreReader, class_id: int) -> Iterator[Fault]:
     name = by_id[class_id].name if class_id in by_id else "account"
-    reader.pin()
-    dbid = reader.raw_next_dbid(class_id, 0)
-    while dbid:
-        image = reader.raw_image(class_id, dbid)
-        text = "is in the index, but has no record" if image is None else _why_wrong(image, dbid)
-        if text:
-            yield Fault(f"{name}:{dbid}", text)
-        dbid = reader.raw_next_dbid(class_id, dbid)
-    reader.unpin()
+    with Pinned(reader) as pinned:
+        dbid = reader.raw_next_dbid(class_id, 0)
+        while dbid:
+            image = reader.raw_image(class_id, dbid)
+            text = (
+                "is in the index, but has no record" if image is None else _why_wrong(image, dbid)
+            )
+            if text:
+                yield Fault(f"{name}:{dbid}", text)
+            pinned.renew()
+            dbid = reader.raw_next_dbid(class_id, dbid)
 
 
 def _why_wrong(image: bytes, dbid: int) -> str:
@@ -143,15 +145,22 @@ def _why_wrong(image: bytes, dbid: int) -> str:
     return ""
 
 
-def dump(view: View, class_name: str | None = None) -> Iterator[bytes]:
-    """The JSON of all objects, or of one class, in DBID order, each class at one revision."""
+def dump(
+    view: View, class_name: str | None = None, on_renewed: Callable[[str], None] = lambda _: None
+) -> Iterator[bytes]:
+    """The JSON of all objects, or of one class, in DBID order, each class at one revision.
+
+    A class that nobody took within GUEST_PIN_MS_MAX goes on at a newer revision: `on_renewed` hears
+    of it in words.
+    """
     chosen = [CLASSES[class_name]] if class_name else list(CLASSES.values())
     for cls in chosen:
-        view.reader.pin()
-        dbid = view.reader.raw_next_dbid(cls.id, 0)
-        while dbid:
-            image = view.reader.raw_image(cls.id, dbid)
-            if image is not None:
-                yield json_of(image)
-            dbid = view.reader.raw_next_dbid(cls.id, dbid)
-        view.reader.unpin()
+        with Pinned(view.reader) as pinned:
+            dbid = view.reader.raw_next_dbid(cls.id, 0)
+            while dbid:
+                image = view.reader.raw_image(cls.id, dbid)
+                if image is not None:
+                    yield json_of(image)
+                if pinned.renew():
+                    on_renewed(f"{cls.name} beyond {dbid} is of revision {pinned.revision}")
+                dbid = view.reader.raw_next_dbid(cls.id, dbid)

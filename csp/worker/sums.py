@@ -1,7 +1,7 @@
 """CFG.SUMS: sums over the records as they lie in shared memory, for `csp verify` to compare.
 
 1. A sum does not depend on the order of records: two servers agree exactly if their records do.
-2. PIN keeps one revision readable for a connection, in a guest slot, for PIN_MS at most.
+2. PIN keeps one revision readable for a connection, in a guest slot, for GUEST_PIN_MS_MAX at most.
 3. The work is done in slices between the turns of the loop.
 """
 
@@ -18,12 +18,12 @@ from csp.errors import BadClass, BadValue, Busy, CspError, Stale
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 from csp.resp.encode import OK, encode, error, integer
 from csp.resp.values import Value
+from csp.store.control import GUEST_PIN_MS_MAX
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
 from csp.worker.ports import Reader
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
-PIN_MS = 60_000
 REACH_MS = 10_000
 SLICE_SECONDS = 0.005
 RANGE_SIZE = 512  # DBIDs a step: some 0.5 ms of records
@@ -81,7 +81,7 @@ def _pin(call: Call) -> bytes:
     guest = Guest(*lane.open_guest())
     lane.guests[conn] = guest
     state.on_close[PIN] = lambda: _drop(lane, conn, guest)
-    lane.loop.call_later(PIN_MS, lambda: _drop(lane, conn, guest))
+    lane.loop.call_later(GUEST_PIN_MS_MAX, lambda: _drop(lane, conn, guest))
     return integer(guest.revision)
 
 
@@ -152,7 +152,7 @@ def _at(call: Call, revision: int, wish: Wish) -> None:
         if conn not in lane.states:
             return
         if lane.guests.get(conn) is not guest:
-            lane.finish(conn, error(Busy(f"the pin ended after {PIN_MS} ms").line))
+            lane.finish(conn, error(Busy(f"the pin ended after {GUEST_PIN_MS_MAX} ms").line))
             return
         until = time.monotonic() + SLICE_SECONDS
         for _ in steps:

@@ -25,7 +25,7 @@ from csp.resp import Decoder, ProtocolError
 from csp.store.context import ProcessContext, Request, StartRefused
 from csp.store.host import StoreHost
 from csp.store.origin import Origin, Watch
-from csp.writer.alarms import StoreAlarm
+from csp.writer.alarms import HeldAlarm, StoreAlarm
 from csp.writer.answers import Answers
 from csp.writer.channels import Channel, Listener, Message, Turns
 from csp.writer.registry import Registry, itself
@@ -50,6 +50,7 @@ class Writer:
         self._registry = Registry(own)
         self._answers = Answers(origin, self._registry)
         self._alarm = StoreAlarm(host.control, host)
+        self._held = HeldAlarm(host.control, host)
         self._scrubber = Scrubber(host, mode=context.mode, app_name=context.app_name)
         self._turns = Turns()
         self._channels: set[Channel] = set()
@@ -133,6 +134,7 @@ class Writer:
         self._host.reclaim()
         self._origin.tick(now_ms)
         self._alarm.check()
+        self._held.check()
         if self._scrubber.tick(now_ms, TICK_MS):
             self._is_ended = True  # the successor finds it too, and has the store loaded anew
 

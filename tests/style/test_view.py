@@ -19,7 +19,7 @@ COMPILED = {
     "store/view.pxi": "asks",
     "store/reader.pxi": "raw methods of Python's reader",
     "store/reclaim.pxi": "the writer's own",
-    "store/apply.pxi": "the writer's own",
+    "store/full.pxi": "the writer's own",
     "store/load.pxi": "the writer's own",
     "store/postings.pxi": "the writer's own",
     "store/writer.pxi": "what feeds and a new generation are made of",

@@ -40,6 +40,12 @@ class CountingHost(FakeHost):
         self.reclaimed = 0
         self.room = 1 << 30
 
+    def pins(self) -> list[Any]:
+        return []
+
+    def held_words(self) -> str:
+        return ""
+
     def reclaim(self) -> int:
         self.reclaimed += 1
         return 0

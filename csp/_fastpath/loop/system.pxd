@@ -88,15 +88,6 @@ cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_KEEPINTVL
     int TCP_KEEPCNT
 
-cdef extern from "<time.h>" nogil:
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int clock_gettime(int clock, timespec *now)
-    int CLOCK_MONOTONIC
-    int CLOCK_THREAD_CPUTIME_ID
-    int CLOCK_REALTIME_COARSE
-
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
     ssize_t read(int fd, void *data, size_t size)

@@ -175,6 +175,10 @@ cdef class Control:
         cdef uint64_t *cell = &self.control.counters[self._slot(slot)][metric & (CSP_COUNTERS - 1)]
         csp_store_any(cell, cell[0] + <uint64_t> change)
 
+    def gauge(self, int slot, int metric, uint64_t value):
+        """Sets a figure of the caller's own slot."""
+        csp_store_any(&self.control.counters[self._slot(slot)][metric & (CSP_COUNTERS - 1)], value)
+
     def set_interest(self, int slot, bint on):
         """Whether the slot's worker wants a wake-up for each publication."""
         csp_store(&self.control.slots[self._slot(slot)].interest, on)

@@ -37,9 +37,13 @@ cdef enum:
     LOG_HARD_FACTOR = 4
     # The same name in more objects than this is answered by the first ones found.
     NAME_CANDIDATES_MAX = 1024
-    # How long a recovered writer waits for readers when only memory they may hold is left: many of
-    # their turns; a reader that hangs longer makes the change fail with StoreFull instead.
-    GRACE_WAIT_MS = 250
+    # How long a change waits in all for memory that readers hold: many of their turns, and well below
+    # the three seconds after which the supervisor takes a silent writer for hung.
+    FULL_WAIT_MS = 1000
+    # A wait that frees nothing for so long is over: a reader stands, and no log is dropped for nothing.
+    FULL_STEP_MS = 250
+    # Moments at which the epoch moved, looked at ten times a second: 12 s exactly, older ones at least.
+    EPOCH_TIMES = 128
     # Items of one entry; a cascade changes at most 200,000 objects (protocol.md, limits).
     ENTRY_ITEMS_MAX = 1000000
 

@@ -275,7 +275,7 @@ cdef class StoreReader:
         return count, total
 
     def probe(self, uint64_t turns) -> int:
-        """Pins, checks every record against its checksum, names, lists and counts, unpins; how many checks failed."""
+        """Checks every record against its checksum, names, lists and counts, a pin for each class; how many failed."""
         cdef uint64_t errors = 0, i
         with nogil:
             for i in range(turns):
@@ -285,10 +285,10 @@ cdef class StoreReader:
 
 cdef uint64_t probe_turn(csp_store_t *store) noexcept nogil:
     cdef csp_record_t *record
-    cdef uint64_t errors = 0, count
-    cdef uint64_t revision = store_pin(store)
+    cdef uint64_t errors = 0, count, revision
     cdef uint32_t class_id
     for class_id in range(CSP_CLASSES):
+        revision = store_pin(store)
         count = 0
         record = raw_next(store, class_id, 0, revision)
         while record != NULL:
@@ -297,7 +297,7 @@ cdef uint64_t probe_turn(csp_store_t *store) noexcept nogil:
             record = raw_next(store, class_id, record.dbid, revision)
         if class_id != ACCOUNT_CLASS and count != raw_count(store, class_id, revision):
             errors += 1
-    store_unpin(store)
+        store_unpin(store)
     return errors
 
 cdef uint64_t probe_record(csp_store_t *store, csp_record_t *record, uint64_t revision) noexcept nogil:

@@ -5,12 +5,6 @@
 # 2. An index word is cleared only if it still holds the tombstone; a list's word only if it is the
 #    emptied head. Both blocks are then retired: a reader may just have loaded them.
 
-cdef extern from "<time.h>" nogil:
-    ctypedef struct timespec_t "struct timespec":
-        int64_t tv_sec
-        int64_t tv_nsec
-    int nanosleep(const timespec_t *wait, timespec_t *left)
-
 cdef int pending_serve(csp_writer_t *w, csp_pending_t item) noexcept nogil:
     cdef uint64_t *word
     cdef csp_list_t *head
@@ -60,15 +54,3 @@ cdef uint64_t writer_reclaim(csp_writer_t *w) noexcept nogil:
         pending_serve(w, item)
         served += 1
     return served
-
-cdef void grace_wait(csp_writer_t *w) noexcept nogil:
-    """Waits, with a limit, until the memory that a recovery did not find may be used."""
-    cdef timespec_t wait
-    cdef int i
-    wait.tv_sec = 0
-    wait.tv_nsec = 1000000
-    for i in range(GRACE_WAIT_MS):
-        writer_reclaim(w)
-        if w.arena.merge_end == 0:
-            return
-        nanosleep(&wait, NULL)

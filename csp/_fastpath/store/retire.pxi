@@ -75,6 +75,14 @@ ctypedef struct csp_stage_t:  # what a change has prepared; the arrays are kept 
     int grows              # needs more memory than it replaces
     int redo               # after a crash: parts of it may be done
 
+ctypedef struct csp_pins_t:  # which announcements hold memory, as the writer saw them
+    uint64_t seen[64]      # by slot
+    int64_t since_ms[64]   # monotonic; 0: holds nothing
+    uint64_t epochs[128]   # ring: an epoch, and when it was first seen to be the present one
+    int64_t times_ms[128]
+    uint64_t moved         # how often it moved
+    uint64_t stuck         # the epoch whose announcement made a wait fail: not waited for again
+
 ctypedef struct csp_writer_t:
     csp_store_t store
     csp_arena_t arena
@@ -88,6 +96,7 @@ ctypedef struct csp_writer_t:
     uint64_t pending_end
     uint64_t pending_room      # a power of two
     uint64_t pending_bytes
+    csp_pins_t pins
     uint64_t name_words
     uint64_t list_words
     uint64_t log_bytes         # wanted

@@ -235,6 +235,8 @@ cdef class StoreWriter:
     def reclaim(self) -> int:
         """Serves what no reader can hold any more; returns how many items."""
         cdef uint64_t served
+        with nogil:
+            pins_watch(&self.w, store_clock_ms())
         if self.w.prepared:
             return 0
         with nogil:
@@ -242,6 +244,14 @@ cdef class StoreWriter:
             if self.w.store.super.loaded and not self.w.arena.merge_end:
                 arena_hold(&self.w.arena)
         return served
+
+    def pins(self) -> list[tuple[int, int]]:
+        """(slot, for how many ms) of the announcements that hold memory back, the oldest first."""
+        cdef int64_t now_ms = store_clock_ms()
+        cdef int i
+        pins_watch(&self.w, now_ms)
+        held = [(i, now_ms - self.w.pins.since_ms[i]) for i in range(CSP_SLOTS) if self.w.pins.since_ms[i]]
+        return sorted(held, key=lambda pin: -pin[1])
 
     def scrub(self, uint64_t bytes_max) -> tuple[int, bool, tuple[int, int, int] | None]:
         """Checks about so many bytes of records: how many records, whether that was the last of all, and the damaged

@@ -51,9 +51,10 @@ enum {
     CSP_METRIC_SCRUBBED = 40,
     CSP_METRIC_SCRUBS = 41,
     CSP_METRIC_DAMAGED = 42,
+    CSP_METRIC_HELD_MS = 43,
 };
 
-#define CSP_METRIC_COUNT 43
+#define CSP_METRIC_COUNT 44
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -99,6 +100,7 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "scrubbed",
     "scrubs",
     "damaged",
+    "held_ms",
 };
 
 #endif /* CSP_METRICS_H */
