@@ -5,13 +5,19 @@ import click
 from bench.client import client
 from bench.databases import databases
 from bench.fair import fair
+from bench.fanout import fanout
 from bench.filter import filtered
+from bench.find import find
 from bench.get import get
+from bench.held import held
 from bench.instructions.measure import instructions
 from bench.loads import load
 from bench.memory import memory
+from bench.pipeline import pipeline
 from bench.scale import scale
 from bench.scrub import scrub
+from bench.turns import turns
+from bench.workers import workers
 
 
 @click.group()
@@ -24,11 +30,17 @@ main.add_command(databases)
 main.add_command(get)
 main.add_command(instructions)
 main.add_command(fair)
+main.add_command(fanout)
+main.add_command(held)
 main.add_command(filtered)
+main.add_command(find)
 main.add_command(load)
 main.add_command(memory)
+main.add_command(pipeline)
 main.add_command(scale)
 main.add_command(scrub)
+main.add_command(turns)
+main.add_command(workers)
 
 if __name__ == "__main__":
     main(prog_name="bench")

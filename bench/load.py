@@ -20,7 +20,7 @@ LOAD_SECONDS_MAX = 120
 
 @dataclass(frozen=True)
 class Work:
-    """What the load asks for: GET (one key a request) or MGET of random keys of one class."""
+    """What the load asks for: GET (one key a request), MGET, or CFG.FIND by name (no key)."""
 
     name: str
     pipeline: int

@@ -1,10 +1,11 @@
-"""Starts the servers that csp is measured against: redis-server and the limit server."""
+"""Starts what csp is measured against: redis-server, the limit server, the bare sends."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import redis
@@ -22,7 +23,7 @@ def redis_peer(objects: Iterable[tuple[str, bytes]]) -> Iterator[Peer]:
     """A redis-server without persistence that holds the objects under the same keys."""
     port = free_port()
     command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no"]
-    with subprocess.Popen([*command, "--loglevel", "warning"]) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             client = redis.Redis("127.0.0.1", port)
             wait_until(lambda: _answers(client), 10, "redis-server answers")
@@ -52,6 +53,18 @@ def limit_peer(request_bytes: int, reply_bytes: int, objects: int = 0) -> Iterat
             wait_until(lambda: psutil.Process(process.pid).net_connections(), 10, "it listens")
             name = "limit that copies" if objects else "limit"
             yield Peer(name, port, [psutil.Process(process.pid)], checked=False)
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def bare_peer(sent: Path) -> Iterator[Peer]:
+    """A loop that sends the bytes of a file to each of its subscribers, one send each."""
+    port = free_port()
+    with subprocess.Popen([program("bare_sender"), str(port), sent]) as process:
+        try:
+            wait_until(lambda: psutil.Process(process.pid).net_connections(), 10, "it listens")
+            yield Peer("bare sends", port, [psutil.Process(process.pid)])
         finally:
             process.terminate()
 

@@ -39,7 +39,7 @@ def conclude(name: str, rows: list[Row], notes: dict[str, object], *, keep: bool
     click.echo(f"{'work / against':{width}}  median    min    max  at most")
     for row in rows:
         limit = f"{row.at_most:7.2f}" if row.at_most is not None else "      -"
-        verdict = "  FALLS SHORT" if row.falls_short else ""
+        verdict = "" if row.at_most is None else "  FALLS SHORT" if row.falls_short else "  ok"
         click.echo(
             f"{f'{row.name} / {row.against}':{width}}  {row.value:6.3f} {min(row.ratios):6.3f}"
             f" {max(row.ratios):6.3f}  {limit}{verdict}"

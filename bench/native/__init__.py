@@ -1,4 +1,4 @@
-"""Compiles the C programs beside this file: the load and the limit server."""
+"""Compiles the C programs beside this file: loads, clients, and what csp is measured against."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ BUILD = FOLDER.parent.parent / "build" / "bench"
 
 
 def program(name: str) -> Path:
-    """The path of the compiled program; compiled again when its source is newer."""
+    """The path of the compiled program; compiled again when a source or header is newer."""
     source, binary = FOLDER / f"{name}.c", BUILD / name
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+    newest = max(path.stat().st_mtime for path in (source, *FOLDER.glob("*.h")))
+    if not binary.exists() or binary.stat().st_mtime < newest:
         BUILD.mkdir(parents=True, exist_ok=True)
         subprocess.run(["gcc", "-O2", "-Wall", "-o", binary, source], check=True)
     return binary

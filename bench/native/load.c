@@ -1,11 +1,12 @@
-/* The load: a closed loop of GET or MGET over many connections, which checks every reply.
+/* The load: a closed loop of GET, MGET or CFG.FIND over many connections, which checks every reply.
  *
  * Each connection sends a batch of PIPELINE requests with random keys, waits for all replies, checks
  * that each is the object that was asked for, and sends the next batch. Prints one line of JSON:
  * requests, keys, bytes, seconds, wrong replies and the latency of a batch in microseconds.
  *
  * usage: load PORT CONNECTIONS PIPELINE REQUESTS KEYS_A_REQUEST FIRST COUNT CLASS SEED CHECK USER PASSWORD
- *   keys are CLASS:%08u from FIRST to FIRST+COUNT-1; KEYS_A_REQUEST 1 is GET, more is MGET;
+ *   keys are CLASS:%08u from FIRST to FIRST+COUNT-1; KEYS_A_REQUEST 1 is GET, more is MGET,
+ *   0 is CFG.FIND by the user name bench%06u of the object at that place, counted from 0;
  *   CHECK 0 skips the comparison of class and DBID (for canned replies); USER "-" does not sign in.
  */
 #define _GNU_SOURCE
@@ -34,7 +35,7 @@ typedef struct {
     uint64_t sent_ns;
 } Connection;
 
-static unsigned pipeline, keys_a_request, first, count, check;
+static unsigned pipeline, keys_a_request, first, count, check, by_name;
 static const char *class_name;
 static uint64_t seed, wrong;
 
@@ -55,15 +56,17 @@ static uint32_t random_dbid(void) { /* xorshift64* */
 }
 
 static void write_digits(char *at, uint32_t number) {
-    for (int i = 7; i >= 0; i--) at[i] = (char)('0' + number % 10), number /= 10;
+    for (int i = by_name ? 5 : 7; i >= 0; i--) at[i] = (char)('0' + number % 10), number /= 10;
 }
 
 static void make_request(Connection *c) {
     size_t key_bytes = strlen(class_name) + 9;
-    c->request = malloc(pipeline * (32 + keys_a_request * (key_bytes + 16)));
+    c->request = malloc(pipeline * (128 + keys_a_request * (key_bytes + 16)));
     c->asked = malloc(sizeof(uint32_t) * pipeline * keys_a_request);
     char *at = c->request;
-    for (unsigned i = 0; i < pipeline; i++) {
+    for (unsigned i = 0; i < pipeline && by_name; i++)
+        at += sprintf(at, "*4\r\n$8\r\nCFG.FIND\r\n$%zu\r\n%s\r\n$9\r\nuser_name\r\n$11\r\nbench000000\r\n", strlen(class_name), class_name);
+    for (unsigned i = 0; i < pipeline && !by_name; i++) {
         const char *verb = keys_a_request == 1 ? "GET" : "MGET";
         at += sprintf(at, "*%u\r\n$%zu\r\n%s\r\n", keys_a_request + 1, strlen(verb), verb);
         for (unsigned k = 0; k < keys_a_request; k++)
@@ -83,9 +86,9 @@ static void send_all(int fd, const char *bytes, size_t size) {
 static void send_batch(Connection *c) {
     char *at = c->request;
     for (unsigned i = 0; i < pipeline * keys_a_request; i++) {
-        at = strchr(at, ':') + 1;
+        at = by_name ? strstr(at, "bench") + 5 : strchr(at, ':') + 1;
         c->asked[i] = random_dbid();
-        write_digits(at, c->asked[i]);
+        write_digits(at, by_name ? c->asked[i] - first : c->asked[i]);
     }
     c->received = c->parsed = 0, c->replies = 0, c->sent_ns = now_ns();
     send_all(c->fd, c->request, c->request_size);
@@ -145,6 +148,7 @@ int main(int argc, char **argv) {
     int port = atoi(argv[1]), connections = atoi(argv[2]);
     uint64_t requests = strtoull(argv[4], 0, 10), sent = 0, done = 0, bytes = 0;
     pipeline = (unsigned)atoi(argv[3]), keys_a_request = (unsigned)atoi(argv[5]);
+    by_name = keys_a_request == 0, keys_a_request += by_name;
     first = (unsigned)atoi(argv[6]), count = (unsigned)atoi(argv[7]), class_name = argv[8];
     seed = strtoull(argv[9], 0, 10) * 2654435761u + 88172645463325252u, check = (unsigned)atoi(argv[10]);
     uint32_t *samples = malloc(sizeof(uint32_t) * SAMPLES_MAX);

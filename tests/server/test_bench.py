@@ -36,6 +36,47 @@ FINE, FALLS_SHORT = 0, 1
             ["scale", "--objects", "400", "--few", "50", "--requests", "2000", "--rounds", "1"],
             ["GET, pipeline 16, 400 objects"],
         ),
+        (
+            ["fanout", "--subscribers", "20", "--deliveries", "200", "--rounds", "1"],
+            ["one change to 20 / bare sends", "ten changes of one transaction to 20 / redis-serv"],
+        ),
+        (
+            ["held", "--changes", "100", "--readers", "10", "--unread", "4", "--held", "4", "8"],
+            ["100 changes of one transaction to 10 readers", "one change of 4 MiB", "8 held catch"],
+        ),
+        (
+            [
+                *(
+                    "turns",
+                    "--readers",
+                    "4",
+                    "--changes",
+                    "20",
+                    "--patterns",
+                    "60",
+                    "--rounds",
+                    "1",
+                ),
+                *("--objects", "60", "--counts", "5", "--keys", "2000"),
+            ],
+            ["20 changes to 4 readers", "60 patterns of one client", "EXEC of 5", "MGET of 2000"],
+        ),
+        (
+            ["pipeline", "--objects", "100", "--gets", "500", "--mget-bytes", "100000"],
+            ["500 GETs: replies that did not come", "MGET of 100000 bytes, gone unread"],
+        ),
+        (
+            ["find", "--objects", "100", "--requests", "2000", "--rounds", "1"],
+            ["CFG.FIND by name, pipeline 16 / GET"],
+        ),
+        (
+            [
+                *("workers", "--workers", "1", "--workers", "2", "--objects", "100"),
+                *("--requests", "2000", "--subscribers", "20", "--connections", "20"),
+                *("--rounds", "1"),
+            ],
+            ["GET, pipeline 16, 2 workers / 1 worker", "fan-out to 20, 2", "spread of 20 over 2"],
+        ),
     ],
 )
 def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
@@ -51,6 +92,7 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
     table = done.stdout.partition("work / against")[2]
     for row in rows:
         assert row in table, done.stdout + done.stderr
-    # The exit code and the verdicts agree.
+    # The exit code and the verdicts agree, and each row that falls short is named.
     assert ("FALLS SHORT" in table) == (done.returncode == FALLS_SHORT)
+    assert table.count("FALLS SHORT") == done.stderr.count("falls short: ")
     assert "Traceback" not in done.stderr
