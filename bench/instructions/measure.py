@@ -142,4 +142,7 @@ def instructions(record: bool, planted: bool) -> None:
         click.echo(one)
     if any(one.budget is None for one in found):
         click.echo("there are no budgets for this compiler: reported only")
-    sys.exit(1 if any(one.is_over for one in found) else 0)
+    over = [one for one in found if one.is_over]
+    for one in over:
+        click.echo(f"falls short: {one}", err=True)
+    sys.exit(1 if over else 0)
