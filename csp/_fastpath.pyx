@@ -20,6 +20,7 @@ from posix.strings cimport strncasecmp
 
 from csp._fastpath.store.blake2b cimport *
 from csp._fastpath.tables.classes cimport *
+from csp._fastpath.tables.commands cimport *
 from csp._fastpath.loop.conn cimport *
 from csp._fastpath.store.failpoint cimport *
 from csp._fastpath.store.octets cimport *
@@ -56,6 +57,7 @@ csp_crc_prepare()
 # loop: one worker's connections, commands and deliveries (loop rooms)
 include "_fastpath/loop/parse.pxi"       # RESP in
 include "_fastpath/loop/reply.pxi"       # RESP out
+include "_fastpath/loop/refuse.pxi"      # who may call what, and when
 include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
 include "_fastpath/loop/filter.pxi"      # filters of classes, intersected
 include "_fastpath/loop/project.pxi"     # attributes out of an object

@@ -91,7 +91,7 @@ class Loading(CspError):
     """The server has no complete set of objects. Nothing was done."""
 
     WORD = "LOADING"
-    TEXT = "the first load is not done"
+    TEXT = "csp is loading the configuration"
     RETRY = "later"
     HTTP = 503
 

@@ -2,6 +2,7 @@
 
 1. The loss of any of them is told to one place, which ends them all.
 2. A feed has the number of its part; the one that goes on after a load keeps it.
+3. Each registers as the proxy's Application before it asks; together they hold one place.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from csp.errors import MasterDown
 from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
-from csp.resp import Value
+from csp.resp import ErrorReply, Value
 from csp.store.context import Upstream
 from csp.store.origin import Watch
 
@@ -20,27 +21,42 @@ class Links:
     """All connections of a proxy to its master."""
 
     def __init__(
-        self, upstream: Upstream, clocks: Clocks, on_broken: Callable[[str], None]
+        self,
+        upstream: Upstream,
+        register: Sequence[str | int],
+        clocks: Clocks,
+        on_broken: Callable[[str], None],
+        on_refused: Callable[[str], None],
     ) -> None:
         self.feeds: dict[int, Link] = {}
         self._upstream = upstream
         self._clocks = clocks
+        self._register = register  # the words of CFG.REGISTER
         self._on_broken = on_broken
+        self._on_refused = on_refused
         self._session: Link | None = None
 
     def open_session(self, on_ready: Callable[[], None]) -> None:
-        """Connects and signs in; then commands may be asked."""
-        self._session = self._new_link("session", on_ready, self._unasked)
+        """Connects, signs in and registers; then commands may be asked."""
+
+        def register() -> None:
+            if self._session is not None:
+                self._ask_place(self._session, on_ready)
+
+        self._session = self._new_link("session", register, self._unasked)
 
     def open_feed(
         self, index: int, name: str, words: Sequence[str | int], on_value: Callable[[Value], None]
     ) -> None:
-        """Connects, signs in and asks for the feed that the words name."""
+        """Connects, signs in, registers and asks for the feed that the words name."""
 
         def ask() -> None:
             self.feeds[index].stream("CFG.FEED", "FROM", *words)
 
-        self.feeds[index] = self._new_link(name, ask, on_value)
+        def register() -> None:
+            self._ask_place(self.feeds[index], ask)
+
+        self.feeds[index] = self._new_link(name, register, on_value)
 
     def ask(self, *arguments: str | int, answer: Callable[[Value], None], why_away: str) -> None:
         """Sends a command through the session; MasterDown where there is none."""
@@ -94,6 +110,19 @@ class Links:
             on_value=on_value,
             on_broken=self._on_broken,
         )
+
+    def _ask_place(self, link: Link, then: Callable[[], None]) -> None:
+        """Registers this connection as the proxy's Application."""
+
+        def answered(value: Value) -> None:
+            if link.state is LinkState.BROKEN:
+                return
+            if isinstance(value, ErrorReply):
+                self._on_refused(f"application {self._register[0]} refused: {value}")
+            else:
+                then()
+
+        link.command("CFG.REGISTER", *self._register, answer=answered)
 
     def _unasked(self, value: Value) -> None:
         self._on_broken(f"an answer that nobody asked for: {str(value)[:80]}")

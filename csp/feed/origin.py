@@ -1,6 +1,6 @@
 """Fills and follows a proxy's store from its master's feed.
 
-One session link registers the application and asks; feed links bring records and changes.
+One session link asks, feed links bring records and changes; all register as the Application.
 
 1. What the store serves is touched by whole transactions in the master's order, or by the flip to
    a new generation; while a generation loads, the one in force serves.
@@ -27,7 +27,7 @@ from csp.feed.resume import NOWHERE, Backoff, FeedError, Position, decide
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe.events import log_event
-from csp.resp import ErrorReply, Value
+from csp.resp import Value
 from csp.store.context import ProcessContext
 from csp.store.origin import Host, Later, Sums, Watch
 
@@ -51,14 +51,15 @@ class FeedOrigin:
         self.phase = Phase.AWAY
         self.why_away = "not tried yet"
         self._upstream = context.upstream
-        self._application = context.app_name
-        # The same program on another host is another instance.
-        self._instance = f"{socket.gethostname()}/{context.instance}"
         self._clocks = clocks or Clocks()
         self._part_count = parts
         self._backoff = Backoff(self._clocks.random)
         self._reports = Reports(self._upstream.host, self._upstream.port)
-        self._links = Links(self._upstream, self._clocks, self._lost)
+        # The same program on another host is another instance.
+        host = socket.gethostname()
+        words = (context.app_name, "INSTANCE", f"{host}/{context.instance}")
+        place = (*words, "HOST", host, "PID", os.getpid())
+        self._links = Links(self._upstream, place, self._clocks, self._lost, self._refused)
         self._host: Host
         self._heard: Heard
         self._following: Following
@@ -151,20 +152,9 @@ class FeedOrigin:
     def _connect(self) -> None:
         log_event(log, "04500", host=self._upstream.host, port=self._upstream.port)
         self.phase = Phase.SIGNING_IN
-        self._links.open_session(self._register)
+        self._links.open_session(self._registered)
 
-    def _register(self) -> None:
-        self._links.ask(
-            *("CFG.REGISTER", self._application, "INSTANCE", self._instance),
-            *("HOST", socket.gethostname(), "PID", os.getpid()),
-            answer=self._registered,
-            why_away=self.why_away,
-        )
-
-    def _registered(self, value: Value) -> None:
-        if isinstance(value, ErrorReply):
-            self._refused(f"application {self._application} refused: {value}")
-            return
+    def _registered(self) -> None:
         log_event(log, "04503", host=self._upstream.host, port=self._upstream.port)
         self.phase = Phase.GREETING
         if self._must_load or not self._host.loaded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TABLE = Path(__file__).parent / "commands.toml"
 SINCE = "0.1.0"
@@ -13,7 +14,7 @@ SINCE = "0.1.0"
 FLAGS = {
     "hot": 1,
     "write": 2,
-    "signin": 4,
+    "container": 4,  # has subcommands and nothing of its own; not written in the table
     "loading": 8,
     "subscriber": 16,
     "control": 32,
@@ -24,6 +25,14 @@ FLAGS = {
     "deferred": 1024,
     "secret": 2048,
     "later": 4096,
+    "shows": 8192,
+}
+# Who may call a command, and the flags of a connection (csp/_fastpath/loop/conn.h) that it takes.
+WHO = {
+    "any": (),
+    "signed-in": ("SIGNED_IN",),
+    "administrator": ("SIGNED_IN", "ADMINISTRATOR"),
+    "server": ("SIGNED_IN", "ADMINISTRATOR", "SERVER"),
 }
 # What Redis's own COMMAND reply calls them.
 REDIS_FLAGS = {
@@ -33,7 +42,6 @@ REDIS_FLAGS = {
     "admin": "admin",
     "pubsub": "pubsub",
     "loading": "loading",
-    "signin": "no_auth",
     "deferred": "blocking",
     "nomulti": "no_multi",
 }
@@ -50,6 +58,7 @@ class Command:
     arity: int
     syntax: str
     keys: tuple[int, int, int]
+    who: str
     flags: frozenset[str]
     complexity: str
     since: str
@@ -62,7 +71,13 @@ class Command:
     @property
     def redis_flags(self) -> list[str]:
         """The flags as COMMAND INFO names them."""
-        return [theirs for ours, theirs in REDIS_FLAGS.items() if ours in self.flags]
+        found = [theirs for ours, theirs in REDIS_FLAGS.items() if ours in self.flags]
+        return [*found, "no_auth"] if self.who == "any" else found
+
+    @property
+    def shown(self) -> str:
+        """The name as replies have it: `get`, `client|id`."""
+        return self.name.lower()
 
     def allows(self, count: int) -> bool:
         """Is that a possible number of arguments, the name included?"""
@@ -71,28 +86,44 @@ class Command:
 
 def load(path: Path = TABLE) -> dict[str, Command]:
     """The table, by name in capitals, numbered from 1 in its order."""
+    rows = tomllib.loads(path.read_text("utf-8"))
     found = {}
-    for number, (name, row) in enumerate(tomllib.loads(path.read_text("utf-8")).items(), 1):
-        first, last, step = row.get("keys", (0, 0, 0))
-        flags = frozenset(row.get("flags", ()))
-        if not flags <= FLAGS.keys():
-            raise ValueError(f"commands.toml: {name}: unknown flag in {sorted(flags)}")
-        found[name] = Command(
-            number,
-            name,
-            row["summary"],
-            row["group"],
-            row["arity"],
-            row.get("syntax", ""),
-            (first, last, step),
-            flags,
-            row.get("complexity", "O(1)"),
-            row.get("since", SINCE),
-        )
+    for number, (name, row) in enumerate(rows.items(), 1):
+        try:
+            has_parts = any(other.startswith(f"{name}|") for other in rows)
+            found[name] = _command(number, name, row, has_parts=has_parts)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"commands.toml: {name}: missing or wrong: {error}") from error
     return found
 
 
+def _command(number: int, name: str, row: dict[str, Any], *, has_parts: bool) -> Command:
+    first, last, step = row.get("keys", (0, 0, 0))
+    flags = frozenset(row.get("flags", ()))
+    if not flags <= FLAGS.keys() - {"container"}:
+        raise ValueError(f"unknown flag in {sorted(flags)}")
+    if row["who"] not in WHO:
+        raise ValueError(f"who = {row['who']!r} is none of {', '.join(WHO)}")
+    # COMMAND alone answers itself and has subcommands.
+    if has_parts and row["arity"] < -1:
+        flags |= {"container"}
+    return Command(
+        number,
+        name,
+        row["summary"],
+        row["group"],
+        row["arity"],
+        row.get("syntax", ""),
+        (first, last, step),
+        row["who"],
+        flags,
+        row.get("complexity", "O(1)"),
+        row.get("since", SINCE),
+    )
+
+
 _ALL = load()
+BY_NUMBER: dict[int, Command] = {one.number: one for one in _ALL.values()}
 COMMANDS: dict[str, Command] = {name: one for name, one in _ALL.items() if "|" not in name}
 SUBCOMMANDS: dict[str, dict[str, Command]] = {
     parent: {
@@ -100,8 +131,3 @@ SUBCOMMANDS: dict[str, dict[str, Command]] = {
     }
     for parent in COMMANDS
 }
-
-
-def find(name: bytes) -> Command | None:
-    """The command that a client named, in any case."""
-    return COMMANDS.get(name.upper().decode("ascii", "replace"))

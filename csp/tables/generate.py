@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 GENERATED: dict[str, Callable[[], str]] = {
     "csp/_fastpath/tables/classes.h": render_c.classes_h,
     "csp/_fastpath/tables/commands.h": render_c.commands_h,
+    "csp/_fastpath/tables/errors.h": render_c.errors_h,
     "csp/_fastpath/tables/metrics.h": render_c.metrics_h,
     "csp/errors.py": render_errors.errors_py,
     "csp/client/client.py": render_client.client_py,

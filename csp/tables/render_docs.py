@@ -186,17 +186,21 @@ def metrics_md() -> str:
     )
 
 
-def _command(one: Command) -> tuple[str, str, str, str]:
+def _command(one: Command) -> tuple[str, ...]:
     name = one.name.replace("|", " ")
     usage = f"`{name} {one.syntax}`".replace(" `", "`")
-    return usage, one.summary, one.complexity, ", ".join(sorted(one.flags))
+    return usage, one.summary, one.complexity, one.who, ", ".join(sorted(one.flags))
 
 
 def commands_md() -> str:
     """docs/reference/commands.md."""
     lines = [
-        "`hot` commands are answered by the compiled loop, all others by the slow lane; `later`",
-        "marks what the protocol names and this release does not answer yet.",
+        "*Who* may call a command: `any` before sign-in too, `signed-in` every account,",
+        "`administrator` for now the account `default`, `server` an administrator that registered",
+        "(CFG.REGISTER) as a configuration server's Application on this connection. Anybody else",
+        "gets `NOAUTH` or `NOPERM`, in MULTI when it is queued and again when EXEC runs it.",
+        "`hot` commands are answered by the compiled loop, those marked `later` not at all in this",
+        "release, all others by the slow lane; `shows` marks what shows data.",
         "",
     ]
     groups: dict[str, list[Command]] = {}
@@ -204,6 +208,6 @@ def commands_md() -> str:
         groups.setdefault(one.group, []).extend([one, *SUBCOMMANDS[one.name].values()])
     for group, members in groups.items():
         lines += [f"## {group.capitalize()}", ""]
-        rows = (_command(one) for one in members)
-        lines += _table(("command", "meaning", "cost", "flags"), rows)
+        rows = (_command(one) for one in members if "container" not in one.flags)
+        lines += _table(("command", "meaning", "cost", "who", "flags"), rows)
     return _page("Commands", "commands.toml", lines)

@@ -231,11 +231,6 @@ def unpause(_: Call) -> bytes:
     return OK
 
 
-def no_tracking(_: Call) -> bytes:
-    """CLIENT TRACKING, CACHING"""
-    raise CspError("client-side caching (CLIENT TRACKING) is not supported yet")
-
-
 def get_redirect(_: Call) -> bytes:
     """CLIENT GETREDIR: -1 says that tracking is off."""
     return integer(-1)
@@ -263,8 +258,6 @@ HANDLERS: dict[str, Handler] = {
     "client|no-touch": accept_on_off,
     "client|reply": reply,
     "client|unpause": unpause,
-    "client|tracking": no_tracking,
-    "client|caching": no_tracking,
     "client|getredir": get_redirect,
     "client|trackinginfo": tracking_info,
     "client|help": help_,

@@ -7,7 +7,7 @@ from csp.resp.encode import integer
 from csp.resp.values import Simple, Value
 from csp.tables.commands import COMMANDS, Command
 from csp.worker.call import Call, Handler
-from csp.worker.command_table import lookup, shown, subcommands_of
+from csp.worker.command_table import lookup, subcommands_of
 from csp.worker.glob import compile_glob
 from csp.worker.refusal import SYNTAX, text_of
 
@@ -51,7 +51,7 @@ def info(call: Call) -> bytes:
 
 def list_(call: Call) -> bytes:
     """COMMAND LIST [FILTERBY PATTERN pattern | ACLCAT category | MODULE name]"""
-    names = [shown(one) for one in COMMANDS.values()]
+    names = [one.shown for one in COMMANDS.values()]
     options = call.args[2:]
     if not options:
         return call.encode(list(names))
@@ -64,7 +64,7 @@ def list_(call: Call) -> bytes:
     if kind == b"aclcat":
         wanted = text_of(options[2]).lower()
         return call.encode(
-            [shown(one) for one in COMMANDS.values() if "@" + wanted in _categories(one)]
+            [one.shown for one in COMMANDS.values() if "@" + wanted in _categories(one)]
         )
     if kind == b"module":
         wanted = text_of(options[2]).lower()
@@ -79,7 +79,7 @@ def docs(call: Call) -> bytes:
     else:
         found = (lookup(name) for name in call.args[2:])
         wanted = [one for one in found if one is not None]
-    rows: dict[Value, Value] = {shown(one): _docs(one) for one in wanted}
+    rows: dict[Value, Value] = {one.shown: _docs(one) for one in wanted}
     return call.encode(rows)
 
 
@@ -113,7 +113,7 @@ def _row(one: Command) -> list[Value]:
     categories: list[Value] = [Simple(name) for name in _categories(one)]
     specs: list[Value] = [_key_spec(one)] if one.keys[0] else []
     inner: list[Value] = [_row(sub) for sub in subcommands_of(one).values()]
-    return [shown(one), one.arity, flags, *one.keys, categories, [], specs, inner]
+    return [one.shown, one.arity, flags, *one.keys, categories, [], specs, inner]
 
 
 def _categories(one: Command) -> list[str]:
@@ -147,7 +147,7 @@ def _docs(one: Command) -> dict[Value, Value]:
         found["arguments"] = [_argument(one.syntax)]
     inner = subcommands_of(one)
     if inner:
-        found["subcommands"] = {shown(sub): _docs(sub) for sub in inner.values()}
+        found["subcommands"] = {sub.shown: _docs(sub) for sub in inner.values()}
     return found
 
 

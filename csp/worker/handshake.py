@@ -24,6 +24,7 @@ from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
 from csp.worker.server_info import REDIS_VERSION, ServerInfo
 
 DEFAULT_USER = "default"
+ADMINISTRATOR = DEFAULT_USER  # until permissions say who else is one
 AUTH_RETRY_MS = 50
 AUTH_RETRIES_MAX = 100  # 5 s: a restarted auth serves within one
 MODULE_VERSION = 100  # of the module `csp` in HELLO: 0.1.0
@@ -87,6 +88,7 @@ def reset(call: Call) -> bytes:
     session.name = ""
     session.user = ""
     session.account_dbid = 0
+    session.administrator = False
     session.authenticated = False
     return b"+RESET\r\n"
 
@@ -162,6 +164,7 @@ def _sign_in(call: Call, user: bytes, password: bytes, *, then: Callable[[], byt
             return
         session.user = str(reply["user"])
         session.account_dbid = int(reply["dbid"])
+        session.administrator = session.user == ADMINISTRATOR
         session.authenticated = True
         lane.finish(conn, then())
 

@@ -11,31 +11,11 @@ NOAUTH_HELLO = (
     "<proto> AUTH <user> <pass> option can be used to authenticate the client and select the "
     "RESP protocol version at the same time"
 )
-LOADING = "csp is loading the configuration"
-
-_TEXT_MAX = 128  # of a client's words that an error repeats, as in Redis
 
 
 def text_of(data: bytes) -> str:
     """Bytes of a client as text of an error; what is not UTF-8 goes through unchanged."""
     return data.decode("utf-8", "surrogateescape")
-
-
-def unknown_command(args: list[bytes]) -> CspError:
-    """Client libraries parse this one."""
-    shown = b""
-    for arg in args[1:]:
-        if len(shown) >= _TEXT_MAX:
-            break
-        shown += b"'%b' " % arg[: _TEXT_MAX - len(shown)]
-    name = text_of(args[0][:_TEXT_MAX])
-    return CspError(f"unknown command '{name}', with args beginning with: {text_of(shown)}")
-
-
-def unknown_subcommand(container: str, name: bytes) -> CspError:
-    """Of a command that is there."""
-    shown = text_of(name[:_TEXT_MAX])
-    return CspError(f"unknown subcommand '{shown}'. Try {container.upper()} HELP.")
 
 
 def wrong_arity(name: str) -> CspError:

@@ -3,7 +3,8 @@
 1. The writer keeps the register of the whole server: a holder may be on any worker.
 2. A place ends with its connection, or with the worker; after a restart of the writer the worker
    registers what it has again.
-3. The same instance takes its own place at once: its older connection is closed.
+3. The same instance takes its own place at once: its older connection is closed. Connections of
+   one process of a configuration server share the place, and may call what is for servers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import orjson
 from csp.errors import BadValue, Busy, CspError, NoRef, Stale
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
-from csp.store.application import application_of
+from csp.store.application import SERVER_TYPE, application_of
 from csp.worker.asking import WRITER_AWAY
 from csp.worker.call import Call, Handler
 from csp.worker.channel import Absent, Answer, Broken, Done, Fail
@@ -48,6 +49,7 @@ class Registrations:
         self._wishes[conn] = wish
         state = self._lane.states[conn]
         state.application = str(wish["application"])
+        self._lane.loop.session(conn).server = wish["shared"]
         state.on_close[_SESSION] = lambda: self._remove(conn)
         for other, held in list(self._wishes.items()):
             if held["session"] in replaced and other != conn:
@@ -57,6 +59,7 @@ class Registrations:
         wish = self._wishes.pop(conn, None)
         state = self._lane.states.get(conn)
         if state is not None:
+            self._lane.loop.session(conn).server = False
             state.application = ""
             state.on_close.pop(_SESSION, None)
         if wish is not None:
@@ -86,12 +89,13 @@ def register(call: Call) -> None:
     lane, conn = call.lane, call.conn
     name = _text("application", call.args[1])
     options = _options(call.args[2:])
-    dbid, daemon = _application(call, call.args[1])
+    application = _application(call, call.args[1])
     wish = {
         "session": lane.registrations.session_of(conn),
         "application": name,
-        "dbid": dbid,
-        "daemon": daemon,
+        "dbid": application["DBID"],
+        "daemon": application.get("isServer") is True,
+        "shared": application.get("type") == SERVER_TYPE,
         "instance": options.get("instance", ""),
         "host": options.get("host", ""),
         "pid": options.get("pid", 0),
@@ -159,13 +163,13 @@ def _text(what: str, data: bytes) -> str:
     return text
 
 
-def _application(call: Call, name: bytes) -> tuple[int, bool]:
-    """DBID of the Application object, and whether only one program may run under it."""
+def _application(call: Call, name: bytes) -> dict[str, Any]:
+    """The Application object."""
     found = application_of(call.lane.reader, name)
     if not found:
         raise NoRef(f"there is no application {text_of(name)}")
-    application = orjson.loads(found)
-    return application["DBID"], application.get("isServer") is True
+    application: dict[str, Any] = orjson.loads(found)
+    return application
 
 
 def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:

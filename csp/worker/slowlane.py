@@ -1,4 +1,4 @@
-"""Answers what the loop does not: finds a command's handler, checks that it may run, runs it.
+"""Answers what the loop does not: asks it whether a command may run, finds its handler, runs it.
 
 1. A command error never closes a connection; a handler's refusal is the reply.
 2. A connection has at most one deferred command; a reply for one that has gone is dropped.
@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from csp.errors import CspError, Loading, NoAuth
+from csp.errors import CspError, Loading
 from csp.resp.encode import error
 from csp.store.control import STATE_LOADING
-from csp.tables.commands import Command
+from csp.tables.commands import BY_NUMBER
 from csp.worker import (
     clients,
     commands_info,
@@ -34,10 +34,8 @@ from csp.worker import (
 )
 from csp.worker.call import Call, Handler, State
 from csp.worker.channel import Channel
-from csp.worker.command_table import find_command, shown
 from csp.worker.ports import Control, Loop, Reader
 from csp.worker.publication import Publications
-from csp.worker.refusal import LOADING
 from csp.worker.server_info import ServerInfo
 
 log = logging.getLogger(__name__)
@@ -104,28 +102,27 @@ class Lane:
     def _command(self, conn: int, args: list[bytes]) -> bytes | None:
         state = self.states.setdefault(conn, State())
         session = self.loop.session(conn)
-        try:
-            command = find_command(args)
-        except CspError as refusal:
+        number, refusal = self.loop.judge(conn, args)
+        command = BY_NUMBER.get(number)
+        if refusal or command is None:
             state.spoiled = state.spoiled or session.in_multi
-            return refused(refusal)
-        call = Call(self, conn, session, state, shown(command), args)
+            return refusal
+        call = Call(self, conn, session, state, command.shown, args)
         try:
-            self._check(call, command)
             if session.in_multi and "control" not in command.flags:
-                return transactions.queue(call, command)
+                return transactions.queue(call)
             return self.run(call)
-        except CspError as refusal:
+        except CspError as error_:
             # As in Redis, a MULTI or WATCH that is refused inside MULTI spoils nothing.
             if session.in_multi and "control" not in command.flags:
                 state.spoiled = True
-            return refused(refusal)
+            return refused(error_)
 
     def run(self, call: Call) -> bytes | None:
-        """Runs a command that may run; one that the loop has is answered at what is published."""
+        """Runs a command that may run; what has no handler is marked `later`."""
         handler = HANDLERS.get(call.name)
         if handler is None:
-            return self.loop.execute(call.conn, call.args, self.reader.revision)
+            raise CspError(f"{call.name.upper().replace('|', ' ')} is not supported yet")
         state = call.state
         state.awaiting = state.running = True
         state.early = None
@@ -138,21 +135,11 @@ class Lane:
         state.awaiting = reply is None
         return reply
 
-    def _check(self, call: Call, command: Command) -> None:
-        if self.loading:
-            # Nobody can sign in yet, so what tells of the load is told to anybody.
-            if "loading" not in command.flags:
-                raise Loading(LOADING)
-        elif not call.session.authenticated and "signin" not in command.flags:
-            raise NoAuth()
-        if "later" in command.flags and call.name not in HANDLERS:
-            raise CspError(f"{command.name} is not supported yet")
-
     @property
     def reader(self) -> Reader:
         """The store as this turn sees it."""
         if self.loop.reader is None:
-            raise Loading(LOADING)
+            raise Loading()
         return self.loop.reader
 
     @property

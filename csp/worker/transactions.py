@@ -12,21 +12,12 @@ from csp.errors import BadValue, CspError, ExecAbort, ReadOnly, TooBig
 from csp.model.requests import EXPECT, SKIP
 from csp.model.types import CLASSES, by_id
 from csp.resp.encode import OK, QUEUED, array, error, null_array
-from csp.tables.commands import Command
 from csp.worker import writes
 from csp.worker.call import Call, Handler, Queued, State
 from csp.worker.refusal import text_of
 
 COMMANDS_MAX = 10_000
 BYTES_MAX = 64 * 1024 * 1024
-
-# What can't be one reply in an array, or must wait for another process.
-NOT_INSIDE = frozenset(
-    {
-        *("hello", "auth", "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "keys"),
-        *("cfg.feed", "cfg.sync", "cfg.outcome", "cfg.register", "cfg.sums", "cfg.from"),
-    }
-)
 
 
 def multi(call: Call) -> bytes:
@@ -37,11 +28,9 @@ def multi(call: Call) -> bytes:
     return OK
 
 
-def queue(call: Call, command: Command) -> bytes:
+def queue(call: Call) -> bytes:
     """Any other command between MULTI and EXEC."""
     state = call.state
-    if "nomulti" in command.flags or call.name in NOT_INSIDE:
-        raise CspError("Command not allowed inside a transaction")
     size = sum(map(len, call.args))
     if len(state.queued) >= COMMANDS_MAX:
         raise TooBig(f"a transaction may have {COMMANDS_MAX} commands")
@@ -140,6 +129,9 @@ def _run(call: Call, one: Queued, revision: int) -> bytes:
     handler = HANDLERS.get(one.name)
     if handler is None:
         return call.lane.loop.execute(call.conn, one.args, revision)
+    _, refused = call.lane.loop.judge(call.conn, one.args)  # who asks may be another by now
+    if refused:
+        return refused
     try:
         reply = handler(Call(call.lane, call.conn, call.session, call.state, one.name, one.args))
     except CspError as refusal:

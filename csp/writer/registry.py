@@ -1,14 +1,16 @@
 """Knows which applications are connected, and lets a daemon application be connected only once.
 
 REGISTER carries JSON: {"session": ID unique in this server, "application": name, "dbid": …,
-"daemon": true where the application's type is a server type, "instance": ID of the program's run
+"daemon": true where the application's type is a server type, "shared": true where it is a
+configuration server's, "instance": ID of the program's run
 (empty: unknown), "host": …, "pid": …, "address": …}.
 The answer is {"since": milliseconds UTC, "replaced": [session, …]}.
 UNREGISTER carries {"session": …} and answers {}.
 
 1. At most one instance holds a daemon application's place; others may be connected many times.
 2. The same instance takes its own place at once: its older session is dropped, and named in
-   `replaced` so that the worker can close it.
+   `replaced` so that the worker can close it. Sessions of one process of a configuration server,
+   its session and its feeds, share the place.
 3. A session ends when its worker says so, or when the worker's channel breaks.
 4. The server's own Application has its place from the start, and nobody else gets it.
 """
@@ -33,12 +35,18 @@ class Session:
     application: str
     dbid: int
     daemon: bool
+    shared: bool
     instance: str
     host: str
     pid: int
     address: str
     since_ms: int
     channel: Hashable  # the worker's connection that it came by
+
+    def shares(self, other: Session) -> bool:
+        """Whether both may hold one place: connections of one process."""
+        same = (self.instance, self.host, self.pid) == (other.instance, other.host, other.pid)
+        return self.shared and other.shared and bool(self.instance) and same
 
     def as_row(self) -> dict[str, Any]:
         """What status and console show of it."""
@@ -60,7 +68,7 @@ class Registry:
     def __init__(self, own: Session | None = None) -> None:
         self._own = own  # the server itself
         self._sessions: dict[str, Session] = {}
-        self._holders: dict[str, str] = {}  # daemon application's name -> session
+        self._holders: dict[str, set[str]] = {}  # daemon application's name -> its sessions
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -78,21 +86,26 @@ class Registry:
             raise Busy(why)
         replaced: list[str] = []
         if asked.daemon:
-            older = self._holders.get(asked.application)
-            if older is not None and older != asked.session:
-                replaced.append(older)
+            replaced = sorted(
+                one for one in self._holders_of(asked) if not self._sessions[one].shares(asked)
+            )
+            for older in replaced:
                 self.unregister(older)
         # A connection that registers again, under another name too, has one place.
         self.unregister(asked.session)
         self._sessions[asked.session] = asked
         if asked.daemon:
-            self._holders[asked.application] = asked.session
+            self._holders.setdefault(asked.application, set()).add(asked.session)
         return {"since": now_ms, "replaced": replaced}
 
     def unregister(self, session: str) -> None:
         """Ends a session; one that has ended already is no error."""
         ended = self._sessions.pop(session, None)
-        if ended is not None and self._holders.get(ended.application) == session:
+        if ended is None or not ended.daemon:
+            return
+        holders = self._holders[ended.application]
+        holders.discard(session)
+        if not holders:
             del self._holders[ended.application]
 
     def drop_channel(self, channel: Hashable) -> list[Session]:
@@ -102,15 +115,19 @@ class Registry:
             self.unregister(held.session)
         return gone
 
+    def _holders_of(self, asked: Session) -> set[str]:
+        """Whoever else holds the place that is asked for; all are of one instance."""
+        return self._holders.get(asked.application, set()) - {asked.session}
+
     def _why_not(self, asked: Session) -> str | None:
         if len(self._sessions) >= SESSIONS_MAX and asked.session not in self._sessions:
             return f"{SESSIONS_MAX} sessions are registered already"
         if not asked.daemon:
             return None
-        holder = self._sessions.get(self._holders.get(asked.application, ""))
+        holder = next((self._sessions[one] for one in self._holders_of(asked)), None)
         if self._own is not None and self._own.application == asked.application:
             holder = self._own
-        if holder is None or holder.session == asked.session:
+        if holder is None:
             return None
         if asked.instance and asked.instance == holder.instance:
             return None
@@ -124,7 +141,7 @@ class Registry:
 
 def itself(application: str, host: str, pid: int, now_ms: int) -> Session:
     """The place that a server holds in its own register."""
-    return Session("itself", application, 0, True, "", host, pid, "", now_ms, None)
+    return Session("itself", application, 0, True, False, "", host, pid, "", now_ms, None)
 
 
 def _session_of(wish: dict[str, Any], channel: Hashable, now_ms: int) -> Session:
@@ -134,6 +151,7 @@ def _session_of(wish: dict[str, Any], channel: Hashable, now_ms: int) -> Session
             application=str(wish["application"]),
             dbid=int(wish.get("dbid", 0)),
             daemon=bool(wish.get("daemon", False)),
+            shared=bool(wish.get("shared", False)),
             instance=str(wish.get("instance", "")),
             host=str(wish.get("host", "")),
             pid=int(wish.get("pid", 0)),

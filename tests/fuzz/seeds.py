@@ -24,7 +24,7 @@ LINES = (
     b"AUTH x\r\n\"EX\\x49STS\" 'CfgPerson:101' CfgPerson:999\r\nTYPE CfgPerson:101\r\nSTRLEN x\r\n",
     b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*2\r\n$3\r\nGET\r\n$13\r\nCfgPerson:101\r\n"
     b"*0\r\n*-1\r\n\r\n*x\r\n",
-    b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*3\r\n$4\r\nEXEC\r\n$17\r\nGET CfgPerson:101\r\n"
+    b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*3\r\n$7\r\nEXECUTE\r\n$17\r\nGET CfgPerson:101\r\n"
     b"$18\r\nCFG.COUNT CfgPerson\r\n",
     QUESTIONS,
 )

@@ -32,6 +32,7 @@ from csp._fastpath import (
 from csp.model.extract import Nothing
 from csp.model.image import build_image
 from csp.model.types import CLASSES
+from csp.tables.commands import BY_NUMBER
 from tests.neighbours.memory_store import MemoryStore
 
 RESERVE_BYTES = 16 << 20
@@ -62,13 +63,17 @@ class Lane:
         elif verb == b"reset":
             session.authenticated = False
             self.loop.unsubscribe_all(conn)
-        elif verb == b"exec" and session.authenticated:
+        elif verb == b"execute" and session.authenticated:
             words = [line.split() for line in args[1:]]
-            hot = [one for one in words if one and self.loop.is_hot(one[0])]
+            hot = [one for one in words if one and self._is_hot(conn, one)]
             return b"".join(self.loop.execute(conn, one, 1 << 60) for one in hot) or b"*0\r\n"
         else:
             return b"-ERR unknown command\r\n"
         return b"+OK\r\n"
+
+    def _is_hot(self, conn: int, args: list[bytes]) -> bool:
+        row = BY_NUMBER.get(self.loop.judge(conn, args)[0])
+        return row is not None and "hot" in row.flags
 
     def closed(self, conn: int) -> None: ...
     def writable(self, conn: int) -> None: ...

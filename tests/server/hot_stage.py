@@ -67,7 +67,7 @@ class OpenLane:
             return None
         elif verb == b"push":
             self.loop.push(conn, b">1\r\n$4\r\npush\r\n")
-        elif verb == b"exec":
+        elif verb == b"execute":
             parts = [self.loop.execute(conn, line.split(), 1 << 60) for line in args[1:]]
             return b"*%d\r\n" % len(parts) + b"".join(parts)
         elif verb == b"name":

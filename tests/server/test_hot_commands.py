@@ -285,7 +285,8 @@ def test_minrev_waits_and_gives_up(serve: Serve) -> None:
 def test_exec_answers_hot_commands_at_once(shared: HotServer) -> None:
     raw = shared.connect()
     reply = raw.call(
-        "EXEC", "GET CfgPerson:101", "PING", "CFG.READ CfgPerson LIMIT 800", "CFG.COUNT CfgPerson"
+        *("EXECUTE", "GET CfgPerson:101", "PING"),
+        *("CFG.READ CfgPerson LIMIT 800", "CFG.COUNT CfgPerson"),
     )
     assert orjson.loads(reply[0])["DBID"] == 101
     assert reply[1] == "PONG"

@@ -25,10 +25,10 @@ def skill(name: str) -> str:
     return json.dumps({"tenantDBID": 1, "name": name})
 
 
-def make_application(client: redis.Redis, name: str) -> None:
+def make_application(client: redis.Redis, name: str, prototype: int = 1) -> None:
     host = json.dumps({"name": f"h-{name}", "type": "networkserver"})
     _, host_dbid = client.execute_command("CFG.CREATE", "CfgHost", host)
-    text = {"name": name, "appPrototypeDBID": 1, "isServer": True, "workDirectory": "."}
+    text = {"name": name, "appPrototypeDBID": prototype, "isServer": True, "workDirectory": "."}
     text |= {"serverInfo": {"hostDBID": host_dbid, "port": "1"}, "commandLine": "x"}
     text |= {"portInfos": [{"id": "default", "port": "1"}], "tenantDBIDs": [1]}
     client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(text))
@@ -55,6 +55,22 @@ def test_one_program_per_server_application(master: Master) -> None:
         assert register(second, "one", "a")["session"]
     with single(master) as third:
         wait_until(lambda: _takes(third, "one"), 5, "the place is free when its connection ends")
+
+
+def test_a_feed_is_for_registered_configuration_servers_alone(master: Master) -> None:
+    feed = ("CFG.FEED", "FROM", "-", "0", "-")
+    with single(master) as client:
+        with pytest.raises(redis.exceptions.NoPermissionError, match="for configuration servers"):
+            client.execute_command(*feed)
+        other = json.dumps({"name": "other", "type": "thirdpartyserver"})
+        _, prototype = client.execute_command("CFG.CREATE", "CfgAppPrototype", other)
+        make_application(client, "no-confserv", prototype)
+        register(client, "no-confserv", "a")
+        with pytest.raises(redis.exceptions.NoPermissionError, match="for configuration servers"):
+            client.execute_command(*feed)
+        make_application(client, "a-confserv")
+        register(client, "a-confserv", "a")
+        assert client.execute_command(*feed)[0] == "greeting"
 
 
 def _takes(client: redis.Redis, name: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from csp._fastpath import judge_for
 from csp.model.types import CLASSES
 from csp.resp import Decoder, Value, request
 from csp.tables.metrics import SLOT_NAMES
@@ -27,6 +28,8 @@ class FakeSession:
     id: int
     address: str = "127.0.0.1:50000"
     authenticated: bool = True
+    administrator: bool = True
+    server: bool = True
     proto: int = 2
     in_multi: bool = False
     name: str = ""
@@ -174,6 +177,18 @@ class FakeLoop:
 
     def clients(self) -> list[dict[str, Any]]:
         return [vars(one) | {"slot": 0, "conn": conn} for conn, one in self.sessions.items()]
+
+    def judge(self, conn: int, args: list[bytes]) -> tuple[int, bytes]:
+        session = self.sessions[conn]
+        return judge_for(
+            args,
+            signed_in=session.authenticated,
+            administrator=session.administrator,
+            server=session.server,
+            in_multi=session.in_multi,
+            resp2_subscriber=bool(session.subscriptions) and session.proto == 2,
+            loading=self.reader is None,
+        )
 
     def execute(self, conn: int, args: list[bytes], revision: int) -> bytes:
         self.executed.append((args, revision))

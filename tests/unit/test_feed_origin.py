@@ -43,6 +43,7 @@ def test_signs_in_registers_then_asks_for_the_feed(stage: Stage) -> None:
     session, feed = stage.master.guests
     assert session.commands[0][:5] == [b"HELLO", b"2", b"AUTH", b"default", b"secret"]
     assert session.commands[1][:3] == [b"CFG.REGISTER", b"proxy1", b"INSTANCE"]
+    assert feed.commands[1] == session.commands[1]
     assert feed.feed == [b"CFG.FEED", b"FROM", b"-", b"0", b"-", b"PART", b"0", b"OF", b"1"]
 
 

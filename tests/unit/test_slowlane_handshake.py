@@ -184,6 +184,7 @@ def test_unknown(server: Server) -> None:
 
 def test_loading(server: Server) -> None:
     server.control.state = 0
+    server.loop.reader = None
     assert server.ask("ECHO", "x") == "LOADING csp is loading the configuration"
     assert server.ask("CLIENT", "ID") == "LOADING csp is loading the configuration"
     assert server.ask("PING") == "LOADING csp is loading the configuration"
@@ -196,11 +197,13 @@ def test_loading(server: Server) -> None:
 def test_loading_before_sign_in(server: Server) -> None:
     """Nobody can sign in, but everybody can see why."""
     server.control.state = 0
+    server.loop.reader = None
     server.connect(2, authenticated=False)
     assert server.ask("GET", "x", conn=2) == "LOADING csp is loading the configuration"
     assert b"loading:1\r\n" in (server.raw("INFO", conn=2) or b"")
     assert isinstance(server.ask("CFG.STATUS", conn=2), list)
     server.control.state = 1
+    server.loop.reader = server.reader
     assert str(server.ask("CFG.STATUS", conn=2)).startswith("NOAUTH")
 
 

@@ -35,7 +35,7 @@ def test_register(server: Server) -> None:
     assert verb == b"REGISTER"
     assert orjson.loads(wish) == {
         **{"session": "0-1", "application": "proxy1", "dbid": 105, "daemon": True},
-        **{"instance": "i1", "host": "h", "pid": 42, "address": "127.0.0.1:50000"},
+        **{"shared": False, "instance": "i1", "host": "h", "pid": 42, "address": "127.0.0.1:50000"},
     }
     server.writer.answer("DONE", req, "0", '{"since":1,"replaced":[]}')
     granted = server.later()
@@ -45,6 +45,32 @@ def test_register(server: Server) -> None:
     server.disconnect()
     verb, _, ended = server.writer.take()
     assert (verb, orjson.loads(ended)) == (b"UNREGISTER", {"session": "0-1"})
+
+
+def test_a_configuration_server_may_call_what_is_for_servers_while_it_is_registered(
+    server: Server,
+) -> None:
+    server.reader.put("CfgApplication", 105, isServer=True, type="configurationserver")
+    server.connect(2, server=False)
+    feed = ("CFG.FEED", "FROM", "-", "0", "-")
+    assert str(server.ask(*feed, conn=2)).startswith("NOPERM 'cfg.feed' is for configuration serv")
+    register(server, conn=2)
+    _, req, wish = server.writer.take()
+    assert orjson.loads(wish)["shared"] is True
+    server.writer.answer("DONE", req, "0", '{"since":1,"replaced":[]}')
+    server.loop.poll()
+    assert isinstance(server.ask(*feed, conn=2), list)
+    server.ask("RESET", conn=2)
+    server.loop.sessions[2].authenticated = server.loop.sessions[2].administrator = True
+    assert str(server.ask(*feed, conn=2)).startswith("NOPERM")
+
+
+def test_another_server_may_not(server: Server) -> None:
+    server.connect(2, server=False)
+    register(server, conn=2)
+    server.writer.answer("DONE", server.writer.take()[1], "0", '{"since":1,"replaced":[]}')
+    server.loop.poll()
+    assert str(server.ask("CFG.FEED", "FROM", "-", "0", "-", conn=2)).startswith("NOPERM")
 
 
 def test_register_refused(server: Server) -> None:

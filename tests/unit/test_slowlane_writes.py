@@ -146,6 +146,24 @@ def test_multi_mistakes(server: Server) -> None:
     assert server.ask("EXEC") == []
 
 
+def test_multi_lets_nobody_call_what_is_for_administrators(server: Server) -> None:
+    server.connect(2, administrator=False, user="bob")
+    refused = "NOPERM 'client|kill' is for administrators"
+    assert server.ask("CLIENT", "KILL", "ID", "1", conn=2) == refused
+    server.ask("MULTI", conn=2)
+    assert server.ask("client", "Kill", "ID", "1", conn=2) == refused
+    assert str(server.ask("EXEC", conn=2)).startswith("EXECABORT")
+    assert not server.loop.closing
+
+
+def test_exec_asks_again_who_may(server: Server) -> None:
+    server.ask("MULTI")
+    server.ask("CLIENT", "LIST")
+    server.ask("ECHO", "x")
+    server.loop.sessions[1].administrator = False
+    assert server.ask("EXEC") == ["NOPERM 'client|list' is for administrators", b"x"]
+
+
 def test_error_inside_exec_is_one_reply(server: Server) -> None:
     server.ask("MULTI")
     server.ask("SELECT", "9")

@@ -49,6 +49,28 @@ def test_the_same_instance_takes_its_own_place_at_once() -> None:
         registry.register(wish("c", instance="beta/1"), "worker 0", NOW_MS + 6)
 
 
+def test_connections_of_one_process_of_a_configuration_server_share_its_place() -> None:
+    registry = Registry()
+    registry.register(wish("a", shared=True), "worker 0", NOW_MS)
+    assert registry.register(wish("b", shared=True), "worker 1", NOW_MS + 1)["replaced"] == []
+    with pytest.raises(Busy):
+        registry.register(wish("c", shared=True, instance="beta/1"), "worker 0", NOW_MS + 2)
+    registry.unregister("a")
+    with pytest.raises(Busy):
+        registry.register(wish("c", shared=True, instance="beta/1"), "worker 0", NOW_MS + 3)
+    registry.unregister("b")
+    registry.register(wish("c", shared=True, instance="beta/1"), "worker 0", NOW_MS + 4)
+
+
+def test_the_next_process_of_a_configuration_server_takes_all_its_places() -> None:
+    registry = Registry()
+    for session in ("a", "b"):
+        registry.register(wish(session, shared=True), "worker 0", NOW_MS)
+    answer = registry.register(wish("c", shared=True, pid=43), "worker 0", NOW_MS + 1)
+    assert answer["replaced"] == ["a", "b"]
+    assert len(registry) == 1
+
+
 def test_a_place_is_free_when_its_session_ends_or_its_worker_dies() -> None:
     registry = Registry()
     registry.register(wish("a"), "worker 0", NOW_MS)

@@ -34,6 +34,8 @@
 #define CSP_CONN_READY 65536u     /* its input waits for this turn's pin: not received from twice */
 #define CSP_CONN_NUDGED 32768u    /* the wait of a read is over: answer it now, late or not */
 #define CSP_CONN_ENDING 131072u   /* the peer has ended: receive until that end is read */
+#define CSP_CONN_ADMINISTRATOR 262144u  /* its account is an administrator's */
+#define CSP_CONN_SERVER 524288u   /* it registered as a configuration server's Application */
 
 struct csp_job;
 struct csp_subs;

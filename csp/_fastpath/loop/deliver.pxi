@@ -312,9 +312,6 @@ cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, b
     cdef const char *verb = b"psubscribe" if pattern else b"subscribe"
     cdef uint32_t i, fresh = 0
     cdef node_t *node
-    if count < 2:
-        out_arity(&w.out, verb)
-        return
     for i in range(1, count):
         if args[i].size > w.limits.pattern_bytes:
             out_text(&w.out, b"-TOOBIG a channel or pattern of ")

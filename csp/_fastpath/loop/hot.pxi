@@ -182,9 +182,6 @@ cdef inline uint32_t answer_gets(
 
 cdef void run_get(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     cdef csp_record_t *record
-    if count != 2:
-        out_arity(&w.out, b"get")
-        return
     record = key_record(w, args[1].data, args[1].size)
     if record == NULL:
         w.stats.misses += 1
@@ -201,9 +198,6 @@ cdef void run_mget(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexce
     cdef uint32_t first = 1
     cdef uint32_t many, i
     cdef bint resp3 = c.flags & CSP_CONN_RESP3 != 0
-    if count < 2:
-        out_arity(&w.out, b"mget")
-        return
     out_array(&w.out, count - 1)
     w.stats.keys += count - 1
     while first < count and w.out.size <= most:
@@ -240,17 +234,12 @@ cdef inline void out_decimal(out_t *out, uint64_t value) noexcept nogil:
 cdef void run_exists(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     cdef int64_t found = 0
     cdef uint32_t i
-    if count < 2:
-        out_arity(&w.out, b"exists")
-        return
     for i in range(1, count):
         found += key_record(w, args[i].data, args[i].size) != NULL
     out_number(&w.out, found)
 
 cdef void run_type(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
-    if count != 2:
-        out_arity(&w.out, b"type")
-    elif key_record(w, args[1].data, args[1].size) == NULL:
+    if key_record(w, args[1].data, args[1].size) == NULL:
         out_line(&w.out, b"+none")
     else:
         out_line(&w.out, b"+string")
@@ -268,9 +257,6 @@ cdef inline uint32_t frame_size(const char *frame, const char **body) noexcept n
 cdef void run_strlen(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     cdef csp_record_t *record
     cdef const char *body = NULL
-    if count != 2:
-        out_arity(&w.out, b"strlen")
-        return
     record = key_record(w, args[1].data, args[1].size)
     if record == NULL:
         out_number(&w.out, 0)

@@ -78,6 +78,22 @@ cdef class Session:
         self.set_flag(CSP_CONN_SIGNED_IN, on)
 
     @property
+    def administrator(self) -> bool:
+        return self.row().flags & CSP_CONN_ADMINISTRATOR != 0
+
+    @administrator.setter
+    def administrator(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_ADMINISTRATOR, on)
+
+    @property
+    def server(self) -> bool:
+        return self.row().flags & CSP_CONN_SERVER != 0
+
+    @server.setter
+    def server(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_SERVER, on)
+
+    @property
     def proto(self) -> int:
         return 3 if self.row().flags & CSP_CONN_RESP3 else 2
 
@@ -498,29 +514,29 @@ cdef class Loop:
     # ---- commands ----
 
     def execute(self, conn: int, args: list, revision: int) -> bytes:
-        """A hot command inside EXEC, at one revision; ValueError for one that is not hot."""
+        """A hot command inside EXEC, at one revision; what the connection may not call (any more) is refused."""
         cdef worker_t *w = &self.w
         cdef csp_conn *c = conn_of(w, conn)
         cdef out_t saved = w.out
         cdef uint64_t now = w.view.revision
         cdef arg_t *words
-        cdef int status
-        cdef Py_ssize_t i
+        cdef int status = RUN_DONE
+        cdef int number, why
         if c == NULL:
             raise KeyError(f"connection {conn} is closed")
-        if w.store == NULL:
-            return b"-LOADING csp is loading the configuration\r\n"
-        words = <arg_t *> malloc((len(args) + 1) * sizeof(arg_t))
-        if words == NULL:
-            raise MemoryError("arguments of a command")
-        for i in range(len(args)):
-            words[i].data = <bytes> args[i]
-            words[i].size = <uint32_t> len(args[i])
+        words = words_of(args)
         memset(&w.out, 0, sizeof(out_t))
         w.executing = True
         if revision < now:
             w.view.revision = revision
-        status = run_hot(w, c, words, <uint32_t> len(args))
+        number = command_of(words, <uint32_t> len(args))
+        why = judge(c, w.loading, number, <uint32_t> len(args))
+        if why != MAY:
+            out_refusal(&w.out, why, number, words, <uint32_t> len(args))
+        elif csp_commands[number].flags & CSP_FLAG_HOT:
+            status = run_hot(w, c, number, words, <uint32_t> len(args))
+        else:
+            why = REFUSE_UNKNOWN
         reply = w.out.data[:w.out.size]
         failed = w.out.failed or status == RUN_GONE
         w.view.revision = now
@@ -530,13 +546,16 @@ cdef class Loop:
         free(words)
         if failed:
             raise MemoryError("reply of a command inside EXEC")
-        if status == RUN_SLOW:
+        if why == REFUSE_UNKNOWN:
             raise ValueError(f"{args[0]!r} is not a hot command")
         return reply
 
-    def is_hot(self, name: bytes) -> bool:
-        """Whether execute() knows the command."""
-        return name.lower() in HOT_COMMANDS
+    def judge(self, conn: int, args: list) -> tuple:
+        """The number of a command, 0 for an unknown one; b"" or the reply that refuses it to this connection."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c == NULL:
+            raise KeyError(f"connection {conn} is closed")
+        return judged(c, self.w.loading, args)
 
     def subscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
         cdef csp_conn *c = conn_of(&self.w, conn)
@@ -673,10 +692,41 @@ cdef class Loop:
         memcpy(at, <const char *> data, size)
 
 
-HOT_COMMANDS = frozenset((
-    b"ping", b"get", b"mget", b"exists", b"type", b"strlen", b"cfg.read", b"cfg.find", b"cfg.count",
-    b"subscribe", b"psubscribe", b"unsubscribe", b"punsubscribe",
-))
+cdef arg_t *words_of(list args) except NULL:
+    """The arguments as the loop's rooms take them; good as long as the list is."""
+    cdef arg_t *words = <arg_t *> malloc((len(args) + 1) * sizeof(arg_t))
+    cdef Py_ssize_t i
+    if words == NULL:
+        raise MemoryError("arguments of a command")
+    for i in range(len(args)):
+        words[i].data = <bytes> args[i]
+        words[i].size = <uint32_t> len(args[i])
+    return words
+
+
+cdef tuple judged(csp_conn *c, bint loading, list args):
+    cdef out_t out
+    cdef arg_t *words = words_of(args)
+    cdef int number = command_of(words, <uint32_t> len(args))
+    cdef int why = judge(c, loading, number, <uint32_t> len(args))
+    memset(&out, 0, sizeof(out_t))
+    if why != MAY:
+        out_refusal(&out, why, number, words, <uint32_t> len(args))
+    refusal = out.data[:out.size] if out.size > 0 else b""
+    out_free(&out)
+    free(words)
+    return number, refusal
+
+
+def judge_for(list args, *, bint signed_in=True, bint administrator=True, bint server=False, bint in_multi=False,
+              bint resp2_subscriber=False, bint loading=False) -> tuple:
+    """What Loop.judge() says of a connection that is such; for tests of the slow lane without a loop."""
+    cdef csp_conn c
+    memset(&c, 0, sizeof(csp_conn))
+    c.flags = CSP_CONN_SIGNED_IN * signed_in | CSP_CONN_ADMINISTRATOR * administrator \
+        | CSP_CONN_SERVER * server | CSP_CONN_MULTI * in_multi
+    c.subscriptions = resp2_subscriber
+    return judged(&c, loading, args)
 
 
 def counter_names() -> list:

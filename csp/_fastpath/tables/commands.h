@@ -7,14 +7,14 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline uint8_t csp_upper(uint8_t c) { return c >= 'a' && c <= 'z' ? c - 32 : c; }
+#include "_fastpath/loop/conn.h"
 
-/* Are these `size` bytes the word, which is in capitals, in any case? */
-static inline int csp_same_word(const char *name, const char *word, size_t size)
+/* Some bytes as a number, the first the lowest; `size` is a constant of at most 8. */
+static inline uint64_t csp_take(const char *at, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        if (csp_upper((uint8_t)name[i]) != (uint8_t)word[i]) return 0;
-    return 1;
+    uint64_t value = 0;
+    memcpy(&value, at, size);
+    return value;
 }
 
 enum {
@@ -34,11 +34,25 @@ enum {
     CSP_CMD_PEXPIRETIME = 13,
     CSP_CMD_GETRANGE = 14,
     CSP_CMD_MEMORY = 15,
+    CSP_CMD_MEMORY_USAGE = 16,
     CSP_CMD_OBJECT = 17,
+    CSP_CMD_OBJECT_ENCODING = 18,
+    CSP_CMD_OBJECT_REFCOUNT = 19,
+    CSP_CMD_OBJECT_IDLETIME = 20,
+    CSP_CMD_OBJECT_FREQ = 21,
     CSP_CMD_MODULE = 22,
+    CSP_CMD_MODULE_LIST = 23,
     CSP_CMD_ACL = 24,
+    CSP_CMD_ACL_WHOAMI = 25,
     CSP_CMD_SLOWLOG = 26,
+    CSP_CMD_SLOWLOG_GET = 27,
+    CSP_CMD_SLOWLOG_LEN = 28,
+    CSP_CMD_SLOWLOG_RESET = 29,
     CSP_CMD_LATENCY = 30,
+    CSP_CMD_LATENCY_LATEST = 31,
+    CSP_CMD_LATENCY_HISTORY = 32,
+    CSP_CMD_LATENCY_RESET = 33,
+    CSP_CMD_LATENCY_DOCTOR = 34,
     CSP_CMD_CFG_READ = 35,
     CSP_CMD_CFG_FIND = 36,
     CSP_CMD_CFG_COUNT = 37,
@@ -80,15 +94,42 @@ enum {
     CSP_CMD_TIME = 73,
     CSP_CMD_INFO = 74,
     CSP_CMD_CONFIG = 75,
+    CSP_CMD_CONFIG_GET = 76,
+    CSP_CMD_CONFIG_SET = 77,
+    CSP_CMD_CONFIG_RESETSTAT = 78,
+    CSP_CMD_CONFIG_REWRITE = 79,
+    CSP_CMD_CONFIG_HELP = 80,
     CSP_CMD_COMMAND = 81,
+    CSP_CMD_COMMAND_COUNT = 82,
+    CSP_CMD_COMMAND_INFO = 83,
+    CSP_CMD_COMMAND_LIST = 84,
+    CSP_CMD_COMMAND_DOCS = 85,
+    CSP_CMD_COMMAND_GETKEYS = 86,
+    CSP_CMD_COMMAND_HELP = 87,
     CSP_CMD_CLIENT = 88,
+    CSP_CMD_CLIENT_ID = 89,
+    CSP_CMD_CLIENT_GETNAME = 90,
+    CSP_CMD_CLIENT_SETNAME = 91,
+    CSP_CMD_CLIENT_SETINFO = 92,
+    CSP_CMD_CLIENT_INFO = 93,
+    CSP_CMD_CLIENT_LIST = 94,
+    CSP_CMD_CLIENT_KILL = 95,
+    CSP_CMD_CLIENT_NO_EVICT = 96,
+    CSP_CMD_CLIENT_NO_TOUCH = 97,
+    CSP_CMD_CLIENT_REPLY = 98,
+    CSP_CMD_CLIENT_UNPAUSE = 99,
+    CSP_CMD_CLIENT_HELP = 100,
+    CSP_CMD_CLIENT_TRACKING = 101,
+    CSP_CMD_CLIENT_CACHING = 102,
+    CSP_CMD_CLIENT_GETREDIR = 103,
+    CSP_CMD_CLIENT_TRACKINGINFO = 104,
     CSP_CMD_CLUSTER = 105,
 };
 
 enum {
     CSP_FLAG_HOT = 1,
     CSP_FLAG_WRITE = 2,
-    CSP_FLAG_SIGNIN = 4,
+    CSP_FLAG_CONTAINER = 4,
     CSP_FLAG_LOADING = 8,
     CSP_FLAG_SUBSCRIBER = 16,
     CSP_FLAG_CONTROL = 32,
@@ -99,237 +140,446 @@ enum {
     CSP_FLAG_DEFERRED = 1024,
     CSP_FLAG_SECRET = 2048,
     CSP_FLAG_LATER = 4096,
+    CSP_FLAG_SHOWS = 8192,
 };
 
-/* arity counts the name; negative: at least so many. keys: first, last, step. */
+/* arity counts the name; negative: at least so many. who: flags that the connection must
+   have. has_parts: it has subcommands. */
 typedef struct {
     const char *name;
-    uint16_t name_size, flags;
-    int8_t arity, first_key, last_key, key_step;
+    uint32_t who;
+    uint16_t flags;
+    int8_t arity;
+    uint8_t has_parts;
 } csp_command_t;
 
 #define CSP_CMD_LIMIT 106
 
-/* By number; name is NULL where there is none. */
+/* By number. */
 static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
-    [CSP_CMD_GET] = {"get", 3, 129, 2, 1, 1, 1},
-    [CSP_CMD_MGET] = {"mget", 4, 129, -2, 1, -1, 1},
-    [CSP_CMD_EXISTS] = {"exists", 6, 129, -2, 1, -1, 1},
-    [CSP_CMD_TYPE] = {"type", 4, 129, 2, 1, 1, 1},
-    [CSP_CMD_STRLEN] = {"strlen", 6, 129, 2, 1, 1, 1},
-    [CSP_CMD_DBSIZE] = {"dbsize", 6, 128, 1, 0, 0, 0},
-    [CSP_CMD_RANDOMKEY] = {"randomkey", 9, 128, 1, 0, 0, 0},
-    [CSP_CMD_SCAN] = {"scan", 4, 128, -2, 0, 0, 0},
-    [CSP_CMD_KEYS] = {"keys", 4, 1216, 2, 0, 0, 0},
-    [CSP_CMD_TTL] = {"ttl", 3, 128, 2, 1, 1, 1},
-    [CSP_CMD_PTTL] = {"pttl", 4, 128, 2, 1, 1, 1},
-    [CSP_CMD_EXPIRETIME] = {"expiretime", 10, 128, 2, 1, 1, 1},
-    [CSP_CMD_PEXPIRETIME] = {"pexpiretime", 11, 128, 2, 1, 1, 1},
-    [CSP_CMD_GETRANGE] = {"getrange", 8, 128, 4, 1, 1, 1},
-    [CSP_CMD_MEMORY] = {"memory", 6, 128, -2, 0, 0, 0},
-    [CSP_CMD_OBJECT] = {"object", 6, 128, -2, 0, 0, 0},
-    [CSP_CMD_MODULE] = {"module", 6, 128, -2, 0, 0, 0},
-    [CSP_CMD_ACL] = {"acl", 3, 128, -2, 0, 0, 0},
-    [CSP_CMD_SLOWLOG] = {"slowlog", 7, 128, -2, 0, 0, 0},
-    [CSP_CMD_LATENCY] = {"latency", 7, 128, -2, 0, 0, 0},
-    [CSP_CMD_CFG_READ] = {"cfg.read", 8, 129, -2, 0, 0, 0},
-    [CSP_CMD_CFG_FIND] = {"cfg.find", 8, 129, -4, 0, 0, 0},
-    [CSP_CMD_CFG_COUNT] = {"cfg.count", 9, 129, -2, 0, 0, 0},
-    [CSP_CMD_CFG_QUERY] = {"cfg.query", 9, 5248, -3, 0, 0, 0},
-    [CSP_CMD_CFG_CLASSES] = {"cfg.classes", 11, 128, 1, 0, 0, 0},
-    [CSP_CMD_CFG_PERMISSIONS] = {"cfg.permissions", 15, 4224, 2, 1, 1, 1},
-    [CSP_CMD_CFG_HISTORY] = {"cfg.history", 11, 1216, -1, 0, 0, 0},
-    [CSP_CMD_CFG_CREATE] = {"cfg.create", 10, 1026, -3, 0, 0, 0},
-    [CSP_CMD_CFG_UPDATE] = {"cfg.update", 10, 1026, -4, 0, 0, 0},
-    [CSP_CMD_CFG_DELETE] = {"cfg.delete", 10, 1026, -3, 0, 0, 0},
-    [CSP_CMD_CFG_GRANT] = {"cfg.grant", 9, 5122, -4, 1, 2, 1},
-    [CSP_CMD_CFG_REVOKE] = {"cfg.revoke", 10, 5122, -4, 1, 2, 1},
-    [CSP_CMD_CFG_PASSWD] = {"cfg.passwd", 10, 3138, -3, 0, 0, 0},
-    [CSP_CMD_CFG_OUTCOME] = {"cfg.outcome", 11, 1152, 2, 0, 0, 0},
-    [CSP_CMD_CFG_REGISTER] = {"cfg.register", 12, 1024, -2, 0, 0, 0},
-    [CSP_CMD_CFG_SYNC] = {"cfg.sync", 8, 1152, -1, 0, 0, 0},
-    [CSP_CMD_CFG_STATUS] = {"cfg.status", 10, 136, 1, 0, 0, 0},
-    [CSP_CMD_CFG_FROM] = {"cfg.from", 8, 4752, -2, 0, 0, 0},
-    [CSP_CMD_CFG_FEED] = {"cfg.feed", 8, 1344, -5, 0, 0, 0},
-    [CSP_CMD_CFG_SUMS] = {"cfg.sums", 8, 1344, -2, 0, 0, 0},
-    [CSP_CMD_SUBSCRIBE] = {"subscribe", 9, 528, -2, 0, 0, 0},
-    [CSP_CMD_PSUBSCRIBE] = {"psubscribe", 10, 528, -2, 0, 0, 0},
-    [CSP_CMD_UNSUBSCRIBE] = {"unsubscribe", 11, 528, -1, 0, 0, 0},
-    [CSP_CMD_PUNSUBSCRIBE] = {"punsubscribe", 12, 528, -1, 0, 0, 0},
-    [CSP_CMD_MULTI] = {"multi", 5, 32, 1, 0, 0, 0},
-    [CSP_CMD_EXEC] = {"exec", 4, 1056, 1, 0, 0, 0},
-    [CSP_CMD_DISCARD] = {"discard", 7, 32, 1, 0, 0, 0},
-    [CSP_CMD_WATCH] = {"watch", 5, 32, -2, 1, -1, 1},
-    [CSP_CMD_UNWATCH] = {"unwatch", 7, 0, 1, 0, 0, 0},
-    [CSP_CMD_HELLO] = {"hello", 5, 3084, -1, 0, 0, 0},
-    [CSP_CMD_AUTH] = {"auth", 4, 3084, -2, 0, 0, 0},
-    [CSP_CMD_PING] = {"ping", 4, 149, -1, 0, 0, 0},
-    [CSP_CMD_ECHO] = {"echo", 4, 128, 2, 0, 0, 0},
-    [CSP_CMD_QUIT] = {"quit", 4, 60, -1, 0, 0, 0},
-    [CSP_CMD_RESET] = {"reset", 5, 52, 1, 0, 0, 0},
-    [CSP_CMD_SELECT] = {"select", 6, 0, 2, 0, 0, 0},
-    [CSP_CMD_READONLY] = {"readonly", 8, 0, 1, 0, 0, 0},
-    [CSP_CMD_READWRITE] = {"readwrite", 9, 0, 1, 0, 0, 0},
-    [CSP_CMD_TIME] = {"time", 4, 128, 1, 0, 0, 0},
-    [CSP_CMD_INFO] = {"info", 4, 136, -1, 0, 0, 0},
-    [CSP_CMD_CONFIG] = {"config", 6, 256, -2, 0, 0, 0},
-    [CSP_CMD_COMMAND] = {"command", 7, 128, -1, 0, 0, 0},
-    [CSP_CMD_CLIENT] = {"client", 6, 0, -2, 0, 0, 0},
-    [CSP_CMD_CLUSTER] = {"cluster", 7, 0, -2, 0, 0, 0},
+    [CSP_CMD_GET] = {"get", CSP_CONN_SIGNED_IN, 8321, 2, 0},
+    [CSP_CMD_MGET] = {"mget", CSP_CONN_SIGNED_IN, 8321, -2, 0},
+    [CSP_CMD_EXISTS] = {"exists", CSP_CONN_SIGNED_IN, 8321, -2, 0},
+    [CSP_CMD_TYPE] = {"type", CSP_CONN_SIGNED_IN, 8321, 2, 0},
+    [CSP_CMD_STRLEN] = {"strlen", CSP_CONN_SIGNED_IN, 8321, 2, 0},
+    [CSP_CMD_DBSIZE] = {"dbsize", CSP_CONN_SIGNED_IN, 8320, 1, 0},
+    [CSP_CMD_RANDOMKEY] = {"randomkey", CSP_CONN_SIGNED_IN, 8320, 1, 0},
+    [CSP_CMD_SCAN] = {"scan", CSP_CONN_SIGNED_IN, 8320, -2, 0},
+    [CSP_CMD_KEYS] = {"keys", CSP_CONN_SIGNED_IN, 9408, 2, 0},
+    [CSP_CMD_TTL] = {"ttl", CSP_CONN_SIGNED_IN, 8320, 2, 0},
+    [CSP_CMD_PTTL] = {"pttl", CSP_CONN_SIGNED_IN, 8320, 2, 0},
+    [CSP_CMD_EXPIRETIME] = {"expiretime", CSP_CONN_SIGNED_IN, 8320, 2, 0},
+    [CSP_CMD_PEXPIRETIME] = {"pexpiretime", CSP_CONN_SIGNED_IN, 8320, 2, 0},
+    [CSP_CMD_GETRANGE] = {"getrange", CSP_CONN_SIGNED_IN, 8320, 4, 0},
+    [CSP_CMD_MEMORY] = {"memory", CSP_CONN_SIGNED_IN, 132, -2, 1},
+    [CSP_CMD_MEMORY_USAGE] = {"memory|usage", CSP_CONN_SIGNED_IN, 8320, -3, 0},
+    [CSP_CMD_OBJECT] = {"object", CSP_CONN_SIGNED_IN, 132, -2, 1},
+    [CSP_CMD_OBJECT_ENCODING] = {"object|encoding", CSP_CONN_SIGNED_IN, 8320, 3, 0},
+    [CSP_CMD_OBJECT_REFCOUNT] = {"object|refcount", CSP_CONN_SIGNED_IN, 8320, 3, 0},
+    [CSP_CMD_OBJECT_IDLETIME] = {"object|idletime", CSP_CONN_SIGNED_IN, 8320, 3, 0},
+    [CSP_CMD_OBJECT_FREQ] = {"object|freq", CSP_CONN_SIGNED_IN, 8320, 3, 0},
+    [CSP_CMD_MODULE] = {"module", CSP_CONN_SIGNED_IN, 132, -2, 1},
+    [CSP_CMD_MODULE_LIST] = {"module|list", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_ACL] = {"acl", CSP_CONN_SIGNED_IN, 132, -2, 1},
+    [CSP_CMD_ACL_WHOAMI] = {"acl|whoami", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_SLOWLOG] = {"slowlog", CSP_CONN_SIGNED_IN, 132, -2, 1},
+    [CSP_CMD_SLOWLOG_GET] = {"slowlog|get", CSP_CONN_SIGNED_IN, 128, -2, 0},
+    [CSP_CMD_SLOWLOG_LEN] = {"slowlog|len", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_SLOWLOG_RESET] = {"slowlog|reset", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_LATENCY] = {"latency", CSP_CONN_SIGNED_IN, 132, -2, 1},
+    [CSP_CMD_LATENCY_LATEST] = {"latency|latest", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_LATENCY_HISTORY] = {"latency|history", CSP_CONN_SIGNED_IN, 128, 3, 0},
+    [CSP_CMD_LATENCY_RESET] = {"latency|reset", CSP_CONN_SIGNED_IN, 128, -2, 0},
+    [CSP_CMD_LATENCY_DOCTOR] = {"latency|doctor", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_CFG_READ] = {"cfg.read", CSP_CONN_SIGNED_IN, 8321, -2, 0},
+    [CSP_CMD_CFG_FIND] = {"cfg.find", CSP_CONN_SIGNED_IN, 8321, -4, 0},
+    [CSP_CMD_CFG_COUNT] = {"cfg.count", CSP_CONN_SIGNED_IN, 8321, -2, 0},
+    [CSP_CMD_CFG_QUERY] = {"cfg.query", CSP_CONN_SIGNED_IN, 13440, -3, 0},
+    [CSP_CMD_CFG_CLASSES] = {"cfg.classes", CSP_CONN_SIGNED_IN, 8320, 1, 0},
+    [CSP_CMD_CFG_PERMISSIONS] = {"cfg.permissions", CSP_CONN_SIGNED_IN, 12416, 2, 0},
+    [CSP_CMD_CFG_HISTORY] = {"cfg.history", CSP_CONN_SIGNED_IN, 9408, -1, 0},
+    [CSP_CMD_CFG_CREATE] = {"cfg.create", CSP_CONN_SIGNED_IN, 1026, -3, 0},
+    [CSP_CMD_CFG_UPDATE] = {"cfg.update", CSP_CONN_SIGNED_IN, 1026, -4, 0},
+    [CSP_CMD_CFG_DELETE] = {"cfg.delete", CSP_CONN_SIGNED_IN, 1026, -3, 0},
+    [CSP_CMD_CFG_GRANT] = {"cfg.grant", CSP_CONN_SIGNED_IN, 5122, -4, 0},
+    [CSP_CMD_CFG_REVOKE] = {"cfg.revoke", CSP_CONN_SIGNED_IN, 5122, -4, 0},
+    [CSP_CMD_CFG_PASSWD] = {"cfg.passwd", CSP_CONN_SIGNED_IN, 3138, -3, 0},
+    [CSP_CMD_CFG_OUTCOME] = {"cfg.outcome", CSP_CONN_SIGNED_IN, 1216, 2, 0},
+    [CSP_CMD_CFG_REGISTER] = {"cfg.register", CSP_CONN_SIGNED_IN, 1088, -2, 0},
+    [CSP_CMD_CFG_SYNC] = {"cfg.sync", CSP_CONN_SIGNED_IN, 1216, -1, 0},
+    [CSP_CMD_CFG_STATUS] = {"cfg.status", CSP_CONN_SIGNED_IN, 136, 1, 0},
+    [CSP_CMD_CFG_FROM] = {"cfg.from", CSP_CONN_SIGNED_IN, 4816, -2, 0},
+    [CSP_CMD_CFG_FEED] = {"cfg.feed", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR | CSP_CONN_SERVER, 1344, -5, 0},
+    [CSP_CMD_CFG_SUMS] = {"cfg.sums", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 1344, -2, 0},
+    [CSP_CMD_SUBSCRIBE] = {"subscribe", CSP_CONN_SIGNED_IN, 593, -2, 0},
+    [CSP_CMD_PSUBSCRIBE] = {"psubscribe", CSP_CONN_SIGNED_IN, 593, -2, 0},
+    [CSP_CMD_UNSUBSCRIBE] = {"unsubscribe", CSP_CONN_SIGNED_IN, 593, -1, 0},
+    [CSP_CMD_PUNSUBSCRIBE] = {"punsubscribe", CSP_CONN_SIGNED_IN, 593, -1, 0},
+    [CSP_CMD_MULTI] = {"multi", CSP_CONN_SIGNED_IN, 32, 1, 0},
+    [CSP_CMD_EXEC] = {"exec", CSP_CONN_SIGNED_IN, 1056, 1, 0},
+    [CSP_CMD_DISCARD] = {"discard", CSP_CONN_SIGNED_IN, 32, 1, 0},
+    [CSP_CMD_WATCH] = {"watch", CSP_CONN_SIGNED_IN, 32, -2, 0},
+    [CSP_CMD_UNWATCH] = {"unwatch", CSP_CONN_SIGNED_IN, 0, 1, 0},
+    [CSP_CMD_HELLO] = {"hello", 0, 3144, -1, 0},
+    [CSP_CMD_AUTH] = {"auth", 0, 3144, -2, 0},
+    [CSP_CMD_PING] = {"ping", 0, 145, -1, 0},
+    [CSP_CMD_ECHO] = {"echo", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_QUIT] = {"quit", 0, 56, -1, 0},
+    [CSP_CMD_RESET] = {"reset", 0, 48, 1, 0},
+    [CSP_CMD_SELECT] = {"select", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_READONLY] = {"readonly", CSP_CONN_SIGNED_IN, 0, 1, 0},
+    [CSP_CMD_READWRITE] = {"readwrite", CSP_CONN_SIGNED_IN, 0, 1, 0},
+    [CSP_CMD_TIME] = {"time", CSP_CONN_SIGNED_IN, 128, 1, 0},
+    [CSP_CMD_INFO] = {"info", CSP_CONN_SIGNED_IN, 136, -1, 0},
+    [CSP_CMD_CONFIG] = {"config", CSP_CONN_SIGNED_IN, 260, -2, 1},
+    [CSP_CMD_CONFIG_GET] = {"config|get", CSP_CONN_SIGNED_IN, 256, -3, 0},
+    [CSP_CMD_CONFIG_SET] = {"config|set", CSP_CONN_SIGNED_IN, 256, -4, 0},
+    [CSP_CMD_CONFIG_RESETSTAT] = {"config|resetstat", CSP_CONN_SIGNED_IN, 256, 2, 0},
+    [CSP_CMD_CONFIG_REWRITE] = {"config|rewrite", CSP_CONN_SIGNED_IN, 256, 2, 0},
+    [CSP_CMD_CONFIG_HELP] = {"config|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_COMMAND] = {"command", CSP_CONN_SIGNED_IN, 128, -1, 1},
+    [CSP_CMD_COMMAND_COUNT] = {"command|count", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_COMMAND_INFO] = {"command|info", CSP_CONN_SIGNED_IN, 128, -2, 0},
+    [CSP_CMD_COMMAND_LIST] = {"command|list", CSP_CONN_SIGNED_IN, 128, -2, 0},
+    [CSP_CMD_COMMAND_DOCS] = {"command|docs", CSP_CONN_SIGNED_IN, 128, -2, 0},
+    [CSP_CMD_COMMAND_GETKEYS] = {"command|getkeys", CSP_CONN_SIGNED_IN, 128, -3, 0},
+    [CSP_CMD_COMMAND_HELP] = {"command|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT] = {"client", CSP_CONN_SIGNED_IN, 4, -2, 1},
+    [CSP_CMD_CLIENT_ID] = {"client|id", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT_GETNAME] = {"client|getname", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT_SETNAME] = {"client|setname", CSP_CONN_SIGNED_IN, 0, 3, 0},
+    [CSP_CMD_CLIENT_SETINFO] = {"client|setinfo", CSP_CONN_SIGNED_IN, 0, 4, 0},
+    [CSP_CMD_CLIENT_INFO] = {"client|info", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT_LIST] = {"client|list", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 0, -2, 0},
+    [CSP_CMD_CLIENT_KILL] = {"client|kill", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 0, -3, 0},
+    [CSP_CMD_CLIENT_NO_EVICT] = {"client|no-evict", CSP_CONN_SIGNED_IN, 0, 3, 0},
+    [CSP_CMD_CLIENT_NO_TOUCH] = {"client|no-touch", CSP_CONN_SIGNED_IN, 0, 3, 0},
+    [CSP_CMD_CLIENT_REPLY] = {"client|reply", CSP_CONN_SIGNED_IN, 0, 3, 0},
+    [CSP_CMD_CLIENT_UNPAUSE] = {"client|unpause", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT_HELP] = {"client|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT_TRACKING] = {"client|tracking", CSP_CONN_SIGNED_IN, 4096, -3, 0},
+    [CSP_CMD_CLIENT_CACHING] = {"client|caching", CSP_CONN_SIGNED_IN, 4096, 3, 0},
+    [CSP_CMD_CLIENT_GETREDIR] = {"client|getredir", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT_TRACKINGINFO] = {"client|trackinginfo", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLUSTER] = {"cluster", CSP_CONN_SIGNED_IN, 0, -2, 0},
 };
 
 /* A command by its name in any case: its number, or CSP_CMD_NONE. */
 static inline int csp_command_by_name(const char *name, size_t size)
 {
-    if (size == 0 || size > 255) return CSP_CMD_NONE;
-    switch (size << 8 | csp_upper((uint8_t)name[0])) {
-    case 3 << 8 | 'A':
-        if (csp_same_word(name, "ACL", 3)) return CSP_CMD_ACL;
+    if (size == 0) return CSP_CMD_NONE;
+    switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+    case 3 << 8 | 'a':
+        if ((csp_take(name + 0, 3) | 0x202020) == 0x6c6361) return CSP_CMD_ACL;
         break;
-    case 3 << 8 | 'G':
-        if (csp_same_word(name, "GET", 3)) return CSP_CMD_GET;
+    case 3 << 8 | 'g':
+        if ((csp_take(name + 0, 3) | 0x202020) == 0x746567) return CSP_CMD_GET;
         break;
-    case 3 << 8 | 'T':
-        if (csp_same_word(name, "TTL", 3)) return CSP_CMD_TTL;
+    case 3 << 8 | 't':
+        if ((csp_take(name + 0, 3) | 0x202020) == 0x6c7474) return CSP_CMD_TTL;
         break;
-    case 4 << 8 | 'A':
-        if (csp_same_word(name, "AUTH", 4)) return CSP_CMD_AUTH;
+    case 4 << 8 | 'a':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x68747561) return CSP_CMD_AUTH;
         break;
-    case 4 << 8 | 'E':
-        if (csp_same_word(name, "EXEC", 4)) return CSP_CMD_EXEC;
-        if (csp_same_word(name, "ECHO", 4)) return CSP_CMD_ECHO;
+    case 4 << 8 | 'e':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x63657865) return CSP_CMD_EXEC;
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x6f686365) return CSP_CMD_ECHO;
         break;
-    case 4 << 8 | 'I':
-        if (csp_same_word(name, "INFO", 4)) return CSP_CMD_INFO;
+    case 4 << 8 | 'i':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x6f666e69) return CSP_CMD_INFO;
         break;
-    case 4 << 8 | 'K':
-        if (csp_same_word(name, "KEYS", 4)) return CSP_CMD_KEYS;
+    case 4 << 8 | 'k':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x7379656b) return CSP_CMD_KEYS;
         break;
-    case 4 << 8 | 'M':
-        if (csp_same_word(name, "MGET", 4)) return CSP_CMD_MGET;
+    case 4 << 8 | 'm':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x7465676d) return CSP_CMD_MGET;
         break;
-    case 4 << 8 | 'P':
-        if (csp_same_word(name, "PING", 4)) return CSP_CMD_PING;
-        if (csp_same_word(name, "PTTL", 4)) return CSP_CMD_PTTL;
+    case 4 << 8 | 'p':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x676e6970) return CSP_CMD_PING;
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x6c747470) return CSP_CMD_PTTL;
         break;
-    case 4 << 8 | 'Q':
-        if (csp_same_word(name, "QUIT", 4)) return CSP_CMD_QUIT;
+    case 4 << 8 | 'q':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x74697571) return CSP_CMD_QUIT;
         break;
-    case 4 << 8 | 'S':
-        if (csp_same_word(name, "SCAN", 4)) return CSP_CMD_SCAN;
+    case 4 << 8 | 's':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x6e616373) return CSP_CMD_SCAN;
         break;
-    case 4 << 8 | 'T':
-        if (csp_same_word(name, "TYPE", 4)) return CSP_CMD_TYPE;
-        if (csp_same_word(name, "TIME", 4)) return CSP_CMD_TIME;
+    case 4 << 8 | 't':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x65707974) return CSP_CMD_TYPE;
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x656d6974) return CSP_CMD_TIME;
         break;
-    case 5 << 8 | 'H':
-        if (csp_same_word(name, "HELLO", 5)) return CSP_CMD_HELLO;
+    case 5 << 8 | 'h':
+        if ((csp_take(name + 0, 5) | 0x2020202020) == 0x6f6c6c6568) return CSP_CMD_HELLO;
         break;
-    case 5 << 8 | 'M':
-        if (csp_same_word(name, "MULTI", 5)) return CSP_CMD_MULTI;
+    case 5 << 8 | 'm':
+        if ((csp_take(name + 0, 5) | 0x2020202020) == 0x69746c756d) return CSP_CMD_MULTI;
         break;
-    case 5 << 8 | 'R':
-        if (csp_same_word(name, "RESET", 5)) return CSP_CMD_RESET;
+    case 5 << 8 | 'r':
+        if ((csp_take(name + 0, 5) | 0x2020202020) == 0x7465736572) return CSP_CMD_RESET;
         break;
-    case 5 << 8 | 'W':
-        if (csp_same_word(name, "WATCH", 5)) return CSP_CMD_WATCH;
+    case 5 << 8 | 'w':
+        if ((csp_take(name + 0, 5) | 0x2020202020) == 0x6863746177) return CSP_CMD_WATCH;
         break;
-    case 6 << 8 | 'C':
-        if (csp_same_word(name, "CONFIG", 6)) return CSP_CMD_CONFIG;
-        if (csp_same_word(name, "CLIENT", 6)) return CSP_CMD_CLIENT;
+    case 6 << 8 | 'c':
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x6769666e6f63) return CSP_CMD_CONFIG;
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x746e65696c63) return CSP_CMD_CLIENT;
         break;
-    case 6 << 8 | 'D':
-        if (csp_same_word(name, "DBSIZE", 6)) return CSP_CMD_DBSIZE;
+    case 6 << 8 | 'd':
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x657a69736264) return CSP_CMD_DBSIZE;
         break;
-    case 6 << 8 | 'E':
-        if (csp_same_word(name, "EXISTS", 6)) return CSP_CMD_EXISTS;
+    case 6 << 8 | 'e':
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x737473697865) return CSP_CMD_EXISTS;
         break;
-    case 6 << 8 | 'M':
-        if (csp_same_word(name, "MEMORY", 6)) return CSP_CMD_MEMORY;
-        if (csp_same_word(name, "MODULE", 6)) return CSP_CMD_MODULE;
+    case 6 << 8 | 'm':
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x79726f6d656d) return CSP_CMD_MEMORY;
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x656c75646f6d) return CSP_CMD_MODULE;
         break;
-    case 6 << 8 | 'O':
-        if (csp_same_word(name, "OBJECT", 6)) return CSP_CMD_OBJECT;
+    case 6 << 8 | 'o':
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x7463656a626f) return CSP_CMD_OBJECT;
         break;
-    case 6 << 8 | 'S':
-        if (csp_same_word(name, "STRLEN", 6)) return CSP_CMD_STRLEN;
-        if (csp_same_word(name, "SELECT", 6)) return CSP_CMD_SELECT;
+    case 6 << 8 | 's':
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x6e656c727473) return CSP_CMD_STRLEN;
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x7463656c6573) return CSP_CMD_SELECT;
         break;
-    case 7 << 8 | 'C':
-        if (csp_same_word(name, "COMMAND", 7)) return CSP_CMD_COMMAND;
-        if (csp_same_word(name, "CLUSTER", 7)) return CSP_CMD_CLUSTER;
+    case 7 << 8 | 'c':
+        if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x646e616d6d6f63) return CSP_CMD_COMMAND;
+        if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x72657473756c63) return CSP_CMD_CLUSTER;
         break;
-    case 7 << 8 | 'D':
-        if (csp_same_word(name, "DISCARD", 7)) return CSP_CMD_DISCARD;
+    case 7 << 8 | 'd':
+        if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x64726163736964) return CSP_CMD_DISCARD;
         break;
-    case 7 << 8 | 'L':
-        if (csp_same_word(name, "LATENCY", 7)) return CSP_CMD_LATENCY;
+    case 7 << 8 | 'l':
+        if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x79636e6574616c) return CSP_CMD_LATENCY;
         break;
-    case 7 << 8 | 'S':
-        if (csp_same_word(name, "SLOWLOG", 7)) return CSP_CMD_SLOWLOG;
+    case 7 << 8 | 's':
+        if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x676f6c776f6c73) return CSP_CMD_SLOWLOG;
         break;
-    case 7 << 8 | 'U':
-        if (csp_same_word(name, "UNWATCH", 7)) return CSP_CMD_UNWATCH;
+    case 7 << 8 | 'u':
+        if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x68637461776e75) return CSP_CMD_UNWATCH;
         break;
-    case 8 << 8 | 'C':
-        if (csp_same_word(name, "CFG.READ", 8)) return CSP_CMD_CFG_READ;
-        if (csp_same_word(name, "CFG.FIND", 8)) return CSP_CMD_CFG_FIND;
-        if (csp_same_word(name, "CFG.SYNC", 8)) return CSP_CMD_CFG_SYNC;
-        if (csp_same_word(name, "CFG.FROM", 8)) return CSP_CMD_CFG_FROM;
-        if (csp_same_word(name, "CFG.FEED", 8)) return CSP_CMD_CFG_FEED;
-        if (csp_same_word(name, "CFG.SUMS", 8)) return CSP_CMD_CFG_SUMS;
+    case 8 << 8 | 'c':
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x646165722e676663) return CSP_CMD_CFG_READ;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x646e69662e676663) return CSP_CMD_CFG_FIND;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x636e79732e676663) return CSP_CMD_CFG_SYNC;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x6d6f72662e676663) return CSP_CMD_CFG_FROM;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x646565662e676663) return CSP_CMD_CFG_FEED;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x736d75732e676663) return CSP_CMD_CFG_SUMS;
         break;
-    case 8 << 8 | 'G':
-        if (csp_same_word(name, "GETRANGE", 8)) return CSP_CMD_GETRANGE;
+    case 8 << 8 | 'g':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x65676e6172746567) return CSP_CMD_GETRANGE;
         break;
-    case 8 << 8 | 'R':
-        if (csp_same_word(name, "READONLY", 8)) return CSP_CMD_READONLY;
+    case 8 << 8 | 'r':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x796c6e6f64616572) return CSP_CMD_READONLY;
         break;
-    case 9 << 8 | 'C':
-        if (csp_same_word(name, "CFG.COUNT", 9)) return CSP_CMD_CFG_COUNT;
-        if (csp_same_word(name, "CFG.QUERY", 9)) return CSP_CMD_CFG_QUERY;
-        if (csp_same_word(name, "CFG.GRANT", 9)) return CSP_CMD_CFG_GRANT;
+    case 9 << 8 | 'c':
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x6e756f632e676663 && (csp_take(name + 8, 1) | 0x20) == 0x74) return CSP_CMD_CFG_COUNT;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x726575712e676663 && (csp_take(name + 8, 1) | 0x20) == 0x79) return CSP_CMD_CFG_QUERY;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x6e6172672e676663 && (csp_take(name + 8, 1) | 0x20) == 0x74) return CSP_CMD_CFG_GRANT;
         break;
-    case 9 << 8 | 'R':
-        if (csp_same_word(name, "RANDOMKEY", 9)) return CSP_CMD_RANDOMKEY;
-        if (csp_same_word(name, "READWRITE", 9)) return CSP_CMD_READWRITE;
+    case 9 << 8 | 'r':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x656b6d6f646e6172 && (csp_take(name + 8, 1) | 0x20) == 0x79) return CSP_CMD_RANDOMKEY;
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x7469727764616572 && (csp_take(name + 8, 1) | 0x20) == 0x65) return CSP_CMD_READWRITE;
         break;
-    case 9 << 8 | 'S':
-        if (csp_same_word(name, "SUBSCRIBE", 9)) return CSP_CMD_SUBSCRIBE;
+    case 9 << 8 | 's':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6269726373627573 && (csp_take(name + 8, 1) | 0x20) == 0x65) return CSP_CMD_SUBSCRIBE;
         break;
-    case 10 << 8 | 'C':
-        if (csp_same_word(name, "CFG.CREATE", 10)) return CSP_CMD_CFG_CREATE;
-        if (csp_same_word(name, "CFG.UPDATE", 10)) return CSP_CMD_CFG_UPDATE;
-        if (csp_same_word(name, "CFG.DELETE", 10)) return CSP_CMD_CFG_DELETE;
-        if (csp_same_word(name, "CFG.REVOKE", 10)) return CSP_CMD_CFG_REVOKE;
-        if (csp_same_word(name, "CFG.PASSWD", 10)) return CSP_CMD_CFG_PASSWD;
-        if (csp_same_word(name, "CFG.STATUS", 10)) return CSP_CMD_CFG_STATUS;
+    case 10 << 8 | 'c':
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x616572632e676663 && (csp_take(name + 8, 2) | 0x2020) == 0x6574) return CSP_CMD_CFG_CREATE;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x616470752e676663 && (csp_take(name + 8, 2) | 0x2020) == 0x6574) return CSP_CMD_CFG_UPDATE;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x656c65642e676663 && (csp_take(name + 8, 2) | 0x2020) == 0x6574) return CSP_CMD_CFG_DELETE;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x6f7665722e676663 && (csp_take(name + 8, 2) | 0x2020) == 0x656b) return CSP_CMD_CFG_REVOKE;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x737361702e676663 && (csp_take(name + 8, 2) | 0x2020) == 0x6477) return CSP_CMD_CFG_PASSWD;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x746174732e676663 && (csp_take(name + 8, 2) | 0x2020) == 0x7375) return CSP_CMD_CFG_STATUS;
         break;
-    case 10 << 8 | 'E':
-        if (csp_same_word(name, "EXPIRETIME", 10)) return CSP_CMD_EXPIRETIME;
+    case 10 << 8 | 'e':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6974657269707865 && (csp_take(name + 8, 2) | 0x2020) == 0x656d) return CSP_CMD_EXPIRETIME;
         break;
-    case 10 << 8 | 'P':
-        if (csp_same_word(name, "PSUBSCRIBE", 10)) return CSP_CMD_PSUBSCRIBE;
+    case 10 << 8 | 'p':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6972637362757370 && (csp_take(name + 8, 2) | 0x2020) == 0x6562) return CSP_CMD_PSUBSCRIBE;
         break;
-    case 11 << 8 | 'C':
-        if (csp_same_word(name, "CFG.CLASSES", 11)) return CSP_CMD_CFG_CLASSES;
-        if (csp_same_word(name, "CFG.HISTORY", 11)) return CSP_CMD_CFG_HISTORY;
-        if (csp_same_word(name, "CFG.OUTCOME", 11)) return CSP_CMD_CFG_OUTCOME;
+    case 11 << 8 | 'c':
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x73616c632e676663 && (csp_take(name + 8, 3) | 0x202020) == 0x736573) return CSP_CMD_CFG_CLASSES;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x747369682e676663 && (csp_take(name + 8, 3) | 0x202020) == 0x79726f) return CSP_CMD_CFG_HISTORY;
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x6374756f2e676663 && (csp_take(name + 8, 3) | 0x202020) == 0x656d6f) return CSP_CMD_CFG_OUTCOME;
         break;
-    case 11 << 8 | 'P':
-        if (csp_same_word(name, "PEXPIRETIME", 11)) return CSP_CMD_PEXPIRETIME;
+    case 11 << 8 | 'p':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x7465726970786570 && (csp_take(name + 8, 3) | 0x202020) == 0x656d69) return CSP_CMD_PEXPIRETIME;
         break;
-    case 11 << 8 | 'U':
-        if (csp_same_word(name, "UNSUBSCRIBE", 11)) return CSP_CMD_UNSUBSCRIBE;
+    case 11 << 8 | 'u':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x7263736275736e75 && (csp_take(name + 8, 3) | 0x202020) == 0x656269) return CSP_CMD_UNSUBSCRIBE;
         break;
-    case 12 << 8 | 'C':
-        if (csp_same_word(name, "CFG.REGISTER", 12)) return CSP_CMD_CFG_REGISTER;
+    case 12 << 8 | 'c':
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x696765722e676663 && (csp_take(name + 8, 4) | 0x20202020) == 0x72657473) return CSP_CMD_CFG_REGISTER;
         break;
-    case 12 << 8 | 'P':
-        if (csp_same_word(name, "PUNSUBSCRIBE", 12)) return CSP_CMD_PUNSUBSCRIBE;
+    case 12 << 8 | 'p':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x63736275736e7570 && (csp_take(name + 8, 4) | 0x20202020) == 0x65626972) return CSP_CMD_PUNSUBSCRIBE;
         break;
-    case 15 << 8 | 'C':
-        if (csp_same_word(name, "CFG.PERMISSIONS", 15)) return CSP_CMD_CFG_PERMISSIONS;
+    case 15 << 8 | 'c':
+        if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x6d7265702e676663 && (csp_take(name + 8, 7) | 0x20202020202020) == 0x736e6f69737369) return CSP_CMD_CFG_PERMISSIONS;
+        break;
+    }
+    return CSP_CMD_NONE;
+}
+
+/* A subcommand of a command that has some: its number, or CSP_CMD_NONE. */
+static inline int csp_part_by_name(int command, const char *name, size_t size)
+{
+    if (size == 0) return CSP_CMD_NONE;
+    switch (command) {
+    case CSP_CMD_MEMORY:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 5 << 8 | 'u':
+            if ((csp_take(name + 0, 5) | 0x2020202020) == 0x6567617375) return CSP_CMD_MEMORY_USAGE;
+            break;
+        }
+        break;
+    case CSP_CMD_OBJECT:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 4 << 8 | 'f':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x71657266) return CSP_CMD_OBJECT_FREQ;
+            break;
+        case 8 << 8 | 'e':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x676e69646f636e65) return CSP_CMD_OBJECT_ENCODING;
+            break;
+        case 8 << 8 | 'i':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x656d6974656c6469) return CSP_CMD_OBJECT_IDLETIME;
+            break;
+        case 8 << 8 | 'r':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x746e756f63666572) return CSP_CMD_OBJECT_REFCOUNT;
+            break;
+        }
+        break;
+    case CSP_CMD_MODULE:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 4 << 8 | 'l':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x7473696c) return CSP_CMD_MODULE_LIST;
+            break;
+        }
+        break;
+    case CSP_CMD_ACL:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 6 << 8 | 'w':
+            if ((csp_take(name + 0, 6) | 0x202020202020) == 0x696d616f6877) return CSP_CMD_ACL_WHOAMI;
+            break;
+        }
+        break;
+    case CSP_CMD_SLOWLOG:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 3 << 8 | 'g':
+            if ((csp_take(name + 0, 3) | 0x202020) == 0x746567) return CSP_CMD_SLOWLOG_GET;
+            break;
+        case 3 << 8 | 'l':
+            if ((csp_take(name + 0, 3) | 0x202020) == 0x6e656c) return CSP_CMD_SLOWLOG_LEN;
+            break;
+        case 5 << 8 | 'r':
+            if ((csp_take(name + 0, 5) | 0x2020202020) == 0x7465736572) return CSP_CMD_SLOWLOG_RESET;
+            break;
+        }
+        break;
+    case CSP_CMD_LATENCY:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 5 << 8 | 'r':
+            if ((csp_take(name + 0, 5) | 0x2020202020) == 0x7465736572) return CSP_CMD_LATENCY_RESET;
+            break;
+        case 6 << 8 | 'd':
+            if ((csp_take(name + 0, 6) | 0x202020202020) == 0x726f74636f64) return CSP_CMD_LATENCY_DOCTOR;
+            break;
+        case 6 << 8 | 'l':
+            if ((csp_take(name + 0, 6) | 0x202020202020) == 0x74736574616c) return CSP_CMD_LATENCY_LATEST;
+            break;
+        case 7 << 8 | 'h':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x79726f74736968) return CSP_CMD_LATENCY_HISTORY;
+            break;
+        }
+        break;
+    case CSP_CMD_CONFIG:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 3 << 8 | 'g':
+            if ((csp_take(name + 0, 3) | 0x202020) == 0x746567) return CSP_CMD_CONFIG_GET;
+            break;
+        case 3 << 8 | 's':
+            if ((csp_take(name + 0, 3) | 0x202020) == 0x746573) return CSP_CMD_CONFIG_SET;
+            break;
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_CONFIG_HELP;
+            break;
+        case 7 << 8 | 'r':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x65746972776572) return CSP_CMD_CONFIG_REWRITE;
+            break;
+        case 9 << 8 | 'r':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6174737465736572 && (csp_take(name + 8, 1) | 0x20) == 0x74) return CSP_CMD_CONFIG_RESETSTAT;
+            break;
+        }
+        break;
+    case CSP_CMD_COMMAND:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 4 << 8 | 'd':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x73636f64) return CSP_CMD_COMMAND_DOCS;
+            break;
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_COMMAND_HELP;
+            break;
+        case 4 << 8 | 'i':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x6f666e69) return CSP_CMD_COMMAND_INFO;
+            break;
+        case 4 << 8 | 'l':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x7473696c) return CSP_CMD_COMMAND_LIST;
+            break;
+        case 5 << 8 | 'c':
+            if ((csp_take(name + 0, 5) | 0x2020202020) == 0x746e756f63) return CSP_CMD_COMMAND_COUNT;
+            break;
+        case 7 << 8 | 'g':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x7379656b746567) return CSP_CMD_COMMAND_GETKEYS;
+            break;
+        }
+        break;
+    case CSP_CMD_CLIENT:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 2 << 8 | 'i':
+            if ((csp_take(name + 0, 2) | 0x2020) == 0x6469) return CSP_CMD_CLIENT_ID;
+            break;
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_CLIENT_HELP;
+            break;
+        case 4 << 8 | 'i':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x6f666e69) return CSP_CMD_CLIENT_INFO;
+            break;
+        case 4 << 8 | 'k':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x6c6c696b) return CSP_CMD_CLIENT_KILL;
+            break;
+        case 4 << 8 | 'l':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x7473696c) return CSP_CMD_CLIENT_LIST;
+            break;
+        case 5 << 8 | 'r':
+            if ((csp_take(name + 0, 5) | 0x2020202020) == 0x796c706572) return CSP_CMD_CLIENT_REPLY;
+            break;
+        case 7 << 8 | 'c':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x676e6968636163) return CSP_CMD_CLIENT_CACHING;
+            break;
+        case 7 << 8 | 'g':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x656d616e746567) return CSP_CMD_CLIENT_GETNAME;
+            break;
+        case 7 << 8 | 's':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x656d616e746573) return CSP_CMD_CLIENT_SETNAME;
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x6f666e69746573) return CSP_CMD_CLIENT_SETINFO;
+            break;
+        case 7 << 8 | 'u':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x65737561706e75) return CSP_CMD_CLIENT_UNPAUSE;
+            break;
+        case 8 << 8 | 'g':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x7269646572746567) return CSP_CMD_CLIENT_GETREDIR;
+            break;
+        case 8 << 8 | 'n':
+            if ((csp_take(name + 0, 8) | 0x2020202020002020) == 0x74636976652d6f6e) return CSP_CMD_CLIENT_NO_EVICT;
+            if ((csp_take(name + 0, 8) | 0x2020202020002020) == 0x6863756f742d6f6e) return CSP_CMD_CLIENT_NO_TOUCH;
+            break;
+        case 8 << 8 | 't':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x676e696b63617274) return CSP_CMD_CLIENT_TRACKING;
+            break;
+        case 12 << 8 | 't':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x676e696b63617274 && (csp_take(name + 8, 4) | 0x20202020) == 0x6f666e69) return CSP_CMD_CLIENT_TRACKINGINFO;
+            break;
+        }
         break;
     }
     return CSP_CMD_NONE;
