@@ -58,11 +58,17 @@ csp_crc_prepare()
 include "_fastpath/loop/parse.pxi"       # RESP in
 include "_fastpath/loop/reply.pxi"       # RESP out
 include "_fastpath/loop/refuse.pxi"      # who may call what, and when
+include "_fastpath/loop/glob.pxi"        # patterns of any text
+include "_fastpath/loop/channels.pxi"    # the channels of a change, and what a channel asks for
+include "_fastpath/loop/loose.pxi"       # patterns that numbers cannot say
 include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
 include "_fastpath/loop/filter.pxi"      # filters of classes, intersected
 include "_fastpath/loop/project.pxi"     # attributes out of an object
 include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
 include "_fastpath/loop/budget.pxi"      # what a turn may cost
+include "_fastpath/loop/subs.pxi"        # and what it subscribes to
+include "_fastpath/loop/match.pxi"       # what a change matches
+include "_fastpath/loop/matcher.pxi"     # the same for tests
 include "_fastpath/loop/slow.pxi"        # the ways out to Python
 include "_fastpath/loop/hot.pxi"         # GET, MGET and their kin
 include "_fastpath/loop/trim.pxi"        # binary values out of an annex

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from tests.server.hot_stage import HotServer, command, person, wait_for
+from tests.server.hot_stage import PEOPLE, HotServer, Serve, command, person, wait_for
 
 
 def test_subscribe_as_redis_does(shared: HotServer) -> None:
@@ -33,6 +34,52 @@ def test_subscribe_as_redis_does(shared: HotServer) -> None:
     assert raw.call("GET", "x") is None
     assert raw.call("PSUBSCRIBE", "x" * 256) == ["psubscribe", "x" * 256, 1]
     assert raw.call("PSUBSCRIBE", "x" * 257).startswith("-TOOBIG a channel or pattern of 257 bytes")
+
+
+def test_loose_patterns_are_few(server: HotServer) -> None:
+    """Of a connection and of a worker: at the limit and one beyond."""
+    what = "patterns that are more than a class, a tenant, a DBID and stars for whole parts"
+    raws = [server.connect() for _ in range(33)]
+    for number, raw in enumerate(raws[:32]):
+        patterns = [f"cfg:CfgPerson:{number}*{n}" for n in range(32)]
+        raw.send(command("PSUBSCRIBE", *patterns))
+        assert raw.read_all(32)[-1] == ["psubscribe", patterns[-1], 32]
+    text = f"-TOOBIG a connection may have at most 32 {what}; none of these was added"
+    assert raws[0].call("PSUBSCRIBE", "cfg:*", "cfg:?fgPerson") == text
+    assert raws[0].call("PSUBSCRIBE", "cfg:CfgPerson:*")[2] == 33  # not a loose one
+    assert raws[0].call("PSUBSCRIBE", "news.*")[2] == 34  # no change can match it
+    text = (
+        f"-TOOBIG all connections of a worker may have at most 1024 {what}; none of these was added"
+    )
+    assert raws[32].call("PSUBSCRIBE", "cfg:CfgPerson:*", "cfg:CfgPerson:99*9") == text
+    assert raws[32].call("PSUBSCRIBE", "cfg:CfgPerson:0*0")[2] == 1  # somebody has it already
+    assert raws[0].call("PUNSUBSCRIBE", "cfg:CfgPerson:0*1")[2] == 33
+    assert raws[32].call("PSUBSCRIBE", "cfg:CfgPerson:99*9")[2] == 2
+    assert raws[0].call("PSUBSCRIBE", "cfg:CfgPerson:0*1").startswith("-TOOBIG all connections")
+    raws[32].close()
+    assert wait_for(lambda: raws[0].call("PSUBSCRIBE", "cfg:CfgPerson:0*1")[-1] == 34)
+
+
+def test_many_patterns_of_one_client_hold_nobody_up(serve: Serve) -> None:
+    """Ten thousand patterns, and ten transactions of 300 changes."""
+    server = serve(PEOPLE)
+    raw, other = server.connect(), server.connect(proto=3)
+    patterns = [f"cfg*:{n}" for n in range(2000, 7000)] + [f"cfg:*:{n}" for n in range(2000, 7000)]
+    raw.send(command("PSUBSCRIBE", *patterns))
+    raw.read_all(10_000)
+    assert other.call("PSUBSCRIBE", "cfg*:400")[2] == 1
+    before = cpu_ticks(server.pid)
+    for number in range(10):
+        changed = [person(dbid, firstName=f"N{number}") for dbid in range(101, 401)]
+        server.change(*[("update", "CfgPerson", one) for one in changed])
+        assert other.read()[2] == "cfg:CfgPerson:400"
+    assert cpu_ticks(server.pid) - before <= 10  # 3,000 changes: no more than 0.1 s
+
+
+def cpu_ticks(pid: int) -> int:
+    """What a process has used, in hundredths of a second."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def payload(message: list[Any]) -> Any:

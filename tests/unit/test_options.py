@@ -25,6 +25,8 @@ def test_defaults_are_the_protocols_limits() -> None:
         "page_objects": 10_000,
         "subscriptions": 10_000,
         "pattern_bytes": 256,
+        "loose_patterns": 32,
+        "loose_patterns_all": 1024,
         "read_wait_ms": 5000,
         "accepts": 64,
         "reply_bytes": 512 << 20,

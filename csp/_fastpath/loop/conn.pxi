@@ -25,6 +25,8 @@ cdef struct limits_t:
     uint32_t page_default
     uint32_t subscriptions
     uint32_t pattern_bytes
+    uint32_t loose_patterns
+    uint32_t loose_patterns_all
     uint32_t accepts
     int64_t read_wait_ms
     uint64_t reply_bytes

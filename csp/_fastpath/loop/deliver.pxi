@@ -1,4 +1,4 @@
-# Included by csp/_fastpath.pyx after: read, reply, conn, watch.
+# Included by csp/_fastpath.pyx after: read, reply, conn, subs, match.
 # Delivers the change log to the subscriptions of this worker, and takes SUBSCRIBE and its kin.
 #
 # Invariants:
@@ -7,73 +7,6 @@
 #    its limit and one message each.
 # 2. Changes up to S reach a connection before a reply that was computed at S.
 # 3. Every subscription gets a change once; a pattern matches a change once, whatever names fit it.
-# 4. A name costs one look-up, not a walk over connections.
-
-cdef enum:
-    NAME_ROOM = 128                 # `cfg@<tenant>:<Class>:<DBID>` with the longest class name fits
-
-cdef inline uint32_t put_text(char *at, const char *text, uint32_t size) noexcept nogil:
-    memcpy(at, text, size)
-    return size
-
-cdef uint32_t item_name(const csp_item_t *item, uint32_t which, char *name) noexcept nogil:
-    """A channel that the item appears on, the most telling ones first; its size, 0 behind the last one."""
-    cdef const csp_class_t *class_ = &csp_classes[item.class_id]
-    cdef uint32_t size = put_text(name, b"cfg", 3)
-    if which == 2:
-        return size
-    if which > 2:
-        if (which - 3) // 2 >= item.tenant_count:
-            return 0
-        name[size] = c'@'
-        size += 1
-        size += put_decimal(name + size, item_tenants(item)[(which - 3) // 2])
-        if which & 1 == 0:
-            return size
-    name[size] = c':'
-    size += 1
-    size += put_text(name + size, class_.name, class_.name_size)
-    if which == 0:
-        name[size] = c':'
-        size += 1
-        size += put_decimal(name + size, item.dbid)
-    return size
-
-cdef inline bint item_known(const csp_item_t *item) noexcept nogil:
-    return item.class_id < CSP_CLASS_LIMIT and csp_classes[item.class_id].name != NULL
-
-cdef uint32_t pattern_hit(const node_t *node, const csp_item_t *item, char *name) noexcept nogil:
-    """The first channel of the item that the pattern matches, in name; 0 when none does."""
-    cdef uint32_t which = 0
-    cdef uint32_t size
-    while True:
-        size = item_name(item, which, name)
-        if size == 0 or glob_match(node.name, node.size, name, size):
-            return size
-        which += 1
-
-cdef void entry_mark(worker_t *w, const csp_entry_t *entry) noexcept nogil:
-    """Notes for each channel and pattern its last item in the entry, so that `more` can be told."""
-    cdef const csp_item_t *item = entry_items(entry)
-    cdef char name[NAME_ROOM]
-    cdef node_t *node
-    cdef uint32_t i, k, which, size
-    for i in range(entry.item_count):
-        if item_known(item):
-            which = 0
-            while True:
-                size = item_name(item, which, name)
-                if size == 0:
-                    break
-                node = watch_find(&w.watch, name, size, False)
-                if node != NULL:
-                    node.last_item = i
-                which += 1
-            for k in range(w.watch.pattern_count):
-                node = w.watch.patterns[k]
-                if pattern_hit(node, item, name) != 0:
-                    node.last_item = i
-        item = <const csp_item_t *> (<const char *> item + item.size)
 
 cdef void message_build(out_t *out, const node_t *node, const char *channel, uint32_t channel_size,
                         const char *payload, uint32_t payload_size, const char *tail) noexcept nogil:
@@ -119,7 +52,7 @@ cdef void node_send(worker_t *w, node_t *node, csp_conn *only, uint64_t revision
         message_put(w, only)
         return
     for i in range(node.count):
-        c = &w.rows[node.rows[i]]
+        c = &w.rows[node.subs[i].row]
         if c.flags & CSP_CONN_LAGGING and not (
                 c.cursor_revision == revision and c.cursor_item == item + 1):
             continue
@@ -137,53 +70,29 @@ cdef void item_deliver(worker_t *w, const csp_entry_t *entry, const csp_item_t *
     cdef node_t *node
     cdef const char *payload = <const char *> item_event(item)
     cdef const char *tail
-    cdef uint32_t which = 0
     cdef uint32_t size, k
-    while True:
-        size = item_name(item, which, name)
-        if size == 0:
-            break
-        which += 1
-        node = watch_find(&w.watch, name, size, False)
-        if node == NULL or (only != NULL and subs_find(<subs_t *> only.subs, node) == NULL):
-            continue
-        tail = b',"more":true}' if entry.item_count > 1 and node.last_item > i else b',"more":false}'
-        message_build(&w.scratch, node, name, size, payload, item.event_size, tail)
-        node_send(w, node, only, entry.revision, i)
-    for k in range(w.watch.pattern_count):
-        node = w.watch.patterns[k]
+    for k in range(watch_match(w, item)):
+        node = w.watch.matches[k].node
         if only != NULL and subs_find(<subs_t *> only.subs, node) == NULL:
             continue
-        size = pattern_hit(node, item, name)
-        if size == 0:
-            continue
-        tail = b',"more":true}' if entry.item_count > 1 and node.last_item > i else b',"more":false}'
+        size = item_name(item, w.watch.matches[k].which, name)
+        tail = b',"more":true}' if node_last(w, node, entry) > i else b',"more":false}'
         message_build(&w.scratch, node, name, size, payload, item.event_size, tail)
         node_send(w, node, only, entry.revision, i)
 
 cdef void notice_send(worker_t *w, const char *payload, uint32_t size, csp_conn *only) noexcept nogil:
     """Publishes on cfg.notice to all its subscribers, or to one of them."""
-    cdef node_t *node = watch_find(&w.watch, b"cfg.notice", 10, False)
-    cdef uint32_t i, k
-    if node != NULL and (only == NULL or subs_find(<subs_t *> only.subs, node) != NULL):
-        message_build(&w.scratch, node, b"cfg.notice", 10, payload, size, b"")
-        if only != NULL:
-            message_put(w, only)
-        else:
-            for i in range(node.count):
-                message_put(w, &w.rows[node.rows[i]])
-    for k in range(w.watch.pattern_count):
-        node = w.watch.patterns[k]
-        if not glob_match(node.name, node.size, b"cfg.notice", 10):
-            continue
-        if only != NULL and subs_find(<subs_t *> only.subs, node) == NULL:
-            continue
-        message_build(&w.scratch, node, b"cfg.notice", 10, payload, size, b"")
-        if only != NULL:
-            message_put(w, only)
-        else:
-            for i in range(node.count):
-                message_put(w, &w.rows[node.rows[i]])
+    cdef node_t *node = watch_notice(w)
+    cdef uint32_t i
+    while node != NULL:
+        if only == NULL or subs_find(<subs_t *> only.subs, node) != NULL:
+            message_build(&w.scratch, node, b"cfg.notice", 10, payload, size, b"")
+            if only != NULL:
+                message_put(w, only)
+            else:
+                for i in range(node.count):
+                    message_put(w, &w.rows[node.subs[i].row])
+        node = node.notice_next
 
 cdef void notice_resync(worker_t *w, uint64_t oldest, csp_conn *only) noexcept nogil:
     cdef char payload[64]
@@ -221,13 +130,10 @@ cdef void deliver_live(worker_t *w) noexcept nogil:
             w.delivered = oldest - 1
             continue
         w.stats.entries += 1
-        if entry.item_count > 1:
-            entry_mark(w, entry)
         lagging = w.lagging.count
         item = entry_items(entry)
         for i in range(entry.item_count):
-            if item_known(item):
-                item_deliver(w, entry, item, i, NULL)
+            item_deliver(w, entry, item, i, NULL)
             item = <const csp_item_t *> (<const char *> item + item.size)
         cursors_past(w, entry, lagging)
         w.delivered += 1
@@ -267,11 +173,9 @@ cdef bint deliver_to(worker_t *w, csp_conn *c) noexcept nogil:
             c.cursor_revision = oldest
             c.cursor_item = 0
             continue
-        if entry.item_count > 1:
-            entry_mark(w, entry)
         item = entry_items(entry)
         for i in range(entry.item_count):
-            if i >= c.cursor_item and item_known(item):
+            if i >= c.cursor_item:
                 item_deliver(w, entry, item, i, c)
                 if conn_unsent(c) > w.limits.output_max:
                     cursor_put(c, entry, i + 1)
@@ -308,9 +212,11 @@ cdef void subscribed_line(worker_t *w, csp_conn *c, const char *verb, const char
         out_bulk(&w.out, name, size)
     out_number(&w.out, c.subscriptions)
 
-cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
-    cdef const char *verb = b"psubscribe" if pattern else b"subscribe"
-    cdef uint32_t i, fresh = 0
+cdef bint subscribe_refused(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
+    """Whether a limit forbids these subscriptions; it is said which."""
+    cdef subs_t *subs = <subs_t *> c.subs
+    cdef scope_t scope
+    cdef uint32_t i, fresh = 0, loose = 0, loose_new = 0
     cdef node_t *node
     for i in range(1, count):
         if args[i].size > w.limits.pattern_bytes:
@@ -319,13 +225,40 @@ cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, b
             out_text(&w.out, b" bytes is too long; at most ")
             out_decimal(&w.out, w.limits.pattern_bytes)
             out_line(&w.out, b"")
-            return
+            return True
         node = watch_find(&w.watch, args[i].data, args[i].size, pattern)
-        fresh += node == NULL or subs_find(<subs_t *> c.subs, node) == NULL
+        if node != NULL and subs_find(subs, node) != NULL:
+            continue
+        fresh += 1
+        if pattern and channel_read(args[i].data, args[i].size, True, &scope) == CHANNEL_LOOSE:
+            loose += 1
+            loose_new += node == NULL
     if c.subscriptions + fresh > w.limits.subscriptions:
         out_text(&w.out, b"-TOOBIG a connection may have at most ")
         out_decimal(&w.out, w.limits.subscriptions)
         out_line(&w.out, b" subscriptions; none of these was added")
+        return True
+    if loose > 0 and (subs.loose if subs != NULL else 0) + loose > w.limits.loose_patterns:
+        loose_refused(w, b"-TOOBIG a connection may have at most ", w.limits.loose_patterns)
+        return True
+    if loose_new > 0 and w.watch.loose_count + loose_new > w.limits.loose_patterns_all:
+        loose_refused(w, b"-TOOBIG all connections of a worker may have at most ", w.limits.loose_patterns_all)
+        return True
+    return False
+
+cdef void loose_refused(worker_t *w, const char *who, uint32_t most) noexcept nogil:
+    out_text(&w.out, who)
+    out_decimal(&w.out, most)
+    out_line(&w.out, b" patterns that are more than a class, a tenant, a DBID and stars for whole parts;"
+                     b" none of these was added")
+
+cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
+    cdef const char *verb = b"psubscribe" if pattern else b"subscribe"
+    cdef uint32_t i
+    if count < 2:
+        out_arity(&w.out, verb)
+        return
+    if subscribe_refused(w, c, args, count, pattern):
         return
     for i in range(1, count):
         if watch_add(w, c, args[i].data, args[i].size, pattern) < 0:

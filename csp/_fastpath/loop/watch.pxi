@@ -1,50 +1,121 @@
-# Included by csp/_fastpath.pyx after: parse, reply.
-# Subscriptions: who listens to which channel or pattern, found by hash; the tables only, delivery is in deliver.pxi.
+# Included by csp/_fastpath.pyx after: parse, reply, glob, channels, loose.
+# Subscriptions: who listens to which channel or pattern; the tables only, delivery is in deliver.pxi.
 #
 # Invariants:
 # 1. A node exists while somebody subscribes to it; a connection's set holds a node exactly when
 #    the node's list holds the connection.
 # 2. Every set entry knows its place in the node's list, so leaving is O(1) however many listen.
-# 3. Matching a pattern takes time bounded by name length x pattern length.
+# 3. SUBSCRIBE and its kin find a node by its text. A change finds it by numbers: at the places of a channel or
+#    simple pattern, or among the loose patterns; foreign texts are found by no change.
+# 4. `levels` of a class has the bit of each level at which a place bound to it exists, of class 0 of each level
+#    at which a place is open to all classes.
+# 5. There is room for every node among the matches of an item, so matching allocates nothing.
+
+cdef enum:
+    MARKS = 8                       # entries whose marks are kept: as many are told to connections in turn
+
+cdef struct sub_t:
+    uint32_t row                    # of the subscriber
+    uint32_t class_                 # of its session: 0, there is one class
+
+cdef struct peg_t:                  # a node at a place
+    place_t place
+    peg_t *next                     # in its bucket
+    node_t *node
 
 cdef struct node_t:
+    uint64_t serial                 # grows with each node made
     uint64_t hash
-    node_t *next                    # in its bucket
+    node_t *next                    # in its bucket of texts
     char *name
     uint32_t size
-    uint32_t place                  # in the list of patterns
     bint pattern
     bint event                      # may match a change or a notice
     uint32_t count
     uint32_t room
-    uint32_t *rows                  # of its subscribers
-    uint64_t seen_revision          # while an entry is delivered: its revision,
-    uint32_t last_item              # the last item that matched
-    uint32_t matched_name           # and, for a pattern, which name of the item it matched
+    sub_t *subs
+    uint64_t round                  # the search in which it matched last
+    node_t *notice_next             # of those that match cfg.notice
+    node_t *notice_before
+    bint notice
+    loose_t *loose
+    uint32_t loose_at               # its place among the loose ones
+    uint32_t peg_count
+    peg_t *pegs                     # behind the node itself, as its name is
+
+cdef struct match_t:
+    node_t *node
+    uint32_t which                  # name of the item, as item_name counts
 
 cdef struct link_t:
     node_t *node
-    uint32_t place                  # in node.rows
+    uint32_t place                  # in node.subs
 
 cdef struct subs_t:
     uint32_t count
     uint32_t patterns
+    uint32_t loose
     uint32_t room                   # a power of two, at least twice count
     link_t *links
 
+cdef struct mark_t:
+    uint64_t serial                 # of a node; 0: free
+    uint32_t last                   # item of the entry that it matches
+
+cdef struct marks_t:                # of one entry
+    uint64_t generation
+    uint64_t revision
+    uint64_t used
+    uint64_t until                  # younger nodes are not marked by the pass
+    uint64_t at                     # the item where the pass goes on, from the entry's begin
+    uint32_t item                   # and its index
+    uint32_t alone                  # nodes looked for alone since
+    uint32_t count
+    uint32_t room                   # a power of two, at least twice count
+    mark_t *items
+    bint failed                     # for want of memory some are missing
+
 cdef struct watch_t:
-    node_t **buckets
+    node_t **buckets                # by text
     uint32_t room                   # a power of two
     uint32_t count
-    node_t **patterns
-    uint32_t pattern_count
-    uint32_t pattern_room
+    peg_t **pegs                    # by place
+    uint32_t peg_room
+    uint32_t peg_count
+    uint64_t serial                 # of the newest node
+    uint64_t round                  # searches so far
+    uint64_t levels[LOOSE_CLASSES]
+    uint32_t level_pegs[LOOSE_CLASSES][LEVELS]
+    node_t **loose
+    uint32_t loose_room
+    uint32_t loose_count
+    node_t *notice_first
+    node_t *notice_last
+    match_t *matches                # of the last search
+    match_t *marking                # the same while marks are made
+    uint32_t match_room
+    marks_t marks[MARKS]
+    uint64_t marks_used
 
-# Names are hashed under a seed of this process, so that nobody outside can choose names that collide.
+# Texts and places are hashed under seeds of this process, so that nobody outside can choose ones that collide.
 cdef uint64_t WATCH_SEED = int.from_bytes(os.urandom(7), "little")
+cdef uint64_t PLACE_SEED = int.from_bytes(os.urandom(8), "little")
+cdef uint64_t PLACE_TENANT = int.from_bytes(os.urandom(8), "little")
+cdef uint64_t PLACE_LEVEL = int.from_bytes(os.urandom(8), "little")
+cdef uint64_t PLACE_DBID = int.from_bytes(os.urandom(8), "little")
 
 cdef inline uint64_t hash_bytes(const char *data, uint64_t size, bint pattern) noexcept nogil:
     return csp_hash(WATCH_SEED + <uint64_t> pattern, data, size)
+
+cdef inline uint32_t place_hash(const place_t *self) noexcept nogil:
+    """Multiply-shift over its three words: no two places collide more often than chance, whoever picks them."""
+    cdef uint64_t level = <uint64_t> self.level << 16 | self.class_
+    return <uint32_t> ((PLACE_SEED + self.tenant * PLACE_TENANT + level * PLACE_LEVEL
+                        + self.dbid * PLACE_DBID) >> 32)
+
+cdef inline bint same_place(const place_t *self, const place_t *other) noexcept nogil:
+    return self.tenant == other.tenant and self.class_ == other.class_ and self.level == other.level \
+        and self.dbid == other.dbid
 
 cdef inline node_t *watch_find(watch_t *self, const char *name, uint32_t size, bint pattern) noexcept nogil:
     cdef node_t *node
@@ -80,57 +151,184 @@ cdef int watch_grow(watch_t *self) noexcept nogil:
     self.room = room
     return 0
 
-cdef node_t *watch_make(watch_t *self, const char *name, uint32_t size, bint pattern) noexcept nogil:
-    """The node of a channel or pattern, made if it is new; NULL without memory."""
-    cdef node_t *node = watch_find(self, name, size, pattern)
-    cdef node_t **patterns
+cdef int pegs_grow(watch_t *self) noexcept nogil:
+    cdef uint32_t room = self.peg_room * 2 if self.peg_room > 0 else 64
+    cdef peg_t **buckets = <peg_t **> calloc(room, sizeof(peg_t *))
+    cdef peg_t *peg
+    cdef peg_t *next_
+    cdef uint32_t i, at
+    if buckets == NULL:
+        return -1
+    for i in range(self.peg_room):
+        peg = self.pegs[i]
+        while peg != NULL:
+            next_ = peg.next
+            at = place_hash(&peg.place) & (room - 1)
+            peg.next = buckets[at]
+            buckets[at] = peg
+            peg = next_
+    free(self.pegs)
+    self.pegs = buckets
+    self.peg_room = room
+    return 0
+
+cdef int watch_room(watch_t *self, uint32_t pegs, bint loose) noexcept nogil:
+    """Room in all tables for one more node; -1 without memory."""
+    cdef match_t *matches
+    cdef node_t **nodes
     cdef uint32_t room
-    if node != NULL:
-        return node
     if self.count >= self.room and watch_grow(self) != 0:
-        return NULL
-    if pattern and self.pattern_count == self.pattern_room:
-        room = self.pattern_room * 2 if self.pattern_room > 0 else 16
-        patterns = <node_t **> realloc(self.patterns, room * sizeof(node_t *))
-        if patterns == NULL:
-            return NULL
-        self.patterns = patterns
-        self.pattern_room = room
-    node = <node_t *> calloc(1, sizeof(node_t))
-    if node == NULL:
-        return NULL
-    node.name = <char *> malloc(size + 1)
-    if node.name == NULL:
-        free(node)
-        return NULL
-    memcpy(node.name, name, size)
-    node.name[size] = 0
-    node.size = size
-    node.pattern = pattern
-    node.event = pattern or (size >= 3 and memcmp(name, b"cfg", 3) == 0)
-    node.hash = hash_bytes(name, size, pattern)
+        return -1
+    while self.peg_count + pegs > self.peg_room:
+        if pegs_grow(self) != 0:
+            return -1
+    if loose and self.loose_count == self.loose_room:
+        room = self.loose_room * 2 if self.loose_room > 0 else 16
+        nodes = <node_t **> realloc(self.loose, room * sizeof(node_t *))
+        if nodes == NULL:
+            return -1
+        self.loose = nodes
+        self.loose_room = room
+    if self.count >= self.match_room:
+        room = self.match_room * 2 if self.match_room > 0 else 16
+        matches = <match_t *> realloc(self.matches, room * sizeof(match_t))
+        if matches == NULL:
+            return -1
+        self.matches = matches
+        matches = <match_t *> realloc(self.marking, room * sizeof(match_t))
+        if matches == NULL:
+            return -1
+        self.marking = matches
+        self.match_room = room
+    return 0
+
+cdef void peg_put(watch_t *self, peg_t *peg) noexcept nogil:
+    cdef uint32_t at = place_hash(&peg.place) & (self.peg_room - 1)
+    cdef uint32_t *pegs = &self.level_pegs[peg.place.class_][peg.place.level]
+    peg.next = self.pegs[at]
+    self.pegs[at] = peg
+    self.peg_count += 1
+    pegs[0] += 1
+    self.levels[peg.place.class_] |= <uint64_t> 1 << peg.place.level
+
+cdef void peg_take(watch_t *self, peg_t *peg) noexcept nogil:
+    cdef peg_t **at = &self.pegs[place_hash(&peg.place) & (self.peg_room - 1)]
+    cdef uint32_t *pegs = &self.level_pegs[peg.place.class_][peg.place.level]
+    while at[0] != peg:
+        at = &at[0].next
+    at[0] = peg.next
+    self.peg_count -= 1
+    pegs[0] -= 1
+    if pegs[0] == 0:
+        self.levels[peg.place.class_] &= ~(<uint64_t> 1 << peg.place.level)
+
+cdef void notice_put(watch_t *self, node_t *node) noexcept nogil:
+    node.notice_before = self.notice_last
+    if self.notice_last != NULL:
+        self.notice_last.notice_next = node
+    else:
+        self.notice_first = node
+    self.notice_last = node
+
+cdef void notice_take(watch_t *self, node_t *node) noexcept nogil:
+    if node.notice_before != NULL:
+        node.notice_before.notice_next = node.notice_next
+    else:
+        self.notice_first = node.notice_next
+    if node.notice_next != NULL:
+        node.notice_next.notice_before = node.notice_before
+    else:
+        self.notice_last = node.notice_before
+
+cdef inline node_t *watch_notice(worker_t *w) noexcept nogil:
+    """The first node that matches cfg.notice; `notice_next` of a node is the next, in the order they were made."""
+    return w.watch.notice_first
+
+cdef void watch_put(watch_t *self, node_t *node) noexcept nogil:
+    """Enters a finished node into all tables, which have room for it."""
+    cdef uint32_t i
+    self.serial += 1
+    node.serial = self.serial
     node.next = self.buckets[node.hash & (self.room - 1)]
     self.buckets[node.hash & (self.room - 1)] = node
     self.count += 1
-    if pattern:
-        node.place = self.pattern_count
-        self.patterns[self.pattern_count] = node
-        self.pattern_count += 1
+    for i in range(node.peg_count):
+        node.pegs[i].node = node
+        peg_put(self, &node.pegs[i])
+    if node.loose != NULL:
+        node.loose_at = self.loose_count
+        self.loose[self.loose_count] = node
+        self.loose_count += 1
+    if node.notice:
+        notice_put(self, node)
+
+cdef node_t *node_new(const char *name, uint32_t size, bint pattern) noexcept nogil:
+    """A node that nobody knows yet, its pattern compiled; NULL without memory."""
+    cdef place_t places[FORMS]
+    cdef scope_t scope
+    cdef node_t *node
+    cdef uint32_t i, count = 0
+    cdef int kind = channel_read(name, size, pattern, &scope)
+    if kind == CHANNEL_SIMPLE:
+        count = scope_places(&scope, name, size, pattern, places)
+    node = <node_t *> calloc(1, sizeof(node_t) + count * sizeof(peg_t) + size + 1)
+    if node == NULL:
+        return NULL
+    node.peg_count = count
+    node.pegs = <peg_t *> (<char *> node + sizeof(node_t))
+    for i in range(count):
+        node.pegs[i].place = places[i]
+    node.name = <char *> (node.pegs + count)
+    memcpy(node.name, name, size)
+    node.size = size
+    node.pattern = pattern
+    node.hash = hash_bytes(name, size, pattern)
+    if kind == CHANNEL_LOOSE:
+        node.loose = <loose_t *> malloc(sizeof(loose_t))
+        if node.loose == NULL:
+            free(node)
+            return NULL
+        loose_compile(node.loose, name, size)
+    node.notice = glob_match(name, size, b"cfg.notice", 10) if pattern \
+        else size == 10 and memcmp(name, b"cfg.notice", 10) == 0
+    node.event = count > 0 or node.notice or (node.loose != NULL and node.loose.classes != 0)
+    return node
+
+cdef void node_free(node_t *node) noexcept nogil:
+    free(node.subs)
+    free(node.loose)
+    free(node)
+
+cdef node_t *watch_make(watch_t *self, const char *name, uint32_t size, bint pattern) noexcept nogil:
+    """The node of a channel or pattern, made if it is new; NULL without memory."""
+    cdef node_t *node = watch_find(self, name, size, pattern)
+    if node != NULL:
+        return node
+    node = node_new(name, size, pattern)
+    if node == NULL:
+        return NULL
+    if watch_room(self, node.peg_count, node.loose != NULL) != 0:
+        node_free(node)
+        return NULL
+    watch_put(self, node)
     return node
 
 cdef void watch_remove(watch_t *self, node_t *node) noexcept nogil:
     cdef node_t **at = &self.buckets[node.hash & (self.room - 1)]
+    cdef uint32_t i
     while at[0] != node:
         at = &at[0].next
     at[0] = node.next
     self.count -= 1
-    if node.pattern:
-        self.pattern_count -= 1
-        self.patterns[node.place] = self.patterns[self.pattern_count]
-        self.patterns[node.place].place = node.place
-    free(node.rows)
-    free(node.name)
-    free(node)
+    for i in range(node.peg_count):
+        peg_take(self, &node.pegs[i])
+    if node.loose != NULL:
+        self.loose_count -= 1
+        self.loose[node.loose_at] = self.loose[self.loose_count]
+        self.loose[node.loose_at].loose_at = node.loose_at
+    if node.notice:
+        notice_take(self, node)
+    node_free(node)
 
 cdef void watch_close(watch_t *self) noexcept nogil:
     cdef uint32_t i
@@ -140,212 +338,13 @@ cdef void watch_close(watch_t *self) noexcept nogil:
         node = self.buckets[i]
         while node != NULL:
             next_ = node.next
-            free(node.rows)
-            free(node.name)
-            free(node)
+            node_free(node)
             node = next_
+    for i in range(MARKS):
+        free(self.marks[i].items)
     free(self.buckets)
-    free(self.patterns)
+    free(self.pegs)
+    free(self.loose)
+    free(self.matches)
+    free(self.marking)
     memset(self, 0, sizeof(watch_t))
-
-cdef inline uint32_t link_hash(node_t *node) noexcept nogil:
-    return <uint32_t> ((<uint64_t> <size_t> node * <uint64_t> 0x1E3779B97F4A7C15) >> 32)
-
-cdef link_t *subs_find(subs_t *self, node_t *node) noexcept nogil:
-    cdef uint32_t i
-    if self == NULL:
-        return NULL
-    i = link_hash(node) & (self.room - 1)
-    while self.links[i].node != NULL:
-        if self.links[i].node == node:
-            return &self.links[i]
-        i = (i + 1) & (self.room - 1)
-    return NULL
-
-cdef void subs_put(subs_t *self, node_t *node, uint32_t place) noexcept nogil:
-    cdef uint32_t i = link_hash(node) & (self.room - 1)
-    while self.links[i].node != NULL:
-        i = (i + 1) & (self.room - 1)
-    self.links[i].node = node
-    self.links[i].place = place
-
-cdef int subs_grow(subs_t *self) noexcept nogil:
-    cdef link_t *old = self.links
-    cdef uint32_t old_room = self.room
-    cdef uint32_t room = old_room * 2 if old_room > 0 else 4
-    cdef uint32_t i
-    cdef link_t *links = <link_t *> calloc(room, sizeof(link_t))
-    if links == NULL:
-        return -1
-    self.links = links
-    self.room = room
-    for i in range(old_room):
-        if old[i].node != NULL:
-            subs_put(self, old[i].node, old[i].place)
-    free(old)
-    return 0
-
-cdef void subs_take(subs_t *self, link_t *link) noexcept nogil:
-    """Removes a link and closes the gap it leaves in its probe run."""
-    cdef uint32_t hole = <uint32_t> (link - self.links)
-    cdef uint32_t i = hole
-    cdef uint32_t home
-    cdef uint32_t mask = self.room - 1
-    while True:
-        i = (i + 1) & mask
-        if self.links[i].node == NULL:
-            break
-        home = link_hash(self.links[i].node) & mask
-        if ((i - home) & mask) >= ((i - hole) & mask):
-            self.links[hole] = self.links[i]
-            hole = i
-    self.links[hole].node = NULL
-
-cdef int watch_add(worker_t *w, csp_conn *c, const char *name, uint32_t size, bint pattern) noexcept nogil:
-    """Subscribes; 1 when it is new, 0 when it was there already, -1 without memory."""
-    cdef subs_t *subs = <subs_t *> c.subs
-    cdef node_t *node
-    cdef uint32_t *rows
-    cdef uint32_t room
-    if subs == NULL:
-        subs = <subs_t *> calloc(1, sizeof(subs_t))
-        if subs == NULL:
-            return -1
-        c.subs = <csp_subs *> subs
-    if (subs.count + 1) * 2 > subs.room and subs_grow(subs) != 0:
-        return -1
-    node = watch_make(&w.watch, name, size, pattern)
-    if node == NULL:
-        return -1
-    if subs_find(subs, node) != NULL:
-        return 0
-    if node.count == node.room:
-        room = node.room * 2 if node.room > 0 else 4
-        rows = <uint32_t *> realloc(node.rows, room * sizeof(uint32_t))
-        if rows == NULL:
-            if node.count == 0:
-                watch_remove(&w.watch, node)
-            return -1
-        node.rows = rows
-        node.room = room
-    subs_put(subs, node, node.count)
-    node.rows[node.count] = <uint32_t> (c - w.rows)
-    node.count += 1
-    if subs.count == 0:
-        w.stats.subscribers += 1
-    subs.count += 1
-    subs.patterns += pattern
-    c.subscriptions = subs.count
-    if node.event:
-        w.event_subscriptions += 1
-    w.stats.subscriptions += 1
-    return 1
-
-cdef void watch_leave(worker_t *w, csp_conn *c, link_t *link) noexcept nogil:
-    """Ends one subscription."""
-    cdef subs_t *subs = <subs_t *> c.subs
-    cdef node_t *node = link.node
-    cdef uint32_t place = link.place
-    cdef uint32_t moved
-    node.count -= 1
-    if place != node.count:
-        moved = node.rows[node.count]
-        node.rows[place] = moved
-        subs_find(<subs_t *> w.rows[moved].subs, node).place = place
-    subs.count -= 1
-    subs.patterns -= node.pattern
-    c.subscriptions = subs.count
-    if node.event:
-        w.event_subscriptions -= 1
-    w.stats.subscriptions -= 1
-    subs_take(subs, link)
-    if node.count == 0:
-        watch_remove(&w.watch, node)
-    if subs.count == 0:
-        w.stats.subscribers -= 1
-        free(subs.links)
-        free(subs)
-        c.subs = NULL
-
-cdef void watch_drop(worker_t *w, csp_conn *c) noexcept nogil:
-    """Ends all subscriptions of a connection."""
-    cdef subs_t *subs = <subs_t *> c.subs
-    cdef uint32_t i = 0
-    while c.subs != NULL:
-        while subs.links[i].node == NULL:
-            i = (i + 1) & (subs.room - 1)
-        watch_leave(w, c, &subs.links[i])
-
-cdef bint glob_class(const char **pattern, const char *end, unsigned char value) noexcept nogil:
-    """Whether value is in the `[…]` that begins at pattern, which is moved behind it; as in Redis."""
-    cdef const char *p = pattern[0] + 1
-    cdef bint negated = p < end and p[0] == c'^'
-    cdef bint found = False
-    cdef unsigned char low, high
-    if negated:
-        p += 1
-    while p < end and p[0] != c']':
-        if p[0] == c'\\' and p + 1 < end:
-            p += 1
-            found |= <unsigned char> p[0] == value
-        elif p + 2 < end and p[1] == c'-':
-            low = <unsigned char> p[0]
-            high = <unsigned char> p[2]
-            if low > high:
-                low, high = high, low
-            p += 2
-            found |= low <= value <= high
-        else:
-            found |= <unsigned char> p[0] == value
-        p += 1
-    pattern[0] = p + 1 if p < end else end
-    return found != negated
-
-cdef bint glob_match(const char *pattern, uint32_t pattern_size, const char *text, uint32_t text_size) noexcept nogil:
-    """Redis's globs, matched with one remembered star: time is at most the product of both lengths."""
-    cdef const char *p = pattern
-    cdef const char *p_end = pattern + pattern_size
-    cdef const char *t = text
-    cdef const char *t_end = text + text_size
-    cdef const char *star = NULL
-    cdef const char *star_text = NULL
-    cdef const char *p_next
-    cdef bint hit
-    while t < t_end:
-        if p < p_end and p[0] == c'*':
-            star = p
-            star_text = t
-            p += 1
-            continue
-        hit = False
-        p_next = p
-        if p < p_end:
-            if p[0] == c'?':
-                hit = True
-                p_next = p + 1
-            elif p[0] == c'[':
-                hit = glob_class(&p_next, p_end, <unsigned char> t[0])
-            else:
-                if p[0] == c'\\' and p + 1 < p_end:
-                    p_next = p + 1
-                hit = p_next[0] == t[0]
-                p_next += 1
-        if hit:
-            p = p_next
-            t += 1
-        elif star != NULL:
-            star_text += 1
-            t = star_text
-            p = star + 1
-        else:
-            return False
-    while p < p_end and p[0] == c'*':
-        p += 1
-    return p == p_end
-
-
-def match_glob(pattern: bytes, text: bytes) -> bool:
-    """Whether text matches the pattern of a PSUBSCRIBE."""
-    cdef const char *p = pattern
-    cdef const char *t = text
-    return glob_match(p, <uint32_t> len(pattern), t, <uint32_t> len(text))

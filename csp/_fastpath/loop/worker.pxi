@@ -21,6 +21,8 @@ LIMITS = {
     "page_default": 1000,
     "subscriptions": 10000,
     "pattern_bytes": 256,
+    "loose_patterns": 32,
+    "loose_patterns_all": 1024,
     "accepts": 64,
     "read_wait_ms": 5000,
     "reply_bytes": 512 << 20,
@@ -301,6 +303,8 @@ cdef class Loop:
         self.w.limits.page_default = min(limits["page_default"], limits["page_objects"])
         self.w.limits.subscriptions = limits["subscriptions"]
         self.w.limits.pattern_bytes = limits["pattern_bytes"]
+        self.w.limits.loose_patterns = limits["loose_patterns"]
+        self.w.limits.loose_patterns_all = limits["loose_patterns_all"]
         self.w.limits.accepts = limits["accepts"]
         self.w.limits.read_wait_ms = limits["read_wait_ms"]
         self.w.limits.reply_bytes = limits["reply_bytes"]
