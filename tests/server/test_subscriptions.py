@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
-from tests.server.hot_stage import PEOPLE, HotServer, Serve, command, person, wait_for
+from tests.server.hot_stage import PEOPLE, HotServer, Raw, Serve, command, person, wait_for
 
 
 def test_subscribe_as_redis_does(shared: HotServer) -> None:
@@ -176,3 +177,68 @@ def test_whom_the_log_outran_is_told_to_read_anew(server: HotServer) -> None:
     assert [payload(one)["revision"] for one in seen[:-1]] == list(range(2, len(seen) + 1))
     assert oldest > len(seen) + 1
     assert payload(slow.read())["revision"] == oldest
+
+
+def until_confirmed(raw: Raw, verb: str) -> tuple[list[Any], list[Any]]:
+    """The messages before a confirmation, and the confirmation."""
+    before = []
+    while (message := raw.read())[0] != verb:
+        before.append(message)
+    return before, message
+
+
+ENDINGS = (
+    ("SUBSCRIBE", "cfg", ("UNSUBSCRIBE", "cfg")),
+    ("SUBSCRIBE", "cfg:CfgPerson:101", ("UNSUBSCRIBE",)),
+    ("PSUBSCRIBE", "cfg*", ("PUNSUBSCRIBE", "cfg*")),
+    ("PSUBSCRIBE", "cfg:*Person:10?", ("PUNSUBSCRIBE",)),
+)
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+@pytest.mark.parametrize(("begin", "channel", "end"), ENDINGS)
+def test_no_change_comes_after_the_answer_to_unsubscribe(
+    server: HotServer, proto: int, begin: str, channel: str, end: tuple[str, ...]
+) -> None:
+    """While changes flow; and who takes all of them loses none until then."""
+    raw = server.connect(proto=proto)
+    for number in range(100):
+        server.change(("update", "CfgPerson", person(101, lastName=f"a{number}")))
+        raw.send(command(begin, channel))
+        before, _ = until_confirmed(raw, begin.lower())
+        assert before == []
+        first = server.change(("update", "CfgPerson", person(101, lastName=f"b{number}")))
+        raw.send(command(*end) + command("PING", "behind"))
+        server.change(("update", "CfgPerson", person(101, lastName=f"c{number}")))
+        before, ended = until_confirmed(raw, end[0].lower())
+        assert ended == [end[0].lower(), channel, 0]
+        told = [payload(one)["revision"] for one in before]
+        assert told in ([first], [first, first + 1])
+        assert raw.read() == "behind"
+    assert raw.call("PING", "last") == "last"
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+@pytest.mark.parametrize(("begin", "channel", "end"), ENDINGS)
+def test_no_change_comes_after_unsubscribe_over_a_full_socket(
+    server: HotServer, proto: int, begin: str, channel: str, end: tuple[str, ...]
+) -> None:
+    """What was not sent yet when it was answered is not sent any more."""
+    raw, other = server.connect(proto=proto, receive_bytes=16_384), server.connect(proto=3)
+    other.call("SUBSCRIBE", "cfg")
+    assert raw.call(begin, channel)[2] == 1
+    first = server.writer.published + 1
+    for _ in range(150):
+        server.change(("update", "CfgPerson", person(101, lastName="x" * 60_000)))
+        other.read()
+    raw.send(command(*end) + command("PING", "behind"))
+    server.change(("update", "CfgPerson", person(101, lastName="late")))
+    other.read()
+    before, ended = until_confirmed(raw, end[0].lower())
+    assert ended == [end[0].lower(), channel, 0]
+    revisions = [payload(one)["revision"] for one in before]
+    assert revisions == list(range(first, first + len(revisions)))
+    assert raw.read() == "behind"
+    server.change(("update", "CfgPerson", person(101, lastName="later")))
+    other.read()
+    assert raw.call("PING", "last") == "last"
