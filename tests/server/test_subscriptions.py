@@ -33,6 +33,8 @@ def test_subscribe_as_redis_does(shared: HotServer) -> None:
     assert raw.call("PUNSUBSCRIBE") == ["punsubscribe", "cfg:*", 0]
     assert raw.call("PUNSUBSCRIBE") == ["punsubscribe", None, 0]
     assert raw.call("GET", "x") is None
+    assert raw.call("SUBSCRIBE", "") == ["subscribe", "", 1]
+    assert raw.call("UNSUBSCRIBE") == ["unsubscribe", "", 0]
     assert raw.call("PSUBSCRIBE", "x" * 256) == ["psubscribe", "x" * 256, 1]
     assert raw.call("PSUBSCRIBE", "x" * 257).startswith("-TOOBIG a channel or pattern of 257 bytes")
 

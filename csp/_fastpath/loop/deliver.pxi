@@ -203,14 +203,16 @@ cdef void deliver_lagging(worker_t *w) noexcept nogil:
 
 # ---- commands ----
 
-cdef void subscribed_line(worker_t *w, csp_conn *c, const char *verb, const char *name, uint32_t size) noexcept nogil:
+cdef void subscribed_line(worker_t *w, csp_conn *c, const char *verb, const char *name, uint32_t size,
+                          uint32_t left) noexcept nogil:
+    """One confirmation, with how many subscriptions there are then; NULL: of no name."""
     out_head(&w.out, c'>' if c.flags & CSP_CONN_RESP3 else c'*', 3)
     out_bulk(&w.out, verb, strlen(verb))
     if name == NULL:
         out_null(&w.out, c.flags & CSP_CONN_RESP3 != 0)
     else:
         out_bulk(&w.out, name, size)
-    out_number(&w.out, c.subscriptions)
+    out_number(&w.out, left)
 
 cdef bint subscribe_refused(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
     """Whether a limit forbids these subscriptions; it is said which."""
@@ -264,7 +266,7 @@ cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, b
         if watch_add(w, c, args[i].data, args[i].size, pattern) < 0:
             out_line(&w.out, b"-ERR out of memory")
             return
-        subscribed_line(w, c, verb, args[i].data, args[i].size)
+        subscribed_line(w, c, verb, args[i].data, args[i].size, c.subscriptions)
 
 cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
     cdef const char *verb = b"punsubscribe" if pattern else b"unsubscribe"
@@ -277,12 +279,12 @@ cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count,
         link = subs_find(<subs_t *> c.subs, node) if node != NULL else NULL
         if link != NULL:
             watch_leave(w, c, link)
-        subscribed_line(w, c, verb, args[i].data, args[i].size)
+        subscribed_line(w, c, verb, args[i].data, args[i].size, c.subscriptions)
     if count > 1:
         return
     subs = <subs_t *> c.subs
     if subs == NULL or (subs.patterns if pattern else subs.count - subs.patterns) == 0:
-        subscribed_line(w, c, verb, NULL, 0)
+        subscribed_line(w, c, verb, NULL, 0, c.subscriptions)
         return
     i = 0
     while c.subs != NULL and (subs.patterns if pattern else subs.count - subs.patterns) > 0:
@@ -290,7 +292,5 @@ cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count,
         if link.node == NULL or link.node.pattern != pattern:
             i += 1
             continue
-        w.scratch.size = 0
-        out_bytes(&w.scratch, link.node.name, link.node.size)
+        subscribed_line(w, c, verb, link.node.name, link.node.size, c.subscriptions - 1)
         watch_leave(w, c, link)
-        subscribed_line(w, c, verb, w.scratch.data, <uint32_t> w.scratch.size)
