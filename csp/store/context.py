@@ -77,7 +77,7 @@ class ProcessContext:
     worker_count: int
     client_count_max: int  # of the whole server; RLIMIT_NOFILE less 100
 
-    listen_fds: tuple[int, ...]  # worker: its own listener; empty for the others
+    listen_fds: tuple[int, ...]  # worker: its own listeners, one an address; empty for the others
     wake_fds: tuple[int, ...]  # one eventfd per worker, by slot; a worker reads wake_fds[slot]
     channel_fd: int  # writer and auth: their listening Unix socket; worker: -1
     writer_channel: str  # path that a worker connects to

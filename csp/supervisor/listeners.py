@@ -1,15 +1,20 @@
-"""Binds the client port: one listening socket per worker, all owned by the supervisor.
+"""Binds the client port: each worker gets a listening socket per address, owned by the supervisor.
 
 1. A socket is created once and never closed before the stop, so what waits in the queue of a dead
    worker is served by its replacement.
 2. The first socket is bound without SO_REUSEPORT: a port that anybody else listens on is refused,
    even if the other one would share it.
+3. A name that stands for several addresses is bound at all of them, on one port; an address that
+   this machine hasn't got (localhost without IPv6) is left out while another is there.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 BACKLOG = 4096  # a whole site's desktops reconnect at once; the kernel caps it at somaxconn
 PORT_MAX = 65_535
@@ -44,34 +49,63 @@ def parse_address(text: str) -> Address:
     return Address(host or "0.0.0.0", int(port))
 
 
-def bind_listeners(address: Address, count: int) -> list[socket.socket]:
-    """Opens `count` sockets on one port; raises PortTaken."""
+def bind_listeners(address: Address, count: int) -> list[list[socket.socket]]:
+    """Opens a socket per address for each of `count` workers, all on one port; raises PortTaken."""
+    rows: list[list[socket.socket]] = [[] for _ in range(count)]
     try:
-        family, _, _, _, name = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
+        names = _names_of(address)
+        port = address.port
+        missing: OSError | None = None
+        for family, name in names:
+            try:
+                _bind_one(family, (name[0], port, *name[2:]), rows, is_one_of_many=len(names) > 1)
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+                continue
+            port = rows[0][-1].getsockname()[1]  # port 0 has become a number
+        if not rows[0] and missing is not None:
+            raise missing
+        for listener in (one for row in rows for one in row):
+            listener.listen(BACKLOG)
+    except OSError as error:
+        for listener in (one for row in rows for one in row):
+            listener.close()
         raise PortTaken(f"cannot listen on {address}: {error.strerror}") from None
-    sockets: list[socket.socket] = []
-    try:
-        for index in range(count):
-            listener = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(listener)
+    return rows
+
+
+def _names_of(address: Address) -> list[tuple[int, tuple[Any, ...]]]:
+    """Family and address of all that the host's name stands for, each once."""
+    found = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return list(dict.fromkeys((family, name) for family, _, _, _, name in found))
+
+
+def _bind_one(
+    family: int, name: tuple[Any, ...], rows: list[list[socket.socket]], *, is_one_of_many: bool
+) -> None:
+    """Binds one address for every worker, or for none."""
+    opened: list[socket.socket] = []
+    with contextlib.ExitStack() as undo:
+        for index in range(len(rows)):
+            listener = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6 and is_one_of_many:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if index:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind(name)
             if not index:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                name = listener.getsockname()  # port 0 has become a number
+                name = listener.getsockname()
             listener.setblocking(False)
-        for listener in sockets:
-            listener.listen(BACKLOG)
-    except OSError as error:
-        for listener in sockets:
-            listener.close()
-        raise PortTaken(f"cannot listen on {address}: {error.strerror}") from None
-    return sockets
+            opened.append(listener)
+        undo.pop_all()
+    for row, listener in zip(rows, opened, strict=True):
+        row.append(listener)
 
 
 def address_of(listener: socket.socket) -> Address:

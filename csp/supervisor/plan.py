@@ -34,7 +34,7 @@ class Plan:
         self,
         settings: ServerSettings,
         instance: Instance,
-        listeners: Sequence[socket.socket],
+        listeners: Sequence[Sequence[socket.socket]],  # by slot
         segments: Segments,
         client_count_max: int,
         notifier: Notifier,
@@ -90,7 +90,7 @@ class Plan:
         """Whom a hung child holds up, or None."""
         if child.role != "worker":
             return "everybody"
-        if select.select([self.listeners[child.slot]], [], [], 0)[0]:
+        if select.select(self.listeners[child.slot], [], [], 0)[0]:
             return "connections in its queue"
         if self.segments.holds_reclaim(child.slot):
             return "the reclaiming of memory"
@@ -140,7 +140,7 @@ class Plan:
             slot=child.slot,
             worker_count=self.settings.worker_count,
             client_count_max=self.client_count_max,
-            listen_fds=(self.listeners[child.slot].fileno(),) if is_worker else (),
+            listen_fds=tuple(one.fileno() for one in self.listeners[child.slot]) if is_worker else (),
             wake_fds=self.segments.wake_fds,
             channel_fd=channel.fileno() if channel else -1,
             writer_channel=self.instance.writer_channel,

@@ -67,7 +67,7 @@ def serve(settings: ServerSettings) -> int:
 def _serve(settings: ServerSettings, notifier: Notifier) -> int:
     client_count_max = raise_file_limit()
     listeners = bind_listeners(settings.listen, settings.worker_count) if settings.listen else []
-    address = address_of(listeners[0]) if listeners else None
+    address = address_of(listeners[0][0]) if listeners else None
     name = instance_name(
         settings.mode, settings.app_name, str(address or ""), settings.database_url
     )
