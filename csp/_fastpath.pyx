@@ -62,13 +62,17 @@ include "_fastpath/loop/glob.pxi"        # patterns of any text
 include "_fastpath/loop/channels.pxi"    # the channels of a change, and what a channel asks for
 include "_fastpath/loop/loose.pxi"       # patterns that numbers cannot say
 include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
-include "_fastpath/loop/filter.pxi"      # filters of classes, intersected
-include "_fastpath/loop/project.pxi"     # attributes out of an object
-include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
+include "_fastpath/loop/state.pxi"       # what a worker knows, by room
+include "_fastpath/loop/transport.pxi"   # a client's socket
 include "_fastpath/loop/budget.pxi"      # what a turn may cost
+include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
+include "_fastpath/loop/clients.pxi"     # what other workers see of it
 include "_fastpath/loop/subs.pxi"        # and what it subscribes to
 include "_fastpath/loop/match.pxi"       # what a change matches
 include "_fastpath/loop/matcher.pxi"     # the same for tests
+include "_fastpath/loop/listen.pxi"      # ports, and who comes in by them
+include "_fastpath/loop/filter.pxi"      # filters of classes, intersected
+include "_fastpath/loop/project.pxi"     # attributes out of an object
 include "_fastpath/loop/slow.pxi"        # the ways out to Python
 include "_fastpath/loop/hot.pxi"         # GET, MGET and their kin
 include "_fastpath/loop/trim.pxi"        # binary values out of an annex
@@ -76,9 +80,12 @@ include "_fastpath/loop/deliver.pxi"     # the change log to the subscribers
 include "_fastpath/loop/pages.pxi"       # CFG.READ, CFG.FIND, CFG.COUNT
 include "_fastpath/loop/ahead.pxi"       # and what memory is asked for before they need it
 include "_fastpath/loop/dispatch.pxi"    # which room answers a command
+include "_fastpath/loop/receive.pxi"     # what clients have sent
+include "_fastpath/loop/answer.pxi"      # what they get for it
 include "_fastpath/loop/clock.pxi"       # what time brings: waits that end, timeouts, notices
-include "_fastpath/loop/loop.pxi"        # the turn
-include "_fastpath/loop/worker.pxi"      # Loop and Session, as Python sees them
+include "_fastpath/loop/turn.pxi"        # the turn
+include "_fastpath/loop/sessions.pxi"    # a connection, as Python sees it
+include "_fastpath/loop/worker.pxi"      # and the loop
 
 # feed: what a proxy's writer receives from its master
 include "_fastpath/store/follow.pxi"      # changes as they stand in the bytes, on their way to the store

@@ -140,7 +140,9 @@ class Plan:
             slot=child.slot,
             worker_count=self.settings.worker_count,
             client_count_max=self.client_count_max,
-            listen_fds=tuple(one.fileno() for one in self.listeners[child.slot]) if is_worker else (),
+            listen_fds=tuple(one.fileno() for one in self.listeners[child.slot])
+            if is_worker
+            else (),
             wake_fds=self.segments.wake_fds,
             channel_fd=channel.fileno() if channel else -1,
             writer_channel=self.instance.writer_channel,

@@ -125,3 +125,15 @@ def test_compiled_rooms_have_one_style(path: Path) -> None:
         assert not (signature and re.match(r"^ +# [A-Z]", follows) and "struct" not in line), (
             f"{name(path)}:{number + 1} what a function does stands in its docstring"
         )
+
+
+SOCKET_CALLS = re.compile(r"\b(recv|recvmsg|send|sendmsg|sendto|writev?|readv?)\(")
+
+
+def test_the_transport_room_alone_calls_a_clients_socket() -> None:
+    """What is true of a bare TCP socket must be known in one place before there are others."""
+    for path in FRAGMENTS:
+        if path.parent.name != "loop" or path.name == "transport.pxi":
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            assert not SOCKET_CALLS.search(line), f"{name(path)}:{number} {line.strip()}"

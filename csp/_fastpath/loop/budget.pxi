@@ -1,4 +1,4 @@
-# Included by csp/_fastpath.pyx after: conn.
+# Included by csp/_fastpath.pyx after: state.
 # One budget a turn: so much CPU that delivery, pages, EXEC, MGET, accepting and slow calls share.
 #
 # Whoever works by the piece does one piece, asks turn_over(), and leaves the rest for the next turn when that is so.

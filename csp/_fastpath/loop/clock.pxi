@@ -1,49 +1,75 @@
 # Included by csp/_fastpath.pyx after: conn, slow, hot, deliver, pages, dispatch.
 # What time brings to a worker: waits that end, connections that are given up, notices about the link.
 
+cdef enum:
+    TICK_MS = 100
+    TICK_ROWS = 2048                # looked at for timeouts a tick
+
+cdef bint wait_add(worker_t *w, csp_conn *c, uint64_t revision) noexcept nogil:
+    """Lets a read wait for a revision, with a limit; False without memory."""
+    cdef wait_t *grown
+    cdef uint32_t room
+    if w.waiting_count == w.waiting_room:
+        room = w.waiting_room * 2 if w.waiting_room > 0 else 64
+        grown = <wait_t *> realloc(w.waiting, <size_t> room * sizeof(wait_t))
+        if grown == NULL:
+            return False
+        w.waiting = grown
+        w.waiting_room = room
+    w.waiting[w.waiting_count].handle = conn_handle(w, c)
+    w.waiting[w.waiting_count].revision = revision
+    w.waiting[w.waiting_count].until_ms = w.now_ms + w.limits.read_wait_ms
+    w.waiting_count += 1
+    c.waits |= CSP_WAIT_REVISION
+    w.stats.waits += 1
+    return True
+
 cdef void wake_waiting(worker_t *w) noexcept nogil:
     """Lets reads run again whose revision is here, or whose time is over."""
     cdef uint32_t i, kept = 0
     cdef csp_conn *c
-    for i in range(w.waiting.count):
-        c = conn_of(w, w.waiting.items[i])
-        if c == NULL or c.flags & CSP_CONN_WAITING == 0:
+    for i in range(w.waiting_count):
+        c = conn_of(w, w.waiting[i].handle)
+        if c == NULL or c.waits & CSP_WAIT_REVISION == 0:
             continue
-        if c.wait_revision <= w.view.revision or w.now_ms >= c.wait_until_ms:
-            c.flags &= ~CSP_CONN_WAITING
+        if w.waiting[i].revision <= w.view.revision or w.now_ms >= w.waiting[i].until_ms:
             c.flags |= CSP_CONN_NUDGED
             c.in_need = 0
-            conn_again(w, c)
+            conn_resume(w, c, CSP_WAIT_REVISION)
         else:
-            w.waiting.items[kept] = w.waiting.items[i]
+            w.waiting[kept] = w.waiting[i]
             kept += 1
-    w.waiting.count = kept
+    w.waiting_count = kept
 
 cdef void tick(worker_t *w) noexcept nogil:
     """Ends connections that did not sign in or did not take their replies in time, some rows at a time."""
     cdef uint32_t i
-    cdef csp_conn *c
     w.tick_ms = w.now_ms + TICK_MS
     for i in range(w.row_top if w.row_top < TICK_ROWS else TICK_ROWS):
         if w.tick_row >= w.row_top:
             w.tick_row = 0
-        c = &w.rows[w.tick_row]
+            w.showing = w.unshown
+            w.unshown = False
+        if w.rows[w.tick_row].id != 0:
+            tick_row(w, &w.rows[w.tick_row])
         w.tick_row += 1
-        if c.id == 0:
-            continue
-        if c.flags & CSP_CONN_SIGNED_IN == 0 and w.now_ms - c.created_ms > w.limits.sign_in_ms:
-            w.stats.timeouts_sign_in += 1
-            conn_free(w, c)
-        elif c.blocked_ms != 0 and w.now_ms - c.blocked_ms > w.limits.output_ms:
-            w.stats.timeouts_output += 1
-            conn_free(w, c)
-        elif w.draining and c.flags & CONN_BLOCKED == 0 and conn_unsent(c) == 0 and c.in_size == 0 \
-                and c.flags & CSP_CONN_READABLE == 0:
-            conn_free(w, c)
+
+cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
+    if c.flags & CSP_CONN_SIGNED_IN == 0 and w.now_ms - client_of(w, c).created_ms > w.limits.sign_in_ms:
+        w.stats.timeouts_sign_in += 1
+        conn_free(w, c)
+    elif c.blocked_ms != 0 and w.now_ms - c.blocked_ms > w.limits.output_ms:
+        w.stats.timeouts_output += 1
+        conn_free(w, c)
+    elif w.draining and c.waits == 0 and conn_unsent(c) == 0 and c.in_size == 0 \
+            and c.flags & CSP_CONN_READABLE == 0:
+        conn_free(w, c)
+    elif w.showing:
+        client_changed(w, c)
 
 cdef inline bint tick_wanted(worker_t *w) noexcept nogil:
-    return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting.count > 0 or w.draining or w.loading \
-        or (w.watch.count > 0)
+    return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.draining or w.loading \
+        or w.watch.count > 0 or w.unshown or w.showing
 
 cdef void notice_link(worker_t *w) noexcept nogil:
     """Tells cfg.notice when the link to the master is lost or back."""
@@ -67,7 +93,7 @@ cdef void flush_dirty(worker_t *w) noexcept nogil:
             if c == NULL:
                 continue
             c.flags &= ~CSP_CONN_DIRTY
-            if c.flags & CSP_CONN_FULL == 0 or c.flags & CSP_CONN_CLOSING:
+            if c.flags & CSP_CONN_FULL == 0 or c.waits & CSP_WAIT_END:
                 conn_drain(w, c)
         memmove(w.dirty.items, w.dirty.items + count, (w.dirty.count - count) * sizeof(uint64_t))
         w.dirty.count -= count

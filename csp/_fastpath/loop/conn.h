@@ -1,13 +1,29 @@
-/* One client connection as a row of its worker's session table, which every worker of the instance can read.
+/* One client connection: what its worker keeps of it, and what all workers of the instance may read.
  *
  * Invariants:
- * 1. Only the owning worker writes a row; the pointers in it mean something to that worker alone.
- * 2. id is 0 in a free row, and is stored last when a row is taken.
- * 3. in and out exist only while there is something in them, so an idle connection costs its row and nothing else.
+ * 1. csp_conn is its worker's own memory: the loop touches its first two lines in every turn, so it is small.
+ * 2. csp_client lies in the session table that every worker maps; only the owning worker writes it, it holds no
+ *    pointer, and its figures are as old as `shown_ms` says (loop/clients.pxi).
+ * 3. id is 0 in a free row of either, and is stored last when a row is taken.
+ * 4. in and out exist only while there is something in them, so an idle connection costs its rows and nothing else.
+ * 5. The bits of `waits` are the only reasons why a connection's input is not executed. Each has one waker; a bit
+ *    is cleared there and nowhere else, and the connection is visited in the next turn (conn_resume):
+ *
+ *    bit            set by                              cleared by
+ *    WAIT_REPLY     slow_command: Python answers later  Loop.reply, slow_call
+ *    WAIT_ROOM      conn_stall: too much is unsent      conn_drain, when enough was taken
+ *    WAIT_JOB       job_begin: a page is under way      job_finish
+ *    WAIT_REVISION  must_wait: a read's revision is     wake_waiting: it is here, or the time is over
+ *                   not here yet
+ *    WAIT_CURSOR    dispatch: a read, and changes up    cursor_level, when they are delivered; watch_leave, when
+ *                   to S are still to be delivered      there is nothing left to deliver
+ *    WAIT_END       conn_close: nothing is read any     never: the connection ends when its output is sent
+ *                   more
  */
 #ifndef CSP_CONN_H
 #define CSP_CONN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define CSP_CONN_NAME 64
@@ -15,27 +31,34 @@
 #define CSP_CONN_VER 16
 #define CSP_CONN_USER 64
 
-/* flags */
+/* waits: why input is not executed */
+#define CSP_WAIT_REPLY 1u
+#define CSP_WAIT_ROOM 2u
+#define CSP_WAIT_JOB 4u
+#define CSP_WAIT_REVISION 8u
+#define CSP_WAIT_CURSOR 16u
+#define CSP_WAIT_END 32u
+/* While these alone hold it back, what a client sends is taken up to the size of one request: a client that
+   writes a whole pipeline before it reads would else never come to read. */
+#define CSP_WAITS_FOR_CLIENT (CSP_WAIT_ROOM | CSP_WAIT_CURSOR)
+
+/* flags: what it is */
 #define CSP_CONN_SIGNED_IN 1u     /* may do more than PING and sign in */
 #define CSP_CONN_RESP3 2u
 #define CSP_CONN_MULTI 4u         /* every command goes to the slow lane */
-#define CSP_CONN_DEFERRED 8u      /* the slow lane owes a reply */
-#define CSP_CONN_CLOSING 16u      /* closed once what is queued has been sent */
-#define CSP_CONN_STALLED 32u      /* too much unsent: its requests wait */
-#define CSP_CONN_READABLE 64u     /* the socket may hold bytes that were not received yet */
-#define CSP_CONN_QUEUED 128u      /* in the list of connections to visit next turn */
-#define CSP_CONN_DIRTY 256u       /* in the list of connections to send to in this turn */
-#define CSP_CONN_FEED 512u        /* the slow lane wants to hear when output drains */
-#define CSP_CONN_LAGGING 1024u    /* its subscriptions are held at its cursor */
-#define CSP_CONN_JOB 2048u        /* a page is being collected over several turns */
-#define CSP_CONN_WAITING 4096u    /* a read waits for a revision */
-#define CSP_CONN_KNOWN 8192u      /* the slow lane has seen it: tell it when the connection closes */
-#define CSP_CONN_FULL 16384u      /* the last send was cut short: wait for the socket */
-#define CSP_CONN_READY 65536u     /* its input waits for this turn's pin: not received from twice */
-#define CSP_CONN_NUDGED 32768u    /* the wait of a read is over: answer it now, late or not */
-#define CSP_CONN_ENDING 131072u   /* the peer has ended: receive until that end is read */
-#define CSP_CONN_ADMINISTRATOR 262144u  /* its account is an administrator's */
-#define CSP_CONN_SERVER 524288u   /* it registered as a configuration server's Application */
+#define CSP_CONN_FEED 8u          /* the slow lane wants to hear when output drains */
+#define CSP_CONN_KNOWN 16u        /* the slow lane has seen it: tell it when the connection closes */
+#define CSP_CONN_ADMINISTRATOR 64u /* its account is an administrator's */
+#define CSP_CONN_SERVER 128u      /* it registered as a configuration server's Application */
+#define CSP_CONN_NUDGED 32u       /* the wait of a read is over: answer it now, late or not */
+/* and where it stands in the turn */
+#define CSP_CONN_READABLE 256u    /* the socket may hold bytes that were not received yet */
+#define CSP_CONN_FULL 512u        /* the socket takes nothing now: its edge will come */
+#define CSP_CONN_ENDING 1024u     /* the peer has ended: receive until that end is read */
+#define CSP_CONN_ENDED 2048u      /* that end was read: closed once all it asked for is answered and sent */
+#define CSP_CONN_QUEUED 4096u     /* in the list of connections to visit next turn */
+#define CSP_CONN_READY 8192u      /* its input waits for this turn's pin: not received from twice */
+#define CSP_CONN_DIRTY 16384u     /* in the list of connections to send to in this turn */
 
 struct csp_job;
 struct csp_subs;
@@ -45,31 +68,49 @@ typedef struct csp_conn {
     uint32_t generation; /* a handle is generation and row: a reused row has another */
     int32_t fd;
     uint32_t flags;
+    uint32_t waits;
     uint32_t next_free;
-    int64_t created_ms;
+    uint32_t commands;
     int64_t active_ms;
     int64_t blocked_ms; /* since when nothing was taken of what is unsent; 0: nothing unsent */
     char *in;
-    uint32_t in_size, in_room, in_need, commands;
+    uint32_t in_size, in_room;
+    uint32_t in_head;  /* of in: how much is executed already */
+    uint32_t in_need;  /* bytes that the next command needs; less is not worth a look */
+    struct csp_subs *subs;
+    struct csp_job *job;
     char *out;
     uint64_t out_head, out_size, out_room;
-    struct csp_job *job;
-    struct csp_subs *subs;
+    int64_t shown_ms;  /* when the shared row was written last */
     uint64_t cursor_revision;
-    uint64_t wait_revision;
-    int64_t wait_until_ms;
+    uint16_t listener; /* the row of the port by which it came */
+    uint16_t class_;   /* of sessions with the same rights; one, so far */
     uint32_t cursor_item;
+} csp_conn;
+
+typedef struct csp_client {
+    uint64_t id;
+    int64_t created_ms;
+    int64_t shown_ms; /* when the rest was so */
+    int64_t active_ms;
+    uint64_t unsent;
+    uint32_t flags, waits;
+    uint32_t commands;
+    uint32_t subscriptions, patterns;
+    uint32_t input;
+    int32_t fd;
     uint32_t account_dbid;
-    uint32_t subscriptions;
     uint16_t family, port;
     uint8_t address[16];
     char name[CSP_CONN_NAME];
     char lib_name[CSP_CONN_LIB];
     char lib_ver[CSP_CONN_VER];
     char user[CSP_CONN_USER];
-} csp_conn;
+} csp_client;
 
-_Static_assert(sizeof(csp_conn) <= 384, "an idle connection may cost 512 bytes in all");
-_Static_assert(sizeof(csp_conn) % 8 == 0, "rows are 8 byte aligned");
+_Static_assert(sizeof(csp_conn) <= 192, "three lines of memory a connection");
+_Static_assert(offsetof(csp_conn, shown_ms) <= 120, "what every turn touches lies in the first two");
+_Static_assert(sizeof(csp_client) <= 384, "an idle connection may cost 640 bytes in all");
+_Static_assert(sizeof(csp_client) % 8 == 0 && sizeof(csp_conn) % 8 == 0, "rows are 8 byte aligned");
 
 #endif

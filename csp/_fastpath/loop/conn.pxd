@@ -2,12 +2,12 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 cdef extern from "_fastpath/loop/conn.h" nogil:
     int CSP_CONN_NAME, CSP_CONN_LIB, CSP_CONN_VER, CSP_CONN_USER
-    uint32_t CSP_CONN_SIGNED_IN, CSP_CONN_RESP3, CSP_CONN_MULTI, CSP_CONN_DEFERRED
-    uint32_t CSP_CONN_CLOSING, CSP_CONN_STALLED, CSP_CONN_READABLE, CSP_CONN_QUEUED
-    uint32_t CSP_CONN_DIRTY, CSP_CONN_FEED, CSP_CONN_LAGGING, CSP_CONN_JOB
-    uint32_t CSP_CONN_WAITING, CSP_CONN_KNOWN, CSP_CONN_FULL, CSP_CONN_NUDGED
-    uint32_t CSP_CONN_ENDING, CSP_CONN_ADMINISTRATOR, CSP_CONN_SERVER
-    uint32_t CSP_CONN_READY
+    uint32_t CSP_WAIT_REPLY, CSP_WAIT_ROOM, CSP_WAIT_JOB, CSP_WAIT_REVISION, CSP_WAIT_CURSOR, CSP_WAIT_END
+    uint32_t CSP_WAITS_FOR_CLIENT
+    uint32_t CSP_CONN_SIGNED_IN, CSP_CONN_RESP3, CSP_CONN_MULTI, CSP_CONN_FEED, CSP_CONN_KNOWN, CSP_CONN_NUDGED
+    uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_SERVER
+    uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
+    uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
     struct csp_job:
         pass
     struct csp_subs:
@@ -16,23 +16,31 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint64_t id
         uint32_t generation
         int32_t fd
-        uint32_t flags
+        uint32_t flags, waits
         uint32_t next_free
-        int64_t created_ms
+        uint32_t commands
         int64_t active_ms
         int64_t blocked_ms
         char *in_ "in"
-        uint32_t in_size, in_room, in_need, commands
+        uint32_t in_size, in_room, in_head, in_need
+        csp_subs *subs
+        csp_job *job
         char *out
         uint64_t out_head, out_size, out_room
-        csp_job *job
-        csp_subs *subs
         uint64_t cursor_revision
-        uint64_t wait_revision
-        int64_t wait_until_ms
+        int64_t shown_ms
+        uint16_t listener, class_
         uint32_t cursor_item
+    ctypedef struct csp_client:
+        uint64_t id
+        int64_t created_ms, shown_ms, active_ms
+        uint64_t unsent
+        uint32_t flags, waits
+        uint32_t commands
+        uint32_t subscriptions, patterns
+        uint32_t input
+        int32_t fd
         uint32_t account_dbid
-        uint32_t subscriptions
         uint16_t family, port
         uint8_t address[16]
         char name[64]

@@ -26,7 +26,7 @@ cdef void message_build(out_t *out, const node_t *node, const char *channel, uin
 
 cdef void message_put(worker_t *w, csp_conn *c) noexcept nogil:
     """Queues the message in scratch for one connection."""
-    if c.flags & CSP_CONN_CLOSING:
+    if c.waits & CSP_WAIT_END:
         return
     if w.scratch.size == 0 or w.scratch.failed:
         return
@@ -53,12 +53,12 @@ cdef void node_send(worker_t *w, node_t *node, csp_conn *only, uint64_t revision
         return
     for i in range(node.count):
         c = &w.rows[node.subs[i].row]
-        if c.flags & CSP_CONN_LAGGING and not (
+        if c.waits & CSP_WAIT_CURSOR and not (
                 c.cursor_revision == revision and c.cursor_item == item + 1):
             continue
         message_put(w, c)
-        if conn_unsent(c) > w.limits.output_max and c.flags & CSP_CONN_LAGGING == 0:
-            c.flags |= CSP_CONN_LAGGING
+        if conn_unsent(c) > w.limits.output_max and c.waits & CSP_WAIT_CURSOR == 0:
+            c.waits |= CSP_WAIT_CURSOR
             c.cursor_revision = revision
             c.cursor_item = item + 1
             w.stats.lags += 1
@@ -161,7 +161,7 @@ cdef bint deliver_to(worker_t *w, csp_conn *c) noexcept nogil:
     cdef const csp_item_t *item
     cdef uint64_t oldest
     cdef uint32_t i
-    while c.cursor_revision <= w.view.revision and c.flags & CSP_CONN_CLOSING == 0:
+    while c.cursor_revision <= w.view.revision and c.waits & CSP_WAIT_END == 0:
         if conn_unsent(c) > w.limits.output_max:
             return False
         entry = log_entry(w.store, c.cursor_revision)
@@ -191,11 +191,10 @@ cdef void deliver_lagging(worker_t *w) noexcept nogil:
     cdef csp_conn *c
     for i in range(w.lagging.count):
         c = conn_of(w, w.lagging.items[i])
-        if c == NULL or c.flags & CSP_CONN_LAGGING == 0:
+        if c == NULL or c.waits & CSP_WAIT_CURSOR == 0:
             continue
         if conn_unsent(c) <= w.limits.output_max // 2 and deliver_to(w, c):
-            c.flags &= ~CSP_CONN_LAGGING
-            conn_again(w, c)
+            conn_resume(w, c, CSP_WAIT_CURSOR)
         else:
             w.lagging.items[kept] = w.lagging.items[i]
             kept += 1
@@ -235,7 +234,7 @@ cdef bint subscribe_refused(worker_t *w, csp_conn *c, arg_t *args, uint32_t coun
         if pattern and channel_read(args[i].data, args[i].size, True, &scope) == CHANNEL_LOOSE:
             loose += 1
             loose_new += node == NULL
-    if c.subscriptions + fresh > w.limits.subscriptions:
+    if subs_count(c) + fresh > w.limits.subscriptions:
         out_text(&w.out, b"-TOOBIG a connection may have at most ")
         out_decimal(&w.out, w.limits.subscriptions)
         out_line(&w.out, b" subscriptions; none of these was added")
@@ -266,7 +265,7 @@ cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, b
         if watch_add(w, c, args[i].data, args[i].size, pattern) < 0:
             out_line(&w.out, b"-ERR out of memory")
             return
-        subscribed_line(w, c, verb, args[i].data, args[i].size, c.subscriptions)
+        subscribed_line(w, c, verb, args[i].data, args[i].size, subs_count(c))
 
 cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
     cdef const char *verb = b"punsubscribe" if pattern else b"unsubscribe"
@@ -279,12 +278,12 @@ cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count,
         link = subs_find(<subs_t *> c.subs, node) if node != NULL else NULL
         if link != NULL:
             watch_leave(w, c, link)
-        subscribed_line(w, c, verb, args[i].data, args[i].size, c.subscriptions)
+        subscribed_line(w, c, verb, args[i].data, args[i].size, subs_count(c))
     if count > 1:
         return
     subs = <subs_t *> c.subs
     if subs == NULL or (subs.patterns if pattern else subs.count - subs.patterns) == 0:
-        subscribed_line(w, c, verb, NULL, 0, c.subscriptions)
+        subscribed_line(w, c, verb, NULL, 0, subs_count(c))
         return
     i = 0
     while c.subs != NULL and (subs.patterns if pattern else subs.count - subs.patterns) > 0:
@@ -292,5 +291,5 @@ cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count,
         if link.node == NULL or link.node.pattern != pattern:
             i += 1
             continue
-        subscribed_line(w, c, verb, link.node.name, link.node.size, c.subscriptions - 1)
+        subscribed_line(w, c, verb, link.node.name, link.node.size, subs_count(c) - 1)
         watch_leave(w, c, link)

@@ -145,7 +145,7 @@ cdef const char *run_gets(worker_t *w, csp_conn *c, const char *at, const char *
         if w.out.size >= FLUSH_AT:
             if conn_flush(w, c) < 0:
                 return NULL
-            if c.flags & CSP_CONN_STALLED:
+            if c.waits != 0:
                 break
         if done == count and count < BATCH:
             break
@@ -266,7 +266,7 @@ cdef void run_strlen(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noex
 cdef void run_ping(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     if count > 2:
         out_arity(&w.out, b"ping")
-    elif c.subscriptions > 0 and c.flags & CSP_CONN_RESP3 == 0:
+    elif c.subs != NULL and c.flags & CSP_CONN_RESP3 == 0:
         out_bytes(&w.out, b"*2\r\n$4\r\npong\r\n", 14)
         if count == 2:
             out_bulk(&w.out, args[1].data, args[1].size)

@@ -146,13 +146,8 @@ cdef int must_wait(worker_t *w, csp_conn *c, uint64_t revision) noexcept nogil:
     if revision <= w.view.revision:
         return 0
     if c.flags & CSP_CONN_NUDGED == 0 and not w.executing:
-        c.wait_revision = revision
-        if c.flags & CSP_CONN_WAITING == 0:
-            c.flags |= CSP_CONN_WAITING
-            c.wait_until_ms = w.now_ms + w.limits.read_wait_ms
-            w.stats.waits += 1
-            handles_add(&w.waiting, conn_handle(w, c))
-        return 1
+        if wait_add(w, c, revision):
+            return 1
     c.flags &= ~CSP_CONN_NUDGED
     out_text(&w.out, b"-STALE revision ")
     out_decimal(&w.out, revision)
@@ -335,8 +330,7 @@ cdef bint page_give(worker_t *w, csp_conn *c, job_t *job, uint64_t from_) noexce
     c.out_room = job.body.room
     memset(&job.body, 0, sizeof(out_t))
     w.stats.buffers += 1
-    c.blocked_ms = w.now_ms
-    w.blocked_count += 1
+    conn_blocked(w, c)
     return True
 
 cdef int run_query(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, int kind) noexcept nogil:
@@ -417,7 +411,7 @@ cdef int job_begin(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     if job.started:
         w.job_active = True
     c.job = <csp_job *> job
-    c.flags |= CSP_CONN_JOB
+    c.waits |= CSP_WAIT_JOB
     w.stats.jobs += 1
     handles_add(&w.jobs, conn_handle(w, c))
     return RUN_JOB
@@ -465,7 +459,7 @@ cdef void job_finish(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     """Answers from a turn after the command's own; kind 0: the error is in the shared buffer already."""
     cdef bint fine = job.kind == 0 or job_answer(w, c, job)
     c.job = NULL
-    c.flags &= ~CSP_CONN_JOB
+    c.waits &= ~CSP_WAIT_JOB
     w.stats.jobs -= 1
     job_free(job)
     if not fine:

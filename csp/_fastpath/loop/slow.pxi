@@ -18,11 +18,12 @@ cdef int slow_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noe
     if conn_set_aside(w, c) < 0:
         return RUN_GONE
     w.stats.slow_commands += 1
-    c.flags |= CSP_CONN_DEFERRED | CSP_CONN_KNOWN
+    c.flags |= CSP_CONN_KNOWN
+    c.waits |= CSP_WAIT_REPLY
     slow_call(w, handle, args, count)
     if conn_of(w, handle) == NULL:
         return RUN_GONE
-    return RUN_DEFER if c.flags & CSP_CONN_DEFERRED else RUN_DONE
+    return RUN_DEFER if c.waits & CSP_WAIT_REPLY else RUN_DONE
 
 cdef void slow_call(worker_t *w, uint64_t handle, arg_t *args, uint32_t count) noexcept with gil:
     cdef uint32_t i
@@ -43,7 +44,7 @@ cdef void slow_call(worker_t *w, uint64_t handle, arg_t *args, uint32_t count) n
     c = conn_of(w, handle)
     if c == NULL:
         return
-    c.flags &= ~CSP_CONN_DEFERRED
+    c.waits &= ~CSP_WAIT_REPLY
     out_bytes(&w.out, <const char *> reply, len(reply))
 
 cdef void slow_closed(worker_t *w, uint64_t handle) noexcept with gil:

@@ -6,6 +6,12 @@
 cdef inline uint32_t link_hash(node_t *node) noexcept nogil:
     return <uint32_t> ((<uint64_t> <size_t> node * <uint64_t> 0x1E3779B97F4A7C15) >> 32)
 
+cdef inline uint32_t subs_count(csp_conn *c) noexcept nogil:
+    return (<subs_t *> c.subs).count if c.subs != NULL else 0
+
+cdef inline uint32_t subs_patterns(csp_conn *c) noexcept nogil:
+    return (<subs_t *> c.subs).patterns if c.subs != NULL else 0
+
 cdef link_t *subs_find(subs_t *self, node_t *node) noexcept nogil:
     cdef uint32_t i
     if self == NULL:
@@ -100,7 +106,6 @@ cdef int watch_add(worker_t *w, csp_conn *c, const char *name, uint32_t size, bi
     subs.count += 1
     subs.patterns += pattern
     subs.loose += node.loose != NULL
-    c.subscriptions = subs.count
     w.event_subscriptions += node.event
     w.stats.subscriptions += 1
     return 1
@@ -117,7 +122,6 @@ cdef void watch_leave(worker_t *w, csp_conn *c, link_t *link) noexcept nogil:
     subs.count -= 1
     subs.patterns -= node.pattern
     subs.loose -= node.loose != NULL
-    c.subscriptions = subs.count
     w.event_subscriptions -= node.event
     w.stats.subscriptions -= 1
     subs_take(subs, link)

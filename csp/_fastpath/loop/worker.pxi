@@ -1,5 +1,5 @@
-# Included by csp/_fastpath.pyx after: loop.
-# Loop and Session, the skin of a worker's loop that Python sees.
+# Included by csp/_fastpath.pyx after: sessions, turn.
+# Loop, the skin of a worker's loop that Python sees.
 #
 # Invariants:
 # 1. All of it runs on the worker's one thread; callbacks run inside a turn, with the store pinned.
@@ -29,193 +29,11 @@ LIMITS = {
     "turn_us": 10000,
 }
 
-cdef struct session_head_t:
-    uint64_t next_id
-    uint64_t row_top
-
-
 cdef csp_control_t *control_of(Control control):
     return control.control
 
 cdef csp_store_t *store_of(StoreReader reader):
     return &reader.store
-
-
-cdef class Session:
-    """What is known of one connection; a view on its row."""
-
-    cdef Loop loop
-    cdef readonly object conn
-
-    cdef csp_conn *row(self) except NULL:
-        cdef csp_conn *c = conn_of(&self.loop.w, self.conn)
-        if c == NULL:
-            raise KeyError(f"connection {self.conn} is closed")
-        return c
-
-    cdef set_flag(self, uint32_t flag, bint on):
-        cdef csp_conn *c = self.row()
-        if on:
-            c.flags |= flag
-        else:
-            c.flags &= ~flag
-
-    @property
-    def id(self) -> int:
-        return self.row().id
-
-    @property
-    def authenticated(self) -> bool:
-        return self.row().flags & CSP_CONN_SIGNED_IN != 0
-
-    @authenticated.setter
-    def authenticated(self, on: bool) -> None:
-        cdef csp_conn *c = self.row()
-        cdef bint was = c.flags & CSP_CONN_SIGNED_IN != 0
-        if was and not on:
-            self.loop.w.unsigned_count += 1
-            c.created_ms = self.loop.w.now_ms
-        elif on and not was:
-            self.loop.w.unsigned_count -= 1
-        self.set_flag(CSP_CONN_SIGNED_IN, on)
-
-    @property
-    def administrator(self) -> bool:
-        return self.row().flags & CSP_CONN_ADMINISTRATOR != 0
-
-    @administrator.setter
-    def administrator(self, on: bool) -> None:
-        self.set_flag(CSP_CONN_ADMINISTRATOR, on)
-
-    @property
-    def server(self) -> bool:
-        return self.row().flags & CSP_CONN_SERVER != 0
-
-    @server.setter
-    def server(self, on: bool) -> None:
-        self.set_flag(CSP_CONN_SERVER, on)
-
-    @property
-    def proto(self) -> int:
-        return 3 if self.row().flags & CSP_CONN_RESP3 else 2
-
-    @proto.setter
-    def proto(self, version: int) -> None:
-        self.set_flag(CSP_CONN_RESP3, version == 3)
-
-    @property
-    def in_multi(self) -> bool:
-        return self.row().flags & CSP_CONN_MULTI != 0
-
-    @in_multi.setter
-    def in_multi(self, on: bool) -> None:
-        self.set_flag(CSP_CONN_MULTI, on)
-
-    @property
-    def feed(self) -> bool:
-        return self.row().flags & CSP_CONN_FEED != 0
-
-    @feed.setter
-    def feed(self, on: bool) -> None:
-        self.loop.w.stats.feeds += int(on) - int(self.feed)
-        self.set_flag(CSP_CONN_FEED, on)
-
-    @property
-    def account_dbid(self) -> int:
-        return self.row().account_dbid
-
-    @account_dbid.setter
-    def account_dbid(self, dbid: int) -> None:
-        self.row().account_dbid = dbid
-
-    @property
-    def name(self) -> str:
-        return self.loop.long_text(self.conn, "name", self.row().name, CSP_CONN_NAME)
-
-    @name.setter
-    def name(self, text: str) -> None:
-        self.loop.put_text(self.conn, "name", self.row().name, CSP_CONN_NAME, text)
-
-    @property
-    def lib_name(self) -> str:
-        return self.loop.long_text(self.conn, "lib_name", self.row().lib_name, CSP_CONN_LIB)
-
-    @lib_name.setter
-    def lib_name(self, text: str) -> None:
-        self.loop.put_text(self.conn, "lib_name", self.row().lib_name, CSP_CONN_LIB, text)
-
-    @property
-    def lib_ver(self) -> str:
-        return self.loop.long_text(self.conn, "lib_ver", self.row().lib_ver, CSP_CONN_VER)
-
-    @lib_ver.setter
-    def lib_ver(self, text: str) -> None:
-        self.loop.put_text(self.conn, "lib_ver", self.row().lib_ver, CSP_CONN_VER, text)
-
-    @property
-    def user(self) -> str:
-        return self.loop.long_text(self.conn, "user", self.row().user, CSP_CONN_USER)
-
-    @user.setter
-    def user(self, text: str) -> None:
-        self.loop.put_text(self.conn, "user", self.row().user, CSP_CONN_USER, text)
-
-    @property
-    def address(self) -> str:
-        return row_address(self.row())
-
-    @property
-    def created_ms(self) -> int:
-        return self.row().created_ms
-
-    @property
-    def idle_ms(self) -> int:
-        return self.loop.w.now_ms - self.row().active_ms
-
-    @property
-    def subscriptions(self) -> int:
-        return self.row().subscriptions
-
-
-cdef str row_address(csp_conn *c):
-    """HOST:PORT of the other end; an IPv4 address in an IPv6 socket reads as IPv4."""
-    cdef bytes raw = (<char *> c.address)[:16]
-    if c.family == AF_INET:
-        return f"{socket.inet_ntop(socket.AF_INET, raw[:4])}:{c.port}"
-    if raw[:12] == b"\0" * 10 + b"\xff\xff":
-        return f"{socket.inet_ntop(socket.AF_INET, raw[12:])}:{c.port}"
-    return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{c.port}"
-
-
-cdef str field_text(const char *field, int room):
-    """Text of a row's field; another worker may be writing it, so anything is taken."""
-    return (<bytes> field[:room]).split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-cdef dict row_dict(csp_conn *c, int64_t now_ms, int slot, object handle):
-    return {
-        "conn": handle,
-        "slot": slot,
-        "id": c.id,
-        "address": row_address(c),
-        "fd": c.fd,
-        "name": field_text(c.name, CSP_CONN_NAME),
-        "user": field_text(c.user, CSP_CONN_USER),
-        "account_dbid": c.account_dbid,
-        "lib_name": field_text(c.lib_name, CSP_CONN_LIB),
-        "lib_ver": field_text(c.lib_ver, CSP_CONN_VER),
-        "authenticated": c.flags & CSP_CONN_SIGNED_IN != 0,
-        "proto": 3 if c.flags & CSP_CONN_RESP3 else 2,
-        "in_multi": c.flags & CSP_CONN_MULTI != 0,
-        "feed": c.flags & CSP_CONN_FEED != 0,
-        "blocked": c.flags & CSP_CONN_DEFERRED != 0,
-        "age_ms": now_ms - c.created_ms,
-        "idle_ms": now_ms - c.active_ms,
-        "subscriptions": c.subscriptions,
-        "commands": c.commands,
-        "pending": c.out_size - c.out_head,
-        "input_bytes": c.in_size,
-    }
 
 
 @cython.no_gc_clear                 # its end needs `control`, which the collector would have cleared
@@ -239,6 +57,7 @@ cdef class Loop:
     cdef size_t table_size
     cdef uint32_t table_rows
     cdef int table_slots
+    cdef size_t rows_size
 
     def __cinit__(self) -> None:
         memset(&self.w, 0, sizeof(worker_t))
@@ -332,15 +151,21 @@ cdef class Loop:
             raise OSError(errno, "mapping the session table")
         self.table_rows = rows
         self.table_slots = slots
-        self.w.rows = <csp_conn *> (<char *> head + SESSION_HEAD_BYTES)
+        self.w.clients = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
         self.w.next_id = &head.next_id
         self.w.row_top_shown = &head.row_top
-        self.w.row_room = min(HANDLE_ROWS - 1, room // sizeof(csp_conn))
+        self.w.row_room = min(HANDLE_ROWS - 1, room // sizeof(csp_client))
         self.w.workers = slots
         for i in range(head.row_top):       # left by a worker that died in this slot
-            self.w.rows[i].id = 0
+            self.w.clients[i].id = 0
         head.row_top = 0
         self.w.row_free = UINT32_MAX
+        self.rows_size = <size_t> self.w.row_room * sizeof(csp_conn)
+        self.w.rows = <csp_conn *> mmap(NULL, self.rows_size, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        if <void *> self.w.rows == MAP_FAILED:
+            self.w.rows = NULL
+            raise OSError(errno, "memory for connections")
 
     cdef open_memory(self):
         cdef worker_t *w = &self.w
@@ -354,11 +179,11 @@ cdef class Loop:
 
     cdef open_listeners(self, listen_fds, int wake_fd):
         cdef worker_t *w = &self.w
-        if len(listen_fds) > 32:
-            raise ValueError("a worker takes at most 32 listeners")
-        w.listeners = <int *> malloc((len(listen_fds) + 1) * sizeof(int))
+        if len(listen_fds) > LISTENERS_MAX:
+            raise ValueError(f"a worker takes at most {LISTENERS_MAX} listeners")
         for number, fd in enumerate(listen_fds):
-            w.listeners[number] = fd
+            memset(&w.listeners[number], 0, sizeof(listener_t))
+            w.listeners[number].fd = fd
             if poll_add(w.epoll, fd, EPOLLIN, KIND_LISTENER, number) != 0:
                 raise OSError(errno, f"watching listener {fd}")
         w.listener_count = len(listen_fds)
@@ -381,16 +206,17 @@ cdef class Loop:
         free(w.inbox)
         free(w.ready)
         free(w.calls)
-        free(w.listeners)
         free(w.again.items)
         free(w.dirty.items)
         free(w.jobs.items)
-        free(w.waiting.items)
+        free(w.waiting)
         free(w.lagging.items)
         if w.epoll >= 0:
             close(w.epoll)
         if self.table != NULL:
             munmap(self.table, self.table_size)
+        if w.rows != NULL:
+            munmap(w.rows, self.rows_size)
 
     # ---- running ----
 
@@ -412,7 +238,7 @@ cdef class Loop:
             return
         self.w.draining = True
         for i in range(self.w.listener_count):
-            epoll_ctl(self.w.epoll, EPOLL_CTL_DEL, self.w.listeners[i], NULL)
+            epoll_ctl(self.w.epoll, EPOLL_CTL_DEL, self.w.listeners[i].fd, NULL)
 
     def reattach(self, data_fd: int) -> None:
         """Goes on with another generation: first the rest of the old log, then the new one's."""
@@ -470,9 +296,8 @@ cdef class Loop:
         cdef csp_conn *c = conn_of(&self.w, conn)
         if c == NULL:
             return
-        c.flags &= ~CSP_CONN_DEFERRED
         self.queue(c, data)
-        conn_again(&self.w, c)
+        conn_resume(&self.w, c, CSP_WAIT_REPLY)
 
     def push(self, conn: int, data: bytes) -> None:
         """Appends bytes between replies."""
@@ -481,12 +306,11 @@ cdef class Loop:
             self.queue(c, data)
 
     cdef queue(self, csp_conn *c, bytes data):
-        if c.flags & CSP_CONN_CLOSING and conn_unsent(c) == 0:
+        if c.waits & CSP_WAIT_END and conn_unsent(c) == 0:
             return
         if not conn_queue(&self.w, c, <const char *> data, len(data)):
             raise MemoryError(f"{len(data)} bytes for a connection")
-        if conn_unsent(c) > self.w.limits.output_max:
-            c.flags |= CSP_CONN_STALLED
+        conn_stall(&self.w, c)
         conn_dirty(&self.w, c)
 
     def close(self, conn: int) -> None:
@@ -500,19 +324,22 @@ cdef class Loop:
         return 0 if c == NULL else conn_unsent(c)
 
     def clients(self) -> list:
-        """All connections of all workers; those of others as their rows read just now."""
-        cdef csp_conn *row
+        """All connections of all workers; those of others as their rows say it, up to a second old."""
+        cdef csp_client *client
         cdef uint32_t i
         cdef session_head_t *head
         found = []
+        for i in range(self.w.row_top):
+            if self.w.rows[i].id != 0:
+                client_show(&self.w, &self.w.rows[i])
         for place in range(self.table_slots):
             head = <session_head_t *> (self.table + <size_t> place * self.table_rows * SESSION_ROW_BYTES)
-            row = <csp_conn *> (<char *> head + SESSION_HEAD_BYTES)
+            client = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
             slot = place if self.table_slots > 1 else self.slot
             for i in range(head.row_top):
-                if row[i].id != 0:
-                    handle = conn_handle(&self.w, &row[i]) if slot == self.slot else -1
-                    found.append(row_dict(&row[i], self.w.now_ms, slot, handle))
+                if client[i].id != 0:
+                    handle = conn_handle(&self.w, &self.w.rows[i]) if slot == self.slot else -1
+                    found.append(client_dict(&client[i], self.w.now_ms, slot, handle))
         return found
 
     # ---- commands ----
@@ -567,7 +394,7 @@ cdef class Loop:
             raise KeyError(f"connection {conn} is closed")
         if watch_add(&self.w, c, <const char *> channel, <uint32_t> len(channel), pattern) < 0:
             raise MemoryError("a subscription")
-        return c.subscriptions
+        return subs_count(c)
 
     def unsubscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
         cdef csp_conn *c = conn_of(&self.w, conn)
@@ -579,7 +406,7 @@ cdef class Loop:
         link = subs_find(<subs_t *> c.subs, node) if node != NULL else NULL
         if link != NULL:
             watch_leave(&self.w, c, link)
-        return c.subscriptions
+        return subs_count(c)
 
     def unsubscribe_all(self, conn: int) -> None:
         """Ends all subscriptions without a word, as RESET does."""
@@ -608,7 +435,7 @@ cdef class Loop:
             "subscriptions": w.stats.subscriptions,
             "channels": w.watch.count,
             "jobs": w.stats.jobs,
-            "waiting": w.waiting.count,
+            "waiting": w.waiting_count,
             "lagging": w.lagging.count,
             "unsigned": w.unsigned_count,
             "blocked": w.blocked_count,
@@ -729,7 +556,8 @@ def judge_for(list args, *, bint signed_in=True, bint administrator=True, bint s
     memset(&c, 0, sizeof(csp_conn))
     c.flags = CSP_CONN_SIGNED_IN * signed_in | CSP_CONN_ADMINISTRATOR * administrator \
         | CSP_CONN_SERVER * server | CSP_CONN_MULTI * in_multi
-    c.subscriptions = resp2_subscriber
+    if resp2_subscriber:
+        c.subs = <csp_subs *> &c             # any: it is not looked into
     return judged(&c, loading, args)
 
 

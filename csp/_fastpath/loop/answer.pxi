@@ -1,0 +1,135 @@
+# Included by csp/_fastpath.pyx after: receive, dispatch.
+# Answers what was received in this turn, at S: lone GETs of many connections together, all else one by one.
+#
+# Invariants:
+# 1. A connection's commands are executed in order, each once; where it stops (a reason to wait, the end of what
+#    is whole), the rest is kept.
+# 2. One send a connection and turn, but for output that outgrows the shared buffer.
+
+cdef inline bint plain(worker_t *w, csp_conn *c) noexcept nogil:
+    """Whether its GETs may be answered without looking closer."""
+    return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI) == CSP_CONN_SIGNED_IN \
+        and not w.loading and not is_subscriber2(c)
+
+cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:
+    """Answers what is complete; where it stopped, NULL when the connection is gone."""
+    cdef int64_t taken
+    cdef int status
+    c.in_need = 0
+    while at < end and c.waits == 0:
+        if plain(w, c):
+            at = run_gets(w, c, at, end)
+            if at == NULL or at == end or c.waits != 0:
+                return at
+        taken = parse_command(&w.parser, at, end, c.flags & CSP_CONN_SIGNED_IN != 0)
+        if taken == PARSE_MORE:
+            c.in_need = <uint32_t> w.parser.need
+            return at
+        if taken < 0:
+            w.stats.protocol_errors += 1
+            out_protocol_error(&w.out, taken, w.parser.odd)
+            conn_close(w, c)
+            return end
+        if w.parser.count > 0:
+            status = run_command(w, c, w.parser.args, w.parser.count)
+            if status == RUN_GONE:
+                return NULL
+            if status == RUN_WAIT:
+                return at
+        at += taken
+        if w.out.size >= FLUSH_AT and conn_flush(w, c) < 0:
+            return NULL
+    return at
+
+cdef void answer(worker_t *w, ready_t *r) noexcept nogil:
+    """Answers one connection's input and sends."""
+    cdef csp_conn *c = &w.rows[r.row]
+    cdef uint64_t id_ = c.id
+    cdef const char *stop
+    if id_ == 0:
+        return
+    c.flags &= ~CSP_CONN_READY
+    if c.waits != 0:                        # since it was received: by Python or a delivery
+        stop = r.at
+    else:
+        stop = serve(w, c, r.at, r.end)
+    if stop == NULL or c.id != id_:
+        if c.id == id_:
+            conn_free(w, c)
+        w.out.size = 0
+        return
+    if not conn_keep(w, c, stop, r.end - stop, r.own):
+        conn_free(w, c)
+        w.out.size = 0
+        return
+    if conn_flush(w, c) == 0:
+        client_changed(w, c)
+
+cdef bint single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
+    """Whether the input is one plain GET and nothing else; then its index word is on its way."""
+    cdef csp_conn *c = &w.rows[r.row]
+    cdef const char *key = NULL
+    cdef uint32_t size = 0
+    if r.own or c.waits != 0 or c.out_size > 0 or not plain(w, c):
+        return False
+    if <int64_t> get_command(r.at, r.end, &key, &size) != r.end - r.at:
+        return False
+    slot.word = key_word(w, key, size)
+    csp_prefetch(slot.word)
+    return True
+
+cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept nogil:
+    """Sends a lone reply from where the record lies: borrowed until send returns."""
+    cdef csp_record_t *record = view_visible(&w.view, newest)
+    cdef int64_t sent
+    c.commands += 1
+    client_changed(w, c)
+    if record == NULL:
+        w.stats.misses += 1
+        out_null(&w.out, c.flags & CSP_CONN_RESP3 != 0)
+        conn_flush(w, c)
+        return
+    w.stats.hits += 1
+    if conn_unsent(c) > 0:          # another command of the batch pushed to it
+        out_bytes(&w.out, <const char *> record_reply(record), record.reply_size)
+        conn_flush(w, c)
+        return
+    sent = conn_send(w, c, <const char *> record_reply(record), record.reply_size)
+    if <uint64_t> sent == record.reply_size:
+        return
+    if sent < 0 or not conn_queue(w, c, <const char *> record_reply(record) + sent, record.reply_size - sent):
+        conn_free(w, c)
+
+cdef void answer_all(worker_t *w) noexcept nogil:
+    """Lone GETs of different connections share their cache misses as a pipeline does; all else one by one."""
+    cdef get_t batch[BATCH]
+    cdef bint single[BATCH]
+    cdef uint32_t first = 0
+    cdef uint32_t many, i
+    cdef ready_t *r
+    while first < w.ready_count:
+        many = w.ready_count - first
+        if many > BATCH:
+            many = BATCH
+        for i in range(many):
+            if w.ready[first + i].row != w.lone_row:
+                w.lone_row = w.ready[first + i].row
+                w.lone_ms = w.now_ms
+            batch[i].word = NULL
+            single[i] = w.rows[w.ready[first + i].row].id != 0 and single_get(w, &w.ready[first + i], &batch[i])
+        for i in range(many):
+            if single[i]:
+                batch[i].newest = view_newest(&w.view, batch[i].word)
+                if batch[i].newest != NULL:
+                    newest_prefetch(batch[i].newest)
+        for i in range(many):
+            r = &w.ready[first + i]
+            if not single[i]:
+                answer(w, r)
+            elif w.rows[r.row].id != 0:
+                w.rows[r.row].flags &= ~CSP_CONN_READY
+                w.stats.commands += 1
+                send_single(w, &w.rows[r.row], batch[i].newest)
+        first += many
+    w.ready_count = 0
+    w.inbox_size = 0

@@ -1,0 +1,54 @@
+# Included by csp/_fastpath.pyx after: transport, conn.
+# The ports of a worker as rows, and the connections that come in by them.
+#
+# Invariants:
+# 1. A connection knows the row of the port by which it came; what a port demands stands there and nowhere else.
+# 2. A turn accepts a bounded number; who is left waits in the kernel's queue, and the port stays readable.
+
+cdef int poll_add(int epoll, int fd, uint32_t events, uint64_t kind, uint64_t value) noexcept nogil:
+    cdef epoll_event event
+    event.events = events
+    event.data.u64 = (kind << 62) | value
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)
+
+cdef void client_address(csp_client *client, sockaddr_storage *from_) noexcept nogil:
+    client.family = from_.ss_family
+    if from_.ss_family == AF_INET:
+        client.port = ntohs((<sockaddr_in *> from_).sin_port)
+        memcpy(client.address, &(<sockaddr_in *> from_).sin_addr, 4)
+    elif from_.ss_family == AF_INET6:
+        client.port = ntohs((<sockaddr_in6 *> from_).sin6_port)
+        memcpy(client.address, &(<sockaddr_in6 *> from_).sin6_addr, 16)
+
+cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
+    """Takes a bounded number of new connections; one too many is told so and closed."""
+    cdef sockaddr_storage from_
+    cdef socklen_t size
+    cdef csp_conn *c
+    cdef uint32_t i
+    cdef int fd
+    cdef int on = 1
+    for i in range(w.limits.accepts):
+        size = sizeof(from_)
+        fd = accept4(w.listeners[number].fd, <sockaddr *> &from_, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if fd < 0:
+            return                  # EAGAIN, or out of descriptors: the listener stays readable
+        c = conn_take(w, fd)
+        if c == NULL:
+            socket_refuse(fd, b"-ERR max number of clients reached\r\n")
+            w.stats.rejected += 1
+            continue
+        w.stats.accepted += 1
+        c.listener = <uint16_t> number
+        client_address(client_of(w, c), &from_)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on))
+        if poll_add(w.epoll, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, KIND_CONN, conn_handle(w, c)) != 0:
+            conn_free(w, c)
+
+cdef void accept_ready(worker_t *w, uint32_t ready) noexcept nogil:
+    """Serves the ports whose bits are set."""
+    cdef uint32_t i
+    for i in range(w.listener_count):
+        if ready & (<uint32_t> 1 << i):
+            accept_some(w, i)

@@ -1,0 +1,186 @@
+# Included by csp/_fastpath.pyx after: loop rooms; before: worker.
+# Session, one connection as Python sees it, and what the session table tells of all clients.
+#
+# Invariants:
+# 1. A connection is named by its handle; a stale one is a KeyError.
+# 2. What is read of another worker's row is taken as it is: it may be written meanwhile.
+
+cdef class Session:
+    """What is known of one connection; a view on its row."""
+
+    cdef Loop loop
+    cdef readonly object conn
+
+    cdef csp_conn *row(self) except NULL:
+        cdef csp_conn *c = conn_of(&self.loop.w, self.conn)
+        if c == NULL:
+            raise KeyError(f"connection {self.conn} is closed")
+        return c
+
+    cdef csp_client *client(self) except NULL:
+        return client_of(&self.loop.w, self.row())
+
+    cdef set_flag(self, uint32_t flag, bint on):
+        cdef csp_conn *c = self.row()
+        if on:
+            c.flags |= flag
+        else:
+            c.flags &= ~flag
+
+    @property
+    def id(self) -> int:
+        return self.row().id
+
+    @property
+    def authenticated(self) -> bool:
+        return self.row().flags & CSP_CONN_SIGNED_IN != 0
+
+    @authenticated.setter
+    def authenticated(self, on: bool) -> None:
+        cdef csp_conn *c = self.row()
+        cdef bint was = c.flags & CSP_CONN_SIGNED_IN != 0
+        if was and not on:
+            self.loop.w.unsigned_count += 1
+            self.client().created_ms = self.loop.w.now_ms
+        elif on and not was:
+            self.loop.w.unsigned_count -= 1
+        self.set_flag(CSP_CONN_SIGNED_IN, on)
+
+    @property
+    def administrator(self) -> bool:
+        return self.row().flags & CSP_CONN_ADMINISTRATOR != 0
+
+    @administrator.setter
+    def administrator(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_ADMINISTRATOR, on)
+
+    @property
+    def server(self) -> bool:
+        return self.row().flags & CSP_CONN_SERVER != 0
+
+    @server.setter
+    def server(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_SERVER, on)
+
+    @property
+    def proto(self) -> int:
+        return 3 if self.row().flags & CSP_CONN_RESP3 else 2
+
+    @proto.setter
+    def proto(self, version: int) -> None:
+        self.set_flag(CSP_CONN_RESP3, version == 3)
+
+    @property
+    def in_multi(self) -> bool:
+        return self.row().flags & CSP_CONN_MULTI != 0
+
+    @in_multi.setter
+    def in_multi(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_MULTI, on)
+
+    @property
+    def feed(self) -> bool:
+        return self.row().flags & CSP_CONN_FEED != 0
+
+    @feed.setter
+    def feed(self, on: bool) -> None:
+        self.loop.w.stats.feeds += int(on) - int(self.feed)
+        self.set_flag(CSP_CONN_FEED, on)
+
+    @property
+    def account_dbid(self) -> int:
+        return self.client().account_dbid
+
+    @account_dbid.setter
+    def account_dbid(self, dbid: int) -> None:
+        self.client().account_dbid = dbid
+
+    @property
+    def name(self) -> str:
+        return self.loop.long_text(self.conn, "name", self.client().name, CSP_CONN_NAME)
+
+    @name.setter
+    def name(self, text: str) -> None:
+        self.loop.put_text(self.conn, "name", self.client().name, CSP_CONN_NAME, text)
+
+    @property
+    def lib_name(self) -> str:
+        return self.loop.long_text(self.conn, "lib_name", self.client().lib_name, CSP_CONN_LIB)
+
+    @lib_name.setter
+    def lib_name(self, text: str) -> None:
+        self.loop.put_text(self.conn, "lib_name", self.client().lib_name, CSP_CONN_LIB, text)
+
+    @property
+    def lib_ver(self) -> str:
+        return self.loop.long_text(self.conn, "lib_ver", self.client().lib_ver, CSP_CONN_VER)
+
+    @lib_ver.setter
+    def lib_ver(self, text: str) -> None:
+        self.loop.put_text(self.conn, "lib_ver", self.client().lib_ver, CSP_CONN_VER, text)
+
+    @property
+    def user(self) -> str:
+        return self.loop.long_text(self.conn, "user", self.client().user, CSP_CONN_USER)
+
+    @user.setter
+    def user(self, text: str) -> None:
+        self.loop.put_text(self.conn, "user", self.client().user, CSP_CONN_USER, text)
+
+    @property
+    def address(self) -> str:
+        return client_address_text(self.client())
+
+    @property
+    def created_ms(self) -> int:
+        return self.client().created_ms
+
+    @property
+    def idle_ms(self) -> int:
+        return self.loop.w.now_ms - self.row().active_ms
+
+    @property
+    def subscriptions(self) -> int:
+        return subs_count(self.row())
+
+
+cdef str client_address_text(csp_client *c):
+    """HOST:PORT of the other end; an IPv4 address in an IPv6 socket reads as IPv4."""
+    cdef bytes raw = (<char *> c.address)[:16]
+    if c.family == AF_INET:
+        return f"{socket.inet_ntop(socket.AF_INET, raw[:4])}:{c.port}"
+    if raw[:12] == b"\0" * 10 + b"\xff\xff":
+        return f"{socket.inet_ntop(socket.AF_INET, raw[12:])}:{c.port}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{c.port}"
+
+
+cdef str field_text(const char *field, int room):
+    """Text of a row's field; another worker may be writing it, so anything is taken."""
+    return (<bytes> field[:room]).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+cdef dict client_dict(csp_client *c, int64_t now_ms, int slot, object handle):
+    return {
+        "conn": handle,
+        "slot": slot,
+        "id": c.id,
+        "address": client_address_text(c),
+        "fd": c.fd,
+        "name": field_text(c.name, CSP_CONN_NAME),
+        "user": field_text(c.user, CSP_CONN_USER),
+        "account_dbid": c.account_dbid,
+        "lib_name": field_text(c.lib_name, CSP_CONN_LIB),
+        "lib_ver": field_text(c.lib_ver, CSP_CONN_VER),
+        "authenticated": c.flags & CSP_CONN_SIGNED_IN != 0,
+        "proto": 3 if c.flags & CSP_CONN_RESP3 else 2,
+        "in_multi": c.flags & CSP_CONN_MULTI != 0,
+        "feed": c.flags & CSP_CONN_FEED != 0,
+        "blocked": c.waits & CSP_WAIT_REPLY != 0,
+        "age_ms": now_ms - c.created_ms,
+        "idle_ms": now_ms - c.active_ms,
+        "subscriptions": c.subscriptions,
+        "patterns": c.patterns,
+        "commands": c.commands,
+        "pending": c.unsent,
+        "input_bytes": c.input,
+    }

@@ -1,0 +1,160 @@
+# Included by csp/_fastpath.pyx after: watch.
+# What one worker knows: its limits, its connections, its turn, grouped by the room that changes it.
+
+cdef enum:
+    HANDLE_ROWS = 1 << 20           # rows a handle can tell apart; far above any RLIMIT_NOFILE in use
+    LISTENERS_MAX = 32              # one bit each in the word of those with somebody to accept
+
+cdef struct limits_t:
+    uint32_t connections
+    uint64_t request_bytes
+    uint32_t request_args
+    int64_t sign_in_ms
+    uint64_t output_max
+    int64_t output_ms
+    uint64_t page_bytes
+    uint32_t page_objects
+    uint32_t page_default
+    uint32_t subscriptions
+    uint32_t pattern_bytes
+    uint32_t loose_patterns
+    uint32_t loose_patterns_all
+    uint32_t accepts
+    int64_t read_wait_ms
+    uint64_t reply_bytes
+    int64_t turn_ns
+
+cdef enum listener_preface:         # what comes before the first request
+    PREFACE_NONE = 0
+    PREFACE_PROXY = 1               # a balancer says whose connection it is (PROXY protocol)
+    PREFACE_TLS = 2                 # a TLS hello
+
+cdef struct listener_t:
+    int fd
+    uint32_t mode                   # number of the port's purpose; 0: clients
+    uint32_t preface
+    uint32_t permissions            # 1: what an account may see is checked on this port
+    int64_t time_limit_ms           # of the preface
+
+cdef struct ready_t:
+    uint32_t row
+    uint32_t own                    # the bytes are in the connection's own buffer
+    const char *at
+    const char *end
+
+cdef struct handles_t:
+    uint64_t *items
+    uint32_t count
+    uint32_t room
+
+cdef struct turn_t:                 # what the turn has used: budget.pxi
+    int64_t wall_begun              # ns of the monotonic clock
+    int64_t look_at                 # wall time before which the budget can't be used up
+    int64_t cpu_begun               # of this thread, once weighed
+    int64_t cpu_seen                # when it was looked at last
+    bint weighed, over
+
+cdef struct wait_t:                 # a read that waits for a revision
+    uint64_t handle
+    uint64_t revision
+    int64_t until_ms
+
+cdef struct worker_t:
+    # who it is, and what it shares
+    void *loop                      # the Python Loop
+    csp_store_t *store
+    csp_control_t *control
+    csp_stats *stats
+    uint32_t slot
+    uint32_t workers                # that share limits.connections
+    limits_t limits
+    bint stopping, draining, loading
+
+    # connections (conn, clients)
+    csp_conn *rows                  # its own
+    csp_client *clients             # what others may read of them, in the session table
+    uint64_t *next_id               # in the head of this worker's part of the session table
+    uint64_t *row_top_shown         # there too: how far other workers look for CLIENT LIST
+    uint32_t row_top                # rows ever used
+    uint32_t row_free
+    uint32_t row_room               # rows of this worker's part
+    uint32_t connections
+    uint32_t unsigned_count         # connections not signed in yet
+    uint32_t blocked_count          # connections with unsent bytes
+    bint unshown                    # some client's row is older than what is so
+    bint showing                    # the tick's present round writes such rows
+    handles_t again                 # to be visited next turn
+    handles_t dirty                 # with output to be sent at the end of this turn
+
+    # the turn (turn, receive)
+    turn_t turn
+    int epoll
+    listener_t listeners[LISTENERS_MAX]
+    uint32_t listener_count
+    int64_t now_ms
+    csp_view_t view                 # of the connection at hand, at S
+    uint64_t generation             # of the data segment attached
+    char *inbox                     # what was received in this turn
+    uint64_t inbox_size
+    ready_t *ready
+    uint32_t ready_count
+    uint32_t lone_row               # who asked last,
+    int64_t lone_ms                 # and since when nobody else has
+    parser_t parser
+    out_t out                       # replies of the connection at hand
+    out_t scratch                   # one message, shared by all its receivers
+
+    # jobs (pages)
+    bint executing                  # inside EXEC: nothing may wait, jobs run to their end
+    bint job_active                 # a job under way holds the announcement of its start
+    int job_slices                  # left in this turn
+    int64_t pin_ms                  # when the announcement in force was made
+    handles_t jobs
+
+    # subscriptions (watch, deliver)
+    watch_t watch
+    uint32_t event_subscriptions
+    handles_t lagging
+    uint64_t delivered              # the log has been delivered up to here
+
+    # what time brings (clock)
+    wait_t *waiting
+    uint32_t waiting_count
+    uint32_t waiting_room
+    int64_t tick_ms                 # when timeouts are next looked at
+    uint32_t tick_row
+    uint64_t link_state             # as the notices said it last
+
+    # the slow lane (slow)
+    bint publish_wanted, interested
+    uint64_t told                   # the slow lane knows of publications up to here
+    int64_t timer_ms                # when the next Python timer is due; INT64_MAX: none
+    uint64_t *calls                 # Python descriptors that are ready
+    uint32_t call_count
+
+cdef int handles_add(handles_t *list_, uint64_t handle) noexcept nogil:
+    cdef uint64_t *items
+    cdef uint32_t room
+    if list_.count == list_.room:
+        room = list_.room * 2 if list_.room > 0 else 64
+        items = <uint64_t *> realloc(list_.items, <size_t> room * sizeof(uint64_t))
+        if items == NULL:
+            return -1
+        list_.items = items
+        list_.room = room
+    list_.items[list_.count] = handle
+    list_.count += 1
+    return 0
+
+cdef inline uint64_t conn_handle(worker_t *w, csp_conn *c) noexcept nogil:
+    return (<uint64_t> c.generation << 20) | <uint64_t> (c - w.rows)
+
+cdef inline csp_conn *conn_of(worker_t *w, uint64_t handle) noexcept nogil:
+    """The connection of a handle, NULL when it is gone."""
+    cdef uint32_t row = <uint32_t> (handle & (HANDLE_ROWS - 1))
+    if row >= w.row_top or w.rows[row].id == 0 or w.rows[row].generation != <uint32_t> (handle >> 20):
+        return NULL
+    return &w.rows[row]
+
+cdef inline csp_client *client_of(worker_t *w, csp_conn *c) noexcept nogil:
+    return &w.clients[c - w.rows]
