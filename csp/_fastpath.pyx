@@ -76,7 +76,12 @@ include "_fastpath/loop/project.pxi"     # attributes out of an object
 include "_fastpath/loop/slow.pxi"        # the ways out to Python
 include "_fastpath/loop/hot.pxi"         # GET, MGET and their kin
 include "_fastpath/loop/trim.pxi"        # binary values out of an annex
+include "_fastpath/loop/cursor.pxi"      # where each subscriber stands in the log
+include "_fastpath/loop/rest.pxi"        # what a socket cut off a message
+include "_fastpath/loop/slice.pxi"       # messages, built once and sent together
+include "_fastpath/loop/notice.pxi"      # cfg.notice
 include "_fastpath/loop/deliver.pxi"     # the change log to the subscribers
+include "_fastpath/loop/subscribe.pxi"   # SUBSCRIBE and its kin
 include "_fastpath/loop/pages.pxi"       # CFG.READ, CFG.FIND, CFG.COUNT
 include "_fastpath/loop/ahead.pxi"       # and what memory is asked for before they need it
 include "_fastpath/loop/dispatch.pxi"    # which room answers a command

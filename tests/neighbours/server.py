@@ -92,10 +92,10 @@ class Server(ABC):
         options = {"socket_timeout": 20, "decode_responses": True} | options
         return redis.Redis("127.0.0.1", self.port, username="default", password=PASSWORD, **options)
 
-    def raw(self) -> redis.Connection:
-        """One plain RESP2 connection, signed in: replies as they come."""
+    def raw(self, protocol: int = 2) -> redis.Connection:
+        """One plain connection, signed in: replies as they come."""
         connection = redis.Connection(
-            "127.0.0.1", self.port, username="default", password=PASSWORD, protocol=2
+            "127.0.0.1", self.port, username="default", password=PASSWORD, protocol=protocol
         )
         connection.connect()
         return connection

@@ -111,6 +111,74 @@ def test_guarantee_03_the_author_reads_the_write_on_every_worker(master: Master)
         client.close()
 
 
+def test_guarantee_04_a_slow_subscriber_gets_each_change_once_and_in_order(
+    master: Master, proxy: Proxy
+) -> None:
+    """One reads nothing until all is written, several times what its socket keeps."""
+    dbids = [make_skill(master, f"g4-{number}") for number in range(3)]
+    with master.client() as author, proxy.client() as slow, proxy.client() as other:
+        changes = slow.pubsub()
+        changes.psubscribe("cfg:CfgSkill:*")
+        assert changes.get_message(timeout=10)["type"] == "psubscribe"
+        expected = []
+        for value in range(150):
+            transaction = author.pipeline(transaction=True)
+            delta = {"userProperties": {"changed": {"test": {"value": f"{value} {'x' * 30_000}"}}}}
+            for dbid in dbids:
+                transaction.execute_command("CFG.UPDATE", "CfgSkill", dbid, orjson.dumps(delta))
+            revision = int(transaction.execute()[0])
+            expected += [(revision, dbid, dbid != dbids[-1]) for dbid in dbids]
+        other.execute_command("CFG.SYNC", expected[-1][0])
+        told = []
+        while len(told) < len(expected):
+            message = changes.get_message(timeout=10)
+            assert message is not None, f"{len(told)} of {len(expected)} came"
+            part = orjson.loads(message["data"])
+            if part["DBID"] in dbids:
+                told.append((part["revision"], part["DBID"], part["more"]))
+        assert told == expected
+
+
+def test_guarantee_05_a_change_comes_before_the_read_that_shows_it(
+    master: Master, proxy: Proxy
+) -> None:
+    """GET, a page and an EXEC on a subscribed connection while an object changes all the time."""
+    dbid = make_skill(master, "g5")
+    stop = threading.Event()
+
+    def change() -> None:
+        with master.client() as client:
+            for value in range(1, CHANGES):
+                set_value(client, dbid, value)
+        stop.set()
+
+    reader = proxy.raw(protocol=3)
+    reader.send_command("SUBSCRIBE", f"cfg:CfgSkill:{dbid}")
+    told, shown = 0, []
+    reader.read_response(push_request=True)
+    changing = threading.Thread(target=change)
+    changing.start()
+    while not stop.is_set():
+        for command in (
+            [("GET", f"CfgSkill:{dbid}")],
+            [("CFG.READ", "CfgSkill", "FILTER", "dbid", dbid)],
+            [("MULTI",), ("GET", f"CfgSkill:{dbid}"), ("EXEC",)],
+        ):
+            for words in command:
+                reader.send_command(*words)
+                while isinstance(reply := reader.read_response(push_request=True), list) and (
+                    reply[0] == b"message"
+                ):
+                    told = orjson.loads(reply[2])["revision"]
+            found = reply[2][0] if command[0][0] == "CFG.READ" else reply
+            seen = orjson.loads(found[0] if isinstance(found, list) else found)["revision"]
+            assert seen == told or told == 0
+            shown.append(seen)
+    changing.join()
+    reader.disconnect()
+    assert len(set(shown)) > 5
+
+
 def test_guarantee_08_reads_and_sign_ins_go_on_without_the_master(tmp_path: Path) -> None:
     with Master(tmp_path) as master, Proxy(tmp_path, master) as proxy:
         dbid = make_skill(master, "g8")

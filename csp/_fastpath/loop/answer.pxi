@@ -9,7 +9,7 @@
 cdef inline bint plain(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether its GETs may be answered without looking closer."""
     return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI) == CSP_CONN_SIGNED_IN \
-        and not w.loading and not is_subscriber2(c)
+        and not w.loading and (c.subs == NULL or (c.flags & CSP_CONN_RESP3 and cursor_is_level(w, c)))
 
 cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:
     """Answers what is complete; where it stopped, NULL when the connection is gone."""
@@ -70,7 +70,7 @@ cdef bint single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
     cdef csp_conn *c = &w.rows[r.row]
     cdef const char *key = NULL
     cdef uint32_t size = 0
-    if r.own or c.waits != 0 or c.out_size > 0 or not plain(w, c):
+    if r.own or c.waits != 0 or c.out_size > 0 or c.rest != NULL or not plain(w, c):
         return False
     if <int64_t> get_command(r.at, r.end, &key, &size) != r.end - r.at:
         return False
@@ -90,7 +90,7 @@ cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept n
         conn_flush(w, c)
         return
     w.stats.hits += 1
-    if conn_unsent(c) > 0:          # another command of the batch pushed to it
+    if conn_unsent(c) > 0 or c.rest != NULL:    # another command of the batch pushed to it
         out_bytes(&w.out, <const char *> record_reply(record), record.reply_size)
         conn_flush(w, c)
         return

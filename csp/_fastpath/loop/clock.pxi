@@ -1,5 +1,5 @@
 # Included by csp/_fastpath.pyx after: conn, slow, hot, deliver, pages, dispatch.
-# What time brings to a worker: waits that end, connections that are given up, notices about the link.
+# What time brings to a worker: waits that end, connections that are given up.
 
 cdef enum:
     TICK_MS = 100
@@ -71,29 +71,20 @@ cdef inline bint tick_wanted(worker_t *w) noexcept nogil:
     return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.draining or w.loading \
         or w.watch.count > 0 or w.unshown or w.showing
 
-cdef void notice_link(worker_t *w) noexcept nogil:
-    """Tells cfg.notice when the link to the master is lost or back."""
-    cdef uint64_t state = csp_load(&w.control.link_state)
-    cdef const char *text = b'{"op":"stale"}' if state == 2 else b'{"op":"fresh"}'
-    if state == w.link_state:
-        return
-    if (state == 2) != (w.link_state == 2):
-        notice_send(w, text, <uint32_t> strlen(text), NULL)
-    w.link_state = state
-
 cdef void flush_dirty(worker_t *w) noexcept nogil:
-    """Sends what deliveries, Python and large pages queued; whoever can take more comes again next turn."""
-    cdef uint32_t i
-    cdef uint32_t count
+    """Sends what Python, pages and notices queued; who can take more, or was not reached, comes again next turn."""
+    cdef uint32_t count = w.dirty.count
+    cdef uint32_t done = 0
     cdef csp_conn *c
-    while w.dirty.count > 0:
-        count = w.dirty.count
-        for i in range(count):
-            c = conn_of(w, w.dirty.items[i])
-            if c == NULL:
-                continue
-            c.flags &= ~CSP_CONN_DIRTY
-            if c.flags & CSP_CONN_FULL == 0 or c.waits & CSP_WAIT_END:
-                conn_drain(w, c)
-        memmove(w.dirty.items, w.dirty.items + count, (w.dirty.count - count) * sizeof(uint64_t))
-        w.dirty.count -= count
+    while done < count:
+        c = conn_of(w, w.dirty.items[done])
+        done += 1
+        if c == NULL:
+            continue
+        c.flags &= ~CSP_CONN_DIRTY
+        if c.flags & CSP_CONN_FULL == 0 or c.waits & CSP_WAIT_END:
+            conn_drain(w, c)
+        if done % SENDS_A_LOOK == 0 and turn_over(w):
+            break
+    memmove(w.dirty.items, w.dirty.items + done, (w.dirty.count - done) * sizeof(uint64_t))
+    w.dirty.count -= done

@@ -51,6 +51,7 @@
 #define CSP_CONN_ADMINISTRATOR 64u /* its account is an administrator's */
 #define CSP_CONN_SERVER 128u      /* it registered as a configuration server's Application */
 #define CSP_CONN_NUDGED 32u       /* the wait of a read is over: answer it now, late or not */
+#define CSP_CONN_WILL_SHOW 65536u  /* in MULTI: something queued shows data */
 /* and where it stands in the turn */
 #define CSP_CONN_READABLE 256u    /* the socket may hold bytes that were not received yet */
 #define CSP_CONN_FULL 512u        /* the socket takes nothing now: its edge will come */
@@ -61,6 +62,7 @@
 #define CSP_CONN_DIRTY 16384u     /* in the list of connections to send to in this turn */
 
 struct csp_job;
+struct csp_rest;
 struct csp_subs;
 
 typedef struct csp_conn {
@@ -80,12 +82,14 @@ typedef struct csp_conn {
     struct csp_subs *subs;
     struct csp_job *job;
     char *out;
-    uint64_t out_head, out_size, out_room;
+    uint64_t out_head, out_size;
+    struct csp_rest *rest; /* what a socket cut off a pushed message: goes out before all else */
     int64_t shown_ms;  /* when the shared row was written last */
-    uint64_t cursor_revision;
+    uint64_t out_room;
+    uint64_t rest_at;
     uint16_t listener; /* the row of the port by which it came */
     uint16_t class_;   /* of sessions with the same rights; one, so far */
-    uint32_t cursor_item;
+    uint32_t spare;
 } csp_conn;
 
 typedef struct csp_client {

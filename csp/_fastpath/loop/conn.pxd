@@ -5,12 +5,14 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_WAIT_REPLY, CSP_WAIT_ROOM, CSP_WAIT_JOB, CSP_WAIT_REVISION, CSP_WAIT_CURSOR, CSP_WAIT_END
     uint32_t CSP_WAITS_FOR_CLIENT
     uint32_t CSP_CONN_SIGNED_IN, CSP_CONN_RESP3, CSP_CONN_MULTI, CSP_CONN_FEED, CSP_CONN_KNOWN, CSP_CONN_NUDGED
-    uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_SERVER
+    uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_SERVER, CSP_CONN_WILL_SHOW
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
     uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
     struct csp_job:
         pass
     struct csp_subs:
+        pass
+    struct csp_rest:
         pass
     ctypedef struct csp_conn:
         uint64_t id
@@ -27,10 +29,10 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         csp_job *job
         char *out
         uint64_t out_head, out_size, out_room
-        uint64_t cursor_revision
+        csp_rest *rest
+        uint64_t rest_at
         int64_t shown_ms
         uint16_t listener, class_
-        uint32_t cursor_item
     ctypedef struct csp_client:
         uint64_t id
         int64_t created_ms, shown_ms, active_ms

@@ -38,6 +38,7 @@ cdef inline void conn_dirty(worker_t *w, csp_conn *c) noexcept nogil:
 cdef inline void conn_resume(worker_t *w, csp_conn *c, uint32_t wait) noexcept nogil:
     """One reason why its input waits is over: it is visited in the next turn."""
     c.waits &= ~wait
+    cursor_due(w, c)
     conn_again(w, c)
 
 cdef inline bint conn_lone(worker_t *w, csp_conn *c) noexcept nogil:
@@ -87,6 +88,7 @@ cdef void conn_free(worker_t *w, csp_conn *c) noexcept nogil:
     if c.flags & CSP_CONN_KNOWN:
         slow_closed(w, conn_handle(w, c))
     watch_drop(w, c)
+    rest_drop(w, c)
     job_drop(w, c)
     close(c.fd)
     if c.flags & CSP_CONN_SIGNED_IN == 0:
@@ -117,7 +119,7 @@ cdef void conn_close(worker_t *w, csp_conn *c) noexcept nogil:
 
 cdef inline bint conn_over(csp_conn *c) noexcept nogil:
     """Whether nothing more is to come of it: it was closed, or its peer has ended and was answered."""
-    if conn_unsent(c) > 0:
+    if conn_unsent(c) > 0 or c.rest != NULL:
         return False
     if c.waits & CSP_WAIT_END:
         return True
@@ -244,12 +246,15 @@ cdef inline void conn_stall(worker_t *w, csp_conn *c) noexcept nogil:
         w.stats.stalls += 1
 
 cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
-    """Sends from the connection's own queue; -1 when the connection is gone."""
+    """Sends from its rest, then from its own queue; -1 when the connection is gone."""
     cdef uint64_t before = conn_unsent(c)
     cdef uint64_t half = w.limits.output_max // 2
     cdef uint64_t want = SEND_LONE if conn_lone(w, c) else SEND_SLICE
     cdef int64_t sent
-    if before > 0:
+    cdef int rest = rest_send(w, c)
+    if rest < 0:
+        return -1
+    if before > 0 and rest == 1:
         if want > before:
             want = before
         sent = conn_send(w, c, c.out + c.out_head, want)
@@ -269,8 +274,9 @@ cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
                 return -1
     if c.waits & CSP_WAIT_ROOM and conn_unsent(c) <= w.limits.output_max:
         conn_resume(w, c, CSP_WAIT_ROOM)
-    if c.waits & CSP_WAIT_CURSOR and conn_unsent(c) <= half:
-        conn_again(w, c)            # so that a turn comes in which its delivery goes on
+    if c.out == NULL and c.rest == NULL:
+        notice_waiting(w, c)
+        cursor_due(w, c)
     return conn_settle(w, c)
 
 cdef int conn_flush(worker_t *w, csp_conn *c) noexcept nogil:
@@ -282,7 +288,7 @@ cdef int conn_flush(worker_t *w, csp_conn *c) noexcept nogil:
         conn_free(w, c)
         return -1
     if w.out.size > 0:
-        if conn_unsent(c) == 0:
+        if conn_unsent(c) == 0 and c.rest == NULL:
             sent = conn_send(w, c, w.out.data, w.out.size)
         if sent < 0 or (<uint64_t> sent < w.out.size
                         and not conn_queue(w, c, w.out.data + sent, w.out.size - sent)):

@@ -1,295 +1,395 @@
-# Included by csp/_fastpath.pyx after: read, reply, conn, subs, match.
-# Delivers the change log to the subscriptions of this worker, and takes SUBSCRIBE and its kin.
+# Included by csp/_fastpath.pyx after: slice, notice.
+# Walks the change log for the subscriptions of this worker, under the turn's budget.
 #
 # Invariants:
-# 1. A subscriber that keeps up is told of an entry while the worker's cursor passes it; one whose output is full
-#    is held at a cursor of its own and continues there: it delays nobody and queues no more than
-#    its limit and one message each.
-# 2. Changes up to S reach a connection before a reply that was computed at S.
-# 3. Every subscription gets a change once; a pattern matches a change once, whatever names fit it.
+# 1. One walk a turn serves all that are level (`live`); the placed ones go on in groups, each sorted by place, so
+#    that those at the same place are served by one walk.
+# 2. Every subscription gets a change once, in order; a pattern matches a change once, whatever names fit it.
+# 3. Changes up to S reach a connection before a reply that was computed at S (cursor.pxi 4).
+# 4. A walk ends when the turn is over, after one slice at least: each turn brings both kinds of walk on.
+# 5. A search's result is used until something is sent: a connection that ends may take its nodes with it.
 
-cdef void message_build(out_t *out, const node_t *node, const char *channel, uint32_t channel_size,
-                        const char *payload, uint32_t payload_size, const char *tail) noexcept nogil:
-    """One message in the RESP2 form; the RESP3 form differs in its first byte."""
-    cdef uint32_t tail_size = <uint32_t> strlen(tail)
-    out.size = 0
-    if node.pattern:
-        out_bytes(out, b"*4\r\n$8\r\npmessage\r\n", 18)
-        out_bulk(out, node.name, node.size)
-    else:
-        out_bytes(out, b"*3\r\n$7\r\nmessage\r\n", 17)
-    out_bulk(out, channel, channel_size)
-    out_head(out, c'$', payload_size + tail_size)
-    out_bytes(out, payload, payload_size)
-    out_bytes(out, tail, tail_size)
-    out_bytes(out, b"\r\n", 2)
+cdef enum:
+    MARK_ITEMS = 1024               # of a long entry, looked at for `more` between two looks at the budget
+    ITEMS_A_LOOK = 64               # items that nobody may have subscribed to, between two looks
 
-cdef void message_put(worker_t *w, csp_conn *c) noexcept nogil:
-    """Queues the message in scratch for one connection."""
-    if c.waits & CSP_WAIT_END:
-        return
-    if w.scratch.size == 0 or w.scratch.failed:
-        return
-    w.scratch.data[0] = c'>' if c.flags & CSP_CONN_RESP3 else c'*'
-    if not conn_queue(w, c, w.scratch.data, w.scratch.size):
-        conn_out_empty(w, c)
-        conn_close(w, c)
-        return
-    w.stats.messages += 1
-    conn_dirty(w, c)
+cdef inline bint walk_over(worker_t *w) noexcept nogil:
+    return not w.deliver.at_once and turn_over(w)
 
-cdef inline void cursor_put(csp_conn *c, const csp_entry_t *entry, uint32_t told) noexcept nogil:
-    """Places a cursor behind so many items; an entry told whole may leave the log: its loss is no gap."""
-    cdef bint whole = told >= entry.item_count
-    c.cursor_revision = entry.revision + whole
-    c.cursor_item = 0 if whole else told
-
-cdef void node_send(worker_t *w, node_t *node, csp_conn *only, uint64_t revision, uint32_t item) noexcept nogil:
-    """Gives the message in scratch to the node's subscribers that are at this item, or to one that catches up."""
-    cdef csp_conn *c
-    cdef uint32_t i
-    if only != NULL:
-        message_put(w, only)
-        return
-    for i in range(node.count):
-        c = &w.rows[node.subs[i].row]
-        if c.waits & CSP_WAIT_CURSOR and not (
-                c.cursor_revision == revision and c.cursor_item == item + 1):
-            continue
-        message_put(w, c)
-        if conn_unsent(c) > w.limits.output_max and c.waits & CSP_WAIT_CURSOR == 0:
-            c.waits |= CSP_WAIT_CURSOR
-            c.cursor_revision = revision
-            c.cursor_item = item + 1
-            w.stats.lags += 1
-            handles_add(&w.lagging, conn_handle(w, c))
-
-cdef void item_deliver(worker_t *w, const csp_entry_t *entry, const csp_item_t *item, uint32_t i,
-                       csp_conn *only) noexcept nogil:
-    cdef char name[NAME_ROOM]
-    cdef node_t *node
-    cdef const char *payload = <const char *> item_event(item)
-    cdef const char *tail
-    cdef uint32_t size, k
-    for k in range(watch_match(w, item)):
-        node = w.watch.matches[k].node
-        if only != NULL and subs_find(<subs_t *> only.subs, node) == NULL:
-            continue
-        size = item_name(item, w.watch.matches[k].which, name)
-        tail = b',"more":true}' if node_last(w, node, entry) > i else b',"more":false}'
-        message_build(&w.scratch, node, name, size, payload, item.event_size, tail)
-        node_send(w, node, only, entry.revision, i)
-
-cdef void notice_send(worker_t *w, const char *payload, uint32_t size, csp_conn *only) noexcept nogil:
-    """Publishes on cfg.notice to all its subscribers, or to one of them."""
-    cdef node_t *node = watch_notice(w)
-    cdef uint32_t i
-    while node != NULL:
-        if only == NULL or subs_find(<subs_t *> only.subs, node) != NULL:
-            message_build(&w.scratch, node, b"cfg.notice", 10, payload, size, b"")
-            if only != NULL:
-                message_put(w, only)
-            else:
-                for i in range(node.count):
-                    message_put(w, &w.rows[node.subs[i].row])
-        node = node.notice_next
-
-cdef void notice_resync(worker_t *w, uint64_t oldest, csp_conn *only) noexcept nogil:
-    cdef char payload[64]
-    cdef uint32_t size = put_text(payload, b'{"op":"resync","oldest":', 24)
-    size += put_decimal(payload + size, oldest)
-    payload[size] = c'}'
-    w.stats.resyncs += 1
-    notice_send(w, payload, size + 1, only)
-
-cdef void cursors_past(worker_t *w, const csp_entry_t *entry, uint32_t first) noexcept nogil:
-    """Settles the cursors of those who fell behind at this entry, once all its items are told."""
-    cdef csp_conn *c
-    cdef uint32_t i
-    for i in range(first, w.lagging.count):
-        c = conn_of(w, w.lagging.items[i])
-        if c != NULL:
-            cursor_put(c, entry, c.cursor_item)
-
-cdef void deliver_live(worker_t *w) noexcept nogil:
-    """Moves the worker's cursor to S, telling everybody who keeps up."""
-    cdef csp_entry_t *entry
-    cdef const csp_item_t *item
-    cdef uint64_t oldest
-    cdef uint32_t i, lagging
-    if w.event_subscriptions == 0:
-        w.delivered = w.view.revision
-        return
-    while w.delivered < w.view.revision:
-        entry = log_entry(w.store, w.delivered + 1)
-        if entry == NULL:
-            oldest = csp_load(&w.store.super.log_oldest)
-            if oldest > w.view.revision or oldest <= w.delivered + 1:
-                oldest = w.view.revision + 1
-            notice_resync(w, oldest, NULL)
-            w.delivered = oldest - 1
-            continue
-        w.stats.entries += 1
-        lagging = w.lagging.count
-        item = entry_items(entry)
-        for i in range(entry.item_count):
-            item_deliver(w, entry, item, i, NULL)
-            item = <const csp_item_t *> (<const char *> item + item.size)
-        cursors_past(w, entry, lagging)
-        w.delivered += 1
-
-cdef void deliver_switch(worker_t *w, uint64_t delivered) noexcept nogil:
-    """Places the cursors in another generation's log: a difference that it begins with is for everybody."""
-    cdef uint64_t oldest = csp_load(&w.store.super.log_oldest)
-    cdef csp_entry_t *first = log_entry(w.store, oldest) if oldest <= w.view.revision else NULL
-    cdef bint difference = first != NULL and first.flags & CSP_DIFFERENCE != 0
-    cdef csp_conn *c
-    cdef uint32_t i
-    w.delivered = delivered if delivered < w.view.revision else w.view.revision
-    if difference:
-        w.delivered = oldest - 1
-    for i in range(w.lagging.count):
-        c = conn_of(w, w.lagging.items[i])
-        if c != NULL and (difference or c.cursor_revision > w.view.revision):
-            notice_resync(w, w.delivered + 1, c)    # the rest of the old log is out of its reach
-            c.cursor_revision = w.delivered + 1
-            c.cursor_item = 0
-
-cdef bint deliver_to(worker_t *w, csp_conn *c) noexcept nogil:
-    """Goes on for one connection that fell behind; whether it has caught up with S."""
-    cdef csp_entry_t *entry
-    cdef const csp_item_t *item
-    cdef uint64_t oldest
-    cdef uint32_t i
-    while c.cursor_revision <= w.view.revision and c.waits & CSP_WAIT_END == 0:
-        if conn_unsent(c) > w.limits.output_max:
+cdef bint entry_marked(worker_t *w, const csp_entry_t *entry) noexcept nogil:
+    """Whether it is known where each node's last item is; if not, the turn is over meanwhile."""
+    while not watch_marked(w, entry, MARK_ITEMS):
+        if walk_over(w):
             return False
-        entry = log_entry(w.store, c.cursor_revision)
-        if entry == NULL:
-            oldest = csp_load(&w.store.super.log_oldest)
-            if oldest <= c.cursor_revision or oldest > w.view.revision:
-                oldest = w.view.revision + 1
-            notice_resync(w, oldest, c)
-            c.cursor_revision = oldest
-            c.cursor_item = 0
-            continue
-        item = entry_items(entry)
-        for i in range(entry.item_count):
-            if i >= c.cursor_item:
-                item_deliver(w, entry, item, i, c)
-                if conn_unsent(c) > w.limits.output_max:
-                    cursor_put(c, entry, i + 1)
-                    break
-            item = <const csp_item_t *> (<const char *> item + item.size)
-        else:
-            cursor_put(c, entry, entry.item_count)
     return True
 
-cdef void deliver_lagging(worker_t *w) noexcept nogil:
-    """Continues the held subscriptions whose connections took enough."""
-    cdef uint32_t i, kept = 0
+cdef const csp_entry_t *walk_entry(worker_t *w, const spot_t *spot) noexcept nogil:
+    """The entry at a spot, NULL when the log has it no more."""
+    return log_entry(w.store, spot.revision)
+
+cdef uint64_t walk_oldest(worker_t *w, uint64_t revision) noexcept nogil:
+    """Where one goes on whose entry has left the log."""
+    cdef uint64_t oldest = csp_load(&w.store.super.log_oldest)
+    return w.view.revision + 1 if oldest <= revision or oldest > w.view.revision else oldest
+
+# ---- those that are level ----
+
+cdef void node_live(worker_t *w, node_t *node, uint32_t which, const csp_entry_t *entry, const csp_item_t *item) noexcept nogil:
+    """Notes the item's message for the node's subscribers that are level; who is held gets a spot of its own."""
+    cdef spot_t *live = &w.deliver.live
+    cdef bint noted = False
+    cdef spot_t before
     cdef csp_conn *c
-    for i in range(w.lagging.count):
-        c = conn_of(w, w.lagging.items[i])
-        if c == NULL or c.waits & CSP_WAIT_CURSOR == 0:
-            continue
-        if conn_unsent(c) <= w.limits.output_max // 2 and deliver_to(w, c):
-            conn_resume(w, c, CSP_WAIT_CURSOR)
-        else:
-            w.lagging.items[kept] = w.lagging.items[i]
-            kept += 1
-    w.lagging.count = kept
-
-# ---- commands ----
-
-cdef void subscribed_line(worker_t *w, csp_conn *c, const char *verb, const char *name, uint32_t size,
-                          uint32_t left) noexcept nogil:
-    """One confirmation, with how many subscriptions there are then; NULL: of no name."""
-    out_head(&w.out, c'>' if c.flags & CSP_CONN_RESP3 else c'*', 3)
-    out_bulk(&w.out, verb, strlen(verb))
-    if name == NULL:
-        out_null(&w.out, c.flags & CSP_CONN_RESP3 != 0)
-    else:
-        out_bulk(&w.out, name, size)
-    out_number(&w.out, left)
-
-cdef bint subscribe_refused(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
-    """Whether a limit forbids these subscriptions; it is said which."""
-    cdef subs_t *subs = <subs_t *> c.subs
-    cdef scope_t scope
-    cdef uint32_t i, fresh = 0, loose = 0, loose_new = 0
-    cdef node_t *node
-    for i in range(1, count):
-        if args[i].size > w.limits.pattern_bytes:
-            out_text(&w.out, b"-TOOBIG a channel or pattern of ")
-            out_decimal(&w.out, args[i].size)
-            out_text(&w.out, b" bytes is too long; at most ")
-            out_decimal(&w.out, w.limits.pattern_bytes)
-            out_line(&w.out, b"")
-            return True
-        node = watch_find(&w.watch, args[i].data, args[i].size, pattern)
-        if node != NULL and subs_find(subs, node) != NULL:
-            continue
-        fresh += 1
-        if pattern and channel_read(args[i].data, args[i].size, True, &scope) == CHANNEL_LOOSE:
-            loose += 1
-            loose_new += node == NULL
-    if subs_count(c) + fresh > w.limits.subscriptions:
-        out_text(&w.out, b"-TOOBIG a connection may have at most ")
-        out_decimal(&w.out, w.limits.subscriptions)
-        out_line(&w.out, b" subscriptions; none of these was added")
-        return True
-    if loose > 0 and (subs.loose if subs != NULL else 0) + loose > w.limits.loose_patterns:
-        loose_refused(w, b"-TOOBIG a connection may have at most ", w.limits.loose_patterns)
-        return True
-    if loose_new > 0 and w.watch.loose_count + loose_new > w.limits.loose_patterns_all:
-        loose_refused(w, b"-TOOBIG all connections of a worker may have at most ", w.limits.loose_patterns_all)
-        return True
-    return False
-
-cdef void loose_refused(worker_t *w, const char *who, uint32_t most) noexcept nogil:
-    out_text(&w.out, who)
-    out_decimal(&w.out, most)
-    out_line(&w.out, b" patterns that are more than a class, a tenant, a DBID and stars for whole parts;"
-                     b" none of these was added")
-
-cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
-    cdef const char *verb = b"psubscribe" if pattern else b"subscribe"
     cdef uint32_t i
-    if count < 2:
-        out_arity(&w.out, verb)
-        return
-    if subscribe_refused(w, c, args, count, pattern):
-        return
-    for i in range(1, count):
-        if watch_add(w, c, args[i].data, args[i].size, pattern) < 0:
-            out_line(&w.out, b"-ERR out of memory")
-            return
-        subscribed_line(w, c, verb, args[i].data, args[i].size, subs_count(c))
+    for i in range(node.count):
+        c = &w.rows[node.subs[i].row]
+        if (<subs_t *> c.subs).cursor.placed:
+            continue
+        if conn_held(c):
+            before = live[0]
+            before.serial = node.serial - 1
+            cursor_place(w, c, &before)
+            continue
+        if not noted:
+            noted = True
+            message_note(w, node, which, entry, item, live)
+        share_add(w, c)
 
-cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
-    cdef const char *verb = b"punsubscribe" if pattern else b"unsubscribe"
-    cdef subs_t *subs
+cdef bint item_live(worker_t *w, const csp_entry_t *entry, const csp_item_t *item) noexcept nogil:
+    """Tells one item; False when the turn ended within it."""
+    cdef spot_t *live = &w.deliver.live
+    cdef bint again = True
+    cdef uint32_t count, k
     cdef node_t *node
-    cdef link_t *link
+    while again:
+        again = False
+        count = watch_match(w, item)
+        for k in range(count):
+            node = w.watch.matches[k].node
+            if node.serial <= live.serial:
+                continue
+            if slice_full(w, node.count):
+                slice_send(w, live)
+                if walk_over(w):
+                    return False
+                again = True        # what was found may be gone
+                break
+            if not slice_room(w, node.count):
+                return False
+            node_live(w, node, w.watch.matches[k].which, entry, item)
+            live.serial = node.serial
+    return True
+
+cdef void live_scatter(worker_t *w) noexcept nogil:
+    """The log has lost what the live walk would tell next: each is told so in its own place."""
+    cdef csp_conn *c
     cdef uint32_t i
-    for i in range(1, count):
-        node = watch_find(&w.watch, args[i].data, args[i].size, pattern)
-        link = subs_find(<subs_t *> c.subs, node) if node != NULL else NULL
-        if link != NULL:
-            watch_leave(w, c, link)
-        subscribed_line(w, c, verb, args[i].data, args[i].size, subs_count(c))
+    for i in range(w.row_top):
+        c = &w.rows[i]
+        if c.id != 0 and c.subs != NULL and not (<subs_t *> c.subs).cursor.placed:
+            cursor_place(w, c, &w.deliver.live)
+    spot_begin(&w.deliver.live, w.view.revision + 1)
+
+cdef void deliver_live(worker_t *w) noexcept nogil:
+    """Moves the live spot towards S."""
+    cdef spot_t *live = &w.deliver.live
+    cdef const csp_entry_t *entry
+    cdef const csp_item_t *item
+    if w.event_subscriptions == 0:
+        spot_begin(live, w.view.revision + 1)
+        return
+    while live.revision <= w.view.revision:
+        entry = walk_entry(w, live)
+        if entry == NULL:
+            slice_send(w, live)
+            live_scatter(w)
+            break
+        if not entry_marked(w, entry):
+            break
+        if live.item == 0 and live.serial == 0:
+            w.stats.entries += 1
+        item = spot_item(live, entry)
+        if not item_live(w, entry, item):
+            break
+        spot_pass(live, entry, item)
+        # An entry's end is a place where a cut loses nothing; a slice of little is sent when the walk ends.
+        if slice_full(w, 0):
+            slice_send(w, live)
+            if walk_over(w):
+                return
+        elif live.item % ITEMS_A_LOOK == ITEMS_A_LOOK - 1 and walk_over(w):
+            break
+    slice_send(w, live)
+
+# ---- those that have a place of their own ----
+
+cdef int spot_order(const void *a, const void *b) noexcept nogil:
+    cdef const spot_t *one = &(<const member_t *> a).spot
+    cdef const spot_t *other = &(<const member_t *> b).spot
+    return <int> spot_before(other, one) - <int> spot_before(one, other)
+
+cdef uint32_t group_take(worker_t *w, member_t *members) noexcept nogil:
+    """The next of those that are due, sorted by place; those that are level at S join the live walk."""
+    cdef handles_t *due = &w.deliver.due
+    cdef cursor_t *cursor
+    cdef csp_conn *c
+    cdef uint32_t count = 0
+    while count < GROUP and w.deliver.due_first < w.deliver.due_end:
+        c = conn_of(w, due.items[w.deliver.due_first])
+        w.deliver.due_first += 1
+        if c == NULL or c.subs == NULL:
+            continue
+        cursor = &(<subs_t *> c.subs).cursor
+        cursor.due = False
+        if not cursor.placed or conn_held(c):
+            continue
+        if cursor.spot.revision > w.view.revision:
+            if w.deliver.live.revision > w.view.revision:
+                cursor_join(w, c)
+            else:
+                cursor_due(w, c)    # ahead of the live walk: it waits for it
+            continue
+        members[count].row = <uint32_t> (c - w.rows)
+        members[count].spot = cursor.spot
+        count += 1
     if count > 1:
-        return
-    subs = <subs_t *> c.subs
-    if subs == NULL or (subs.patterns if pattern else subs.count - subs.patterns) == 0:
-        subscribed_line(w, c, verb, NULL, 0, subs_count(c))
-        return
-    i = 0
-    while c.subs != NULL and (subs.patterns if pattern else subs.count - subs.patterns) > 0:
-        link = &subs.links[i & (subs.room - 1)]
-        if link.node == NULL or link.node.pattern != pattern:
-            i += 1
+        qsort(members, count, sizeof(member_t), spot_order)
+    return count
+
+cdef void node_group(worker_t *w, node_t *node, uint32_t which, const csp_entry_t *entry, const csp_item_t *item,
+                     const spot_t *spot, const member_t *active, uint32_t count) noexcept nogil:
+    """Notes the item's message for those of the group that subscribe to the node and were not told it yet."""
+    cdef bint by_node = node.count < count
+    cdef uint32_t many = node.count if by_node else count
+    cdef bint noted = False
+    cdef cursor_t *cursor
+    cdef csp_conn *c
+    cdef uint32_t i
+    for i in range(many):
+        c = &w.rows[node.subs[i].row if by_node else active[i].row]
+        cursor = &(<subs_t *> c.subs).cursor
+        if not cursor.active or cursor.spot.serial >= node.serial:
             continue
-        subscribed_line(w, c, verb, link.node.name, link.node.size, subs_count(c) - 1)
-        watch_leave(w, c, link)
+        if not by_node and subs_find(<subs_t *> c.subs, node) == NULL:
+            continue
+        if not noted:
+            noted = True
+            message_note(w, node, which, entry, item, spot)
+        share_add(w, c)
+
+cdef bint item_group(worker_t *w, const csp_entry_t *entry, const csp_item_t *item, spot_t *spot,
+                     group_t *group) noexcept nogil:
+    """Tells the group's active members one item; False when the turn ended within it."""
+    cdef bint again = True
+    cdef uint32_t count, k
+    cdef node_t *node
+    while again:
+        again = False
+        count = watch_match(w, item)
+        for k in range(count):
+            node = w.watch.matches[k].node
+            if node.serial <= spot.serial:
+                continue
+            if slice_full(w, group.active):
+                slice_send(w, spot)
+                group_keep(w, group)
+                if walk_over(w):
+                    return False
+                if group.active == 0:
+                    return True
+                again = True
+                break
+            if not slice_room(w, group.active):
+                return False
+            node_group(w, node, w.watch.matches[k].which, entry, item, spot, group.members, group.active)
+            spot.serial = node.serial
+    return True
+
+cdef void group_keep(worker_t *w, group_t *group) noexcept nogil:
+    """Those whose socket was full, or who are gone, leave the group."""
+    cdef csp_conn *c
+    cdef uint32_t i, kept = 0
+    for i in range(group.active):
+        c = &w.rows[group.members[i].row]
+        if c.id != 0 and c.subs != NULL and (<subs_t *> c.subs).cursor.active:
+            group.members[kept] = group.members[i]
+            kept += 1
+    group.active = kept
+
+cdef void group_join(worker_t *w, group_t *group, const spot_t *spot) noexcept nogil:
+    """Who stands at this item walks along from here."""
+    cdef csp_conn *c
+    while group.first < group.count and not spot_before(spot, &group.members[group.first].spot):
+        c = &w.rows[group.members[group.first].row]
+        if c.id != 0 and c.subs != NULL:
+            (<subs_t *> c.subs).cursor.active = True
+            group.joined = True
+            group.members[group.active] = group.members[group.first]
+            group.active += 1
+        group.first += 1
+
+cdef void group_leave(worker_t *w, group_t *group, const spot_t *spot) noexcept nogil:
+    """The walk ends: who walked along stands here, who was not reached yet where he stood; all are due."""
+    cdef spot_t at
+    cdef csp_conn *c
+    cdef uint32_t i
+    for i in range(group.active):
+        c = &w.rows[group.members[i].row]
+        if (<subs_t *> c.subs).cursor.active:
+            at = spot[0]
+            if spot.revision == (<subs_t *> c.subs).cursor.spot.revision \
+                    and spot.item == (<subs_t *> c.subs).cursor.spot.item \
+                    and spot.serial < (<subs_t *> c.subs).cursor.spot.serial:
+                at.serial = (<subs_t *> c.subs).cursor.spot.serial
+            cursor_rest(w, c, &at)
+    for i in range(group.first, group.count):
+        c = &w.rows[group.members[i].row]
+        if c.id != 0 and c.subs != NULL:
+            cursor_due(w, c)
+
+cdef void group_lost(worker_t *w, group_t *group, spot_t *spot) noexcept nogil:
+    """The log has passed them: each is told so, and goes on with what there is."""
+    cdef csp_conn *c
+    cdef uint32_t i
+    cdef uint64_t oldest = walk_oldest(w, spot.revision)
+    slice_send(w, spot)
+    group_keep(w, group)
+    spot_begin(spot, oldest)
+    for i in range(group.active):
+        c = &w.rows[group.members[i].row]
+        notice_resync(w, c, oldest)
+        cursor_place(w, c, spot)
+    group.active = 0
+
+cdef void deliver_group(worker_t *w, group_t *group) noexcept nogil:
+    """Goes on for some that have a place of their own."""
+    cdef const csp_entry_t *entry
+    cdef const csp_item_t *item
+    cdef spot_t spot
+    group.count = group_take(w, group.members)
+    group.first = 0
+    group.active = 0
+    group.joined = False
+    if group.count == 0:
+        return
+    spot = group.members[0].spot
+    while True:
+        if group.active == 0:
+            if group.first == group.count:
+                break
+            spot = group.members[group.first].spot
+            spot.serial = 0
+        if spot.revision > w.view.revision:
+            break
+        group_join(w, group, &spot)
+        if group.active == 0:
+            continue
+        entry = walk_entry(w, &spot)
+        if entry == NULL:
+            group_lost(w, group, &spot)
+            continue
+        if not entry_marked(w, entry):
+            break
+        item = spot_item(&spot, entry)
+        if not item_group(w, entry, item, &spot, group):
+            break
+        if group.active == 0:
+            continue
+        spot_pass(&spot, entry, item)
+        group_passed(w, group)
+        if slice_full(w, 0):
+            slice_send(w, &spot)
+            group_keep(w, group)
+            if walk_over(w):
+                break
+        elif spot.item % ITEMS_A_LOOK == ITEMS_A_LOOK - 1 and walk_over(w):
+            break
+    slice_send(w, &spot)
+    group_keep(w, group)
+    group_leave(w, group, &spot)
+
+cdef void group_passed(worker_t *w, group_t *group) noexcept nogil:
+    """The item is over: what was told of it in an earlier turn no longer counts."""
+    cdef uint32_t i
+    if group.joined:
+        for i in range(group.active):
+            (<subs_t *> w.rows[group.members[i].row].subs).cursor.spot.serial = 0
+        group.joined = False
+
+cdef void deliver(worker_t *w) noexcept nogil:
+    """The delivery of one turn."""
+    cdef group_t group
+    if w.deliver.live.revision <= w.view.revision:
+        deliver_live(w)
+    w.deliver.due_first = 0
+    w.deliver.due_end = w.deliver.due.count
+    while w.deliver.due_first < w.deliver.due_end:
+        deliver_group(w, &group)
+        if walk_over(w):
+            break
+    if w.deliver.due_first > 0:
+        memmove(w.deliver.due.items, w.deliver.due.items + w.deliver.due_first,
+                (w.deliver.due.count - w.deliver.due_first) * sizeof(uint64_t))
+        w.deliver.due.count -= w.deliver.due_first
+    if w.deliver.resting.count > 0:
+        wake_resting(w)
+
+cdef inline bint deliver_left(worker_t *w) noexcept nogil:
+    """Whether the next turn has something to deliver without being woken for it."""
+    return w.store != NULL and (w.deliver.due.count > 0 or w.deliver.live.revision <= w.view.revision)
+
+# ---- generations ----
+
+cdef void deliver_end(worker_t *w) noexcept nogil:
+    """Tells those that are level the rest of a log that is given up, whatever it costs."""
+    w.deliver.at_once = True
+    if w.deliver.live.revision <= w.view.revision:
+        deliver_live(w)
+    w.deliver.at_once = False
+
+cdef bint spot_found(worker_t *w, spot_t *spot) noexcept nogil:
+    """Whether the present log has the item at which a spot stands; then the spot is right for it."""
+    cdef const csp_entry_t *entry
+    cdef const csp_item_t *item
+    cdef uint32_t i
+    if spot.item == 0:
+        spot.offset = 0
+        return True
+    entry = walk_entry(w, spot) if spot.revision <= w.view.revision else NULL
+    if entry == NULL or spot.item >= entry.item_count:
+        return False
+    item = entry_items(<csp_entry_t *> entry)
+    for i in range(spot.item):
+        item = <const csp_item_t *> (<const char *> item + item.size)
+    spot.offset = <uint32_t> (<const char *> item - <const char *> entry)
+    return True
+
+cdef void deliver_switch(worker_t *w, bint had_one) noexcept nogil:
+    """Places the cursors in another generation's log: a difference that it begins with is for everybody."""
+    cdef uint64_t oldest = csp_load(&w.store.super.log_oldest)
+    cdef const csp_entry_t *first = log_entry(w.store, oldest) if oldest <= w.view.revision else NULL
+    cdef bint difference = had_one and first != NULL and first.flags & CSP_DIFFERENCE != 0
+    cdef spot_t *live = &w.deliver.live
+    cdef cursor_t *cursor
+    cdef csp_conn *c
+    cdef uint32_t i
+    if difference:
+        spot_begin(live, oldest)
+    elif not had_one or live.revision > w.view.revision:
+        spot_begin(live, w.view.revision + 1)
+    for i in range(w.row_top):
+        c = &w.rows[i]
+        if c.id == 0 or c.subs == NULL or not (<subs_t *> c.subs).cursor.placed:
+            continue
+        cursor = &(<subs_t *> c.subs).cursor
+        if difference or cursor.spot.revision > w.view.revision + 1 or not spot_found(w, &cursor.spot):
+            notice_resync(w, c, live.revision)  # the rest of the old log is out of its reach
+            cursor_place(w, c, live)
+
+cdef void deliver_free(deliver_t *self) noexcept nogil:
+    free(self.due.items)
+    free(self.resting.items)
+    free(self.slice.shares)
+    free(self.slice.rows)
+    out_free(&self.slice.texts[0])
+    out_free(&self.slice.texts[1])

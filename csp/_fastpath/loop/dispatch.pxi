@@ -43,9 +43,19 @@ cdef int run_hot(worker_t *w, csp_conn *c, int number, arg_t *args, uint32_t cou
         run_unsubscribe(w, c, args, count, True)
     return RUN_DONE
 
+cdef bint shows(csp_conn *c, int number) noexcept nogil:
+    """Whether the command shows data now: then it waits until the connection was told all up to S."""
+    if c.flags & CSP_CONN_MULTI == 0:
+        return csp_commands[number].flags & CSP_FLAG_SHOWS != 0
+    if csp_commands[number].flags & CSP_FLAG_SHOWS:
+        c.flags |= CSP_CONN_WILL_SHOW
+    return number == CSP_CMD_EXEC and c.flags & CSP_CONN_WILL_SHOW != 0
+
 cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     cdef int number = command_of(args, count)
     cdef int why = judge(c, w.loading, number, count)
+    if why == MAY and c.subs != NULL and shows(c, number) and cursor_wait(w, c):
+        return RUN_WAIT
     c.commands += 1
     w.stats.commands += 1
     if why == MAY and csp_commands[number].flags & CSP_FLAG_HOT and c.flags & CSP_CONN_MULTI == 0:

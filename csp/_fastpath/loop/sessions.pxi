@@ -77,6 +77,7 @@ cdef class Session:
     @in_multi.setter
     def in_multi(self, on: bool) -> None:
         self.set_flag(CSP_CONN_MULTI, on)
+        self.set_flag(CSP_CONN_WILL_SHOW, False)
 
     @property
     def feed(self) -> bool:

@@ -3,6 +3,8 @@
 
 cdef enum:
     HANDLE_ROWS = 1 << 20           # rows a handle can tell apart; far above any RLIMIT_NOFILE in use
+    SLICE_MESSAGES = 64             # a slice of a delivery is sent when it has so many
+    GROUP = 256                     # placed connections that one walk serves
     LISTENERS_MAX = 32              # one bit each in the word of those with somebody to accept
 
 cdef struct limits_t:
@@ -59,6 +61,60 @@ cdef struct wait_t:                 # a read that waits for a revision
     uint64_t revision
     int64_t until_ms
 
+cdef struct rest_t:                 # csp_rest, as the row of a connection calls it
+    rest_t *next
+    rest_t *before
+    uint64_t revision, serial       # which message it is, and in which form
+    uint32_t item
+    uint32_t resp3
+    uint32_t holders
+    uint64_t size
+    char *data                      # behind this struct
+
+cdef struct message_t:              # one of a slice: slice.pxi
+    spot_t spot                     # behind which one has got it
+    node_t *node
+    const csp_item_t *item
+    uint32_t which                  # name of the item
+    bint more, borrowed
+    uint64_t at[2]                  # by form: where its text begins,
+    uint32_t head[2]                # how much of it stands before a payload; 0: not built
+    uint32_t text[2]                # and how much it is in all
+    rest_t *rest[2]
+
+cdef struct share_t:                # a message of the slice for one connection
+    uint32_t message
+    uint32_t next
+
+cdef struct slice_t:
+    message_t messages[SLICE_MESSAGES]
+    uint32_t count
+    out_t texts[2]                  # RESP2, RESP3
+    share_t *shares
+    uint32_t share_count, share_room
+    uint32_t *rows                  # of those who get something
+    uint32_t row_count, row_room
+
+cdef struct member_t:               # of a group of placed connections
+    spot_t spot
+    uint32_t row
+
+cdef struct group_t:                # sorted by place; members[:active] walk along, members[first:count] not yet
+    member_t members[GROUP]
+    uint32_t count, first, active
+    bint joined                     # somebody did at this item
+
+cdef struct deliver_t:
+    spot_t live                     # where those stand that have no spot of their own
+    uint32_t placed                 # how many have one
+    handles_t due                   # placed ones that go on
+    uint32_t due_first, due_end     # of this turn
+    handles_t resting               # reads wait until they are told all
+    bint at_once                    # whatever it costs: a generation ends
+    slice_t slice
+    rest_t *rests                   # the large ones
+    uint64_t rest_bytes             # of all
+
 cdef struct worker_t:
     # who it is, and what it shares
     void *loop                      # the Python Loop
@@ -114,8 +170,7 @@ cdef struct worker_t:
     # subscriptions (watch, deliver)
     watch_t watch
     uint32_t event_subscriptions
-    handles_t lagging
-    uint64_t delivered              # the log has been delivered up to here
+    deliver_t deliver
 
     # what time brings (clock)
     wait_t *waiting

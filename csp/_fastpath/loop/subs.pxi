@@ -103,6 +103,7 @@ cdef int watch_add(worker_t *w, csp_conn *c, const char *name, uint32_t size, bi
     node.count += 1
     if subs.count == 0:
         w.stats.subscribers += 1
+        cursor_open(w, c)
     subs.count += 1
     subs.patterns += pattern
     subs.loose += node.loose != NULL
@@ -129,6 +130,7 @@ cdef void watch_leave(worker_t *w, csp_conn *c, link_t *link) noexcept nogil:
         watch_remove(&w.watch, node)
     if subs.count == 0:
         w.stats.subscribers -= 1
+        cursor_close(w, c)
         subs_free(c)
 
 cdef void watch_drop(worker_t *w, csp_conn *c) noexcept nogil:

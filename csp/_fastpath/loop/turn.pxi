@@ -10,7 +10,7 @@
 
 cdef int poll_timeout(worker_t *w) noexcept nogil:
     cdef int64_t until = w.timer_ms
-    if w.again.count > 0 or w.jobs.count > 0 or w.call_count > 0:
+    if w.again.count > 0 or w.jobs.count > 0 or w.call_count > 0 or w.dirty.count > 0 or deliver_left(w):
         return 0
     if tick_wanted(w) and w.tick_ms < until:
         until = w.tick_ms
@@ -93,10 +93,7 @@ cdef void turn(worker_t *w) noexcept nogil:
     pin(w)
     if w.store != NULL:
         w.store.slot.progress += 1
-        if w.delivered < w.view.revision:
-            deliver_live(w)
-        if w.lagging.count > 0:
-            deliver_lagging(w)
+        deliver(w)
         if w.waiting_count > 0:
             wake_waiting(w)
         if w.watch.count > 0:

@@ -51,7 +51,23 @@ cdef struct link_t:
     node_t *node
     uint32_t place                  # in node.subs
 
+cdef struct spot_t:                 # a place in the log: cursor.pxi
+    uint64_t revision               # of the entry
+    uint64_t serial                 # of the last match of the item that was told
+    uint32_t item                   # its index
+    uint32_t offset                 # from the entry's begin; 0: the first
+
+cdef struct cursor_t:
+    spot_t spot                     # while it is placed
+    bint placed                     # it has a spot of its own
+    bint due                        # in the list of those that go on
+    bint active                     # the walk at hand takes it along
+    bint sharing                    # messages of the slice at hand are noted for it:
+    uint32_t first_share, last_share
+    uint32_t notice                 # of the link, that waits for its socket
+
 cdef struct subs_t:
+    cursor_t cursor                 # one for all
     uint32_t count
     uint32_t patterns
     uint32_t loose

@@ -210,7 +210,7 @@ cdef class Loop:
         free(w.dirty.items)
         free(w.jobs.items)
         free(w.waiting)
-        free(w.lagging.items)
+        deliver_free(&w.deliver)
         if w.epoll >= 0:
             close(w.epoll)
         if self.table != NULL:
@@ -243,14 +243,11 @@ cdef class Loop:
     def reattach(self, data_fd: int) -> None:
         """Goes on with another generation: first the rest of the old log, then the new one's."""
         cdef worker_t *w = &self.w
-        cdef uint64_t delivered = 0
         cdef uint32_t i
         cdef csp_conn *c
         if w.store != NULL:
             w.view.revision = store_pin(w.store)
-            if w.delivered < w.view.revision:
-                deliver_live(w)
-            delivered = w.delivered
+            deliver_end(w)
             store_unpin(w.store)
         old = self.reader
         self.reader = StoreReader(data_fd, self.control, self.slot)
@@ -261,9 +258,7 @@ cdef class Loop:
         w.view.revision = store_pin(w.store)
         w.store.pinned = PINNED_BY_LOOP
         w.pin_ms = w.now_ms
-        w.delivered = w.view.revision
-        if old is not None:
-            deliver_switch(w, delivered)
+        deliver_switch(w, old is not None)
         w.loading = False
         w.job_active = False
         w.interested = False
@@ -414,10 +409,6 @@ cdef class Loop:
         if c != NULL:
             watch_drop(&self.w, c)
 
-    def notice(self, payload: bytes) -> None:
-        """Publishes on cfg.notice."""
-        notice_send(&self.w, <const char *> payload, <uint32_t> len(payload), NULL)
-
     def want_published(self, on: bool) -> None:
         self.w.publish_wanted = on
         self.w.told = self.w.view.revision
@@ -436,7 +427,7 @@ cdef class Loop:
             "channels": w.watch.count,
             "jobs": w.stats.jobs,
             "waiting": w.waiting_count,
-            "lagging": w.lagging.count,
+            "lagging": w.deliver.placed,
             "unsigned": w.unsigned_count,
             "blocked": w.blocked_count,
         }

@@ -1,0 +1,230 @@
+# Included by csp/_fastpath.pyx after: match, cursor, rest.
+# Messages of a walk over the log: each is built once, noted for each connection that gets it, and then each
+# connection is sent all of its own by one call.
+#
+# Invariants:
+# 1. A message is built once a walk, channel or pattern, form (RESP2, RESP3) and class of sessions, however many get it.
+# 2. Nothing is copied per connection: bytes are sent from the slice, large payloads from the log. What a socket
+#    leaves over is a rest (rest.pxi) and a spot: what comes behind is built again when its time comes.
+# 3. Messages of a connection are in the order of the log, and within an item of their nodes' serials.
+
+cdef enum:
+    SLICE_BYTES = 65536             # a slice is sent when it has so many bytes of one form: it is still in L2 when it is sent
+    SLICE_SHARES = 262144           # or when so many are noted for connections: 2 MiB of notes
+    PAYLOAD_BORROWED = 16384        # so large a payload is sent from where it lies in the log
+    SENDS_A_LOOK = 8                # between two looks at the turn's budget
+    NO_SHARE = 0xFFFFFFFF
+
+cdef void slice_text(out_t *out, const node_t *node, const char *channel, uint32_t channel_size, uint32_t payload_size,
+                     bint resp3) noexcept nogil:
+    """What comes before the payload."""
+    if node.pattern:
+        out_head(out, c'>' if resp3 else c'*', 4)
+        out_bytes(out, b"$8\r\npmessage\r\n", 14)
+        out_bulk(out, node.name, node.size)
+    else:
+        out_head(out, c'>' if resp3 else c'*', 3)
+        out_bytes(out, b"$7\r\nmessage\r\n", 13)
+    out_bulk(out, channel, channel_size)
+    out_head(out, c'$', payload_size)
+
+cdef inline bint slice_full(worker_t *w, uint32_t shares) noexcept nogil:
+    """Whether it must be sent before another message is noted for so many."""
+    cdef slice_t *s = &w.deliver.slice
+    return s.count == SLICE_MESSAGES or s.texts[0].size >= SLICE_BYTES or s.texts[1].size >= SLICE_BYTES \
+        or (s.share_count > 0 and s.share_count + shares > SLICE_SHARES)
+
+cdef bint slice_room(worker_t *w, uint32_t shares) noexcept nogil:
+    """Room to note a message for so many; False without memory."""
+    cdef slice_t *s = &w.deliver.slice
+    cdef uint32_t room = s.share_room if s.share_room > 0 else 1024
+    cdef share_t *grown
+    cdef uint32_t *rows
+    while s.share_count + shares > room:
+        room *= 2
+    if room > s.share_room:
+        grown = <share_t *> realloc(s.shares, <size_t> room * sizeof(share_t))
+        if grown == NULL:
+            return False
+        s.shares = grown
+        s.share_room = room
+    room = s.row_room if s.row_room > 0 else 1024
+    while s.row_count + shares > room:
+        room *= 2
+    if room > s.row_room:
+        rows = <uint32_t *> realloc(s.rows, <size_t> room * sizeof(uint32_t))
+        if rows == NULL:
+            return False
+        s.rows = rows
+        s.row_room = room
+    return True
+
+cdef void message_note(worker_t *w, node_t *node, uint32_t which, const csp_entry_t *entry, const csp_item_t *item,
+                       const spot_t *spot) noexcept nogil:
+    """Begins a message; its texts are built for those forms that somebody gets."""
+    cdef message_t *m = &w.deliver.slice.messages[w.deliver.slice.count]
+    m.spot = spot[0]
+    m.spot.serial = node.serial
+    m.node = node
+    m.which = which
+    m.item = item
+    m.more = node_last(w, node, entry) > spot.item
+    m.head[0] = 0
+    m.head[1] = 0
+    m.rest[0] = NULL
+    m.rest[1] = NULL
+    w.deliver.slice.count += 1
+
+cdef void message_build(worker_t *w, message_t *m, bint resp3) noexcept nogil:
+    """The text in one form: head and tail, and between them a payload that is not borrowed."""
+    cdef out_t *out = &w.deliver.slice.texts[resp3]
+    cdef char name[NAME_ROOM]
+    cdef uint32_t size = item_name(m.item, m.which, name)
+    cdef const char *tail = b',"more":true}\r\n' if m.more else b',"more":false}\r\n'
+    cdef uint32_t tail_size = 15 if m.more else 16
+    m.at[resp3] = out.size
+    slice_text(out, m.node, name, size, m.item.event_size + tail_size - 2, resp3)
+    m.head[resp3] = <uint32_t> (out.size - m.at[resp3])
+    m.borrowed = m.item.event_size >= PAYLOAD_BORROWED
+    if not m.borrowed:
+        out_bytes(out, <const char *> item_event(m.item), m.item.event_size)
+    out_bytes(out, tail, tail_size)
+    m.text[resp3] = <uint32_t> (out.size - m.at[resp3])
+
+cdef inline uint64_t message_size(const message_t *m, bint resp3) noexcept nogil:
+    return m.text[resp3] + (m.item.event_size if m.borrowed else 0)
+
+cdef inline void share_add(worker_t *w, csp_conn *c) noexcept nogil:
+    """Notes the newest message for one more connection."""
+    cdef slice_t *s = &w.deliver.slice
+    cdef cursor_t *cursor = &(<subs_t *> c.subs).cursor
+    cdef bint resp3 = c.flags & CSP_CONN_RESP3 != 0
+    if s.messages[s.count - 1].head[resp3] == 0:
+        message_build(w, &s.messages[s.count - 1], resp3)
+    s.shares[s.share_count].message = s.count - 1
+    s.shares[s.share_count].next = NO_SHARE
+    if cursor.sharing:
+        s.shares[cursor.last_share].next = s.share_count
+    else:
+        cursor.sharing = True
+        cursor.first_share = s.share_count
+        s.rows[s.row_count] = <uint32_t> (c - w.rows)
+        s.row_count += 1
+    cursor.last_share = s.share_count
+    s.share_count += 1
+
+cdef inline void part_add(iovec *parts, uint32_t *count, const char *data, uint64_t size) noexcept nogil:
+    """One more piece, or more of the last one where they lie side by side."""
+    if count[0] > 0 and <char *> parts[count[0] - 1].iov_base + parts[count[0] - 1].iov_len == data:
+        parts[count[0] - 1].iov_len += size
+        return
+    parts[count[0]].iov_base = <void *> data
+    parts[count[0]].iov_len = size
+    count[0] += 1
+
+cdef uint64_t message_parts(worker_t *w, const message_t *m, bint resp3, iovec *parts, uint32_t *count) noexcept nogil:
+    """Adds the message's pieces; its size."""
+    cdef const char *text = w.deliver.slice.texts[resp3].data + m.at[resp3]
+    if not m.borrowed:
+        part_add(parts, count, text, m.text[resp3])
+        return m.text[resp3]
+    part_add(parts, count, text, m.head[resp3])
+    part_add(parts, count, <const char *> item_event(m.item), m.item.event_size)
+    part_add(parts, count, text + m.head[resp3], m.text[resp3] - m.head[resp3])
+    return message_size(m, resp3)
+
+cdef void share_cut(worker_t *w, csp_conn *c, uint64_t sent, const spot_t *end) noexcept nogil:
+    """The socket took no more: keeps the rest of the message that it cut, and the place behind it."""
+    cdef slice_t *s = &w.deliver.slice
+    cdef uint32_t share = (<subs_t *> c.subs).cursor.first_share
+    cdef bint resp3 = c.flags & CSP_CONN_RESP3 != 0
+    cdef iovec parts[3]
+    cdef uint32_t count = 0
+    cdef message_t *m
+    cdef spot_t spot
+    cdef rest_t *rest
+    while True:
+        m = &s.messages[s.shares[share].message]
+        if sent < message_size(m, resp3):
+            break
+        sent -= message_size(m, resp3)
+        w.stats.messages += 1
+        share = s.shares[share].next
+    if sent > 0:
+        rest = <rest_t *> m.rest[resp3]
+        if rest == NULL:
+            rest = rest_find(w, m, resp3, message_size(m, resp3))
+        if rest == NULL:
+            message_parts(w, m, resp3, parts, &count)
+            rest = rest_make(w, m, resp3, parts, count, message_size(m, resp3))
+        if rest == NULL:
+            conn_free(w, c)
+            return
+        m.rest[resp3] = rest
+        rest_hold(w, c, rest, sent)
+        w.stats.messages += 1
+        share = s.shares[share].next
+    spot = end[0]
+    if share != NO_SHARE:
+        spot = s.messages[s.shares[share].message].spot
+        spot.serial -= 1
+    cursor_place(w, c, &spot)
+
+cdef void share_send(worker_t *w, csp_conn *c, const spot_t *end) noexcept nogil:
+    """Sends a connection all its messages of the slice."""
+    cdef slice_t *s = &w.deliver.slice
+    cdef bint resp3 = c.flags & CSP_CONN_RESP3 != 0
+    cdef iovec parts[3 * SLICE_MESSAGES]
+    cdef uint32_t share = (<subs_t *> c.subs).cursor.first_share
+    cdef uint32_t count = 0
+    cdef uint32_t messages = 0
+    cdef uint64_t size = 0
+    cdef int64_t sent
+    while share != NO_SHARE:
+        size += message_parts(w, &s.messages[s.shares[share].message], resp3, parts, &count)
+        messages += 1
+        share = s.shares[share].next
+    sent = conn_send_parts(w, c, parts, count, size)
+    if sent < 0:
+        conn_free(w, c)
+    elif <uint64_t> sent < size:
+        share_cut(w, c, sent, end)
+    else:
+        w.stats.messages += messages
+
+cdef void share_put_off(worker_t *w, csp_conn *c) noexcept nogil:
+    """The turn is over before its messages are sent: it goes on from the first of them."""
+    cdef slice_t *s = &w.deliver.slice
+    cdef spot_t spot = s.messages[s.shares[(<subs_t *> c.subs).cursor.first_share].message].spot
+    spot.serial -= 1
+    cursor_place(w, c, &spot)
+
+cdef void slice_send(worker_t *w, const spot_t *end) noexcept nogil:
+    """Sends what is noted, and empties the slice; `end` is how far the walk has come."""
+    cdef slice_t *s = &w.deliver.slice
+    cdef bint over = False
+    cdef csp_conn *c
+    cdef uint32_t i
+    if not s.texts[0].failed and not s.texts[1].failed:
+        for i in range(s.row_count):
+            c = &w.rows[s.rows[i]]
+            if c.id == 0 or c.subs == NULL:
+                continue
+            (<subs_t *> c.subs).cursor.sharing = False
+            if i % SENDS_A_LOOK == SENDS_A_LOOK - 1 and not over:
+                over = turn_over(w) and not w.deliver.at_once
+            if over:
+                share_put_off(w, c)
+            elif c.waits & CSP_WAIT_END == 0:
+                share_send(w, c, end)
+    else:                           # without memory for a message nobody can be told it
+        for i in range(s.row_count):
+            conn_free(w, &w.rows[s.rows[i]])
+    s.count = 0
+    s.share_count = 0
+    s.row_count = 0
+    for i in range(2):
+        s.texts[i].size = 0
+        s.texts[i].failed = False
+    if w.deliver.rest_bytes > REST_BYTES_MAX:
+        rests_trim(w)
