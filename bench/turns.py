@@ -28,8 +28,10 @@ VALUE_BYTES = 40
 OBJECT_BYTES = 300
 OBJECTS = 15_000
 READERS, CHANGES = 600, 10_000
-PATTERNS, RESIDUES, MATCHED_CHANGES = 10_000, 32, 300
-RESIDUE_CLIENTS = 32  # with RESIDUES patterns each: as many as a worker takes
+PATTERNS, LOOSE_PATTERNS, MATCHED_CHANGES = 10_000, 32, 300
+LOOSE_CLIENTS = 32  # with LOOSE_PATTERNS patterns each: as many as a worker takes
+# No name ends in x, which is seen at once; all else of the second fits all persons.
+LOOSE_FORMS = ("cfg" + "*?" * 20 + "*{}*x", "*c*f*g*:*C*f*g*P*e*r*s*o*n*:*{}*")
 COUNTS = 1_500
 KEYS = 1_000_000
 
@@ -69,11 +71,17 @@ def turns(
             (f"{changes} changes to {readers} readers", lambda on: _tell(on, readers, changes)),
             (
                 f"{patterns} patterns of one client, {MATCHED_CHANGES} changes",
-                lambda on: _match(on, [_pattern_commands(on, patterns, RESIDUES)]),
+                lambda on: _match(on, [_pattern_commands(on, patterns, 0)]),
             ),
             (
-                f"{RESIDUES} residues of {RESIDUE_CLIENTS} clients, {MATCHED_CHANGES} changes",
-                lambda on: _match(on, [_pattern_commands(on, 0, RESIDUES)] * RESIDUE_CLIENTS),
+                f"{LOOSE_CLIENTS} x {LOOSE_PATTERNS} loose patterns, {MATCHED_CHANGES} changes",
+                lambda on: _match(
+                    on,
+                    [
+                        _pattern_commands(on, LOOSE_PATTERNS, client)
+                        for client in range(LOOSE_CLIENTS)
+                    ],
+                ),
             ),
             (f"EXEC of {counts} counts over {objects}", lambda on: _asked(on, _exec(on, counts))),
             (f"MGET of {key_count} keys", lambda on: _asked(on, _mget(on, key_count))),
@@ -147,12 +155,15 @@ def _asked(on: Stage, requests: Requests) -> dict[str, Any]:
         return asker.ask("ask")
 
 
-def _pattern_commands(on: Stage, patterns: int, residues: int) -> Requests:
-    """So many patterns, some of them more than a class, a tenant, a DBID and stars."""
-    plain = list(_plain_patterns(on.held.first, max(patterns - residues, 0)))
-    rest = [f"cfg*{'?*' * 20}*{number}*x" for number in range(residues)]
+def _pattern_commands(on: Stage, patterns: int, client: int) -> Requests:
+    """So many patterns, LOOSE_PATTERNS of them more than a class, a tenant, a DBID and stars."""
+    plain = list(_plain_patterns(on.held.first, patterns - LOOSE_PATTERNS))
+    rest = [
+        LOOSE_FORMS[n % len(LOOSE_FORMS)].format(client * LOOSE_PATTERNS + n)
+        for n in range(LOOSE_PATTERNS)
+    ]
     commands = [("PSUBSCRIBE", *some) for some in (plain, rest) if some]
-    return write(on.folder / f"patterns-{patterns}", commands, len(plain) + len(rest))
+    return write(on.folder / f"patterns-{client}", commands, len(plain) + len(rest))
 
 
 def _plain_patterns(first: int, count: int) -> Iterator[str]:
