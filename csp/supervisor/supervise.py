@@ -25,6 +25,7 @@ from csp.supervisor.stop import Stop
 from csp.supervisor.watch import Watch
 
 TICK_SECONDS = 1.0  # how often pulses are asked for and the status is written
+LOADED_POLL_SECONDS = 0.1  # the store's state is looked at, nobody is asked
 LOCK_POLL_SECONDS = 0.02  # a dead predecessor's lock is free at once; a dying one's in a moment
 SAME_SIGNAL_SECONDS = 0.5  # a signal to the process and one to its group are one wish
 FATAL_EXITS = (2, 3, 4)  # see StartRefused
@@ -71,6 +72,8 @@ class Supervisor:
             moments.append(now + LOCK_POLL_SECONDS if child.start_at <= now else child.start_at)
         if self._is_bootstrap_waiting():
             moments.append(self.bootstrap.start_at)
+        if not self.is_announced and self._is_serving():
+            moments.append(now + LOADED_POLL_SECONDS)
         return max(0.0, min(moments) - now)
 
     def _waiting(self) -> Sequence[Child]:
@@ -196,7 +199,7 @@ class Supervisor:
             handler.flush()
 
     def _is_newly_ready(self) -> bool:
-        return not self.is_announced and self._is_serving()
+        return not self.is_announced and self._is_serving() and self.plan.is_loaded()
 
     def _is_serving(self) -> bool:
         return (
@@ -207,7 +210,7 @@ class Supervisor:
 
     def _announce(self) -> None:
         status = self.plan.status(self.children)
-        if not self.is_announced and self._is_serving() and self.plan.is_loaded():
+        if self._is_newly_ready():
             self.is_announced = True
             log_event(log, "51001", address=self.plan.address)
             self.plan.notifier.ready(status)
