@@ -9,6 +9,7 @@ import orjson
 from tests.neighbours.server import Server
 
 BATCH = 5_000
+REPLY_SECONDS_MAX = 60  # of a large transaction on a busy machine
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Filled:
 
 def fill(server: Server, class_name: str, count: int, object_bytes: int) -> Filled:
     """Creates `count` objects whose JSON comes to about `object_bytes`; returns what there is."""
-    connection = server.raw()
+    connection = server.raw(socket_timeout=REPLY_SECONDS_MAX)
     try:
         pad, dbids = 0, []
         for begin in range(0, count, BATCH):

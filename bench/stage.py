@@ -17,7 +17,7 @@ import click
 import orjson
 import psutil
 
-from bench.fill import Filled, fill
+from bench.fill import REPLY_SECONDS_MAX, Filled, fill
 from bench.get import csp_peer
 from bench.load import CORES, Peer
 from csp.resp import MORE, Decoder, request
@@ -42,7 +42,7 @@ class Stage:
         self.peer.keep_apart()
         for process in csp_peer("master", master).processes:
             process.cpu_affinity(CORES[-1:])
-        self._author = master.raw()
+        self._author = master.raw(socket_timeout=REPLY_SECONDS_MAX)
         self._changes = 0
 
     @property

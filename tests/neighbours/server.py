@@ -92,10 +92,15 @@ class Server(ABC):
         options = {"socket_timeout": 20, "decode_responses": True} | options
         return redis.Redis("127.0.0.1", self.port, username="default", password=PASSWORD, **options)
 
-    def raw(self, protocol: int = 2) -> redis.Connection:
+    def raw(self, protocol: int = 2, **options: Any) -> redis.Connection:
         """One plain connection, signed in: replies as they come."""
         connection = redis.Connection(
-            "127.0.0.1", self.port, username="default", password=PASSWORD, protocol=protocol
+            "127.0.0.1",
+            self.port,
+            username="default",
+            password=PASSWORD,
+            protocol=protocol,
+            **options,
         )
         connection.connect()
         return connection
