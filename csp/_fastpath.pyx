@@ -65,6 +65,7 @@ include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
 include "_fastpath/loop/state.pxi"       # what a worker knows, by room
 include "_fastpath/loop/transport.pxi"   # a client's socket
 include "_fastpath/loop/budget.pxi"      # what a turn may cost
+include "_fastpath/loop/buffers.pxi"     # large ones given back by the piece
 include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
 include "_fastpath/loop/clients.pxi"     # what other workers see of it
 include "_fastpath/loop/subs.pxi"        # and what it subscribes to
@@ -82,7 +83,12 @@ include "_fastpath/loop/slice.pxi"       # messages, built once and sent togethe
 include "_fastpath/loop/notice.pxi"      # cfg.notice
 include "_fastpath/loop/deliver.pxi"     # the change log to the subscribers
 include "_fastpath/loop/subscribe.pxi"   # SUBSCRIBE and its kin
+include "_fastpath/loop/job.pxi"         # reads that span several turns,
+include "_fastpath/loop/announce.pxi"    # what they announce,
+include "_fastpath/loop/options.pxi"     # what may be said with
 include "_fastpath/loop/pages.pxi"       # CFG.READ, CFG.FIND, CFG.COUNT
+include "_fastpath/loop/keys.pxi"        # MGET, EXISTS
+include "_fastpath/loop/exec.pxi"        # EXEC
 include "_fastpath/loop/ahead.pxi"       # and what memory is asked for before they need it
 include "_fastpath/loop/dispatch.pxi"    # which room answers a command
 include "_fastpath/loop/receive.pxi"     # what clients have sent

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from csp.errors import CspError, Loading
+from csp.errors import CspError, Loading, TooBig
 from csp.resp.encode import error
 from csp.store.control import STATE_LOADING
 from csp.tables.commands import BY_NUMBER
@@ -36,6 +36,7 @@ from csp.worker.call import Call, Handler, State
 from csp.worker.channel import Channel
 from csp.worker.ports import Control, Loop, Reader
 from csp.worker.publication import Publications
+from csp.worker.refusal import text_of
 from csp.worker.server_info import ServerInfo
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,20 @@ class Lane:
         state.awaiting = False
         self._forget_blank(conn)
         self.loop.reply(conn, reply)
+
+    def answered(self, conn: int) -> None:
+        """The loop has made the reply of a deferred command."""
+        state = self.states.get(conn)
+        if state is not None:
+            state.awaiting = False
+            self._forget_blank(conn)
+
+    def too_many(self, conn: int, name: bytes, count: int) -> bytes:
+        """Refuses a command with more arguments than are listed."""
+        if self.loop.session(conn).in_multi:
+            self.states.setdefault(conn, State()).spoiled = True
+        shown = text_of(name[:64])
+        return refused(TooBig(f"{count} arguments are more than '{shown}' takes here"))
 
     def closed(self, conn: int) -> None:
         """Forgets a connection that has ended."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from csp.errors import BadValue, CspError, ExecAbort, ReadOnly, TooBig
 from csp.model.requests import EXPECT, SKIP
 from csp.model.types import CLASSES, by_id
-from csp.resp.encode import OK, QUEUED, array, error, null_array
+from csp.resp.encode import OK, QUEUED, error, null_array
 from csp.worker import writes
 from csp.worker.call import Call, Handler, Queued, State
 from csp.worker.refusal import text_of
@@ -77,25 +77,19 @@ def exec_(call: Call) -> bytes | None:
     _end(call)
     if spoiled:
         raise ExecAbort("Transaction discarded because of previous errors.")
-    revision = call.lane.reader.revision
     if any(_revision_of(call, *named) != seen for named, seen in watched.items()):
         return null_array(call.proto)
     parsed = _parse_writes(call, queued)
     if not parsed:
-        return array(_run(call, one, revision) for one in queued)
+        return _answer(call, queued, {})
     ids = {one.write_id for one in parsed.values() if one.write_id}
     if len(ids) > 1:
         raise ExecAbort(BadValue("the commands of one transaction have different IDs").line)
 
-    def done(at: int, results: list[bytes]) -> bytes:
-        # Of this turn: at or after what was just written.
-        revision = call.lane.reader.revision
-        return array(
-            writes.result_of(parsed[index], at, results[index])
-            if index in parsed
-            else _run(call, one, revision)
-            for index, one in enumerate(queued)
-        )
+    def done(at: int, results: list[bytes]) -> bytes | None:
+        # The reads are of this turn: at or after what was just written.
+        known = {n: writes.result_of(one, at, results[n]) for n, one in parsed.items()}
+        return _answer(call, queued, known)
 
     # Reads keep their numbers; the writer looks at watched objects where nothing comes between.
     commands = [parsed[n].args if n in parsed else [SKIP] for n in range(len(queued))]
@@ -123,12 +117,27 @@ def _parse_writes(call: Call, queued: list[Queued]) -> dict[int, writes.Write]:
     return found
 
 
-def _run(call: Call, one: Queued, revision: int) -> bytes:
+def _answer(call: Call, queued: list[Queued], known: dict[int, bytes]) -> bytes | None:
+    """All replies, now or later; `known` are those of the writes, by their place."""
+
+    def step(index: int, late: bool) -> bytes | list[bytes] | None:
+        if index == len(queued):
+            call.lane.answered(call.conn)
+            return b""
+        if index in known:
+            return known[index]
+        return None if late else _run(call, queued[index])
+
+    return call.lane.loop.execute_all(call.conn, len(queued), step)
+
+
+def _run(call: Call, one: Queued) -> bytes | list[bytes]:
+    """The reply; the words of a command that the loop has."""
     from csp.worker.slowlane import HANDLERS
 
     handler = HANDLERS.get(one.name)
     if handler is None:
-        return call.lane.loop.execute(call.conn, one.args, revision)
+        return one.args
     _, refused = call.lane.loop.judge(call.conn, one.args)  # who asks may be another by now
     if refused:
         return refused

@@ -79,9 +79,9 @@ def send(
     kind: str,
     write_id: str,
     commands: list[list[bytes]],
-    done: Callable[[int, list[bytes]], bytes],
+    done: Callable[[int, list[bytes]], bytes | None],
 ) -> None:
-    """Asks the writer, then waits for the publication; `done` makes the reply."""
+    """Asks the writer, then waits for the publication; `done` makes the reply, or has it made."""
     lane, conn = call.lane, call.conn
 
     def answered(answer: Answer) -> None:
@@ -94,7 +94,9 @@ def send(
 
         def published(reached: bool) -> None:
             if reached:
-                lane.finish(conn, done(revision, results))
+                reply = done(revision, results)
+                if reply is not None:
+                    lane.finish(conn, reply)
             else:
                 told = f"revision {revision} is committed, but not published here yet"
                 lane.finish(conn, error(UnknownOutcome(told).line))

@@ -66,7 +66,9 @@ class Lane:
         elif verb == b"execute" and session.authenticated:
             words = [line.split() for line in args[1:]]
             hot = [one for one in words if one and self._is_hot(conn, one)]
-            return b"".join(self.loop.execute(conn, one, 1 << 60) for one in hot) or b"*0\r\n"
+            return self.loop.execute_all(
+                conn, len(hot), lambda at, late: b"" if late or at == len(hot) else hot[at]
+            )
         else:
             return b"-ERR unknown command\r\n"
         return b"+OK\r\n"
@@ -74,6 +76,9 @@ class Lane:
     def _is_hot(self, conn: int, args: list[bytes]) -> bool:
         row = BY_NUMBER.get(self.loop.judge(conn, args)[0])
         return row is not None and "hot" in row.flags
+
+    def too_many(self, conn: int, name: bytes, count: int) -> bytes:
+        return b"-TOOBIG %d arguments\r\n" % count
 
     def closed(self, conn: int) -> None: ...
     def writable(self, conn: int) -> None: ...

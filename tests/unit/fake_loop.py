@@ -190,9 +190,19 @@ class FakeLoop:
             loading=self.reader is None,
         )
 
-    def execute(self, conn: int, args: list[bytes], revision: int) -> bytes:
-        self.executed.append((args, revision))
-        return b"$-1\r\n"
+    def execute_all(
+        self, conn: int, count: int, step: Callable[[int, bool], bytes | list[bytes] | None]
+    ) -> bytes | None:
+        replies = b"*%d\r\n" % count
+        for index in range(count):
+            said = step(index, False)
+            assert said is not None
+            if isinstance(said, list):
+                assert self.reader is not None
+                self.executed.append((said, self.reader.revision))
+                said = b"$-1\r\n"
+            replies += said
+        return replies
 
     def subscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
         return 1

@@ -31,6 +31,8 @@ def test_defaults_are_the_protocols_limits() -> None:
         "accepts": 64,
         "reply_bytes": 512 << 20,
         "turn_us": 10_000,
+        "announce_ms": 2000,
+        "held_bytes": 1 << 30,
     }
 
 

@@ -13,6 +13,7 @@ cdef inline bint plain(worker_t *w, csp_conn *c) noexcept nogil:
 
 cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:
     """Answers what is complete; where it stopped, NULL when the connection is gone."""
+    cdef const char *start = at
     cdef int64_t taken
     cdef int status
     c.in_need = 0
@@ -21,9 +22,16 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
             at = run_gets(w, c, at, end)
             if at == NULL or at == end or c.waits != 0:
                 return at
+        w.parser.wanted = c.in_wanted if at == start else 0
+        w.parser.taken = c.in_taken
+        w.parser.at = c.in_at
         taken = parse_command(&w.parser, at, end, c.flags & CSP_CONN_SIGNED_IN != 0)
+        c.in_wanted = 0
         if taken == PARSE_MORE:
             c.in_need = <uint32_t> w.parser.need
+            c.in_wanted = w.parser.wanted
+            c.in_taken = w.parser.taken
+            c.in_at = <uint32_t> w.parser.at
             return at
         if taken < 0:
             w.stats.protocol_errors += 1
@@ -58,7 +66,7 @@ cdef void answer(worker_t *w, ready_t *r) noexcept nogil:
             conn_free(w, c)
         w.out.size = 0
         return
-    if not conn_keep(w, c, stop, r.end - stop, r.own):
+    if not conn_keep(w, c, stop, r.end - stop, r.own and c.in_ != NULL):
         conn_free(w, c)
         w.out.size = 0
         return

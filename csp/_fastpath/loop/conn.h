@@ -12,7 +12,7 @@
  *    bit            set by                              cleared by
  *    WAIT_REPLY     slow_command: Python answers later  Loop.reply, slow_call
  *    WAIT_ROOM      conn_stall: too much is unsent      conn_drain, when enough was taken
- *    WAIT_JOB       job_begin: a page is under way      job_finish
+ *    WAIT_JOB       job_begin: a long read is under way job_finish
  *    WAIT_REVISION  must_wait: a read's revision is     wake_waiting: it is here, or the time is over
  *                   not here yet
  *    WAIT_CURSOR    dispatch: a read, and changes up    cursor_level, when they are delivered; watch_leave, when
@@ -89,7 +89,7 @@ typedef struct csp_conn {
     uint64_t rest_at;
     uint16_t listener; /* the row of the port by which it came */
     uint16_t class_;   /* of sessions with the same rights; one, so far */
-    uint32_t spare;
+    uint32_t in_at, in_taken, in_wanted; /* of the incomplete command: how far it was cut (parse.pxi) */
 } csp_conn;
 
 typedef struct csp_client {

@@ -33,6 +33,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint64_t rest_at
         int64_t shown_ms
         uint16_t listener, class_
+        uint32_t in_at, in_taken, in_wanted
     ctypedef struct csp_client:
         uint64_t id
         int64_t created_ms, shown_ms, active_ms

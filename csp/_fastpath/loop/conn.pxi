@@ -99,7 +99,8 @@ cdef void conn_free(worker_t *w, csp_conn *c) noexcept nogil:
         w.blocked_count -= 1
     conn_in_empty(w, c)
     if c.out != NULL:
-        free(c.out)
+        w.queue_bytes -= conn_unsent(c)
+        buffer_free(w, c.out, c.out_room)
         w.stats.buffers -= 1
     client_of(w, c).id = 0
     c.out = NULL
@@ -137,8 +138,12 @@ cdef int conn_settle(worker_t *w, csp_conn *c) noexcept nogil:
 
 cdef void conn_in_empty(worker_t *w, csp_conn *c) noexcept nogil:
     if c.in_ != NULL:
-        free(c.in_)
-        w.stats.buffers -= 1
+        buffer_free(w, c.in_, c.in_room)
+        conn_give_input(w, c)
+
+cdef void conn_give_input(worker_t *w, csp_conn *c) noexcept nogil:
+    """Its input's buffer is somebody else's from now on."""
+    w.stats.buffers -= 1
     c.in_ = NULL
     c.in_size = 0
     c.in_room = 0
@@ -212,13 +217,14 @@ cdef bint conn_queue(worker_t *w, csp_conn *c, const char *data, uint64_t size) 
             if grown == NULL:
                 return False
             memcpy(grown, c.out + c.out_head, unsent)
-            free(c.out)
+            buffer_free(w, c.out, c.out_room)
             c.out = grown
             c.out_room = room
         c.out_head = 0
         c.out_size = unsent
     memcpy(c.out + c.out_size, data, size)
     c.out_size += size
+    w.queue_bytes += size
     conn_blocked(w, c)
     return True
 
@@ -229,7 +235,8 @@ cdef inline void conn_blocked(worker_t *w, csp_conn *c) noexcept nogil:
         w.blocked_count += 1
 
 cdef void conn_out_empty(worker_t *w, csp_conn *c) noexcept nogil:
-    free(c.out)
+    w.queue_bytes -= conn_unsent(c)
+    buffer_free(w, c.out, c.out_room)
     w.stats.buffers -= 1
     c.out = NULL
     c.out_head = 0
@@ -263,6 +270,7 @@ cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
             return -1
         if sent > 0:
             c.out_head += sent
+            w.queue_bytes -= <uint64_t> sent
             c.blocked_ms = w.now_ms
             if c.out_head == c.out_size:
                 conn_out_empty(w, c)

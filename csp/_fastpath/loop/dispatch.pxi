@@ -18,11 +18,11 @@ cdef int run_hot(worker_t *w, csp_conn *c, int number, arg_t *args, uint32_t cou
     if number == CSP_CMD_GET:
         run_get(w, c, args, count)
     elif number == CSP_CMD_MGET:
-        run_mget(w, c, args, count)
+        return run_mget(w, c, args, count)
     elif number == CSP_CMD_PING:
         run_ping(w, c, args, count)
     elif number == CSP_CMD_EXISTS:
-        run_exists(w, c, args, count)
+        return run_exists(w, c, args, count)
     elif number == CSP_CMD_TYPE:
         run_type(w, c, args, count)
     elif number == CSP_CMD_STRLEN:
@@ -51,6 +51,10 @@ cdef bint shows(csp_conn *c, int number) noexcept nogil:
         c.flags |= CSP_CONN_WILL_SHOW
     return number == CSP_CMD_EXEC and c.flags & CSP_CONN_WILL_SHOW != 0
 
+cdef inline bint takes_any_keys(int number) noexcept nogil:
+    """Whose arguments need not be listed."""
+    return number == CSP_CMD_MGET or number == CSP_CMD_EXISTS
+
 cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     cdef int number = command_of(args, count)
     cdef int why = judge(c, w.loading, number, count)
@@ -58,6 +62,8 @@ cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noex
         return RUN_WAIT
     c.commands += 1
     w.stats.commands += 1
+    if not w.parser.whole and (c.flags & CSP_CONN_MULTI or not takes_any_keys(number)):
+        return slow_too_many(w, c, args, count)
     if why == MAY and csp_commands[number].flags & CSP_FLAG_HOT and c.flags & CSP_CONN_MULTI == 0:
         return run_hot(w, c, number, args, count)
     if why == MAY or why == REFUSE_UNKNOWN or c.flags & CSP_CONN_MULTI:

@@ -28,7 +28,7 @@ cdef struct filter_t:
 cdef struct query_t:
     uint32_t class_id
     csp_view_t view                 # that the first slice had
-    filter_t filters[FILTERS_MAX]
+    filter_t *filters               # room for all that are asked for, whoever owns it
     uint32_t count
     int driver                      # -1: the whole class
     uint64_t after
@@ -130,6 +130,7 @@ cdef bint filter_array(filter_t *f, const uint32_t *dbids, uint32_t count) noexc
         return False
     if count > 0:
         memcpy(f.dbids, dbids, count * sizeof(uint32_t))
+    if count > 1:
         qsort(f.dbids, count, sizeof(uint32_t), sort_u32)
     return True
 
@@ -232,20 +233,27 @@ cdef bint filter_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count, uint
     f.count = view_list(&q.view, &f.list_, f.key_id, bytes_, size)
     return True
 
+cdef bint too_many_filters(out_t *out) noexcept nogil:
+    out_text(out, b"-TOOBIG at most ")
+    out_decimal(out, FILTERS_MAX)
+    out_line(out, b" filters")
+    return False
+
 cdef bint query_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count) noexcept nogil:
     """Opens all filters in q.view and chooses the one that drives; False: the error is in out."""
     cdef uint32_t i
+    cdef uint64_t said
     cdef filter_t only
     q.count = 0
     q.driver = -1
     q.trims = False
     if count > FILTERS_MAX:
-        out_text(out, b"-TOOBIG at most ")
-        out_decimal(out, FILTERS_MAX)
-        out_line(out, b" filters")
-        return False
+        return too_many_filters(out)
     for i in range(count):
+        said = out.size
         if not filter_open(out, q, pairs, count, i):
+            if out.size == said and not out.failed:
+                out_line(out, b"-ERR out of memory")
             return False
     for i in range(q.count):
         if csp_keys[q.filters[i].key_id].kind == CSP_KEY_DBID and q.filters[i].form == FORM_ARRAY:

@@ -1,5 +1,5 @@
 # Included by csp/_fastpath.pyx after: read, parse, reply, conn, watch.
-# Redis's own reads over the store: GET in staged batches, MGET, EXISTS, TYPE, STRLEN, and PING.
+# Redis's own reads over the store: GET in staged batches, TYPE, STRLEN, and PING.
 #
 # Invariants:
 # 1. All keys of a command, and all commands of a turn, are answered at S.
@@ -75,12 +75,16 @@ cdef inline bint parse_key(const char *key, uint32_t size, uint32_t *class_id, u
     dbid[0] = <uint32_t> number
     return True
 
-cdef inline uint64_t *key_word(worker_t *w, const char *key, uint32_t size) noexcept nogil:
+cdef inline uint64_t *view_key(const csp_view_t *view, const char *key, uint32_t size) noexcept nogil:
+    """Where the index has what the key names, NULL when it names nothing."""
     cdef uint32_t class_id = 0
     cdef uint32_t dbid = 0
     if not parse_key(key, size, &class_id, &dbid):
         return NULL
-    return view_word(&w.view, class_id, dbid)
+    return view_word(view, class_id, dbid)
+
+cdef inline uint64_t *key_word(worker_t *w, const char *key, uint32_t size) noexcept nogil:
+    return view_key(&w.view, key, size)
 
 cdef inline csp_record_t *key_record(worker_t *w, const char *key, uint32_t size) noexcept nogil:
     return view_visible(&w.view, view_newest(&w.view, key_word(w, key, size)))
@@ -190,53 +194,9 @@ cdef void run_get(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcep
         w.stats.hits += 1
         out_bytes(&w.out, <const char *> record_reply(record), record.reply_size)
 
-cdef void run_mget(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
-    """A reply that comes out too large is taken back and said to be so."""
-    cdef get_t batch[BATCH]
-    cdef uint64_t begun = w.out.size
-    cdef uint64_t most = begun + w.limits.reply_bytes
-    cdef uint32_t first = 1
-    cdef uint32_t many, i
-    cdef bint resp3 = c.flags & CSP_CONN_RESP3 != 0
-    out_array(&w.out, count - 1)
-    w.stats.keys += count - 1
-    while first < count and w.out.size <= most:
-        many = count - first
-        if many > BATCH:
-            many = BATCH
-        for i in range(many):
-            batch[i].word = key_word(w, args[first + i].data, args[first + i].size)
-            csp_prefetch(batch[i].word)
-        answer_gets(w, batch, many, resp3, most + 1)
-        first += many
-    if w.out.size > most:
-        w.out.size = begun
-        mget_refuse(w, args, count)
-
-cdef void mget_refuse(worker_t *w, arg_t *args, uint32_t count) noexcept nogil:
-    cdef csp_record_t *record
-    cdef uint64_t total = 0
-    cdef uint32_t i
-    for i in range(1, count):
-        record = key_record(w, args[i].data, args[i].size)
-        if record != NULL:
-            total += record.reply_size
-    out_text(&w.out, b"-TOOBIG MGET would reply with ")
-    out_decimal(&w.out, total)
-    out_text(&w.out, b" bytes, more than ")
-    out_decimal(&w.out, w.limits.reply_bytes)
-    out_line(&w.out, b"; ask for fewer keys")
-
 cdef inline void out_decimal(out_t *out, uint64_t value) noexcept nogil:
     cdef char digits[20]
     out_bytes(out, digits, put_decimal(digits, value))
-
-cdef void run_exists(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
-    cdef int64_t found = 0
-    cdef uint32_t i
-    for i in range(1, count):
-        found += key_record(w, args[i].data, args[i].size) != NULL
-    out_number(&w.out, found)
 
 cdef void run_type(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     if key_record(w, args[1].data, args[1].size) == NULL:

@@ -1,231 +1,32 @@
-# Included by csp/_fastpath.pyx after: hot, filter, project, trim.
-# CFG.READ, CFG.FIND and CFG.COUNT: parsed into a job, which is worked off in slices so that no page holds a turn.
+# Included by csp/_fastpath.pyx after: job, options, project, trim.
+# CFG.READ, CFG.FIND and CFG.COUNT: a query on the stack, which becomes a job where one slice is not enough.
 #
 # Invariants:
-# 1. A job sees one revision from its first slice to its last. While one is under way the worker keeps the announcement
-#    of its start, and begins no new one once that is PIN_MAX_MS old: so the writer can reclaim soon.
-# 2. Nothing of a page is sent before all of it is known; then it goes out in slices too.
-# 3. A cursor is text: the first page's revision and the last DBID. Any worker of any server of the
-#    stream understands it.
+# 1. What its first slice answers allocates nothing but a page; what has a few candidates asks no clock either.
+# 2. Until it is kept a job borrows its texts from the request, and its filters lie on the stack.
+# 3. Nothing of a page is sent before all of it is known; then it goes out in slices too.
 
 cdef enum:
-    JOB_OBJECTS = 512               # candidates examined a slice, about 50 us
-    JOB_BYTES = 65536               # and bytes copied
-    JOB_SLICES = 2                  # in a turn, over all connections
-    JOB_LONE = 8                    # by so much a slice is larger while nobody else asks for anything
-    PIN_MAX_MS = 50
+    PAGE_STEP = 32                  # candidates before the clock is looked at,
+    PAGE_STEP_BYTES = 65536         # or bytes copied
     HEAD_ROOM = 96                  # three lines in front of a page
 
-cdef enum job_kind:
-    JOB_READ = 1
-    JOB_FIND = 2
-    JOB_COUNT = 3
+cdef void page_close(page_t *page) noexcept nogil:
+    query_free(&page.query)
+    page.count = 0
+    page.found = NULL
+    page.ended = False
+    page.full = False
 
-cdef struct job_t:
-    int kind
-    bint started, ended, full, brief
-    uint32_t class_id
-    uint32_t limit
-    uint32_t count
-    uint32_t field_count
-    arg_t *fields                   # point into text
-    arg_t *pairs
-    uint32_t pair_count
-    char *text
-    uint64_t last                   # DBID of the last object on the page
-    uint64_t after                  # where the cursor said to begin
-    uint64_t first_revision         # reported; 0: of this page
-    query_t query
-    out_t body
-
-cdef struct options_t:
-    arg_t cursor
-    bint brief
-    uint64_t limit
-    uint64_t min_revision
-    int64_t max_age
-    uint32_t fields_at, field_count
-    uint32_t pair_count
-
-cdef void job_free(job_t *job) noexcept nogil:
-    query_free(&job.query)
-    out_free(&job.body)
-    free(job.fields)
-    free(job.pairs)
-    free(job.text)
-    free(job)
-
-cdef void job_drop(worker_t *w, csp_conn *c) noexcept nogil:
-    if c.job != NULL:
-        job_free(<job_t *> c.job)
-        c.job = NULL
-        w.stats.jobs -= 1
-
-cdef inline bint word_is(const arg_t *arg, const char *word, uint32_t size) noexcept nogil:
-    """Whether they are equal in any case; the first letter tells most words apart without a call."""
-    return arg.size == size and (arg.data[0] ^ word[0]) & 0xDF == 0 and strncasecmp(arg.data, word, size) == 0
-
-cdef bint bad_option(out_t *out, const char *text, arg_t *arg) noexcept nogil:
-    out_text(out, b"-BADVALUE ")
-    out_text(out, text)
-    if arg != NULL:
-        out_text(out, b", not ")
-        out_quoted(out, arg)
-    out_line(out, b"")
-    return False
-
-cdef bint read_options(worker_t *w, out_t *out, arg_t *args, uint32_t count, bint paging, arg_t *pairs,
-                       options_t *o) noexcept nogil:
-    """Reads what follows the class; pairs has room for all. False: the error is in out."""
-    cdef uint32_t i = 2
-    cdef int64_t number = 0
-    memset(o, 0, sizeof(options_t))
-    o.limit = w.limits.page_default
-    o.max_age = -1
-    while i < count:
-        if word_is(&args[i], b"FILTER", 6) and i + 2 < count:
-            pairs[2 * o.pair_count] = args[i + 1]
-            pairs[2 * o.pair_count + 1] = args[i + 2]
-            o.pair_count += 1
-            i += 3
-        elif paging and word_is(&args[i], b"BRIEF", 5):
-            o.brief = True
-            i += 1
-        elif paging and word_is(&args[i], b"FIELDS", 6) and i + 1 < count:
-            if not parse_number(args[i + 1].data, args[i + 1].data + args[i + 1].size, &number) \
-                    or number < 1 or number > FIELDS_MAX or i + 1 + number >= count:
-                return bad_option(out, b"FIELDS takes how many names follow (1 to 128), then the names", &args[i + 1])
-            o.fields_at = i + 2
-            o.field_count = <uint32_t> number
-            i += 2 + <uint32_t> number
-        elif paging and word_is(&args[i], b"LIMIT", 5) and i + 1 < count:
-            if not parse_number(args[i + 1].data, args[i + 1].data + args[i + 1].size, &number) \
-                    or number < 1 or number > w.limits.page_objects:
-                return bad_option(out, b"LIMIT takes a number from 1 to 10000", &args[i + 1])
-            o.limit = <uint64_t> number
-            i += 2
-        elif paging and word_is(&args[i], b"CURSOR", 6) and i + 1 < count:
-            o.cursor = args[i + 1]
-            i += 2
-        elif paging and word_is(&args[i], b"MINREV", 6) and i + 1 < count:
-            if not parse_number(args[i + 1].data, args[i + 1].data + args[i + 1].size, &number) or number < 0:
-                return bad_option(out, b"MINREV takes a revision", &args[i + 1])
-            o.min_revision = <uint64_t> number
-            i += 2
-        elif paging and word_is(&args[i], b"MAXAGE", 6) and i + 1 < count:
-            if not parse_number(args[i + 1].data, args[i + 1].data + args[i + 1].size, &o.max_age) or o.max_age < 0:
-                return bad_option(out, b"MAXAGE takes milliseconds", &args[i + 1])
-            i += 2
-        else:
-            out_text(out, b"-ERR syntax error near ")
-            out_quoted(out, &args[i])
-            out_line(out, b"")
-            return False
-    return True
-
-cdef bint read_cursor(arg_t *cursor, uint64_t *revision, uint64_t *after) noexcept nogil:
-    """`revision-DBID`, or `0` for the beginning."""
-    cdef const char *dash
-    cdef int64_t number = 0
-    cdef uint32_t dbid = 0
-    revision[0] = 0
-    after[0] = 0
-    if cursor.size == 0 or (cursor.size == 1 and cursor.data[0] == c'0'):
-        return True
-    dash = <const char *> memchr(cursor.data, c'-', cursor.size)
-    if dash == NULL or dash == cursor.data or not parse_number(cursor.data, dash, &number) or number < 0:
-        return False
-    if not read_u32(dash + 1, <uint32_t> (cursor.data + cursor.size - dash - 1), &dbid):
-        return False
-    revision[0] = <uint64_t> number
-    after[0] = dbid
-    return True
-
-cdef int must_wait(worker_t *w, csp_conn *c, uint64_t revision) noexcept nogil:
-    """1: this read waits for a revision that is not here; 0: it is answered now, perhaps with STALE in out."""
-    if revision <= w.view.revision:
-        return 0
-    if c.flags & CSP_CONN_NUDGED == 0 and not w.executing:
-        if wait_add(w, c, revision):
-            return 1
-    c.flags &= ~CSP_CONN_NUDGED
-    out_text(&w.out, b"-STALE revision ")
-    out_decimal(&w.out, revision)
-    out_text(&w.out, b" is not here yet; this server has ")
-    out_decimal(&w.out, w.view.revision)
-    out_line(&w.out, b"")
-    return 0
-
-cdef int64_t link_age_ms(worker_t *w) noexcept nogil:
-    """How long ago the root was heard of; 0 on a server that has the database itself."""
-    cdef timespec now
-    cdef int64_t age
-    if csp_load(&w.control.link_state) == 0:
-        return 0
-    clock_gettime(CLOCK_REALTIME_COARSE, &now)
-    age = <int64_t> now.tv_sec * 1000 + now.tv_nsec // 1000000 - w.control.link_heard_ms
-    return age if age > 0 else 0
-
-cdef bint too_old(worker_t *w, int64_t max_age) noexcept nogil:
-    cdef int64_t age
-    if max_age < 0:
-        return False
-    age = link_age_ms(w)
-    if age <= max_age:
-        return False
-    out_text(&w.out, b"-STALE this server heard from its master ")
-    out_decimal(&w.out, <uint64_t> age)
-    out_text(&w.out, b" ms ago, more than the ")
-    out_decimal(&w.out, <uint64_t> max_age)
-    out_line(&w.out, b" ms asked for")
-    return True
-
-cdef job_t *job_make(int kind, uint32_t class_id, options_t *o, arg_t *args, arg_t *pairs) noexcept nogil:
-    """A job that owns its texts; NULL without memory."""
-    cdef job_t *job = <job_t *> calloc(1, sizeof(job_t))
-    cdef uint64_t size = 1
-    cdef uint32_t i
-    cdef char *at
-    if job == NULL:
-        return NULL
-    for i in range(2 * o.pair_count):
-        size += pairs[i].size
-    for i in range(o.field_count):
-        size += args[o.fields_at + i].size
-    job.text = <char *> malloc(size)
-    job.pairs = <arg_t *> malloc((2 * o.pair_count + 1) * sizeof(arg_t))
-    job.fields = <arg_t *> malloc((o.field_count + 1) * sizeof(arg_t))
-    if job.text == NULL or job.pairs == NULL or job.fields == NULL:
-        job_free(job)
-        return NULL
-    at = job.text
-    for i in range(2 * o.pair_count):
-        memcpy(at, pairs[i].data, pairs[i].size)
-        job.pairs[i].data = at
-        job.pairs[i].size = pairs[i].size
-        at += pairs[i].size
-    for i in range(o.field_count):
-        memcpy(at, args[o.fields_at + i].data, args[o.fields_at + i].size)
-        job.fields[i].data = at
-        job.fields[i].size = args[o.fields_at + i].size
-        at += args[o.fields_at + i].size
-    job.kind = kind
-    job.class_id = class_id
-    job.pair_count = o.pair_count
-    job.field_count = o.field_count
-    job.brief = o.brief
-    job.limit = <uint32_t> o.limit
-    return job
-
-cdef bint job_start(worker_t *w, out_t *out, job_t *job) noexcept nogil:
-    """Opens the filters at S; False: the error is in out."""
-    job.started = True
-    job.query.class_id = job.class_id
-    job.query.view = w.view
-    job.query.after = job.after
-    if job.first_revision == 0:
-        job.first_revision = w.view.revision
-    if not query_open(out, &job.query, job.pairs, job.pair_count):
+cdef bint page_open(worker_t *w, out_t *out, job_t *job) noexcept nogil:
+    """Opens the filters at the job's S; False: the error is in out."""
+    cdef page_t *page = &job.page
+    page.query.class_id = page.class_id
+    page.query.view = job.view
+    page.query.after = page.after
+    page.first_revision = page.asked_revision if page.asked_revision > 0 else job.view.revision
+    if not query_open(out, &page.query, page.pairs, page.pair_count):
+        query_free(&page.query)
         return False
     if job.kind == JOB_READ:
         job.body.size = HEAD_ROOM
@@ -233,113 +34,155 @@ cdef bint job_start(worker_t *w, out_t *out, job_t *job) noexcept nogil:
             job.body.failed = True
     return True
 
-cdef bint job_slice(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
-    """Works on; whether the job is done."""
-    cdef uint32_t times = JOB_LONE if conn_lone(w, c) else 1
-    cdef uint32_t objects = times * JOB_OBJECTS
-    cdef uint64_t most = times * JOB_BYTES
+cdef bint page_step(worker_t *w, job_t *job) noexcept nogil:
+    """Looks at so many candidates; whether all are done."""
+    cdef page_t *page = &job.page
+    cdef uint32_t objects = PAGE_STEP
+    cdef uint64_t most = job.body.size + PAGE_STEP_BYTES
     cdef csp_record_t *record
-    cdef const char *body = NULL
-    cdef uint64_t begun = job.body.size
-    cdef uint64_t size, at
-    cdef uint32_t json_size
-    if job.kind == JOB_COUNT and job.query.count == 1 and job.query.filters[0].form == FORM_LIST \
-            and view_is_whole(&job.query.view):
-        job.count = job.query.filters[0].count
-        return True
-    while objects > 0 and job.body.size - begun < most and not job.body.failed:
-        record = query_next(&job.query, &objects, &job.ended)
+    while objects > 0 and job.body.size < most and not job.body.failed:
+        record = query_next(&page.query, &objects, &page.ended)
         if record == NULL:
-            return job.ended
-        if job.query.driver < 0 and job.kind == JOB_READ:
-            page_peek(job, record.dbid)
-        if job.kind == JOB_COUNT:
-            job.count += 1
+            return page.ended
+        if job.kind == JOB_READ:
+            if not page_put(w, job, record):
+                return True
             continue
-        size = record.brief_size if job.brief else record.reply_size
-        if job.kind == JOB_READ and job.count > 0 and (
-                job.count == job.limit or job.body.size - HEAD_ROOM + size > w.limits.page_bytes):
-            job.full = True
-            return True
-        job.count += 1
-        job.last = record.dbid
-        if job.kind == JOB_FIND and job.count == 2:
-            return True
-        at = job.body.size
-        if job.field_count > 0:
-            json_size = frame_size(<const char *> record_reply(record), &body)
-            project(&job.body, body, json_size, job.fields, job.field_count)
-        else:
-            out_bytes(&job.body, <const char *> (record_brief(record) if job.brief else record_reply(record)), size)
-        if job.query.trims:
-            frame_trim(&job.body, at)
+        page.count += 1
+        if job.kind == JOB_FIND:
+            page.found = record
+            if page.count == 2:
+                return True
     return job.body.failed
 
-cdef bint job_answer(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
+cdef bint page_slice(worker_t *w, job_t *job) noexcept nogil:
+    """Works on for a slice; whether the job is done."""
+    cdef page_t *page = &job.page
+    cdef int64_t until
+    if job.kind == JOB_COUNT and page.query.count == 1 and page.query.filters[0].form == FORM_LIST \
+            and view_is_whole(&page.query.view):
+        page.count = page.query.filters[0].count
+        return True
+    if page_step(w, job):
+        return True
+    until = clock_ns(CLOCK_MONOTONIC) + JOB_SLICE_NS
+    while not page_step(w, job):
+        if clock_ns(CLOCK_MONOTONIC) >= until:
+            return False
+    return True
+
+cdef bint page_put(worker_t *w, job_t *job, csp_record_t *record) noexcept nogil:
+    """Puts an object on the page; False: the page is full without it."""
+    cdef page_t *page = &job.page
+    cdef const char *body = NULL
+    cdef uint64_t size = record.brief_size if page.brief else record.reply_size
+    cdef uint64_t at = job.body.size
+    if page.query.driver < 0:
+        page_peek(job, record.dbid)
+    if page.count > 0 and (page.count == page.limit or at - HEAD_ROOM + size > w.limits.page_bytes):
+        page.full = True
+        return False
+    page.count += 1
+    page.last = record.dbid
+    if page.field_count > 0:
+        size = frame_size(<const char *> record_reply(record), &body)
+        project(&job.body, body, <uint32_t> size, page.fields, page.field_count)
+    else:
+        out_bytes(&job.body, <const char *> (record_brief(record) if page.brief else record_reply(record)), size)
+    if page.query.trims:
+        frame_trim(&job.body, at)
+    return True
+
+cdef bint page_answer(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     """Gives the finished job's reply to the connection; False: it could not, close it."""
+    cdef page_t *page = &job.page
+    cdef uint64_t at = w.out.size
+    if job.body.failed:
+        return False
+    if job.kind == JOB_READ:
+        return page_send(w, c, job)
+    if job.kind == JOB_COUNT:
+        out_number(&w.out, page.count)
+    elif page.count == 0:
+        out_null(&w.out, c.flags & CSP_CONN_RESP3 != 0)
+    elif page.count == 1:
+        out_bytes(&w.out, <const char *> record_reply(page.found), page.found.reply_size)
+        if page.query.trims:
+            frame_trim(&w.out, at)
+    else:
+        out_line(&w.out, b"-BADVALUE more than one object fits; add the key that tells them apart"
+                 b" (tenant_dbid, switch_dbid), or use CFG.READ")
+    return True
+
+cdef bint page_send(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
+    """Puts the three lines in front of a page, and gives it away."""
+    cdef page_t *page = &job.page
     cdef char cursor[48]
     cdef char head[HEAD_ROOM]
     cdef out_t line
     cdef uint32_t size = 0
-    if job.body.failed:
-        return False
-    if job.kind == JOB_COUNT:
-        out_number(&w.out, job.count)
-        return True
-    if job.kind == JOB_FIND:
-        if job.count == 0:
-            out_null(&w.out, c.flags & CSP_CONN_RESP3 != 0)
-        elif job.count == 1:
-            out_bytes(&w.out, job.body.data, job.body.size)
-        else:
-            out_line(&w.out, b"-BADVALUE more than one object fits; add the key that tells them apart"
-                     b" (tenant_dbid, switch_dbid), or use CFG.READ")
-        return True
-    if job.full:
-        size = put_decimal(cursor, job.first_revision)
+    if page.full:
+        size = put_decimal(cursor, page.first_revision)
         cursor[size] = c'-'
         size += 1
-        size += put_decimal(cursor + size, job.last)
+        size += put_decimal(cursor + size, page.last)
     else:
         cursor[0] = c'0'
         size = 1
     line.data, line.size, line.room, line.failed = head, 0, HEAD_ROOM, False
     out_array(&line, 3)
-    out_number(&line, <int64_t> job.first_revision)
+    out_number(&line, <int64_t> page.first_revision)
     out_bulk(&line, cursor, size)
-    out_array(&line, job.count)
+    out_array(&line, page.count)
     w.stats.pages += 1
     memcpy(job.body.data + HEAD_ROOM - line.size, head, line.size)
-    return page_give(w, c, job, HEAD_ROOM - line.size)
+    return body_give(w, c, &job.body, HEAD_ROOM - line.size)
 
-cdef bint page_give(worker_t *w, csp_conn *c, job_t *job, uint64_t from_) noexcept nogil:
-    """A small page goes through the shared buffer; a large one becomes the connection's queue without a copy."""
-    cdef uint64_t size = job.body.size - from_
+cdef void body_front(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
+    """Begins a reply that may be large: what is unsent now will stand before it, so that it need not move."""
+    job.front = conn_unsent(c) + w.out.size
+    if job.front > 0:
+        out_room(&job.body, job.front)
+        job.body.size = job.front
+
+cdef bint body_give(worker_t *w, csp_conn *c, out_t *body, uint64_t from_) noexcept nogil:
+    """A small reply goes through the shared buffer; a large one becomes the connection's queue without a copy."""
+    cdef uint64_t size = body.size - from_
+    cdef uint64_t unsent
     if size <= SEND_SLICE or w.executing:
-        out_bytes(&w.out, job.body.data + from_, size)
+        out_bytes(&w.out, body.data + from_, size)
         return True
     if w.out.size > 0 and not (not w.out.failed and conn_queue(w, c, w.out.data, w.out.size)):
         return False
     w.out.size = 0
     conn_dirty(w, c)
+    unsent = conn_unsent(c)
+    if unsent > from_:
+        return conn_queue(w, c, body.data + from_, size)
     if c.out != NULL:
-        return conn_queue(w, c, job.body.data + from_, size)
-    c.out = job.body.data
+        from_ -= unsent
+        memcpy(body.data + from_, c.out + c.out_head, unsent)
+        size += unsent
+        conn_out_empty(w, c)
+    c.out = body.data
     c.out_head = from_
-    c.out_size = job.body.size
-    c.out_room = job.body.room
-    memset(&job.body, 0, sizeof(out_t))
+    c.out_size = body.size
+    c.out_room = body.room
+    memset(body, 0, sizeof(out_t))
+    w.queue_bytes += size
     w.stats.buffers += 1
     conn_blocked(w, c)
     return True
 
+# ---- commands ----
+
 cdef int run_query(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, int kind) noexcept nogil:
     """CFG.READ, CFG.FIND, CFG.COUNT: RUN_DONE, RUN_WAIT to be run again, RUN_JOB to be continued, RUN_GONE."""
+    cdef arg_t room[2 * FILTERS_MAX]
+    cdef arg_t *pairs = room
     cdef options_t o
-    cdef job_t *job
-    cdef arg_t *pairs
+    cdef job_t job
     cdef int found
-    cdef int status
     if count < 2 or (kind == JOB_FIND and (count < 4 or count & 1)):
         out_arity(&w.out, b"cfg.read" if kind == JOB_READ else b"cfg.find" if kind == JOB_FIND else b"cfg.count")
         return RUN_DONE
@@ -349,131 +192,100 @@ cdef int run_query(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, int ki
         out_quoted(&w.out, &args[1])
         out_line(&w.out, b"; CFG.CLASSES lists the classes, names are case-exact")
         return RUN_DONE
-    if kind == JOB_COUNT and count == 2:
+    if kind == JOB_COUNT and count == 2 and view_is_whole(&w.view):
         out_number(&w.out, <int64_t> view_count(&w.view, <uint32_t> found))
         return RUN_DONE
-    pairs = <arg_t *> malloc(<size_t> (count + 2) * sizeof(arg_t))
-    if pairs == NULL:
-        return RUN_GONE
     if kind == JOB_FIND:
         memset(&o, 0, sizeof(options_t))
         o.max_age = -1
         o.pair_count = (count - 2) // 2
-        memcpy(pairs, &args[2], 2 * o.pair_count * sizeof(arg_t))
+        pairs = &args[2]
     elif not read_options(w, &w.out, args, count, kind == JOB_READ, pairs, &o):
-        free(pairs)
         return RUN_DONE
-    status = query_begin(w, c, args, pairs, kind, <uint32_t> found, &o, &job)
-    free(pairs)
-    if status != RUN_JOB:
-        return status
-    return job_begin(w, c, job)
+    memset(&job, 0, sizeof(job_t))
+    job.kind = kind
+    job.page.class_id = <uint32_t> found
+    job.page.pairs = pairs
+    job.page.pair_count = o.pair_count
+    job.page.fields = &args[o.fields_at]
+    job.page.field_count = o.field_count
+    job.page.brief = o.brief
+    job.page.limit = <uint32_t> o.limit
+    return query_begin(w, c, &o, &job)
 
-cdef int query_begin(worker_t *w, csp_conn *c, arg_t *args, arg_t *pairs, int kind, uint32_t class_id,
-                     options_t *o, job_t **job) noexcept nogil:
-    """Makes the job once its conditions hold: RUN_JOB."""
-    cdef uint64_t revision = 0
-    cdef uint64_t after = 0
-    if not read_cursor(&o.cursor, &revision, &after):
+cdef int query_begin(worker_t *w, csp_conn *c, options_t *o, job_t *job) noexcept nogil:
+    """Runs the first slice once its conditions hold."""
+    if not read_cursor(&o.cursor, &job.page.asked_revision, &job.page.after):
         bad_option(&w.out, b"CURSOR takes what the page before returned, or 0", &o.cursor)
         return RUN_DONE
-    if o.min_revision > revision:
+    if o.min_revision > job.page.asked_revision:
         if o.min_revision > w.view.revision:
             return RUN_WAIT if must_wait(w, c, o.min_revision) else RUN_DONE
-    elif revision > w.view.revision:
-        return RUN_WAIT if must_wait(w, c, revision) else RUN_DONE
+    elif job.page.asked_revision > w.view.revision:
+        return RUN_WAIT if must_wait(w, c, job.page.asked_revision) else RUN_DONE
     c.flags &= ~CSP_CONN_NUDGED
     if too_old(w, o.max_age):
         return RUN_DONE
-    job[0] = job_make(kind, class_id, o, args, pairs)
-    if job[0] == NULL:
-        return RUN_GONE
-    job[0].after = after
-    job[0].first_revision = revision
-    return RUN_JOB
+    if job.kind == JOB_READ and jobs_crowded(w):
+        out_crowded(w, &w.out)
+        return RUN_DONE
+    return query_first(w, c, job)
 
-cdef int job_begin(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
-    """Runs the first slice at once where the turn has room for it; EXEC runs a job to its end."""
-    cdef bint done = False
-    cdef bint fine = True
-    if w.executing or w.job_slices > 0:
-        w.job_slices -= 1
-        if not job_start(w, &w.out, job):
-            job_free(job)
-            return RUN_DONE
-        done = job_slice(w, c, job)
-        while w.executing and not done:
-            done = job_slice(w, c, job)
-    if done:
-        fine = job_answer(w, c, job)
-        job_free(job)
+cdef int query_first(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
+    """The first slice, unless the turn has no room for it: then the job waits for the next."""
+    cdef filter_t filters[FILTERS_MAX]
+    cdef query_t *q = &job.page.query
+    cdef bint few, fine
+    q.filters = filters
+    job_open(w, job)
+    if not page_open(w, &w.out, job):
+        return RUN_DONE
+    few = q.driver >= 0 and q.filters[q.driver].count <= PAGE_STEP and job.kind != JOB_READ
+    if not few and not w.executing and turn_over(w):
+        job_restart(w, job, JOB_FRESH)
+        return job_keep(w, c, job)
+    if page_slice(w, job):
+        fine = page_answer(w, c, job)
+        job_close(w, job)
         return RUN_DONE if fine else RUN_GONE
-    if job.started:
-        w.job_active = True
-    c.job = <csp_job *> job
-    c.waits |= CSP_WAIT_JOB
-    w.stats.jobs += 1
-    handles_add(&w.jobs, conn_handle(w, c))
-    return RUN_JOB
+    return job_keep(w, c, job)
 
-cdef void jobs_turn(worker_t *w) noexcept nogil:
-    """Gives slices to the jobs under way, in turn; starts waiting ones while the announcement is young."""
-    cdef uint32_t i, kept = 0
-    cdef uint32_t count = w.jobs.count
-    cdef uint64_t handle
-    cdef csp_conn *c
+cdef int job_keep(worker_t *w, csp_conn *c, job_t *made) noexcept nogil:
+    """Lets a query that is on the stack outlive it, in one block of memory with all that it has borrowed."""
+    cdef page_t *page = &made.page
+    cdef uint64_t size = sizeof(job_t) + page.pair_count * sizeof(filter_t) \
+        + (2 * page.pair_count + page.field_count) * sizeof(arg_t)
     cdef job_t *job
-    cdef bint young = not w.job_active or w.now_ms - w.pin_ms <= PIN_MAX_MS
-    cdef bint done
-    cdef int tried = 0
-    w.job_active = False
+    cdef char *at
+    cdef uint32_t i
+    for i in range(2 * page.pair_count):
+        size += page.pairs[i].size
+    for i in range(page.field_count):
+        size += page.fields[i].size
+    job = <job_t *> malloc(size)
+    if job == NULL:
+        job_close(w, made)
+        out_line(&w.out, b"-ERR out of memory")
+        return RUN_DONE
+    job[0] = made[0]
+    job.page.query.filters = <filter_t *> (job + 1)
+    if page.query.count > 0:
+        memcpy(job.page.query.filters, page.query.filters, page.query.count * sizeof(filter_t))
+    job.page.pairs = <arg_t *> (job.page.query.filters + page.pair_count)
+    job.page.fields = job.page.pairs + 2 * page.pair_count
+    at = <char *> (job.page.fields + page.field_count)
+    at = texts_keep(at, job.page.pairs, page.pairs, 2 * page.pair_count)
+    texts_keep(at, job.page.fields, page.fields, page.field_count)
+    if not w.executing:
+        job_weigh(w, job)
+    return job_begin(w, c, job)
+
+cdef char *texts_keep(char *at, arg_t *to, const arg_t *from_, uint32_t count) noexcept nogil:
+    """Copies texts to where at points; behind the last."""
+    cdef uint32_t i
     for i in range(count):
-        handle = w.jobs.items[i]
-        c = conn_of(w, handle)
-        if c == NULL or c.job == NULL:
-            continue
-        job = <job_t *> c.job
-        if w.job_slices > 0 and (job.started or young):
-            w.job_slices -= 1
-            if not job.started and not job_start(w, &w.out, job):
-                done = True
-                job.kind = 0
-            else:
-                done = job_slice(w, c, job)
-            if done:
-                job_finish(w, c, job)
-                continue
-            tried += 1
-        if job.started:
-            w.job_active = True
-        w.jobs.items[kept] = handle
-        kept += 1
-    w.jobs.count = kept
-    if tried > 0 and kept > 1:          # who was served goes behind those who were not
-        for i in range(<uint32_t> tried):
-            handle = w.jobs.items[0]
-            memmove(w.jobs.items, w.jobs.items + 1, (kept - 1) * sizeof(uint64_t))
-            w.jobs.items[kept - 1] = handle
-
-cdef void job_finish(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
-    """Answers from a turn after the command's own; kind 0: the error is in the shared buffer already."""
-    cdef bint fine = job.kind == 0 or job_answer(w, c, job)
-    c.job = NULL
-    c.waits &= ~CSP_WAIT_JOB
-    w.stats.jobs -= 1
-    job_free(job)
-    if not fine:
-        w.out.size = 0
-        conn_free(w, c)
-        return
-    if conn_flush(w, c) == 0:
-        conn_again(w, c)
-
-cdef void job_restart(job_t *job) noexcept nogil:
-    """Begins anew on another generation: nothing of it has been sent."""
-    query_free(&job.query)
-    job.body.size = 0
-    job.count = 0
-    job.started = False
-    job.ended = False
-    job.full = False
+        memcpy(at, from_[i].data, from_[i].size)
+        to[i].data = at
+        to[i].size = from_[i].size
+        at += from_[i].size
+    return at

@@ -4,13 +4,18 @@
 # Invariants:
 # 1. Nothing is consumed before a command is complete, so any split of the bytes gives the same commands.
 # 2. Texts, limits and tolerances are those of Redis: clients and proxies were written against them.
-# 3. A buffer has PARSE_PAD readable bytes behind its end, so that eight bytes can be loaded at once.
+# 3. What of an incomplete array was cut is not cut again: the parser says how far it came, and goes on from there
+#    when its caller hands that back with the same bytes and more.
+# 4. At most ARGS_MAX arguments are kept; of a command with more only the first, and its keys are cut as they are used.
+# 5. A buffer has PARSE_PAD readable bytes behind its end, so that eight bytes can be loaded at once.
 
 cdef enum:
     PARSE_PAD = 16
     PARSE_LINE_MAX = 65536          # a length line or an inline command, as in Redis
     PARSE_UNSIGNED_ARGS = 10        # before sign-in
     PARSE_UNSIGNED_BYTES = 16384
+    ARGS_MAX = 65536                # kept of one command: more would be a turn's work to list
+    ARGS_SPARE = 1024               # room for so many stays when a larger command is done
 
 cdef enum parse_status:
     PARSE_MORE = 0                  # incomplete
@@ -39,6 +44,10 @@ cdef struct parser_t:
     char *text                      # unquoted arguments of an inline command
     uint64_t max_request
     uint32_t max_args
+    bint whole                      # args holds all arguments
+    uint32_t wanted                 # of an incomplete array: its arguments, 0 when there is none,
+    uint32_t taken                  # those that are complete,
+    uint64_t at                     # and how many bytes they and the header have
 
 cdef int parser_open(parser_t *self, uint64_t max_request, uint32_t max_args) noexcept nogil:
     memset(self, 0, sizeof(parser_t))
@@ -88,10 +97,11 @@ cdef int64_t parse_array(parser_t *self, const char *start, const char *end, bin
     """Bytes of the array of bulk strings at start; PARSE_MORE, or what is wrong with it."""
     cdef const char *at = start
     cdef const char *stop
-    cdef int64_t count = 0, size = 0
-    cdef uint32_t taken = 0
-    cdef arg_t *grown
+    cdef int64_t count = 0
     self.count = 0
+    self.whole = True
+    if self.wanted > 0:
+        return parse_rest(self, start, end, signed_in)
     # The usual header is one digit: no search for the end of the line.
     if end - at >= 4 and at[2] == c'\r' and at[1] >= c'1' and at[1] <= c'9':
         count = at[1] - c'0'
@@ -108,10 +118,40 @@ cdef int64_t parse_array(parser_t *self, const char *start, const char *end, bin
         at = stop + 2
     if count > PARSE_UNSIGNED_ARGS and not signed_in:
         return PARSE_COUNT_UNSIGNED
+    return parse_args(self, start, at, end, 0, <uint32_t> count, True, signed_in)
+
+cdef int64_t parse_rest(parser_t *self, const char *start, const char *end, bint signed_in) noexcept nogil:
+    """Goes on with an array that was incomplete; once it is not, its arguments are listed if they are few enough."""
+    cdef uint32_t count = self.wanted
+    cdef int64_t size = parse_args(self, start, start + self.at, end, self.taken, count, False, signed_in)
+    if size <= 0:
+        return size
+    if count <= ARGS_MAX:
+        return parse_array(self, start, end, signed_in)
+    parse_args(self, start, parse_line(start, end) + 2, end, 0, 1, True, signed_in)
+    self.count = count
+    self.whole = False
+    return size
+
+cdef inline int64_t parse_more(parser_t *self, const char *start, const char *argument, uint32_t taken, uint32_t count,
+                               uint64_t need) noexcept nogil:
+    self.at = argument - start
+    self.taken = taken
+    self.wanted = count
+    self.need = need
+    return PARSE_MORE
+
+cdef inline int64_t parse_args(parser_t *self, const char *start, const char *at, const char *end, uint32_t taken,
+                               uint32_t count, bint keep, bint signed_in) noexcept nogil:
+    """From the argument at `at` on, which is number `taken`."""
+    cdef const char *argument
+    cdef const char *stop
+    cdef int64_t size = 0
+    self.wanted = 0
     while taken < count:
+        argument = at
         if at >= end:
-            self.need = end - start + 1
-            return PARSE_MORE
+            return parse_more(self, start, argument, taken, count, end - start + 1)
         if at[0] != c'$' and parse_line(at, end) != NULL:
             self.odd = at[0]
             return PARSE_DOLLAR
@@ -125,8 +165,9 @@ cdef int64_t parse_array(parser_t *self, const char *start, const char *end, bin
         else:
             stop = parse_line(at, end)
             if stop == NULL:
-                self.need = end - start + 1
-                return PARSE_SIZE_LINE if end - at > PARSE_LINE_MAX else PARSE_MORE
+                if end - at > PARSE_LINE_MAX:
+                    return PARSE_SIZE_LINE
+                return parse_more(self, start, argument, taken, count, end - start + 1)
             if not parse_number(at + 1, stop, &size) or size < 0 or size > <int64_t> self.max_request:
                 return PARSE_SIZE
             at = stop + 2
@@ -135,19 +176,19 @@ cdef int64_t parse_array(parser_t *self, const char *start, const char *end, bin
         if <uint64_t> (at - start) + <uint64_t> size > self.max_request + PARSE_LINE_MAX:
             return PARSE_REQUEST
         if end - at < size + 2:
-            self.need = (at - start) + size + 2
-            return PARSE_MORE
-        if taken == self.room:
-            grown = <arg_t *> realloc(self.args, <size_t> self.room * 2 * sizeof(arg_t))
-            if grown == NULL:
+            return parse_more(self, start, argument, taken, count, (at - start) + size + 2)
+        if keep and taken == self.room:
+            if taken >= ARGS_MAX:
+                keep = False
+                self.whole = False
+            elif parser_grow(self) != 0:
                 return PARSE_MEMORY
-            self.args = grown
-            self.room *= 2
-        self.args[taken].data = at
-        self.args[taken].size = <uint32_t> size
+        if keep:
+            self.args[taken].data = at
+            self.args[taken].size = <uint32_t> size
         taken += 1
         at += size + 2
-    self.count = <uint32_t> count
+    self.count = count
     return at - start
 
 cdef inline int hex_digit(char value) noexcept nogil:
@@ -162,6 +203,15 @@ cdef inline int hex_digit(char value) noexcept nogil:
 cdef inline bint is_blank(char value) noexcept nogil:
     return value == c' ' or (value >= 9 and value <= 13) or value == 0
 
+cdef void parser_rest(parser_t *self) noexcept nogil:
+    """Gives back what only a large command needed."""
+    cdef arg_t *less
+    if self.room > ARGS_SPARE:
+        less = <arg_t *> realloc(self.args, ARGS_SPARE * sizeof(arg_t))
+        if less != NULL:
+            self.args = less
+            self.room = ARGS_SPARE
+
 cdef int64_t parse_inline(parser_t *self, const char *start, const char *end, bint signed_in) noexcept nogil:
     """Bytes of the line at start, taken apart at blanks; quotes as Redis reads them."""
     cdef const char *stop = <const char *> memchr(start, c'\n', end - start)
@@ -171,6 +221,7 @@ cdef int64_t parse_inline(parser_t *self, const char *start, const char *end, bi
     cdef char quote
     cdef bint done
     self.count = 0
+    self.whole = True
     if stop == NULL:
         self.need = end - start + 1
         return PARSE_INLINE if end - start > PARSE_LINE_MAX else PARSE_MORE

@@ -11,7 +11,7 @@
 cdef enum:
     EVENTS = 128                    # of a poll
     RECV_SLICE = 16384              # of a connection a turn
-    RECV_LARGE = 1048576            # of one whose request is large: its room grows with it
+    RECV_LARGE = 262144             # of one whose request is large: its room grows with it
     INBOX_BYTES = 1048576
     READY_MAX = 256
     KIND_CONN = 0                   # whose event it is, in the upper bits of epoll's word

@@ -6,6 +6,9 @@
 #    closed, never served half a reply.
 # 2. data has room for what out_room() promised; only these functions change size.
 
+cdef enum:
+    OUT_SPARE = 1048576             # what a shared buffer may keep when it is empty
+
 cdef struct out_t:
     char *data
     uint64_t size

@@ -47,6 +47,44 @@ cdef void slow_call(worker_t *w, uint64_t handle, arg_t *args, uint32_t count) n
     c.waits &= ~CSP_WAIT_REPLY
     out_bytes(&w.out, <const char *> reply, len(reply))
 
+cdef int slow_too_many(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept with gil:
+    """Refuses a command with more arguments than are listed: in MULTI that spoils the transaction."""
+    cdef Loop loop = <Loop> w.loop
+    try:
+        reply = <bytes> loop.slow.too_many(conn_handle(w, c), args[0].data[:args[0].size], count)
+        out_bytes(&w.out, <const char *> <bytes> reply, len(reply))
+    except Exception:
+        slow_failed(w, "a refusal")
+        out_line(&w.out, b"-ERR internal error; see the server's log")
+    return RUN_DONE
+
+cdef int slow_step(worker_t *w, uint64_t handle, uint32_t index, bint late) noexcept with gil:
+    """The index-th command of an EXEC, its reply into the shared buffer."""
+    cdef Loop loop = <Loop> w.loop
+    cdef csp_conn *c
+    try:
+        said = loop.steps[handle](index, late)
+        if type(said) is list:
+            c = conn_of(w, handle)
+            return loop.run_words(c, said) if c != NULL else STEP_NONE
+        if said is None:
+            return STEP_NONE
+        out_bytes(&w.out, <const char *> <bytes> said, len(said))
+    except Exception as error:
+        slow_failed(w, "a command of EXEC")
+        kind = type(error).__name__
+        said = f"-ERR internal error ({kind}); see the server's log\r\n".encode()
+        out_bytes(&w.out, <const char *> <bytes> said, len(said))
+    return STEP_SAID
+
+cdef void slow_steps_end(worker_t *w, uint64_t handle, uint32_t count) noexcept with gil:
+    """All commands of an EXEC have their replies."""
+    cdef Loop loop = <Loop> w.loop
+    try:
+        loop.steps.pop(handle)(count, False)
+    except Exception:
+        slow_failed(w, "the end of EXEC")
+
 cdef void slow_closed(worker_t *w, uint64_t handle) noexcept with gil:
     cdef Loop loop = <Loop> w.loop
     try:
@@ -54,6 +92,7 @@ cdef void slow_closed(worker_t *w, uint64_t handle) noexcept with gil:
     except Exception:
         slow_failed(w, "closed")
     loop.long_names.pop(handle, None)
+    loop.steps.pop(handle, None)
 
 cdef void slow_writable(worker_t *w, uint64_t handle) noexcept with gil:
     cdef Loop loop = <Loop> w.loop

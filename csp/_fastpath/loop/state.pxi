@@ -25,6 +25,8 @@ cdef struct limits_t:
     int64_t read_wait_ms
     uint64_t reply_bytes
     int64_t turn_ns
+    int64_t announce_ms
+    uint64_t held_bytes
 
 cdef enum listener_preface:         # what comes before the first request
     PREFACE_NONE = 0
@@ -55,6 +57,19 @@ cdef struct turn_t:                 # what the turn has used: budget.pxi
     int64_t cpu_begun               # of this thread, once weighed
     int64_t cpu_seen                # when it was looked at last
     bint weighed, over
+
+cdef struct jobs_t:                 # reads that span several turns: job.pxi
+    handles_t ring                  # those that get slices, in turn
+    handles_t parked                # those that gave back their S and wait for a place
+    uint32_t holding                # jobs that hold an S
+    uint64_t epoch                  # loaded before the turn's S: what protects it
+    uint64_t bytes                  # of replies that are being made
+    uint64_t front                  # of the EXEC whose command runs
+    csp_job *inner                  # the command of EXEC that was just left to its turns
+
+cdef struct grave_t:                # a buffer that is given back by the piece: buffers.pxi
+    char *data
+    uint64_t left                   # bytes from its start that still are to go
 
 cdef struct wait_t:                 # a read that waits for a revision
     uint64_t handle
@@ -160,12 +175,14 @@ cdef struct worker_t:
     out_t out                       # replies of the connection at hand
     out_t scratch                   # one message, shared by all its receivers
 
-    # jobs (pages)
-    bint executing                  # inside EXEC: nothing may wait, jobs run to their end
-    bint job_active                 # a job under way holds the announcement of its start
-    int job_slices                  # left in this turn
-    int64_t pin_ms                  # when the announcement in force was made
-    handles_t jobs
+    # jobs (job, exec)
+    bint executing                  # inside EXEC: nothing may wait
+    jobs_t jobs
+
+    # large buffers (buffers)
+    grave_t *graves
+    uint32_t grave_count, grave_room
+    uint64_t queue_bytes            # unsent, of all connections
 
     # subscriptions (watch, deliver)
     watch_t watch

@@ -88,6 +88,24 @@ cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_KEEPINTVL
     int TCP_KEEPCNT
 
+cdef extern from "<sys/mman.h>" nogil:
+    int MADV_DONTNEED
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #ifdef __GLIBC__
+    #include <malloc.h>
+    static void csp_heap_prepare(void) {
+        mallopt(M_MMAP_THRESHOLD, 4 << 20); /* said once: else it grows with what is freed, and memory stays */
+        mallopt(M_TRIM_THRESHOLD, 8 << 20);
+    }
+    #else
+    static void csp_heap_prepare(void) {}
+    #endif
+    """
+    void csp_heap_prepare() nogil
+
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
     ssize_t read(int fd, void *data, size_t size)

@@ -6,11 +6,12 @@
 #    is answered at r or later.
 # 2. A connection costs one recv and one send a turn, and no epoll_ctl after it was accepted (edge
 #    triggered, both directions).
-# 3. The worker never sleeps while it holds an announcement.
+# 3. The worker never sleeps while it holds an announcement (announce.pxi).
 
 cdef int poll_timeout(worker_t *w) noexcept nogil:
     cdef int64_t until = w.timer_ms
-    if w.again.count > 0 or w.jobs.count > 0 or w.call_count > 0 or w.dirty.count > 0 or deliver_left(w):
+    if w.again.count > 0 or jobs_wait(w) or w.call_count > 0 or w.grave_count > 0 or w.dirty.count > 0 \
+            or deliver_left(w):
         return 0
     if tick_wanted(w) and w.tick_ms < until:
         until = w.tick_ms
@@ -20,10 +21,6 @@ cdef int poll_timeout(worker_t *w) noexcept nogil:
     if until <= 0:
         return 1 if w.timer_ms > w.now_ms else 0
     return <int> until if until < 60000 else 60000
-
-cdef void go_offline(worker_t *w) noexcept nogil:
-    if w.store != NULL and not w.job_active:
-        store_unpin(w.store)
 
 cdef int wait_events(worker_t *w, epoll_event *events) noexcept nogil:
     """Polls; says asleep first where publications matter, so that the writer rings."""
@@ -44,16 +41,12 @@ cdef int wait_events(worker_t *w, epoll_event *events) noexcept nogil:
     return count
 
 cdef void pin(worker_t *w) noexcept nogil:
-    """S, loaded after the last receive. A job under way keeps its older announcement."""
+    """S, loaded after the last receive."""
     if csp_load(&w.control.generation) != w.generation and csp_load(&w.control.state) == 1:
         slow_attach(w)
     if w.store == NULL:
         return
-    if w.job_active:
-        w.view.revision = store_repin(w.store)
-    else:
-        w.view.revision = store_pin(w.store)
-        w.pin_ms = w.now_ms
+    announce_turn(w)
     w.store.pinned = PINNED_BY_LOOP
 
 cdef void set_interest(worker_t *w) noexcept nogil:
@@ -73,7 +66,6 @@ cdef void turn(worker_t *w) noexcept nogil:
     cdef int i
     turn_begin(w, <uint32_t> count + again)
     w.stats.turns += 1
-    w.job_slices = JOB_SLICES
     for i in range(count):
         value = events[i].data.u64 & <uint64_t> 0x3FFFFFFFFFFFFFFF
         kind = events[i].data.u64 >> 62
@@ -101,10 +93,8 @@ cdef void turn(worker_t *w) noexcept nogil:
         if w.publish_wanted and w.told < w.view.revision:
             slow_published(w)
     answer_all(w)
-    if w.jobs.count > 0:
+    if jobs_wait(w):
         jobs_turn(w)
-    else:
-        w.job_active = False
     if w.call_count > 0 or w.timer_ms <= w.now_ms:
         slow_calls(w)
     if w.dirty.count > 0:
@@ -114,7 +104,8 @@ cdef void turn(worker_t *w) noexcept nogil:
     if w.now_ms >= w.tick_ms and tick_wanted(w):
         tick(w)
     set_interest(w)
-    go_offline(w)
+    announce_rest(w)
+    buffers_turn(w)
     turn_end(w)
 
 cdef void run_turns(worker_t *w) noexcept nogil:

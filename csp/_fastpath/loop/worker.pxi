@@ -27,6 +27,8 @@ LIMITS = {
     "read_wait_ms": 5000,
     "reply_bytes": 512 << 20,
     "turn_us": 10000,
+    "announce_ms": 2000,
+    "held_bytes": 1 << 30,
 }
 
 cdef csp_control_t *control_of(Control control):
@@ -53,6 +55,7 @@ cdef class Loop:
     cdef set cancelled
     cdef int timer_count
     cdef dict long_names
+    cdef dict steps
     cdef char *table
     cdef size_t table_size
     cdef uint32_t table_rows
@@ -79,6 +82,7 @@ cdef class Loop:
         self.timers = []
         self.cancelled = set()
         self.long_names = {}
+        self.steps = {}
         self.set_limits(limits)
         self.open_table(session_fd, session_rows, session_slots)
         self.open_memory()
@@ -103,7 +107,7 @@ cdef class Loop:
         self.open_listeners(listen_fds, wake_fd)
         if data_fd >= 0:
             self.reattach(data_fd)
-            go_offline(&self.w)
+            announce_rest(&self.w)
 
     def set_limits(self, limits) -> None:
         """Takes limits by name, between two turns; what is not named has its default."""
@@ -128,6 +132,8 @@ cdef class Loop:
         self.w.limits.read_wait_ms = limits["read_wait_ms"]
         self.w.limits.reply_bytes = limits["reply_bytes"]
         self.w.limits.turn_ns = limits["turn_us"] * 1000
+        self.w.limits.announce_ms = limits["announce_ms"]
+        self.w.limits.held_bytes = limits["held_bytes"]
 
     cdef open_table(self, int session_fd, uint32_t rows, int slots):
         """Maps the session table; without one, a private table of this worker alone."""
@@ -169,6 +175,7 @@ cdef class Loop:
 
     cdef open_memory(self):
         cdef worker_t *w = &self.w
+        csp_heap_prepare()
         # From the start of a page, so that what a turn costs does not hang on where the heap had room.
         w.inbox = <char *> aligned_alloc(PAGE_BYTES, INBOX_BYTES + PAGE_BYTES)  # PARSE_PAD and more behind it
         w.ready = <ready_t *> malloc(READY_MAX * sizeof(ready_t))
@@ -208,7 +215,12 @@ cdef class Loop:
         free(w.calls)
         free(w.again.items)
         free(w.dirty.items)
-        free(w.jobs.items)
+        free(w.jobs.ring.items)
+        free(w.jobs.parked.items)
+        while w.grave_count > 0:
+            w.grave_count -= 1
+            free(w.graves[w.grave_count].data)
+        free(w.graves)
         free(w.waiting)
         deliver_free(&w.deliver)
         if w.epoll >= 0:
@@ -243,8 +255,6 @@ cdef class Loop:
     def reattach(self, data_fd: int) -> None:
         """Goes on with another generation: first the rest of the old log, then the new one's."""
         cdef worker_t *w = &self.w
-        cdef uint32_t i
-        cdef csp_conn *c
         if w.store != NULL:
             w.view.revision = store_pin(w.store)
             deliver_end(w)
@@ -255,17 +265,12 @@ cdef class Loop:
         w.view = view_all(w.store, 0)
         w.generation = w.control.generation
         csp_store(&w.store.slot.generation, w.generation)
-        w.view.revision = store_pin(w.store)
+        jobs_switch(w)
+        announce_turn(w)
         w.store.pinned = PINNED_BY_LOOP
-        w.pin_ms = w.now_ms
         deliver_switch(w, old is not None)
         w.loading = False
-        w.job_active = False
         w.interested = False
-        for i in range(w.jobs.count):
-            c = conn_of(w, w.jobs.items[i])
-            if c != NULL and c.job != NULL:
-                job_restart(<job_t *> c.job)
 
     def attach_generation(self) -> None:
         if self.attach is None:
@@ -339,42 +344,62 @@ cdef class Loop:
 
     # ---- commands ----
 
-    def execute(self, conn: int, args: list, revision: int) -> bytes:
-        """A hot command inside EXEC, at one revision; what the connection may not call (any more) is refused."""
+    def execute_all(self, conn: int, count: int, step) -> bytes | None:
+        """The replies of an EXEC, at this turn's revision; None: they come later, made over several turns.
+
+        step(index, late) gives the next command's reply, or the words of one that the loop has. When late, there is
+        no time or room to compute it: None, unless it is known. After the last reply step(count, False) ends it.
+        """
         cdef worker_t *w = &self.w
         cdef csp_conn *c = conn_of(w, conn)
-        cdef out_t saved = w.out
-        cdef uint64_t now = w.view.revision
-        cdef arg_t *words
-        cdef int status = RUN_DONE
-        cdef int number, why
+        cdef job_t *job
         if c == NULL:
-            raise KeyError(f"connection {conn} is closed")
-        words = words_of(args)
-        memset(&w.out, 0, sizeof(out_t))
-        w.executing = True
-        if revision < now:
-            w.view.revision = revision
-        number = command_of(words, <uint32_t> len(args))
-        why = judge(c, w.loading, number, <uint32_t> len(args))
+            return None
+        if w.store == NULL:
+            raise RuntimeError("nothing is loaded yet")
+        job = <job_t *> calloc(1, sizeof(job_t))
+        if job == NULL:
+            raise MemoryError("an EXEC")
+        job.kind = JOB_EXEC
+        job.exec_.count = count
+        body_front(w, c, job)
+        out_array(&job.body, count)
+        job_open(w, job)
+        self.steps[conn] = step
+        c.job = <csp_job *> job
+        w.stats.jobs += 1
+        if turn_over(w) or not exec_slice(w, c, job) or job.body.failed \
+                or job.body.size - job.front > SEND_SLICE:
+            if conn_of(w, conn) != NULL:
+                w.stats.jobs -= 1
+                c.waits |= CSP_WAIT_REPLY
+                job_begin(w, c, job)
+            return None
+        reply = job.body.data[job.front:job.body.size]
+        job_drop(w, c)
+        del self.steps[conn]
+        return reply
+
+    cdef int run_words(self, csp_conn *c, list words) except -1:
+        """A command that the loop has, or why it may not be called (any more); its reply into the shared buffer."""
+        cdef worker_t *w = &self.w
+        cdef arg_t *args = words_of(words)
+        cdef uint32_t count = <uint32_t> len(words)
+        cdef int number = command_of(args, count)
+        cdef int why = judge(c, w.loading, number, count)
+        cdef int status = RUN_DONE
         if why != MAY:
-            out_refusal(&w.out, why, number, words, <uint32_t> len(args))
+            out_refusal(&w.out, why, number, args, count)
         elif csp_commands[number].flags & CSP_FLAG_HOT:
-            status = run_hot(w, c, number, words, <uint32_t> len(args))
+            status = run_hot(w, c, number, args, count)
         else:
             why = REFUSE_UNKNOWN
-        reply = w.out.data[:w.out.size]
-        failed = w.out.failed or status == RUN_GONE
-        w.view.revision = now
-        w.executing = False
-        out_free(&w.out)
-        w.out = saved
-        free(words)
-        if failed:
-            raise MemoryError("reply of a command inside EXEC")
+        free(args)
         if why == REFUSE_UNKNOWN:
-            raise ValueError(f"{args[0]!r} is not a hot command")
-        return reply
+            raise ValueError(f"{words[0]!r} is not a hot command")
+        if status == RUN_GONE:
+            w.out.failed = True
+        return STEP_MORE if status == RUN_JOB else STEP_SAID
 
     def judge(self, conn: int, args: list) -> tuple:
         """The number of a command, 0 for an unknown one; b"" or the reply that refuses it to this connection."""

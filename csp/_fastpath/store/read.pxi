@@ -29,10 +29,16 @@ cdef inline uint64_t store_pin(csp_store_t *store) noexcept nogil:
     store.pinned = 1
     return store.revision
 
-cdef inline uint64_t store_repin(csp_store_t *store) noexcept nogil:
-    """A newer S under the same announcement: what the old S could see stays protected."""
+cdef inline uint64_t store_repin(csp_store_t *store, uint64_t *epoch) noexcept nogil:
+    """A newer S under an older announcement, which stands; when it is raised to epoch, this S stays protected."""
+    epoch[0] = csp_load(&store.control.epoch)
     store.revision = csp_load(&store.super.state.revision)
     return store.revision
+
+cdef inline void store_raise(csp_store_t *store, uint64_t epoch) noexcept nogil:
+    """A younger announcement in place of the older one that stands; every read left loaded its epoch, this or a
+    younger one, before its S and while the older one stood."""
+    csp_store(&store.slot.seen, epoch)
 
 cdef inline void store_unpin(csp_store_t *store) noexcept nogil:
     store.pinned = 0

@@ -12,7 +12,7 @@
     _(connections) _(accepted) _(rejected) _(slow_commands) _(slow_errors) _(messages) \
     _(timeouts_sign_in) _(timeouts_output) _(protocol_errors) _(subscriptions) _(buffers) _(jobs) \
     _(waits) _(stalls) _(lags) _(resyncs) _(wakes) _(entries) _(errors) _(deferred) \
-    _(subscribers) _(feeds) _(longest_turn_us) _(rests_closed)
+    _(subscribers) _(feeds) _(busy) _(longest_turn_us) _(rests_closed)
 
 #define CSP_STATS_FIELD(name) uint64_t name;
 typedef struct csp_stats { CSP_STATS(CSP_STATS_FIELD) } csp_stats;

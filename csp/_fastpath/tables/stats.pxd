@@ -8,4 +8,4 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t connections, accepted, rejected, slow_commands, slow_errors, messages
         uint64_t timeouts_sign_in, timeouts_output, protocol_errors, subscriptions, buffers, jobs
         uint64_t waits, stalls, lags, resyncs, wakes, entries, errors, deferred
-        uint64_t subscribers, feeds, longest_turn_us, rests_closed
+        uint64_t subscribers, feeds, busy, longest_turn_us, rests_closed
