@@ -385,3 +385,36 @@ def test_large_requests_and_values(shared: HotServer) -> None:
     assert raw.is_silent()
     raw.send(b"\n")
     assert raw.read() == "y" * 300_000
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_pipelined_finds_are_those_of_one_at_a_time(shared: HotServer, proto: int) -> None:
+    """However they are spelled, whatever stands between them, and where the input is cut."""
+    asked: list[tuple[str, ...]] = []
+    for dbid in range(95, 180):
+        asked.append(("CFG.FIND", "CfgPerson", "user_name", f"user{dbid}"))
+        asked.append(("cfg.find", "CfgPerson", "dbid", f"{dbid}"))
+        if dbid % 7 == 0:
+            asked.append(("GET", f"CfgPerson:{dbid}"))
+            asked.append(("CFG.FIND", "CfgPerson", "employee_id", f"e{dbid}", "tenant_dbid", "1"))
+        if dbid % 11 == 0:
+            asked.append(("CFG.FIND", "CfgPerson", "last_name", "Last1"))
+            asked.append(("CFG.FIND", "CfgPerson", "dbid", "x"))
+            asked.append(("CFG.FIND", "CfgPerson", "is_agent", "true"))
+            asked.append(("CFG.FIND", "CfgPerson", "nothing", "x"))
+            asked.append(("CFG.FIND", "CfgNothing", "dbid", "1"))
+            asked.append(("CFG.FIND", "CfgPerson", "user_name", "u" * 200))
+            asked.append(("CFG.FIND", "CfgPerson", "user_name", ""))
+            asked.append(("CFG.FIND", "CfgPlace", "name", "user101"))
+    raw = shared.connect(proto=proto)
+    expected = []
+    for words in asked:  # as lines of words, which are read by no short cut
+        raw.send(" ".join(word or '""' for word in words).encode() + b"\r\n")
+        expected.append(raw.read())
+    assert sum(isinstance(one, str) and one.startswith("{") for one in expected) > 150
+    pipeline = b"".join(command(*words) for words in asked)
+    for cut in (0, 1, 7, 100, 1_001, 9_999):
+        raw.send(pipeline[:cut])
+        shared.connect().call("PING")
+        raw.send(pipeline[cut:])
+        assert raw.read_all(len(asked)) == expected

@@ -86,6 +86,13 @@ cdef inline void newest_prefetch_brief(csp_newest_t *newest) noexcept nogil:
     for i in range(VIEW_BRIEF_LINES):
         csp_prefetch(at + i * VIEW_LINE)
 
+cdef inline void newest_prefetch_keys(csp_newest_t *newest) noexcept nogil:
+    """The header is here: asks for the index keys."""
+    cdef const char *at = <const char *> record_keys(&newest.hidden)
+    csp_prefetch(at)
+    csp_prefetch(at + VIEW_LINE)
+    csp_prefetch(at + 2 * VIEW_LINE)
+
 # ---- counts ----
 
 cdef inline bint view_is_whole(const csp_view_t *view) noexcept nogil:
@@ -132,6 +139,36 @@ cdef uint32_t view_names(
             i += 1
         if i == count:
             out[count] = dbid
+            count += 1
+    return count
+
+cdef inline uint64_t *view_name_slot(
+    const csp_view_t *view, uint16_t key_id, const uint8_t *value, uint32_t size, uint32_t *hash
+) noexcept nogil:
+    """Where the directory of names has the bucket (stage 1: prefetch it), NULL when there are no names."""
+    cdef uint64_t root = csp_load(&view.store.super.names_root)
+    hash[0] = words_hash(view.store, key_id, value, size)
+    if root == 0:
+        return NULL
+    return <uint64_t *> (view.store.base + (root & ~<uint64_t> 63)) + ((<uint64_t> hash[0] << (root & 63)) >> 32)
+
+cdef inline csp_bucket_t *view_name_bucket(const csp_view_t *view, const uint64_t *slot) noexcept nogil:
+    """Stage 2: prefetch it."""
+    return <csp_bucket_t *> (view.store.base + csp_load(slot))
+
+cdef inline uint32_t view_name_word(const csp_bucket_t *bucket, uint32_t hash, uint32_t *dbid) noexcept nogil:
+    """Stage 3: how many candidates there are, 2 for an unknown number; with one, its DBID. To be verified."""
+    cdef uint64_t word
+    cdef uint32_t count = 0
+    cdef int i
+    if bucket == NULL:
+        return 0
+    if csp_load(&bucket.overflow) != 0:
+        return 2
+    for i in range(7):
+        word = csp_load(&bucket.words[i])
+        if word and <uint32_t> (word >> 32) == hash:
+            dbid[0] = <uint32_t> word
             count += 1
     return count
 
