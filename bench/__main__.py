@@ -14,6 +14,7 @@ from bench.instructions.measure import instructions
 from bench.loads import load
 from bench.memory import memory
 from bench.pipeline import pipeline
+from bench.recovery import recovery
 from bench.scale import scale
 from bench.scrub import scrub
 from bench.turns import turns
@@ -37,6 +38,7 @@ main.add_command(find)
 main.add_command(load)
 main.add_command(memory)
 main.add_command(pipeline)
+main.add_command(recovery)
 main.add_command(scale)
 main.add_command(scrub)
 main.add_command(turns)

@@ -37,6 +37,7 @@ include "_fastpath/store/view.pxi"        # and what of it a session may see: th
 include "_fastpath/store/arena.pxi"       # memory of the store
 include "_fastpath/store/retire.pxi"      # the writer, and what it replaced until no reader can hold it
 include "_fastpath/store/pins.pxi"        # which reader holds memory back, and since when
+include "_fastpath/store/dirty.pxi"       # which words a death would leave behind
 include "_fastpath/store/index.pxi"       # the radix by DBID
 include "_fastpath/store/names.pxi"       # the hashes of names and of lists
 include "_fastpath/store/postings.pxi"    # posting lists
@@ -47,6 +48,7 @@ include "_fastpath/store/reclaim.pxi"     # memory comes back
 include "_fastpath/store/full.pxi"        # and what a change does that finds none
 include "_fastpath/store/load.pxi"        # a whole store at once
 include "_fastpath/store/recover.pxi"     # after the writer's death
+include "_fastpath/store/walk.pxi"        # and what can wait until changes go on
 include "_fastpath/store/scrub.pxi"       # and of damage in memory
 include "_fastpath/store/control.pxi"     # slots, epoch, generation, link
 include "_fastpath/store/writer.pxi"      # what Python may ask of the writer

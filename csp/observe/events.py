@@ -79,6 +79,7 @@ _TABLE = (
         "memory is held back: {holder} has read one revision for {held_ms} ms, {bytes} bytes wait"
         " for it; end that process if it does not let go",
     ),
+    Event("51324", ALARM, "the store contradicts itself: {reason}"),
     Event("51323", ALARM, "memory comes back: nobody reads an old revision any more"),
     # Sign-in.
     Event("51200", logging.WARNING, "sign-in of {user} refused: {reason}"),

@@ -3,8 +3,10 @@
 1. `control.generation` names the segment in force; it changes only when the next one is whole.
 2. Where one generation follows another of other history, the log of the new one begins with an
    entry (flag DIFFERENCE) that says what changed between them, at the revision of the load.
-3. A generation that is replaced loses its name at once, its memory when the last worker lets go.
-4. `StoreFull` from here means that nothing was touched; how often it came is counted.
+3. A writer that takes over within one run of the server checks no records anew, and walks the store
+   between its changes; the first of a run, or one after damage, checks all before it goes on.
+4. A generation that is replaced loses its name at once, its memory when the last worker lets go.
+5. `StoreFull` from here means that nothing was touched; how often it came is counted.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from csp.observe.events import log_event
 from csp.store import locks, segment
 from csp.store.application import application_of
 from csp.store.context import ProcessContext
-from csp.store.control import STATE_READY, WRITER_SLOT, slot_words
+from csp.store.control import ALARM_DAMAGED, STATE_READY, WRITER_SLOT, slot_words
 from csp.store.difference import difference_entry
 from csp.store.guest import open_reader
 from csp.tables.metrics import SLOT_NAMES
@@ -60,6 +62,7 @@ class StoreHost:
         log_bytes: int,
         slot: int,
         wake_fds: Sequence[int] = (),
+        run: int = 0,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.control = control
@@ -70,6 +73,7 @@ class StoreHost:
         self._log_bytes = log_bytes
         self._slot = slot
         self._wake_fds = list(wake_fds)
+        self._run = run
         self._release = release
         self._writer: StoreWriter | None = None
         self._writer_fd = -1  # the store grows its segment through it
@@ -100,6 +104,7 @@ class StoreHost:
             log_bytes=context.log_reserve_bytes,
             slot=WRITER_SLOT,
             wake_fds=context.wake_fds,
+            run=context.started_ms,
             release=release,
         )
 
@@ -175,6 +180,10 @@ class StoreHost:
     def reclaim(self) -> int:
         """Takes back what no reader holds; how many bytes."""
         return self._writer.reclaim() if self._writer is not None else 0
+
+    def walk(self, ms: int) -> bool:
+        """Goes on taking over for about so long; whether it is to be called again at once."""
+        return self._writer is not None and self._writer.walk(ms)
 
     def pins(self) -> list[Pin]:
         """The announcements that hold memory back, the oldest first; its age is counted."""
@@ -288,6 +297,7 @@ class StoreHost:
         self._next, self._next_fd = None, -1
         self.control.generation = self._next_generation
         self.control.state = STATE_READY
+        self.control.verified = self._run
         self._wake()
         if before:
             segment.unlink_data(self._instance, before)
@@ -336,13 +346,16 @@ class StoreHost:
         try:
             self._writer_fd = segment.open_data_to_write(self._instance, in_force)
             writer = self._open_writer(self._writer_fd, format=False)
-            writer.recover()
+            is_known = self._run != 0 and self.control.verified == self._run
+            is_checked = not is_known or bool(self.control.alarms & ALARM_DAMAGED)
+            writer.recover(check=is_checked)
         except (StoreError, segment.SegmentMissing) as error:
             # It serves on, as far as it goes; the origin loads the next one.
             log_event(log, "51314", generation=in_force, reason=error)
             self._drop_writer()
         else:
             self._writer = writer
+            self.control.verified = self._run
             self._wake()  # a predecessor may have died after a publication, before it rang
 
     def _open_writer(self, fd: int, *, format: bool) -> StoreWriter:

@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from csp._fastpath import StoreFull
+from csp._fastpath import StoreCorrupt, StoreFull
 from csp.errors import CspError
 from csp.model.requests import WriteOutcome, WriteRequest, parse_request
 from csp.observe import failpoint
@@ -23,6 +23,7 @@ from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.resp import Decoder, ProtocolError
 from csp.store.context import ProcessContext, Request, StartRefused
+from csp.store.control import ALARM_DAMAGED
 from csp.store.host import StoreHost
 from csp.store.origin import Origin, Watch
 from csp.writer.alarms import HeldAlarm, StoreAlarm
@@ -34,6 +35,7 @@ from csp.writer.scrubber import Scrubber
 EXIT_USAGE = 2
 TICK_MS = 100  # the clock of reclaiming, alarms and the origin
 GROUP_REQUESTS_MAX = 32  # one group's commits hold the loop for some 100 ms at most
+WALK_MS = 5  # of a successor's walk in one turn: a change waits no longer for it
 GROUP_BYTES_MAX = 8 * 1024 * 1024
 
 log = logging.getLogger("csp.writer")
@@ -58,6 +60,7 @@ class Writer:
         self._events: dict[int, tuple[int, Callable[[], None]]] = {}
         self._listener = Listener(context.channel_fd, self._accept)
         self._next_tick_ms = 0
+        self._has_walk = True  # until the store says that it is over
         self._is_ready = False
         self._is_draining = False
         self._is_ended = False
@@ -78,6 +81,7 @@ class Writer:
             self._write_group()
             self._answers.step()
             self._flush()
+            self._walk()
             self._tick()
             self._end_if_drained()
         self._close()
@@ -91,7 +95,11 @@ class Writer:
             self._context.report_ready()
 
     def _patience_s(self) -> float:
-        if self._answers.has_steps or any(channel.writes for channel in self._channels):
+        if (
+            self._has_walk
+            or self._answers.has_steps
+            or any(channel.writes for channel in self._channels)
+        ):
             return 0.0
         return max(0, self._next_tick_ms - _now_ms()) / 1000
 
@@ -125,6 +133,15 @@ class Writer:
     def _register(self, fd: int, events: int, callback: Callable[[], None]) -> None:
         self._selector.register(fd, events, callback)
         self._events[fd] = (events, callback)
+
+    def _walk(self) -> None:
+        """Learns, between changes, what a dead predecessor knew of the store's memory."""
+        try:
+            self._has_walk = self._host.walk(WALK_MS)
+        except StoreCorrupt as error:
+            self._host.set_alarm(ALARM_DAMAGED, True)
+            log_event(log, "51324", reason=error)
+            self._is_ended = True  # the successor checks everything, and has the store loaded anew
 
     def _tick(self) -> None:
         now_ms = _now_ms()

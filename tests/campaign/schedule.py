@@ -8,7 +8,11 @@ from dataclasses import dataclass
 ACTIONS = ("kill", "stop")
 FAILPOINT_HITS_MAX = 5
 # Where the first writer dies so that its successor passes a failpoint of the recovery.
-BEFORE_RECOVERY = {"recover-list": "apply-stage-list"}  # a list of a change that never was
+BEFORE_RECOVERY = {
+    "recover-list": "apply-stage-list",  # a list of a change that never was
+    "recover-split": "split-stored",
+    "walk-name": "apply-before-intent",  # names of a change that never was
+}
 # Elsewhere recovery has most to do after a death between intent and publication.
 BEFORE_RECOVERY_ELSE = "apply-before-publish"
 ONCE_IN_A_WHILE = ("directory-doubled",)  # a second passing takes twice the names
@@ -61,7 +65,7 @@ def schedule(
 
 
 def _blow_at(server: str, action: str, name: str, chance: random.Random) -> Blow:
-    if name.startswith("recover-"):
+    if name.startswith(("recover-", "walk-")):
         first = BEFORE_RECOVERY.get(name, BEFORE_RECOVERY_ELSE)
         return Blow(server, "writer", action, first, 1, then=name)
     hit = 1 if name in ONCE_IN_A_WHILE else chance.randint(1, FAILPOINT_HITS_MAX)

@@ -21,7 +21,7 @@ def made(name: str) -> Iterator[str]:
 
 
 def open_host(
-    name: str, *, reserve_bytes: int, log_bytes: int, wake_fds: Sequence[int] = ()
+    name: str, *, reserve_bytes: int, log_bytes: int, wake_fds: Sequence[int] = (), run: int = 0
 ) -> StoreHost:
     """What the writer has of the instance."""
     control = Control(segment.open_control(name))
@@ -32,4 +32,5 @@ def open_host(
         log_bytes=log_bytes,
         slot=WRITER_SLOT,
         wake_fds=wake_fds,
+        run=run,
     )

@@ -131,13 +131,21 @@ class Stage:
         self.note(revision, items)
         return revision
 
-    def successor(self) -> dict[str, int]:
-        """Another writer takes over, as after a kill."""
+    def successor(self, steps: int = 7) -> dict[str, int]:
+        """Another writer takes over, as after a kill, and walks all of the store."""
+        self.take_over()
+        while self.writer.walk(steps=steps):
+            pass
+        self.writer.reclaim()
+        return self.writer.walked()
+
+    def take_over(self, *, check: bool = False) -> None:
+        """Another writer takes over; with `check` it has walked as well, and found all sound."""
         self.writer = StoreWriter(
             self.data_fd, self.control, reserve_bytes=self.reserve_bytes, format=False,
             log_bytes=self.log_bytes, log_age_ms=0,
         )  # fmt: skip
-        return self.writer.recover()
+        self.writer.recover(check=check)
 
     def reader(self, slot: int) -> StoreReader:
         return StoreReader(self.data_fd, self.control, slot)

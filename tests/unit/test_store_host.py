@@ -1,5 +1,6 @@
 """Loads generations into shared memory, changes, takes over, and flips with a difference."""
 
+import mmap
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from csp.model.extract import Nothing
 from csp.model.image import build_image, json_of
 from csp.model.types import CLASSES
 from csp.store import segment
+from csp.store.control import ALARM_DAMAGED
 from csp.store.host import StoreHost
 from tests.neighbours import instances
 
@@ -47,11 +49,11 @@ def rename(dbid: int, name: str, revision: int, mark: int) -> bytes:
 
 
 def open_host(
-    instance: str, reserve_bytes: int = RESERVE_BYTES, wake_fds: Sequence[int] = ()
+    instance: str, reserve_bytes: int = RESERVE_BYTES, wake_fds: Sequence[int] = (), run: int = 0
 ) -> StoreHost:
     """A writer's host on an instance."""
     return instances.open_host(
-        instance, reserve_bytes=reserve_bytes, log_bytes=2 << 20, wake_fds=wake_fds
+        instance, reserve_bytes=reserve_bytes, log_bytes=2 << 20, wake_fds=wake_fds, run=run
     )
 
 
@@ -97,6 +99,29 @@ def test_a_successor_rings_for_what_its_predecessor_published_last(instance: str
     bell = os.eventfd(0, os.EFD_NONBLOCK)
     open_host(instance, wake_fds=[bell])
     assert os.eventfd_read(bell) == 1
+
+
+def damage(instance: str, host: StoreHost, dbid: int) -> None:
+    """Changes a letter of a record behind the writer's back."""
+    fd = segment.open_data_to_write(instance, host.control.generation)
+    with mmap.mmap(fd, 0) as memory:
+        at = memory.find(f'"name":"skill {dbid}"'.encode())
+        memory[at + 8 : at + 9] = b"S"
+    os.close(fd)
+
+
+@pytest.mark.parametrize(("run", "alarms", "is_checked"), [
+    (7, 0, False), (8, 0, True), (7, ALARM_DAMAGED, True)
+])  # fmt: skip
+def test_records_are_checked_once_in_a_run_and_after_damage(
+    instance: str, run: int, alarms: int, is_checked: bool
+) -> None:
+    host = open_host(instance, run=7)
+    load(host, range(101, 201))
+    damage(instance, host, 150)
+    host.control.alarms |= alarms
+    host.close()
+    assert open_host(instance, run=run).loaded == (not is_checked)
 
 
 def test_an_unfinished_generation_is_removed_and_the_one_in_force_serves(instance: str) -> None:

@@ -40,6 +40,9 @@ class CountingHost(FakeHost):
         self.reclaimed = 0
         self.room = 1 << 30
 
+    def walk(self, ms: int) -> bool:
+        return False
+
     def pins(self) -> list[Any]:
         return []
 

@@ -65,6 +65,8 @@ cdef void stage_commit(csp_writer_t *w, uint64_t revision, uint64_t mark, int64_
     lists_commit(w)
     words_commit(w, 0)
     counts_commit(w)
+    if w.walk.phase:
+        walk_note(w)
     csp_failpoint(CSP_FP_APPLY_BEFORE_PUBLISH)
     publish(w, revision, mark, time_ms)
     csp_failpoint(CSP_FP_APPLY_PUBLISHED)

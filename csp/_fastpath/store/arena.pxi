@@ -393,6 +393,21 @@ cdef int arena_mark(csp_arena_t *arena, uint64_t ref, uint64_t size) noexcept no
     slab.used += 1
     return OK
 
+cdef bint arena_marked(const csp_arena_t *arena, uint64_t ref, uint64_t size) noexcept nogil:
+    """Whether the walk has found this block."""
+    cdef uint32_t page = <uint32_t> (ref / PAGE_BYTES)
+    cdef const csp_slab_t *slab
+    cdef uint64_t index
+    if arena_fresh(arena, page):
+        return True
+    if size > SLAB_BLOCK_BYTES_MAX:
+        return arena.pages[page].state == PAGE_RUN
+    if arena.pages[page].state != PAGE_SLAB:
+        return False
+    slab = arena.slabs[arena.pages[page].length]
+    index = (ref - <uint64_t> slab.page * PAGE_BYTES) / class_bytes(slab.size_class)
+    return slab.bits[index >> 6] >> (index & 63) & 1
+
 cdef void arena_merge(csp_arena_t *arena) noexcept nogil:
     """The grace period after a recovery is over: what the walk did not find is free."""
     cdef uint32_t page = <uint32_t> (arena.super.heap / PAGE_BYTES)

@@ -129,6 +129,15 @@ cdef class Control:
         csp_store(&self.control.fence, value)
 
     @property
+    def verified(self) -> int:
+        """The run, by its start in ms, that has checked every record or made the generation; 0: none has."""
+        return csp_load(&self.control.verified)
+
+    @verified.setter
+    def verified(self, uint64_t run):
+        csp_store(&self.control.verified, run)
+
+    @property
     def epoch(self) -> int:
         return csp_load(&self.control.epoch)
 

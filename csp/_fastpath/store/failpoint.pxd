@@ -29,11 +29,17 @@ cdef extern from "_fastpath/store/failpoint.h" nogil:
         CSP_FP_RECLAIM_LIST
         CSP_FP_RECLAIM_NAME
         CSP_FP_RECOVER_START
+        CSP_FP_RECOVER_SPLIT
         CSP_FP_RECOVER_REDO
+        CSP_FP_RECOVER_PUBLISHED
         CSP_FP_RECOVER_LIST
-        CSP_FP_RECOVER_NAMES
-        CSP_FP_RECOVER_WALK
         CSP_FP_RECOVER_END
+        CSP_FP_WALK_CLASS
+        CSP_FP_WALK_LIST
+        CSP_FP_WALK_NAME
+        CSP_FP_WALK_LOG
+        CSP_FP_WALK_END
+        CSP_FP_WALK_MERGED
         CSP_FP_LOAD_RECORD
         CSP_FP_LOAD_LIST
         CSP_FP_LOAD_PUBLISH

@@ -8,13 +8,17 @@
 # 3. An announcement that was waited for in vain is not waited for again, by no other change either.
 
 cdef bint grace_wait(csp_writer_t *w, int64_t until_ms) noexcept nogil:
-    """Waits until all that was retired came back; False: a reader holds it."""
+    """Waits until all that was retired came back; False: a reader holds it, or a successor's walk goes on."""
     cdef timespec wait
     cdef int64_t freed_ms = store_clock_ms()
     cdef int64_t now_ms = freed_ms
     cdef uint64_t oldest
     wait.tv_sec = 0
     wait.tv_nsec = 1000000
+    while w.walk.phase:  # until then nothing comes back
+        if walk_on(w, WALK_STEPS, until_ms) != OK or store_clock_ms() >= until_ms:
+            return False
+        freed_ms = now_ms = store_clock_ms()
     while True:
         if writer_reclaim(w):
             freed_ms = now_ms

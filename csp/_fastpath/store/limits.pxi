@@ -42,6 +42,8 @@ cdef enum:
     FULL_WAIT_MS = 1000
     # A wait that frees nothing for so long is over: a reader stands, and no log is dropped for nothing.
     FULL_STEP_MS = 250
+    # Leaves and buckets of a walk between two looks for a signal: some milliseconds.
+    WALK_CHECK_STEPS = 4096
     # Moments at which the epoch moved, looked at ten times a second: 12 s exactly, older ones at least.
     EPOCH_TIMES = 128
     # Items of one entry; a cascade changes at most 200,000 objects (protocol.md, limits).

@@ -158,8 +158,7 @@ cdef int bulk_record(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *reco
             continue
         name.hash = words_hash(&w.store, key.key_id, key_value(key), key.value_size)
         if kind == 1:
-            status = words_insert(w, &w.store.super.names_root, &w.name_words,
-                                  (<uint64_t> name.hash << 32) | record.dbid)
+            status = name_insert(w, (<uint64_t> name.hash << 32) | record.dbid)
             if status != OK:
                 return status
             continue
@@ -227,7 +226,7 @@ cdef int bulk_build(csp_writer_t *w, csp_bulk_t *bulk, uint64_t revision) noexce
         w.stage.block_count = 0
         if head == NULL:
             return FULL
-        status = words_insert(w, &w.store.super.lists_root, &w.list_words, list_word(
+        status = list_insert(w, list_word(
             entry.name.hash, <uint64_t> (<uint8_t *> head - w.store.base)))
         if status != OK:
             return status

@@ -53,7 +53,8 @@ cdef int log_drop_oldest(csp_writer_t *w) noexcept nogil:
     if ref:
         size = (<csp_entry_t *> (w.store.base + ref)).size
         csp_store(slot, 0)
-        w.log_used -= size
+        if w.walk.phase == 0 or oldest < w.walk.log_at or oldest > w.walk.log_end:
+            w.log_used -= size  # else the walk has not come to it, and it is not counted yet
         writer_retire(w, ref, size)
     w.trimmed += 1
     return OK
@@ -62,6 +63,8 @@ cdef void log_trim(csp_writer_t *w, int64_t now_ms) noexcept nogil:
     """Drops entries beyond log_bytes that are old enough, beyond the hard limit any."""
     cdef csp_super_t *super = w.store.super
     cdef csp_entry_t *entry
+    if w.walk.phase:
+        return  # nothing that it gives could be used before the walk is over
     while w.log_used > w.log_bytes and super.log_oldest < super.state.revision:
         entry = log_entry(&w.store, super.log_oldest)
         if entry != NULL and w.log_used <= w.log_bytes * LOG_HARD_FACTOR \

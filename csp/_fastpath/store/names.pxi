@@ -6,7 +6,7 @@
 # 2. A word is (hash << 32 | low), stored and cleared by one store, never moved inside a live bucket.
 # 3. A split copies a bucket into two; the old one is retired whole. A reader sees the old or the new.
 # 4. Names are a multiset: each (key, value, DBID) that is live or pending has one word of its own.
-# 5. `super.splitting` is set while directory entries are rewritten: a successor then rebuilds.
+# 5. `super.splitting` is set while directory entries are rewritten, and says how: a successor ends it.
 
 cdef inline uint64_t *words_directory(csp_writer_t *w, uint64_t root) noexcept nogil:
     return <uint64_t *> (w.store.base + (root & ~<uint64_t> 63))
@@ -120,8 +120,19 @@ cdef int words_double(csp_writer_t *w, uint64_t *root) noexcept nogil:
     csp_failpoint(CSP_FP_DIRECTORY_DOUBLED)
     return writer_retire(w, old & ~<uint64_t> 63, directory_bytes(depth))
 
+cdef void split_store(csp_super_t *super, uint64_t *directory, int failpoint) noexcept nogil:
+    """Rewrites the entries of the bucket that is split; again, if a writer died over it."""
+    cdef uint64_t i
+    for i in range(super.split_size):
+        csp_store(&directory[super.split_start + i], super.split_left)
+        csp_failpoint(failpoint)
+    for i in range(super.split_size, 2 * super.split_size):
+        csp_store(&directory[super.split_start + i], super.split_right)
+    csp_store(&super.splitting, 0)
+
 cdef int words_split(csp_writer_t *w, uint64_t *root, uint64_t hash) noexcept nogil:
     """Splits the bucket of `hash` in two. FULL or NO_MEMORY: nothing changed."""
+    cdef csp_super_t *super = w.store.super
     cdef uint64_t depth = root[0] & 63
     cdef uint64_t local = depth, start, size, i, left, right, old, ref
     cdef uint64_t *directory = words_directory(w, root[0])
@@ -153,14 +164,12 @@ cdef int words_split(csp_writer_t *w, uint64_t *root, uint64_t hash) noexcept no
         chain_free(w, right)
         return FULL
     csp_failpoint(CSP_FP_SPLIT_BEFORE)
-    other = <int> w.store.super.splitting
-    csp_store(&w.store.super.splitting, other | (1 if root == &w.store.super.names_root else 2))
-    for i in range(size):
-        csp_store(&directory[start + i], left)
-        csp_failpoint(CSP_FP_SPLIT_STORED)
-    for i in range(size, 2 * size):
-        csp_store(&directory[start + i], right)
-    csp_store(&w.store.super.splitting, other)
+    super.split_start = start
+    super.split_size = size
+    super.split_left = left
+    super.split_right = right
+    csp_store(&super.splitting, 1 if root == &super.names_root else 2)
+    split_store(super, directory, CSP_FP_SPLIT_STORED)
     while old:
         ref = (<csp_bucket_t *> (w.store.base + old)).overflow
         writer_retire(w, old, sizeof(csp_bucket_t))

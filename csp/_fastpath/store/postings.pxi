@@ -308,7 +308,7 @@ cdef int lists_stage(csp_writer_t *w, uint64_t revision) noexcept nogil:
         swap.old_word = 0
         swap.emptied = head.count == 0
         if old == NULL:
-            status = words_insert(w, &w.store.super.lists_root, &w.list_words, swap.new_word)
+            status = list_insert(w, swap.new_word)
             if status != OK:
                 return status
             csp_failpoint(CSP_FP_APPLY_STAGE_LIST)

@@ -2,7 +2,8 @@
 #
 # Invariants:
 # 1. An item is served when every announced epoch is newer than the item's.
-# 2. An index word is cleared only if it still holds the tombstone; a list's word only if it is the
+# 2. Nothing is served before a successor's walk is over: what it has not seen yet can't be told from free.
+# 3. An index word is cleared only if it still holds the tombstone; a list's word only if it is the
 #    emptied head. Both blocks are then retired: a reader may just have loaded them.
 
 cdef int pending_serve(csp_writer_t *w, csp_pending_t item) noexcept nogil:
@@ -21,15 +22,16 @@ cdef int pending_serve(csp_writer_t *w, csp_pending_t item) noexcept nogil:
             csp_failpoint(CSP_FP_RECLAIM_TOMBSTONE)
             status = writer_retire(w, item.ref, 64)
     elif item.kind == PENDING_LIST:
-        if words_remove(w, &w.store.super.lists_root, &w.list_words, item.ref):
+        if list_remove(w, item.ref):
             csp_failpoint(CSP_FP_RECLAIM_LIST)
             head = <csp_list_t *> (w.store.base + list_ref(item.ref))
             status = writer_retire(w, list_ref(item.ref), head.size)
     elif item.kind == PENDING_NAME:
-        words_remove(w, &w.store.super.names_root, &w.name_words, item.ref)
+        name_remove(w, item.ref)
         csp_failpoint(CSP_FP_RECLAIM_NAME)
     else:
         arena_merge(&w.arena)
+        csp_failpoint(CSP_FP_WALK_MERGED)
     return status
 
 cdef uint64_t writer_reclaim(csp_writer_t *w) noexcept nogil:
@@ -37,7 +39,10 @@ cdef uint64_t writer_reclaim(csp_writer_t *w) noexcept nogil:
     cdef csp_pending_t item
     cdef uint64_t served = 0, oldest, epoch
     csp_failpoint(CSP_FP_RECLAIM_START)
+    if w.walk.phase:
+        return 0
     if w.pending_first == w.pending_end:
+        dirty_settle(w)
         return 0
     epoch = w.pending[(w.pending_end - 1) & (w.pending_room - 1)].epoch
     if epoch == w.store.control.epoch:
@@ -53,4 +58,5 @@ cdef uint64_t writer_reclaim(csp_writer_t *w) noexcept nogil:
         w.pending_first += 1
         pending_serve(w, item)
         served += 1
+    dirty_settle(w)
     return served

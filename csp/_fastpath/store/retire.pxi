@@ -83,6 +83,22 @@ ctypedef struct csp_pins_t:  # which announcements hold memory, as the writer sa
     uint64_t moved         # how often it moved
     uint64_t stuck         # the epoch whose announcement made a wait fail: not waited for again
 
+ctypedef struct csp_walk_t:  # a successor's walk, as far as it has come: walk.pxi
+    int phase              # WALK_*; 0: over
+    int check              # checksums too, and every name
+    int status             # CORRUPT: it goes no further
+    uint32_t class_id
+    uint64_t dbid          # next
+    uint64_t hash          # next
+    uint64_t log_at        # next
+    uint64_t log_end       # the newest entry when it began
+    uint64_t live          # objects of the class before dbid
+    uint64_t records       # figures
+    uint64_t tombstones
+    uint64_t lists
+    uint64_t names
+    uint64_t names_dropped
+
 ctypedef struct csp_writer_t:
     csp_store_t store
     csp_arena_t arena
@@ -97,8 +113,10 @@ ctypedef struct csp_writer_t:
     uint64_t pending_room      # a power of two
     uint64_t pending_bytes
     csp_pins_t pins
-    uint64_t name_words
-    uint64_t list_words
+    csp_walk_t walk
+    int dirty_half             # that is written to
+    int dirty_noted[2]
+    uint64_t dirty_until       # of the pending ring: what waited when the halves changed places
     uint64_t log_bytes         # wanted
     uint64_t log_age_ms
     uint64_t log_used
@@ -135,6 +153,7 @@ cdef int pending_room(csp_writer_t *w, uint64_t more) noexcept nogil:
     free(w.pending)
     w.pending = grown
     w.pending_room = larger
+    w.dirty_until = w.dirty_until - w.pending_first if w.dirty_until > w.pending_first else 0
     w.pending_first = 0
     w.pending_end = count
     return OK

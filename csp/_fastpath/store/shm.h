@@ -16,13 +16,14 @@
 #define CSP_SUPER_MAGIC 0x3165726f74737063ull /* "cpstore1" */
 #define CSP_CONTROL_MAGIC 0x316c727463707363ull /* "cspctrl1" */
 #define CSP_ENTRY_FORMAT 0x43535031u
-#define CSP_FORMAT 2u /* raise it when the meaning of a layout changes but no size does */
+#define CSP_FORMAT 3u /* raise it when the meaning of a layout changes but no size does */
 
 #define CSP_SLOTS 64
 #define CSP_COUNTERS 64
 #define CSP_CLASSES 256
 #define CSP_KEYS 4096 /* key id = class id * 64 + n: room for classes 0 to 63 */
 #define CSP_SPACE_BYTES 65536
+#define CSP_DIRTY_WORDS 128 /* one bit for each of 8,192 ranges of hashes */
 
 typedef struct { uint64_t offset; } csp_ref_t;
 
@@ -61,13 +62,19 @@ typedef struct {
     uint64_t held;          /* the memory kept for deletes, 0 while it is in use */
     /* 128 */
     csp_state_t state;
-    uint64_t splitting;     /* 1 names, 2 lists: a directory is being rewritten in several stores */
+    uint64_t splitting;     /* 1 names, 2 lists: entries of a directory are being rewritten, as below */
     uint64_t held_bytes;
-    uint8_t pad0[4096 - 128 - 48];
+    uint64_t split_start;   /* split_size entries from here are to hold split_left, as many behind */
+    uint64_t split_size;    /* them split_right */
+    uint64_t split_left;
+    uint64_t split_right;
+    uint64_t name_words;    /* figures: a kill may leave them wrong by what it interrupted */
+    uint64_t list_words;
+    uint8_t pad0[4096 - 128 - 96];
     csp_key_kind_t keys[CSP_KEYS];       /* 4096 */
     uint64_t class_roots[CSP_CLASSES];   /* 20480: ref of the first level of the DBID radix */
     uint64_t class_counts[CSP_CLASSES];  /* ref of the newest count cell */
-    uint8_t pad1[4096];
+    uint64_t dirty[4][CSP_DIRTY_WORDS];  /* names, names, lists, lists: store/dirty.pxi */
 } csp_super_t;
 
 typedef struct { /* a record image, one version of one object: docs/internals/formats.md */
@@ -172,7 +179,8 @@ typedef struct {
     uint64_t state;      /* 0 loading, 1 ready */
     uint64_t alarms;     /* bits: csp/store/control.py */
     uint64_t fence;      /* of a master: the number under which this run writes; 0 none yet */
-    uint64_t spare1[4];
+    uint64_t verified;   /* the run (its start, ms) that checked every record of the generation, or made it */
+    uint64_t spare1[3];
     uint64_t epoch;      /* 128: grows after each publication; never 0 */
     uint64_t spare2[7];
     uint64_t link_sequence; /* 192: odd while the four change */

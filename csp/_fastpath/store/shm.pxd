@@ -15,6 +15,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_CLASSES
         CSP_KEYS
         CSP_SPACE_BYTES
+        CSP_DIRTY_WORDS
         CSP_TOMBSTONE
         CSP_DIFFERENCE
 
@@ -52,9 +53,16 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         csp_state_t state
         uint64_t splitting
         uint64_t held_bytes
+        uint64_t split_start
+        uint64_t split_size
+        uint64_t split_left
+        uint64_t split_right
+        uint64_t name_words
+        uint64_t list_words
         csp_key_kind_t keys[4096]
         uint64_t class_roots[256]
         uint64_t class_counts[256]
+        uint64_t dirty[4][128]
 
     ctypedef struct csp_record_t:
         uint64_t prev
@@ -141,6 +149,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t state
         uint64_t alarms
         uint64_t fence
+        uint64_t verified
         uint64_t epoch
         uint64_t link_sequence
         uint64_t link_state

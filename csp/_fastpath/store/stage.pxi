@@ -75,10 +75,10 @@ cdef void stage_abort(csp_writer_t *w) noexcept nogil:
     cdef size_t i
     cdef bint reached = False
     for i in range(stage.name_count):
-        words_remove(w, &w.store.super.names_root, &w.name_words, stage.names[i])
+        name_remove(w, stage.names[i])
     for i in range(stage.swap_count):
         if stage.swaps[i].old_word == 0:
-            words_remove(w, &w.store.super.lists_root, &w.list_words, stage.swaps[i].new_word)
+            list_remove(w, stage.swaps[i].new_word)
             reached = True
     for i in range(stage.block_count):
         if not reached:
@@ -181,9 +181,10 @@ cdef int name_note(
     cdef csp_stage_t *stage = &w.stage
     cdef uint64_t word = (<uint64_t> hash << 32) | dbid
     cdef int status
-    if stage.redo:
-        return OK  # the recovery compares all names
+    if stage.redo and (sign < 0 or words_cell(w, w.store.super.names_root, word) != NULL):
+        return OK  # it was added before the intent; what is gone, the walk finds
     if sign < 0:
+        dirty_note(w, DIRTY_NAMES, hash)
         if vector_room(<void **> &stage.gone, &stage.gone_room, stage.gone_count + 1, 8) != OK:
             return NO_MEMORY
         stage.gone[stage.gone_count] = word
@@ -191,7 +192,7 @@ cdef int name_note(
         return OK
     if vector_room(<void **> &stage.names, &stage.name_room, stage.name_count + 1, 8) != OK:
         return NO_MEMORY
-    status = words_insert(w, &w.store.super.names_root, &w.name_words, word)
+    status = name_insert(w, word)
     if status == OK:
         stage.names[stage.name_count] = word
         stage.name_count += 1

@@ -218,18 +218,34 @@ cdef class StoreWriter:
         raise_for_status(status, doing)
 
     def recover(self, *, bint check=True) -> dict[str, int]:
-        """After attaching to a segment whose writer died: completes its change, walks, knows its memory again."""
-        cdef csp_walk_t walk
-        cdef int status, i
-        memset(&walk, 0, sizeof(walk))
+        """After attaching to a segment whose writer died: completes its change; the next one may come at once, and
+        walk() does the rest between them. With `check` all of it is done here, checksums and names included."""
+        cdef int status
         with nogil:
-            status = writer_recover(&self.w, &walk, check)
-        free(walk.expected)
-        free(walk.found)
+            status = writer_recover(&self.w, check)
         self._raise(status, "recover")
+        while check and self.w.walk.phase:
+            with nogil:
+                status = walk_on(&self.w, WALK_CHECK_STEPS, INT64_MAX)
+            self._raise(status, "recover")
+            PyErr_CheckSignals()
+        self.reclaim()
+        return self.walked()
+
+    def walk(self, int64_t ms=0, uint64_t steps=UINT32_MAX) -> bool:
+        """Goes on with the walk of a successor for about so long; whether it is to be called again."""
+        cdef int status
+        with nogil:
+            status = walk_on(&self.w, steps, store_clock_ms() + ms)
+        self._raise(status, "walk")
+        return self.w.walk.phase != 0 and not self.w.prepared
+
+    def walked(self) -> dict[str, int]:
+        """What the walk has found so far."""
+        cdef csp_walk_t *walk = &self.w.walk
         return {
             "redone": self.w.redone, "records": walk.records, "tombstones": walk.tombstones,
-            "lists": walk.lists, "names_added": walk.names_added, "names_dropped": walk.names_dropped,
+            "lists": walk.lists, "names": walk.names, "names_dropped": walk.names_dropped, "walking": walk.phase != 0,
         }
 
     def reclaim(self) -> int:
@@ -281,7 +297,7 @@ cdef class StoreWriter:
             "log_bytes": self.w.log_used,
             "log_entries": super.state.revision + 1 - super.log_oldest if super.loaded else 0,
             "log_oldest": super.log_oldest, "log_trimmed": self.w.trimmed,
-            "names": self.w.name_words, "lists": self.w.list_words,
+            "names": self.w.store.super.name_words, "lists": self.w.store.super.list_words,
             "applied": self.w.applied, "redone": self.w.redone, "freed_blocks": self.w.freed_blocks,
             "ignored_keys": self.w.ignored_keys, "merging": self.w.arena.merge_end != 0,
             "objects": sum(
@@ -293,6 +309,8 @@ cdef class StoreWriter:
         cdef csp_super_t *super = self.w.store.super
         state = os.fstatvfs(self.w.fd)
         unbacked = min(super.reserve_bytes - super.extent_end, state.f_bavail * state.f_frsize)
+        if self.w.arena.merge_end:
+            return unbacked  # what a predecessor left free is not known yet
         return unbacked + max(0, super.extent_end - super.heap - self.w.arena.block_bytes)
 
     def image(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
