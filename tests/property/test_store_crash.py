@@ -68,6 +68,8 @@ def script(seed: int) -> list[list[Item]]:
         number_of_group = chance.randrange(1, 9)
         members = chance.sample(range(1, OBJECTS), chance.choice([0, 5, 400]))
         items.append((GROUP, number_of_group, group(number_of_group, members)))
+        far = 1_000_000 * (1 + turn // 2)  # alone in its part of the index, and deleted by the next
+        items.append((PERSON, far, None if turn % 2 else person(b"far", 1, b"enabled")))
         changes.append(items)
     return changes
 

@@ -28,8 +28,6 @@ cdef inline void page_peek(job_t *job, uint32_t dbid) noexcept nogil:
     """Asks for records a few DBIDs ahead in a walk over a whole class, and then for their bytes."""
     cdef const csp_view_t *view = &job.page.query.view
     cdef csp_newest_t *newest
-    if (dbid & 1023) + PEEK_FAR > 1023:
-        return                      # another leaf of the index: a walk pays for its first records
     newest = view_newest(view, view_word(view, job.page.class_id, dbid + PEEK_FAR))
     if newest != NULL:
         csp_prefetch(newest)

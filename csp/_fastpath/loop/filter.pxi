@@ -332,10 +332,12 @@ cdef inline csp_record_t *query_next(query_t *q, uint32_t *budget, bint *ended) 
     while budget[0] > 0:
         budget[0] -= 1
         if q.driver < 0:
-            record = view_next(&q.view, q.class_id, q.after)
+            budget[0] += 1                                      # of which a way through emptied places takes more
+            record = view_next_within(&q.view, q.class_id, &q.after, budget)
             if record == NULL:
-                ended[0] = True
+                ended[0] = budget[0] > 0
                 return NULL
+            budget[0] -= 1
             dbid = record.dbid
             csp_prefetch(<char *> record + record.size)     # a load places neighbours side by side
         else:

@@ -12,6 +12,7 @@
     "apply-before-publish", "apply-published", "apply-retire", \
     "publish-inside", "split-before", "split-stored", "directory-doubled", "log-trim", \
     "reclaim-start", "reclaim-free", "reclaim-tombstone", "reclaim-list", "reclaim-name", \
+    "reclaim-node", \
     "recover-start", "recover-split", "recover-redo", "recover-published", "recover-list", \
     "recover-end", "walk-class", "walk-list", "walk-name", "walk-log", "walk-end", "walk-merged", \
     "load-record", "load-list", "load-publish"
@@ -22,7 +23,7 @@ enum {
     CSP_FP_APPLY_LIST_WORD, CSP_FP_APPLY_COUNT_WORD, CSP_FP_APPLY_BEFORE_PUBLISH,
     CSP_FP_APPLY_PUBLISHED, CSP_FP_APPLY_RETIRE, CSP_FP_PUBLISH_INSIDE, CSP_FP_SPLIT_BEFORE,
     CSP_FP_SPLIT_STORED, CSP_FP_DIRECTORY_DOUBLED, CSP_FP_LOG_TRIM, CSP_FP_RECLAIM_START,
-    CSP_FP_RECLAIM_FREE, CSP_FP_RECLAIM_TOMBSTONE, CSP_FP_RECLAIM_LIST, CSP_FP_RECLAIM_NAME,
+    CSP_FP_RECLAIM_FREE, CSP_FP_RECLAIM_TOMBSTONE, CSP_FP_RECLAIM_LIST, CSP_FP_RECLAIM_NAME, CSP_FP_RECLAIM_NODE,
     CSP_FP_RECOVER_START, CSP_FP_RECOVER_SPLIT, CSP_FP_RECOVER_REDO, CSP_FP_RECOVER_PUBLISHED,
     CSP_FP_RECOVER_LIST, CSP_FP_RECOVER_END, CSP_FP_WALK_CLASS, CSP_FP_WALK_LIST, CSP_FP_WALK_NAME,
     CSP_FP_WALK_LOG, CSP_FP_WALK_END, CSP_FP_WALK_MERGED, CSP_FP_LOAD_RECORD, CSP_FP_LOAD_LIST,

@@ -28,6 +28,7 @@ cdef extern from "_fastpath/store/failpoint.h" nogil:
         CSP_FP_RECLAIM_TOMBSTONE
         CSP_FP_RECLAIM_LIST
         CSP_FP_RECLAIM_NAME
+        CSP_FP_RECLAIM_NODE
         CSP_FP_RECOVER_START
         CSP_FP_RECOVER_SPLIT
         CSP_FP_RECOVER_REDO

@@ -17,6 +17,24 @@ cdef enum:
     # Slabs hold blocks up to this size; above, whole pages waste at most a fifth, on average 6 %.
     SLAB_BLOCK_BYTES_MAX = 16384
     SIZE_CLASSES = 112
+    # The index by DBID has four levels of 12, 12, 4 and 4 bits: of objects that are far apart each pays for
+    # a leaf and a twig of 128 bytes and its share of a branch; where they lie close a word each.
+    INDEX_BRANCH_SHIFT = 20
+    INDEX_TWIG_SHIFT = 8
+    INDEX_LEAF_SHIFT = 4
+    INDEX_ROOT = 4096  # words of the root, and of a branch
+    INDEX_LEAF = 16    # words of a leaf, that is DBIDs, and of a twig
+    INDEX_ROOT_BYTES = 32768
+    INDEX_LEAF_BYTES = 128
+    # Nodes that are in every store behind its superblock, with nothing in them: whoever looks for an object
+    # ends in the empty leaf where there is none, and has nothing to ask on the way.
+    EMPTY_LEAF = 28672
+    EMPTY_TWIG = 28800
+    EMPTY_BRANCH = 28928
+    EMPTY_ROOT = 61696
+    EMPTY_END = 98304  # a whole page
+    # Words of a walk's way through the index that cost as much as a look at an object.
+    INDEX_LOOKS = 16
     # Lists of up to this many DBIDs lie in their head: one copy of 1 KiB for an insertion.
     LIST_INLINE_MAX = 256
     # A large list falls back to the inline form below this: no flapping at the border.

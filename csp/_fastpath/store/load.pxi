@@ -255,6 +255,7 @@ cdef int bulk_walk(csp_writer_t *w, csp_bulk_t *bulk, int filling) noexcept nogi
             if record.flags & CSP_TOMBSTONE:
                 arena_free(&w.arena, word[0], record.size)
                 csp_store(word, 0)
+                index_trim(w, class_id, <uint32_t> after)
                 continue
             bulk.counts[class_id] += 1
             if class_id == ACCOUNT_CLASS:

@@ -58,20 +58,15 @@ cdef inline void store_awake(csp_store_t *store) noexcept nogil:
 # ---- records ----
 
 cdef inline uint64_t *raw_word(const csp_store_t *store, uint32_t class_id, uint32_t dbid) noexcept nogil:
-    """Address of the index word (stage 1: prefetch it), NULL when the class never had such a DBID."""
+    """Address of the index word (stage 1: prefetch it), of a word of the empty leaf where there is no object near."""
     cdef uint64_t node
     if class_id >= CSP_CLASSES:
         return NULL
     node = csp_load(&store.super.class_roots[class_id])
-    if node == 0:
-        return NULL
-    node = csp_load(<uint64_t *> (store.base + node) + (dbid >> 21))
-    if node == 0:
-        return NULL
-    node = csp_load(<uint64_t *> (store.base + node) + ((dbid >> 10) & 2047))
-    if node == 0:
-        return NULL
-    return <uint64_t *> (store.base + node) + (dbid & 1023)
+    node = csp_load(<uint64_t *> (store.base + node) + (dbid >> INDEX_BRANCH_SHIFT))
+    node = csp_load(<uint64_t *> (store.base + node) + ((dbid >> INDEX_TWIG_SHIFT) & (INDEX_ROOT - 1)))
+    node = csp_load(<uint64_t *> (store.base + node) + ((dbid >> INDEX_LEAF_SHIFT) & (INDEX_LEAF - 1)))
+    return <uint64_t *> (store.base + node) + (dbid & (INDEX_LEAF - 1))
 
 cdef inline csp_record_t *record_at(const csp_store_t *store, uint64_t ref) noexcept nogil:
     return <csp_record_t *> (store.base + ref)
@@ -109,36 +104,79 @@ cdef inline const uint8_t *record_brief(const csp_record_t *record) noexcept nog
 cdef inline const uint8_t *record_keys(const csp_record_t *record) noexcept nogil:
     return <const uint8_t *> record + 64 + record.reply_size + record.brief_size
 
+cdef uint64_t *raw_next_word(
+    const csp_store_t *store, uint32_t class_id, uint64_t *dbid, uint32_t *budget
+) noexcept nogil:
+    """The first non-empty index word from `dbid` (updated) on; NULL at the end, and when the budget is 0: INDEX_LOOKS
+    words of the way cost one of it."""
+    cdef uint64_t at = dbid[0]
+    cdef uint64_t root, branch, twig, leaf
+    cdef uint32_t looks = 0
+    cdef uint64_t *word = NULL
+    root = csp_load(&store.super.class_roots[class_id]) if class_id < CSP_CLASSES else <uint64_t> EMPTY_ROOT
+    while root != EMPTY_ROOT and at <= <uint64_t> UINT32_MAX:
+        looks += 1
+        if looks == INDEX_LOOKS:
+            looks = 0
+            budget[0] -= 1
+            if budget[0] == 0:
+                break
+        branch = csp_load(<uint64_t *> (store.base + root) + (at >> INDEX_BRANCH_SHIFT))
+        if branch == EMPTY_BRANCH:
+            at = ((at >> INDEX_BRANCH_SHIFT) + 1) << INDEX_BRANCH_SHIFT
+            continue
+        twig = csp_load(<uint64_t *> (store.base + branch) + ((at >> INDEX_TWIG_SHIFT) & (INDEX_ROOT - 1)))
+        if twig == EMPTY_TWIG:
+            at = ((at >> INDEX_TWIG_SHIFT) + 1) << INDEX_TWIG_SHIFT
+            continue
+        leaf = csp_load(<uint64_t *> (store.base + twig) + ((at >> INDEX_LEAF_SHIFT) & (INDEX_LEAF - 1)))
+        if leaf == EMPTY_LEAF:
+            at = ((at >> INDEX_LEAF_SHIFT) + 1) << INDEX_LEAF_SHIFT
+            continue
+        while True:
+            word = <uint64_t *> (store.base + leaf) + (at & (INDEX_LEAF - 1))
+            if csp_load(word):
+                dbid[0] = at
+                return word
+            at += 1
+            if at & (INDEX_LEAF - 1) == 0:
+                break
+    dbid[0] = at
+    return NULL
+
+cdef csp_record_t *raw_next_within(
+    const csp_store_t *store, uint32_t class_id, uint64_t *after, uint64_t revision, uint32_t *budget
+) noexcept nogil:
+    """The visible record of the class with the smallest DBID > after (updated: how far it looked); NULL at the end,
+    and when the budget is 0."""
+    cdef uint64_t dbid = after[0] + 1
+    cdef csp_record_t *record
+    cdef uint64_t *word
+    while True:
+        word = raw_next_word(store, class_id, &dbid, budget)
+        if word == NULL:
+            after[0] = dbid - 1
+            return NULL
+        record = raw_visible(store, raw_newest(store, word), revision)
+        if record != NULL:
+            after[0] = dbid
+            return record
+        dbid += 1
+        budget[0] -= 1
+        if budget[0] == 0:
+            after[0] = dbid - 1
+            return NULL
+
 cdef csp_record_t *raw_next(
     const csp_store_t *store, uint32_t class_id, uint64_t after, uint64_t revision
 ) noexcept nogil:
     """The visible record of the class with the smallest DBID > after; NULL at the end."""
-    cdef uint64_t dbid = after + 1
-    cdef uint64_t root, middle, leaf
-    cdef csp_record_t *record
-    if class_id >= CSP_CLASSES:
-        return NULL
-    root = csp_load(&store.super.class_roots[class_id])
-    if root == 0:
-        return NULL
-    while dbid <= <uint64_t> 0xffffffff:
-        middle = csp_load(<uint64_t *> (store.base + root) + (dbid >> 21))
-        if middle == 0:
-            dbid = ((dbid >> 21) + 1) << 21
-            continue
-        leaf = csp_load(<uint64_t *> (store.base + middle) + ((dbid >> 10) & 2047))
-        if leaf == 0:
-            dbid = ((dbid >> 10) + 1) << 10
-            continue
-        while True:
-            record = raw_newest(store, <uint64_t *> (store.base + leaf) + (dbid & 1023))
-            record = raw_visible(store, record, revision)
-            if record != NULL:
-                return record
-            dbid += 1
-            if dbid & 1023 == 0:
-                break
-    return NULL
+    cdef uint32_t budget = 0
+    cdef csp_record_t *record = NULL
+    while record == NULL and budget == 0:
+        budget = UINT32_MAX
+        record = raw_next_within(store, class_id, &after, revision, &budget)
+    return record
 
 cdef uint64_t raw_count(const csp_store_t *store, uint32_t class_id, uint64_t revision) noexcept nogil:
     """Objects of the class at `revision`."""

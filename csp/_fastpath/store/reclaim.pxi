@@ -21,6 +21,7 @@ cdef int pending_serve(csp_writer_t *w, csp_pending_t item) noexcept nogil:
             csp_store(word, 0)
             csp_failpoint(CSP_FP_RECLAIM_TOMBSTONE)
             status = writer_retire(w, item.ref, 64)
+            index_trim(w, item.class_id, item.dbid)
     elif item.kind == PENDING_LIST:
         if list_remove(w, item.ref):
             csp_failpoint(CSP_FP_RECLAIM_LIST)

@@ -16,7 +16,7 @@
 #define CSP_SUPER_MAGIC 0x3165726f74737063ull /* "cpstore1" */
 #define CSP_CONTROL_MAGIC 0x316c727463707363ull /* "cspctrl1" */
 #define CSP_ENTRY_FORMAT 0x43535031u
-#define CSP_FORMAT 3u /* raise it when the meaning of a layout changes but no size does */
+#define CSP_FORMAT 4u /* raise it when the meaning of a layout changes but no size does */
 
 #define CSP_SLOTS 64
 #define CSP_COUNTERS 64
@@ -72,7 +72,7 @@ typedef struct {
     uint64_t list_words;
     uint8_t pad0[4096 - 128 - 96];
     csp_key_kind_t keys[CSP_KEYS];       /* 4096 */
-    uint64_t class_roots[CSP_CLASSES];   /* 20480: ref of the first level of the DBID radix */
+    uint64_t class_roots[CSP_CLASSES];   /* 20480: ref of the root of the index by DBID */
     uint64_t class_counts[CSP_CLASSES];  /* ref of the newest count cell */
     uint64_t dirty[4][CSP_DIRTY_WORDS];  /* names, names, lists, lists: store/dirty.pxi */
 } csp_super_t;
@@ -199,7 +199,7 @@ _Static_assert(sizeof(csp_state_t) == 32, "state");
 _Static_assert(offsetof(csp_super_t, state) == 128, "state on its own line");
 _Static_assert(offsetof(csp_super_t, keys) == 4096, "key table");
 _Static_assert(offsetof(csp_super_t, class_roots) == 20480, "class roots");
-_Static_assert(sizeof(csp_super_t) == 28672, "superblock");
+_Static_assert(sizeof(csp_super_t) == 28672, "superblock: EMPTY_LEAF in limits.pxi follows it");
 _Static_assert(sizeof(csp_record_t) == 64, "record header, one cache line");
 _Static_assert(sizeof(csp_key_t) == 8, "index key");
 _Static_assert(sizeof(csp_entry_t) == 48, "log entry");

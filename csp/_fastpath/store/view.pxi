@@ -62,6 +62,18 @@ cdef inline csp_record_t *view_next(const csp_view_t *view, uint32_t class_id, u
         after = record.dbid
     return NULL
 
+cdef inline csp_record_t *view_next_within(
+    const csp_view_t *view, uint32_t class_id, uint64_t *after, uint32_t *budget
+) noexcept nogil:
+    """The same, and `after` says how far it looked; NULL also when the budget is 0, which what is passed by costs."""
+    cdef csp_record_t *record
+    while class_id < VIEW_CLASSES and budget[0]:
+        record = raw_next_within(view.store, class_id, after, view.revision, budget)
+        if record == NULL or view_may(view, record):
+            return record
+        budget[0] -= 1
+    return NULL
+
 cdef inline void newest_prefetch(csp_newest_t *newest) noexcept nogil:
     """Asks for the first four lines: the header, and all of the reply of a small object."""
     csp_prefetch(newest)

@@ -95,38 +95,56 @@ cdef int walk_class_ended(csp_writer_t *w) noexcept nogil:
     csp_failpoint(CSP_FP_WALK_CLASS)
     return OK if class_id == ACCOUNT_CLASS or live == counted else CORRUPT
 
-cdef int walk_class(csp_writer_t *w) noexcept nogil:
-    """One leaf of the present class, with the nodes that lead to it."""
-    cdef csp_super_t *super = w.store.super
-    cdef uint64_t dbid = w.walk.dbid
-    cdef uint64_t root = super.class_roots[w.walk.class_id]
-    cdef uint64_t middle, leaf
-    cdef uint64_t *word
-    cdef int status = OK
+cdef int walk_leaf(csp_writer_t *w, uint64_t leaf) noexcept nogil:
+    cdef uint64_t *word = node_words(&w.store, leaf)
+    cdef uint64_t seen = 0
+    cdef int status = arena_mark(&w.arena, leaf, INDEX_LEAF_BYTES)
     cdef int i
-    if dbid == 0 and root:
-        status = arena_mark(&w.arena, root, RADIX_BYTES)
-    if dbid == 0 and status == OK and super.class_counts[w.walk.class_id]:
+    for i in range(INDEX_LEAF):
+        seen |= word[i]
+        if word[i] and status == OK:
+            status = walk_record(w, word[i])
+    if seen == 0 and status == OK:
+        index_trim(w, w.walk.class_id, <uint32_t> w.walk.dbid)
+    return status
+
+cdef int walk_nodes(csp_writer_t *w, uint64_t root) noexcept nogil:
+    """The leaf at walk.dbid and the nodes that begin there; on to the next that there is."""
+    cdef uint64_t dbid = w.walk.dbid
+    cdef uint64_t branch, twig, leaf
+    cdef int status = OK
+    branch = node_words(&w.store, root)[dbid >> INDEX_BRANCH_SHIFT]
+    if branch == EMPTY_BRANCH:
+        w.walk.dbid = ((dbid >> INDEX_BRANCH_SHIFT) + 1) << INDEX_BRANCH_SHIFT
+        return OK
+    if dbid & ((1 << INDEX_BRANCH_SHIFT) - 1) == 0:
+        status = arena_mark(&w.arena, branch, INDEX_ROOT_BYTES)
+    twig = node_words(&w.store, branch)[(dbid >> INDEX_TWIG_SHIFT) & (INDEX_ROOT - 1)]
+    if twig == EMPTY_TWIG or status != OK:
+        w.walk.dbid = ((dbid >> INDEX_TWIG_SHIFT) + 1) << INDEX_TWIG_SHIFT
+        return status
+    if dbid & ((1 << INDEX_TWIG_SHIFT) - 1) == 0:
+        status = arena_mark(&w.arena, twig, INDEX_LEAF_BYTES)
+    leaf = node_words(&w.store, twig)[(dbid >> INDEX_LEAF_SHIFT) & (INDEX_LEAF - 1)]
+    if leaf != EMPTY_LEAF and status == OK:
+        status = walk_leaf(w, leaf)
+    w.walk.dbid = ((dbid >> INDEX_LEAF_SHIFT) + 1) << INDEX_LEAF_SHIFT
+    return status
+
+cdef int walk_class(csp_writer_t *w) noexcept nogil:
+    """One step within the present class."""
+    cdef csp_super_t *super = w.store.super
+    cdef uint64_t root = super.class_roots[w.walk.class_id]
+    cdef int status = OK
+    if w.walk.dbid == 0 and root != EMPTY_ROOT:
+        status = arena_mark(&w.arena, root, INDEX_ROOT_BYTES)
+    if w.walk.dbid == 0 and status == OK and super.class_counts[w.walk.class_id]:
         status = arena_mark(&w.arena, super.class_counts[w.walk.class_id], sizeof(csp_count_t))
     if status != OK:
         return status
-    if root == 0 or dbid > <uint64_t> UINT32_MAX:
+    if root == EMPTY_ROOT or w.walk.dbid > <uint64_t> UINT32_MAX:
         return walk_class_ended(w)
-    middle = (<uint64_t *> (w.store.base + root))[dbid >> 21]
-    if middle == 0:
-        w.walk.dbid = ((dbid >> 21) + 1) << 21
-        return OK
-    if dbid & 0x1fffff == 0:
-        status = arena_mark(&w.arena, middle, RADIX_BYTES)
-    leaf = (<uint64_t *> (w.store.base + middle))[(dbid >> 10) & 2047]
-    if leaf and status == OK:
-        status = arena_mark(&w.arena, leaf, RADIX_LEAF_BYTES)
-        word = <uint64_t *> (w.store.base + leaf)
-        for i in range(1024):
-            if word[i] and status == OK:
-                status = walk_record(w, word[i])
-    w.walk.dbid = ((dbid >> 10) + 1) << 10
-    return status
+    return walk_nodes(w, root)
 
 # ---- lists and names ----
 
@@ -170,7 +188,7 @@ cdef uint32_t name_wanted(csp_writer_t *w, uint64_t word) noexcept nogil:
     cdef uint32_t class_id, count = 0
     cdef uint64_t i
     for class_id in range(CSP_CLASSES):
-        if class_id == ACCOUNT_CLASS or w.store.super.class_roots[class_id] == 0:
+        if class_id == ACCOUNT_CLASS or w.store.super.class_roots[class_id] == EMPTY_ROOT:
             continue
         record = raw_newest(&w.store, raw_word(&w.store, class_id, <uint32_t> word))
         if record_live(record):

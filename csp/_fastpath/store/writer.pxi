@@ -46,21 +46,22 @@ cdef class StoreWriter:
             raise StoreError(f"reserve of {reserve_bytes} bytes: want {RESERVE_BYTES_MIN} to {RESERVE_BYTES_MAX}")
         os.ftruncate(fd, reserve_bytes)
         slots = LOG_SLOTS if reserve_bytes >= LOG_SMALL_BYTES else LOG_SLOTS_SMALL
-        end = (sizeof(csp_super_t) + 8 * slots + EXTENT_BYTES - 1) // EXTENT_BYTES * EXTENT_BYTES
+        end = (EMPTY_END + 8 * slots + EXTENT_BYTES - 1) // EXTENT_BYTES * EXTENT_BYTES
         end = min(end, reserve_bytes)
         reserve_memory(fd, end)
         super = <csp_super_t *> map_fd(fd, end, PROT_READ | PROT_WRITE)
         gather_pages(<uint8_t *> super, end)
         try:
-            memset(super, 0, sizeof(csp_super_t) + 8 * slots)
+            memset(super, 0, EMPTY_END + 8 * slots)
+            index_format(super)
             super.format = CSP_FORMAT
             super.layout = CSP_LAYOUT
             super.reserve_bytes = reserve_bytes
             super.seed = int.from_bytes(seed, "little")
             super.hash_mask = 0 if collide else ~<uint64_t> 0
-            super.log_ring = sizeof(csp_super_t)
+            super.log_ring = EMPTY_END
             super.log_mask = slots - 1
-            super.heap = sizeof(csp_super_t) + 8 * slots
+            super.heap = EMPTY_END + 8 * slots
             super.extent_end = end
             super.held_bytes = min(HELD_BYTES_MAX, reserve_bytes // HELD_SHARE) // PAGE_BYTES * PAGE_BYTES
             super.log_oldest = 1
