@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from csp._fastpath import crc32c, next_mark
+from csp.errors import TooBig
 from csp.model.difference import make_delta
 from csp.model.extract import Lookup, Nothing, Object
 from csp.model.image import json_of, tenants_of
 from csp.model.types import ObjectClass
 
 FORMAT = 0x43535031
+# A proxy takes no longer string (csp.resp), and the size has 32 bits: refused before the commit.
+ENTRY_BYTES_MAX = 512 * 1024 * 1024
 HEADER_SIZE = 48
 CREATE, UPDATE, DELETE = 1, 2, 3
 OPS = {CREATE: "create", UPDATE: "update", DELETE: "delete"}
@@ -161,11 +164,18 @@ def build_entry(
 ) -> bytes:
     """The log entry of a transaction; `images` has one for each change, empty for a delete."""
     look = look or Nothing()
-    items = b"".join(
-        _item(change, image, event_of(change, image, revision, time_ms, actor), look)
-        for change, image in zip(changes, images, strict=True)
-    )
-    size, count = HEADER_SIZE + len(items), len(changes)
+    found: list[bytes] = []
+    size = HEADER_SIZE
+    for change, image in zip(changes, images, strict=True):
+        found.append(_item(change, image, event_of(change, image, revision, time_ms, actor), look))
+        size += len(found[-1])
+        if size > ENTRY_BYTES_MAX:
+            raise TooBig(
+                f"the changes of one transaction take more than {ENTRY_BYTES_MAX} bytes"
+                f" ({len(changes)} objects): change less at once"
+            )
+    items = b"".join(found)
+    count = len(changes)
     entry = bytearray(_HEADER.pack(FORMAT, size, 0, count, revision, 0, time_ms, flags, 0) + items)
     struct.pack_into("<Q", entry, _MARK_AT, next_mark(prev_mark, entry))
     with memoryview(entry) as view:

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from csp import errors
 from csp.master.database import Database
+from csp.model.entry import ENTRY_BYTES_MAX
 from csp.model.types import TYPE_WORDS
+from csp.resp.decode import BULK_SIZE_MAX
 from csp.store.control import ALARM_REPLACED
 from csp.store.origin import LINK_DOWN
 from tests.neighbours.databases import Place
@@ -304,6 +307,24 @@ def test_a_full_store_refuses_growth_before_the_database_commits(stage: Stage) -
     assert line.startswith("BUSY the store is full")
     assert stage.origin.database.head().revision == stage.host.published
     stage.delete("CfgSkill", skill)
+
+
+def test_a_change_too_large_for_an_entry_is_refused_before_the_commit(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stage.host.published
+    monkeypatch.setattr("csp.model.entry.ENTRY_BYTES_MAX", 3_000)
+    many = [("CFG.CREATE", "CfgSkill", {"name": f"skill {n}", "tenantDBID": 1}) for n in range(9)]
+    outcome = stage.exec(*many)
+    assert isinstance(outcome.error, errors.TooBig)
+    assert "change less at once" in outcome.error.line
+    assert stage.host.published == before
+    monkeypatch.undo()
+    assert stage.exec(*many).error is None
+
+
+def test_no_entry_is_longer_than_a_proxy_takes() -> None:
+    assert ENTRY_BYTES_MAX <= BULK_SIZE_MAX
 
 
 def test_a_master_that_was_replaced_writes_no_more(stage: Stage) -> None:
