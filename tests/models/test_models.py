@@ -32,7 +32,12 @@ def errors_of(model: str, defines: tuple[str, ...], folder: Path) -> int:
 @pytest.mark.parametrize(
     ("model", "rule", "broken"),
     [
-        ("epoch.pml", ("-DFENCE",), ()),
+        ("epoch.pml", ("-DREADER_FENCE", "-DWRITER_FENCE"), ("-DWRITER_FENCE",)),
+        ("epoch.pml", ("-DREADER_FENCE", "-DWRITER_FENCE"), ("-DREADER_FENCE",)),
+        ("jobs.pml", (), ("-DLATE",)),
+        ("jobs.pml", (), ("-DPRESENT",)),
+        ("walk.pml", (), ("-DUNMARKED",)),
+        ("walk.pml", (), ("-DEARLY",)),
         ("versions.pml", (), ("-DEARLY",)),
         ("redo.pml", (), ("-DBLIND",)),
     ],
