@@ -36,6 +36,7 @@ NEEDS = {
     "cc": Need("gcc", "gcc"),
     "clang": Need("clang", "clang"),
     "clang-runtime": Need("clang", "libclang-rt-dev"),  # its sanitizers and libFuzzer
+    "cc-arm64": Need("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     "valgrind": Need("valgrind", "valgrind"),
     "systemd-analyze": Need("systemd-analyze", "systemd"),
     "node": Need("node", "nodejs"),

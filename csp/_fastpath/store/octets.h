@@ -5,7 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#define CSP_HWCAP_CRC32 (1ul << 7) /* <asm/hwcap.h> of arm64 */
+#endif
 
+static int csp_crc_in_hardware;
 static uint32_t csp_crc_table[8][256];
 
 static inline void csp_crc_prepare(void) {
@@ -19,6 +24,11 @@ static inline void csp_crc_prepare(void) {
             uint32_t crc = csp_crc_table[row - 1][i];
             csp_crc_table[row][i] = (crc >> 8) ^ csp_crc_table[0][crc & 255];
         }
+#if defined(__x86_64__)
+    csp_crc_in_hardware = __builtin_cpu_supports("sse4.2") != 0;
+#elif defined(__aarch64__)
+    csp_crc_in_hardware = (getauxval(AT_HWCAP) & CSP_HWCAP_CRC32) != 0;
+#endif
 }
 
 static inline uint32_t csp_crc_soft(uint32_t crc, const uint8_t *at, size_t size) {
@@ -36,28 +46,39 @@ static inline uint32_t csp_crc_soft(uint32_t crc, const uint8_t *at, size_t size
     return crc;
 }
 
+/* Eight bytes and one byte a step, by the instructions of the processor. */
 #if defined(__x86_64__)
-__attribute__((target("sse4.2")))
+#define CSP_CRC_TARGET "sse4.2"
+#define csp_crc_word(sum, word) __builtin_ia32_crc32di(sum, word)
+#define csp_crc_byte(sum, byte) __builtin_ia32_crc32qi((uint32_t)(sum), byte)
+typedef uint64_t csp_crc_sum_t; /* as the instruction has it: no conversion in the loop */
+#elif defined(__aarch64__)
+#define CSP_CRC_TARGET "+crc"
+#define csp_crc_word(sum, word) __builtin_aarch64_crc32cx(sum, word)
+#define csp_crc_byte(sum, byte) __builtin_aarch64_crc32cb(sum, byte)
+typedef uint32_t csp_crc_sum_t;
+#endif
+#if defined(CSP_CRC_TARGET)
+__attribute__((target(CSP_CRC_TARGET)))
 static uint32_t csp_crc_hard(uint32_t crc, const uint8_t *at, size_t size) {
-    uint64_t sum = crc;
+    csp_crc_sum_t sum = crc;
     while (size >= 8) {
         uint64_t word;
         memcpy(&word, at, 8);
-        sum = __builtin_ia32_crc32di(sum, word);
+        sum = csp_crc_word(sum, word);
         at += 8;
         size -= 8;
     }
-    crc = (uint32_t)sum;
-    while (size--) crc = __builtin_ia32_crc32qi(crc, *at++);
-    return crc;
+    while (size--) sum = csp_crc_byte(sum, *at++);
+    return (uint32_t)sum;
 }
 #endif
 
 /* Goes on from `crc`; begin with 0. csp_crc_prepare ran once before (module start). */
 static inline uint32_t csp_crc32c(uint32_t crc, const void *from, size_t size) {
     crc = ~crc;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2")) return ~csp_crc_hard(crc, (const uint8_t *)from, size);
+#if defined(CSP_CRC_TARGET)
+    if (csp_crc_in_hardware) return ~csp_crc_hard(crc, (const uint8_t *)from, size);
 #endif
     return ~csp_crc_soft(crc, (const uint8_t *)from, size);
 }
