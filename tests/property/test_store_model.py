@@ -9,7 +9,7 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from csp._fastpath import StoreFull, StoreReader
+from csp._fastpath import StoreCorrupt, StoreFull, StoreReader
 from tests.effort import examples
 from tests.property.store_stage import (
     FOLDER,
@@ -256,5 +256,38 @@ def test_seeded_history_can_be_read_and_goes_on() -> None:
         assert reader.raw_entry(7) is not None
         stage.successor()
         assert reader.raw_entry(4) == history[4]
+    finally:
+        stage.close()
+
+
+def test_an_object_without_a_number_is_refused() -> None:
+    """No walk would come to it: a successor would take its names for nobody's."""
+    stage = Stage()
+    try:
+        nobody = person(b"nobody", 1, STATES[0])
+        stage.writer.load_begin(b"0" * 16)
+        with pytest.raises(StoreCorrupt):
+            stage.writer.load(image(PERSON, 0, 1, nobody))
+        stage.writer.load_end(1, 7, 0)
+        for thing in (nobody, None):
+            with pytest.raises(StoreCorrupt):
+                stage.writer.apply(entry(2, [(PERSON, 0, thing)]))
+        assert stage.reader(0).find(NAME, b"nobody") == []
+    finally:
+        stage.close()
+
+
+def test_the_writer_gives_back_what_one_huge_change_took() -> None:
+    stage = Stage(reserve_bytes=64 << 20)
+    try:
+        stage.load({})
+        before = stage.writer.stat()["private_bytes"]
+        many = [(PERSON, dbid, person(b"n%d" % dbid, dbid, STATES[0])) for dbid in range(1, 30_000)]
+        stage.apply(many)
+        stage.apply([(PERSON, dbid, None) for _, dbid, _ in many])
+        for _ in range(4):
+            stage.writer.reclaim()
+        stage.apply([(PERSON, 1, person(b"one", 1, STATES[0]))])
+        assert stage.writer.stat()["private_bytes"] <= before + (4 << 20)
     finally:
         stage.close()

@@ -1,4 +1,4 @@
-"""Loads and deletes objects whose DBIDs lie far apart: what the index costs, and that it comes back."""
+"""Loads and deletes objects whose DBIDs lie far apart: what the index costs, and that it ends."""
 
 from __future__ import annotations
 

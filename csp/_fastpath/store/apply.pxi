@@ -77,10 +77,11 @@ cdef extern from "<unistd.h>" nogil:
     ssize_t write(int fd, const void *start, size_t size)
 
 cdef void wake_readers(csp_writer_t *w) noexcept nogil:
-    """Rings the workers that sleep and want every publication; the epoch's full fence came before."""
+    """Rings the workers that sleep and want every publication."""
     cdef csp_slot_t *slot
     cdef uint64_t one = 1
     cdef int i
+    csp_fence()
     for i in range(w.wake_end):
         slot = &w.store.control.slots[i]
         if w.wake_fds[i] >= 0 and csp_load(&slot.interest) and csp_load_all(&slot.asleep) \
@@ -161,4 +162,5 @@ cdef void writer_settle(csp_writer_t *w, int64_t now_ms) noexcept nogil:
     wake_readers(w)
     log_trim(w, now_ms)
     writer_reclaim(w)
+    stage_shrink(&w.stage)
     arena_hold(&w.arena)

@@ -54,8 +54,8 @@ ctypedef struct csp_arena_t:
     int fd
     csp_page_t *pages         # one a page of the reserve; untouched entries cost nothing
     size_t pages_bytes
-    uint32_t bins[64]         # first free run of each bin, 0 none
-    csp_slab_t *partial[112]  # slabs with room, by size class
+    uint32_t bins[BINS]       # first free run of each bin, 0 none
+    csp_slab_t *partial[SIZE_CLASSES]  # slabs with room, by size class
     csp_slab_t **slabs
     size_t slab_count
     size_t slab_room

@@ -7,13 +7,6 @@
 # 2. Each change is checked, logged and published by itself, so any may be the last one before a crash;
 #    only what follows a publication, ringing the readers and tidying, is done once for a few of them.
 
-cdef enum:
-    FRAME_BYTES_MAX = 65536         # a larger change spends its time in memory, not in Python
-    FRAME_WORDS_MAX = 8             # the entry and account records; with the kind a count of one digit
-    SIZE_LINE_MAX = 10              # a length and its line end
-    STEP_CHANGES = 32               # a reader is rung some 0.2 ms after a change at the latest
-    STEP_BYTES = 262144             # and the log is never longer beyond its measure than this
-
 cdef enum frame_status:
     FRAME_MORE = 0                  # not all there
     FRAME_OTHER = -1                # the caller's

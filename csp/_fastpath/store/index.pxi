@@ -1,4 +1,5 @@
-# Included by csp/_fastpath.pyx after: retire. Makes the nodes of the index by DBID, and takes back those that are empty.
+# Included by csp/_fastpath.pyx after: retire. Makes the nodes of the index by DBID,
+# and takes back those that are empty.
 #
 # Invariants:
 # 1. A node is filled before the word that reaches it is released. Where there is none a word names the empty

@@ -1,4 +1,4 @@
-# Included by csp/_fastpath.pyx after: nothing. Names every maximum of the store, with its reason.
+# Included by csp/_fastpath.pyx after: nothing. Names every maximum of the store rooms, with its reason.
 
 cdef enum:
     # A file system page: the unit of extents and of large blocks.
@@ -64,8 +64,21 @@ cdef enum:
     WALK_CHECK_STEPS = 4096
     # Moments at which the epoch moved, looked at ten times a second: 12 s exactly, older ones at least.
     EPOCH_TIMES = 128
+    # Of each private array of the writer, between two changes: a transaction of some thousand objects.
+    KEPT_BYTES_MAX = 1048576
+    PENDING_ROOM_MIN = 1024
     # Items of one entry; a cascade changes at most 200,000 objects (protocol.md, limits).
     ENTRY_ITEMS_MAX = 1000000
+    # A larger change of a feed spends its time in memory, not in Python, and is taken there.
+    FRAME_BYTES_MAX = 65536
+    # The entry and account records of a frame; with the kind a count of one digit.
+    FRAME_WORDS_MAX = 8
+    # A length and its line end.
+    SIZE_LINE_MAX = 10
+    # A reader is rung some 0.2 ms after a change of a feed at the latest,
+    STEP_CHANGES = 32
+    # and the log is never longer beyond its measure than this.
+    STEP_BYTES = 262144
 
 cdef uint64_t LOG_SMALL_BYTES = 1 << 30
 # A posting list word holds ref / 32 in 32 bits.

@@ -25,6 +25,7 @@ ctypedef struct csp_store_t:  # a mapped data segment, seen by one process
 cdef inline uint64_t store_pin(csp_store_t *store) noexcept nogil:
     """Announces, then loads S and returns it. Once per loop turn, after the last receive."""
     csp_swap(&store.slot.seen, csp_load(&store.control.epoch))
+    csp_fence()
     store.revision = csp_load(&store.super.state.revision)
     store.pinned = 1
     return store.revision
@@ -47,6 +48,7 @@ cdef inline void store_unpin(csp_store_t *store) noexcept nogil:
 cdef inline int store_may_sleep(csp_store_t *store, uint64_t known) noexcept nogil:
     """Before the poll: says "asleep", then looks again. 0: something newer than `known` is there."""
     csp_swap(&store.slot.asleep, 1)
+    csp_fence()
     if csp_load_all(&store.super.state.revision) != known:
         csp_store(&store.slot.asleep, 0)
         return 0

@@ -60,4 +60,5 @@ cdef uint64_t writer_reclaim(csp_writer_t *w) noexcept nogil:
         pending_serve(w, item)
         served += 1
     dirty_settle(w)
+    pending_shrink(w)
     return served

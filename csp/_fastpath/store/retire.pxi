@@ -135,10 +135,47 @@ cdef inline void sort(void *items, size_t count, size_t item_bytes, order_t orde
     if count > 1:  # an empty array may not even be there
         qsort(items, count, item_bytes, order)
 
+cdef inline void vector_shrink(void **data, size_t *room, size_t item_bytes) noexcept nogil:
+    """Gives a private array back that one huge transaction made large; it holds nothing now."""
+    if room[0] * item_bytes > KEPT_BYTES_MAX:
+        free(data[0])
+        data[0] = NULL
+        room[0] = 0
+
+cdef void stage_shrink(csp_stage_t *stage) noexcept nogil:
+    """Between two changes."""
+    if stage.change_room * sizeof(csp_change_t) <= KEPT_BYTES_MAX \
+            and stage.delta_room * sizeof(csp_delta_t) <= KEPT_BYTES_MAX and stage.dbid_room * 4 <= KEPT_BYTES_MAX:
+        return  # the others grow with these
+    vector_shrink(<void **> &stage.changes, &stage.change_room, sizeof(csp_change_t))
+    vector_shrink(<void **> &stage.deltas, &stage.delta_room, sizeof(csp_delta_t))
+    vector_shrink(<void **> &stage.swaps, &stage.swap_room, sizeof(csp_swap_t))
+    vector_shrink(<void **> &stage.blocks, &stage.block_room, sizeof(csp_block_t))
+    vector_shrink(<void **> &stage.replaced, &stage.replaced_room, sizeof(csp_block_t))
+    vector_shrink(<void **> &stage.names, &stage.name_room, 8)
+    vector_shrink(<void **> &stage.gone, &stage.gone_room, 8)
+    vector_shrink(<void **> &stage.dbids, &stage.dbid_room, 4)
+    vector_shrink(<void **> &stage.leaves, &stage.leaf_room, sizeof(csp_leaf_t))
+
+cdef uint64_t private_bytes(const csp_writer_t *w) noexcept nogil:
+    """What those arrays and the pending ring take."""
+    cdef const csp_stage_t *stage = &w.stage
+    return stage.change_room * sizeof(csp_change_t) + stage.delta_room * sizeof(csp_delta_t) \
+        + stage.swap_room * sizeof(csp_swap_t) + 8 * (stage.name_room + stage.gone_room) \
+        + (stage.block_room + stage.replaced_room) * sizeof(csp_block_t) + 4 * stage.dbid_room \
+        + stage.leaf_room * sizeof(csp_leaf_t) + w.pending_room * sizeof(csp_pending_t)
+
+cdef void pending_shrink(csp_writer_t *w) noexcept nogil:
+    """Gives the ring back when it is empty and was made large."""
+    if w.pending_first == w.pending_end and w.pending_room * sizeof(csp_pending_t) > KEPT_BYTES_MAX:
+        free(w.pending)
+        w.pending = NULL
+        w.pending_room = w.pending_first = w.pending_end = w.dirty_until = 0
+
 cdef int pending_room(csp_writer_t *w, uint64_t more) noexcept nogil:
     """Makes room for `more` items, so that retiring can't fail after a publication."""
     cdef uint64_t count = w.pending_end - w.pending_first
-    cdef uint64_t larger = w.pending_room if w.pending_room else 1024
+    cdef uint64_t larger = w.pending_room if w.pending_room else PENDING_ROOM_MIN
     cdef csp_pending_t *grown
     cdef uint64_t i
     if count + more <= w.pending_room:
@@ -210,6 +247,7 @@ cdef uint64_t oldest_seen(csp_control_t *control) noexcept nogil:
     cdef uint64_t oldest = ~<uint64_t> 0
     cdef uint64_t seen
     cdef int i
+    csp_fence()
     for i in range(CSP_SLOTS):
         seen = csp_load_all(&control.slots[i].seen)
         if seen and seen < oldest:

@@ -19,9 +19,6 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_TOMBSTONE
         CSP_DIFFERENCE
 
-    ctypedef struct csp_ref_t:
-        uint64_t offset
-
     ctypedef struct csp_state_t:
         uint64_t sequence
         uint64_t revision
@@ -165,9 +162,9 @@ cdef extern from "_fastpath/store/shm.h" nogil:
     uint64_t csp_swap(uint64_t* word, uint64_t value)
     uint64_t csp_add(uint64_t* word, uint64_t value)
     uint64_t csp_load_all(const uint64_t* word)
+    void csp_fence()
     uint64_t csp_load_any(const uint64_t* word)
     void csp_store_any(uint64_t* word, uint64_t value)
-    csp_ref_t csp_ref(uint64_t offset)
     uint32_t csp_u32(const void* start, uint32_t index)
     uint32_t csp_clz(uint64_t value)
     uint32_t csp_ctz(uint64_t value)

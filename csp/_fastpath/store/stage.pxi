@@ -37,8 +37,8 @@ cdef int image_check(const uint8_t *bytes, uint64_t room) noexcept nogil:
     cdef const uint8_t *end
     cdef const csp_key_t *key
     if room < 64 or image.size < 64 or image.size > room or image.size & 7 \
-            or image.class_id >= CSP_CLASSES:
-        return CORRUPT
+            or image.class_id >= CSP_CLASSES or image.dbid == 0:
+        return CORRUPT  # no walk would ever come to DBID 0
     if 64 + <uint64_t> image.reply_size + image.brief_size + image.keys_size > image.size:
         return CORRUPT
     if csp_crc32c(0, bytes + 12, image.size - 12) != image.crc or not frames_fit(image):
@@ -118,6 +118,8 @@ cdef int item_record(
 ) noexcept nogil:
     """The image inside the item, NULL for a delete; checked, and that it is of this object and entry."""
     image[0] = NULL
+    if item.dbid == 0:
+        return CORRUPT
     if item.image_size == 0:
         return OK if item.op == 3 else CORRUPT
     image[0] = <const csp_record_t *> item_image(item)

@@ -294,7 +294,7 @@ cdef class StoreWriter:
             "held_bytes": super.held_bytes if super.held else 0,
             "unheld_bytes": 0 if super.held else super.held_bytes,
             "pending": self.w.pending_end - self.w.pending_first,
-            "pending_bytes": self.w.pending_bytes,
+            "pending_bytes": self.w.pending_bytes, "private_bytes": private_bytes(&self.w),
             "log_bytes": self.w.log_used,
             "log_entries": super.state.revision + 1 - super.log_oldest if super.loaded else 0,
             "log_oldest": super.log_oldest, "log_trimmed": self.w.trimmed,
