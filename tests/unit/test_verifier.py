@@ -79,10 +79,10 @@ def test_an_unknown_user_costs_what_a_wrong_password_costs() -> None:
     server = Server()
     costs = {}
     for user in (b"default", b"nobody"):
-        begin = time.perf_counter()
+        begin = time.process_time()
         for number in range(5):
             server.sign_in(b"wrong %d" % number, user)
-        costs[user] = time.perf_counter() - begin
+        costs[user] = time.process_time() - begin
     assert 0.5 < costs[b"default"] / costs[b"nobody"] < 2
 
 
