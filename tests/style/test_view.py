@@ -21,6 +21,7 @@ COMPILED = {
     "store/reclaim.pxi": "the writer's own",
     "store/full.pxi": "the writer's own",
     "store/load.pxi": "the writer's own",
+    "store/index.pxi": "the writer's own",
     "store/walk.pxi": "the writer's own",
     "store/postings.pxi": "the writer's own",
     "store/writer.pxi": "what feeds and a new generation are made of",
