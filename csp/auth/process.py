@@ -38,7 +38,7 @@ class AuthProcess:
     def __init__(self, context: ProcessContext) -> None:
         self._context = context
         self._store = StoreView(context)
-        self._verifier = Verifier(self._store.find_account)
+        self._verifier = Verifier(self._store.find_account, self._store.count)
         self._selector = selectors.DefaultSelector()
         listener = socket.socket(fileno=context.channel_fd)
         self._channel = Channel(self._selector, listener, self._on_question)

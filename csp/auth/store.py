@@ -10,6 +10,7 @@ from csp.store import locks, segment
 from csp.store.context import ProcessContext
 from csp.store.control import STATE_READY
 from csp.store.guest import open_reader
+from csp.tables.metrics import PLACES
 
 
 class StoreView:
@@ -27,6 +28,10 @@ class StoreView:
     def is_loaded(self) -> bool:
         """Whether there is anything to read."""
         return bool(self._control.state == STATE_READY)
+
+    def count(self, metric: str) -> None:
+        """Adds one to a metric of auth."""
+        self._control.count(self._context.slot, PLACES[metric])
 
     def find_account(self, user: bytes) -> Account | None:
         """The account of a user name, as it is now."""

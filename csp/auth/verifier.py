@@ -62,15 +62,17 @@ class Hashing:
 class Verifier:
     """All sign-ins under way."""
 
-    def __init__(self, find_account: Callable[[bytes], Account | None]) -> None:
+    def __init__(
+        self, find_account: Callable[[bytes], Account | None], count: Callable[[str], None]
+    ) -> None:
         self._find_account = find_account
+        self._count = count  # adds one to a metric
         self._remembered = Remembered()
         self._by_digest: dict[bytes, Comparison] = {}
         self._waiting = 0
         self._todo: queue.SimpleQueue[Comparison | Hashing] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Comparison | Hashing] = queue.SimpleQueue()
         self.done_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.refused = 0
         for index in range(THREADS):
             threading.Thread(target=self._work, name=f"argon2-{index}", daemon=True).start()
 
@@ -80,9 +82,11 @@ class Verifier:
         dbid, revision = (account.dbid, account.revision) if account else (0, 0)
         digest = self._remembered.digest(user, password, dbid, revision)
         if account and self._remembered.has(digest):
+            self._count("remembered" if account.is_enabled else "refused")
             answer(account if account.is_enabled else WRONG)
             return
         if self._waiting >= WAITING_MAX + THREADS:
+            self._count("refused")
             answer(BUSY)
             return
         self._waiting += 1
@@ -109,6 +113,7 @@ class Verifier:
             return
         while not self._done.empty():
             comparison = self._done.get()
+            self._count("hashes")
             if isinstance(comparison, Hashing):
                 self._waiting -= 1
                 comparison.answer(comparison.hash)
@@ -119,8 +124,9 @@ class Verifier:
             if comparison.is_right and account is not None:
                 self._remembered.add(comparison.digest)
             is_in = comparison.is_right and account is not None and account.is_enabled
-            self.refused += 0 if is_in else len(comparison.answers)
             for answer in comparison.answers:
+                if not is_in:
+                    self._count("refused")
                 answer(account if is_in and account is not None else WRONG)
 
     def _work(self) -> None:

@@ -14,9 +14,6 @@ from typing import Any
 import click
 
 from csp.cli.connecting import (
-    EXIT_DONE,
-    EXIT_NOT_FOUND,
-    EXIT_USAGE,
     client_options,
     fail,
     show_json,
@@ -26,6 +23,7 @@ from csp.cli.connecting import (
 from csp.client import Address
 from csp.conf.options import Options, other_section, own_section
 from csp.conf.table import HONOURED, OPTIONS, Option
+from csp.exits import EXIT_DONE, EXIT_NOT_FOUND, EXIT_USAGE
 from csp.store.application import SERVER_TYPE, options_in
 
 COLUMNS = ("section", "option", "value", "from", "status")

@@ -30,13 +30,9 @@ from csp.errors import (
     TooBig,
     Unique,
 )
+from csp.exits import EXIT_DONE, EXIT_NO_CONNECTION, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE
 from csp.model.symbolic import parse_symbolic
 
-EXIT_DONE = 0
-EXIT_NOT_FOUND = 1
-EXIT_USAGE = 2
-EXIT_NO_CONNECTION = 3
-EXIT_REFUSED = 4
 SERVER_DEFAULT = "127.0.0.1:2020"
 RECONNECT_SECONDS = 10.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from csp.cli.connecting import (
-    EXIT_NOT_FOUND,
     client_options,
     fail,
     resolve_key,
@@ -13,6 +12,7 @@ from csp.cli.connecting import (
     signed_in,
 )
 from csp.client import Address
+from csp.exits import EXIT_NOT_FOUND
 
 
 @click.command()

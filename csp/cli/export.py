@@ -14,13 +14,13 @@ import click
 import orjson
 
 from csp.cli.connecting import (
-    EXIT_NOT_FOUND,
     RECONNECT_SECONDS,
     client_options,
     fail,
     signed_in,
 )
 from csp.client import Address
+from csp.exits import EXIT_NOT_FOUND
 from csp.model.types import CLASSES
 from csp.transfer.exporting import NAMED, RAW, Report, export
 from csp.transfer.link import Link

@@ -7,14 +7,13 @@ import sys
 import click
 
 from csp.cli.connecting import (
-    EXIT_DONE,
-    EXIT_NOT_FOUND,
     client_options,
     resolve_key,
     show_object,
     signed_in,
 )
 from csp.client import Address
+from csp.exits import EXIT_DONE, EXIT_NOT_FOUND
 
 
 @click.command()

@@ -11,14 +11,13 @@ import click
 import orjson
 
 from csp.cli.connecting import (
-    EXIT_DONE,
-    EXIT_NOT_FOUND,
     client_options,
     fail,
     resolve_key,
     signed_in,
 )
 from csp.client import Address, Client
+from csp.exits import EXIT_DONE, EXIT_NOT_FOUND
 
 PAGE_RECORDS = 200
 

@@ -11,13 +11,13 @@ from typing import Any, BinaryIO
 import click
 
 from csp.cli.connecting import (
-    EXIT_USAGE,
     RECONNECT_SECONDS,
     client_options,
     show_json,
     signed_in,
 )
 from csp.client import Address, Client
+from csp.exits import EXIT_USAGE
 from csp.model.types import CLASS_OF_WORD
 from csp.transfer.forms import FORM_OF, FORMS
 from csp.transfer.importing import Prepared, Wishes, carry_out, prepare

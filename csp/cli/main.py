@@ -29,6 +29,7 @@ VERBS = {
     "option": ("option", "Show, set or delete an option."),
     "watch": ("watch", "Show changes as they happen."),
     "status": ("status", "Show the state of a server."),
+    "metrics": ("metrics", "Show what each process of a server has counted."),
     "clients": ("clients", "Show who is connected to a server."),
     "verify": ("verify", "Compare a proxy with its master, record by record."),
     "history": ("history", "Show who changed what, and when."),

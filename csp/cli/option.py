@@ -10,7 +10,6 @@ import click
 import orjson
 
 from csp.cli.connecting import (
-    EXIT_NOT_FOUND,
     client_options,
     fail,
     resolve_key,
@@ -18,6 +17,7 @@ from csp.cli.connecting import (
     signed_in,
 )
 from csp.client import Address
+from csp.exits import EXIT_NOT_FOUND
 
 WITH_OPTIONS = ("CfgApplication", "CfgAppPrototype")
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1

@@ -17,7 +17,6 @@ from csp.supervisor.settings import RESERVE_BYTES_DEFAULT, WORKERS_MAX
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-EXIT_USAGE = 2
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 RESERVE_BYTES_MIN = 16 << 20
 APP_CHARACTERS_MAX = 255

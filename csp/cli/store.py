@@ -10,8 +10,6 @@ from typing import TypeVar
 import click
 
 from csp.cli.connecting import (
-    EXIT_NO_CONNECTION,
-    EXIT_NOT_FOUND,
     end_unread,
     fail,
     server_address,
@@ -21,6 +19,7 @@ from csp.cli.connecting import (
     signed_in,
 )
 from csp.client import Address
+from csp.exits import EXIT_NO_CONNECTION, EXIT_NOT_FOUND
 from csp.model.types import CLASSES
 from csp.store import inspect
 

@@ -32,9 +32,9 @@ from csp.client import (
 )
 from csp.client.incoming import Argument, Value
 from csp.errors import CspError
+from csp.exits import EXIT_NOT_FOUND
 from csp.model.types import MAX_DBID
 
-EXIT_DIFFERENT = 1
 SYNC_MS = 30_000  # how long the server may need to catch up with the master's revision
 FIRST_TOP = 1023
 SMALL_CLASS = "CfgTenant"  # any class would do to ask whether there is a database
@@ -217,7 +217,7 @@ def verify(comparison: Comparison, as_json: bool, began: float) -> int:
             "elapsed_ms": elapsed_ms,
         }
         click.echo(json.dumps(report))
-        return EXIT_DIFFERENT if suspects else 0
+        return EXIT_NOT_FOUND if suspects else 0
     for each in found:
         click.echo(f"{each.key} {each.text} at revision {each.revision}")
     for name in suspects:
@@ -225,6 +225,6 @@ def verify(comparison: Comparison, as_json: bool, began: float) -> int:
             click.echo(f"{name} differed at revision {master.revision}")
     if suspects:
         click.echo(f"different: {len(found)} objects of {count} records ({elapsed_ms} ms)")
-        return EXIT_DIFFERENT
+        return EXIT_NOT_FOUND
     click.echo(f"equal at revision {master.revision}: {count} records ({elapsed_ms} ms)")
     return 0

@@ -125,6 +125,10 @@ class AsyncClient(Shell[AsyncConnection]):
         """What the server says of itself, even while it loads."""
         return await self._run(self._core.status())
 
+    async def metrics(self) -> dict[str, dict[str, int]]:
+        """What each process of the server has counted, by process and name."""
+        return await self._run(self._core.metrics())
+
     async def clients(self) -> list[dict[str, str]]:
         """Who is connected: the fields of CLIENT LIST, one dict a connection."""
         return await self._run(self._core.clients())

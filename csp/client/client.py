@@ -125,6 +125,10 @@ class Client(Shell[Connection]):
         """What the server says of itself, even while it loads."""
         return self._run(self._core.status())
 
+    def metrics(self) -> dict[str, dict[str, int]]:
+        """What each process of the server has counted, by process and name."""
+        return self._run(self._core.metrics())
+
     def clients(self) -> list[dict[str, str]]:
         """Who is connected: the fields of CLIENT LIST, one dict a connection."""
         return self._run(self._core.clients())

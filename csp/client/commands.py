@@ -78,6 +78,10 @@ class Commands(Core):
                 raise reply from None
             return as_mapping(reply)
 
+    def metrics(self) -> Steps[dict[str, dict[str, int]]]:
+        found: dict[str, dict[str, int]] = plain((yield from self.read_call("CFG.METRICS")))
+        return found
+
     def clients(self) -> Steps[list[dict[str, str]]]:
         text = as_text((yield from self.read_call("CLIENT", "LIST")))
         return [

@@ -19,6 +19,7 @@ from typing import Final
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from csp import errors
+from csp.exits import EXIT_NO_CONNECTION, EXIT_USAGE
 from csp.master import outcome, passwords
 from csp.master.build import Built, build
 from csp.master.database import Database, Head, Replaced, in_words, said
@@ -42,8 +43,6 @@ from csp.store.origin import LINK_DATABASE, LINK_DOWN, Host, Sums, Watch
 
 PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
 PASSWORD_FILE: Final = "default-password"
-EXIT_USAGE: Final = 2
-EXIT_NO_CONNECTION: Final = 3
 
 log = logging.getLogger("csp.master")
 

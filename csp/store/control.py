@@ -23,11 +23,13 @@ ALARM_WORDS = {
     ALARM_HELD: "memory held back",
 }
 
-# Workers have the first slots, auth and the writer the next; guests take what is free of the rest.
+# Workers have the first slots, auth, the writer and the supervisor the next; guests take what is
+# free of the rest. The writer's stands in csp/_fastpath/store/shm.h too.
 WORKER_SLOTS = range(48)
 AUTH_SLOT = 48
 WRITER_SLOT = 49
-GUEST_SLOTS = range(50, 64)
+SUPERVISOR_SLOT = 50
+GUEST_SLOTS = range(51, 64)
 
 # How long an announcement may stand while changes go on: each of them adds to what it holds.
 PIN_MS_MAX = 2_000  # a worker answers BUSY before; auth and the writer read one record

@@ -26,7 +26,8 @@ from csp.store.context import ProcessContext
 from csp.store.control import ALARM_DAMAGED, STATE_READY, WRITER_SLOT, slot_words
 from csp.store.difference import difference_entry
 from csp.store.guest import open_reader
-from csp.tables.metrics import SLOT_NAMES
+from csp.store.origin import LINK_UP
+from csp.tables.metrics import PLACES
 
 LOG_SHARE = 16  # of a small store the log gets no more than this part
 LOG_SHARE_OF_MEMORY = 8  # and of a small /dev/shm no more than this
@@ -188,7 +189,7 @@ class StoreHost:
     def pins(self) -> list[Pin]:
         """The announcements that hold memory back, the oldest first; its age is counted."""
         found = self._writer.pins() if self._writer is not None else []
-        self._gauge("held_ms", found[0][1] if found else 0)
+        self.gauge("held_ms", found[0][1] if found else 0)
         return [
             Pin(slot, slot_words(slot, self.control.slot(slot)["pid"]), held_ms)
             for slot, held_ms in found
@@ -217,11 +218,11 @@ class StoreHost:
         if self._writer is None:
             return False, None
         records, ended, damaged = self._writer.scrub(bytes_max)
-        self._count("scrubbed", records)
-        self._count("scrubs", int(ended))
+        self.count("scrubbed", records)
+        self.count("scrubs", int(ended))
         if damaged is None:
             return ended, None
-        self._count("damaged", 1)
+        self.count("damaged", 1)
         return ended, Damage(*damaged)
 
     def set_alarm(self, alarm: int, is_raised: bool) -> None:
@@ -238,14 +239,18 @@ class StoreHost:
     def fence(self, number: int) -> None:
         self.control.fence = number
 
-    def _count(self, metric: str, change: int) -> None:
-        self.control.count(self._slot, SLOT_NAMES.index(metric), change)
+    def count(self, metric: str, change: int = 1) -> None:
+        """Adds to one of the writer's counters."""
+        self.control.count(self._slot, PLACES[metric], change)
 
-    def _gauge(self, metric: str, value: int) -> None:
-        self.control.gauge(self._slot, SLOT_NAMES.index(metric), value)
+    def gauge(self, metric: str, value: int) -> None:
+        """Sets one of the writer's gauges."""
+        self.control.gauge(self._slot, PLACES[metric], value)
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link to the origin."""
+        if state == LINK_UP and self.control.link()[0] != LINK_UP:
+            self.count("connects")
         self.control.set_link(state, master_revision, heard_ms)
 
     # Loading.

@@ -14,6 +14,7 @@ import orjson
 
 from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials
 from csp.errors import CspError
+from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.model.types import ENVIRONMENT
 from csp.observe.events import log_event
 from csp.store.application import SERVER_TYPE
@@ -24,7 +25,6 @@ from csp.supervisor.application import (
     why_unfit,
 )
 
-EXIT_REFUSED_OBJECT, EXIT_NO_CONNECTION, EXIT_REFUSED = 2, 3, 4
 WAIT_WORDS = ("LOADING", "BUSY", "MASTERDOWN")  # a master that can't answer yet
 log = logging.getLogger("csp.supervisor")
 
@@ -51,7 +51,7 @@ def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> dict[str
         raise StartRefused(EXIT_REFUSED, f"refused by the master {address}: {error.line}") from None
     reason = why_unfit(found, wanted)
     if found is None or reason:
-        raise StartRefused(EXIT_REFUSED_OBJECT, f"Application {wanted.name!r} {reason}")
+        raise StartRefused(EXIT_USAGE, f"Application {wanted.name!r} {reason}")
     return found
 
 
@@ -59,7 +59,7 @@ def _create(master: Client, wanted: ApplicationWanted) -> None:
     """Makes Host and Application in one transaction."""
     if wanted.listen is None:
         raise StartRefused(
-            EXIT_REFUSED_OBJECT, "--create-app needs --listen HOST:PORT: the port goes into it"
+            EXIT_USAGE, "--create-app needs --listen HOST:PORT: the port goes into it"
         )
     host_name = socket.gethostname()
     host = master.find("CfgHost", name=host_name)
@@ -107,7 +107,5 @@ def _one_of_type(master: Client, class_name: str, attribute: str, key: str) -> d
     """The prototype for proxies: of the right type, the newest one made for proxies first."""
     found = [item for item in master.read(class_name) if item.get(attribute) == SERVER_TYPE]
     if not found:
-        raise StartRefused(
-            EXIT_REFUSED_OBJECT, f"the master has no {class_name} of type {SERVER_TYPE}"
-        )
+        raise StartRefused(EXIT_USAGE, f"the master has no {class_name} of type {SERVER_TYPE}")
     return max(found, key=lambda item: ("proxy" in item["name"].lower(), item["DBID"]))

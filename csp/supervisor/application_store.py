@@ -8,9 +8,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
+from csp.exits import EXIT_NO_CONNECTION
 from csp.store.context import StartRefused
-
-EXIT_TRY_AGAIN = 3
 
 
 def read_own_application(instance: str, app_name: str) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def read_own_application(instance: str, app_name: str) -> dict[str, Any]:
     try:
         guest = Guest(instance, Control(segment.open_control(instance)))
     except LockHeld as error:
-        raise StartRefused(EXIT_TRY_AGAIN, str(error)) from None
+        raise StartRefused(EXIT_NO_CONNECTION, str(error)) from None
     with closing(guest):
         found: dict[str, Any] = orjson.loads(application_of(guest.reader, app_name) or b"{}")
     return found

@@ -17,14 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from csp.exits import EXIT_REFUSED, EXIT_USAGE
 from csp.observe.log import LogSettings
 from csp.supervisor.fork import fork_child
 
 APPLICATION_FILE = "application.json"
-EXIT_NO_CONNECTION = 3
 RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
-FATAL_EXITS = (2, 4)
+FATAL_EXITS = (EXIT_USAGE, EXIT_REFUSED)
 
 
 class Bootstrap:

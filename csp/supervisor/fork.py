@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable
 
 import setproctitle
 
+from csp.exits import EXIT_FAULT
 from csp.observe.log import LogSettings, start_log, stop_log
 from csp.store.context import StartRefused
 
 PR_SET_PDEATHSIG = 1
-EXIT_FAULT = 70  # an exception nobody expected; the log has it
 STANDARD_FDS = frozenset({0, 1, 2})
 
 _libc = ctypes.CDLL(None, use_errno=True)  # before the fork: a child starts sooner

@@ -15,7 +15,6 @@ class RestartPolicy:
 
     def __init__(self) -> None:
         self.failures = 0  # deaths before readiness, since it last was ready
-        self.restarts = 0  # since the server started; shown in status
 
     def on_ready(self) -> None:
         """It serves: earlier failures are forgotten."""
@@ -23,7 +22,6 @@ class RestartPolicy:
 
     def on_death(self, *, was_ready: bool) -> int:
         """Milliseconds to wait before the next start."""
-        self.restarts += 1
         if was_ready:
             return 0
         delay_ms = min(DELAY_MS_FIRST << min(self.failures, 16), DELAY_MS_MAX)

@@ -14,7 +14,8 @@ from csp._fastpath import Control, StoreError
 from csp.observe.events import log_event
 from csp.store import locks, segment
 from csp.store.context import SESSION_ROW_BYTES
-from csp.store.control import STATE_READY
+from csp.store.control import STATE_READY, SUPERVISOR_SLOT
+from csp.tables.metrics import PLACES
 
 SESSION_ROWS_MAX = 65_536  # per worker; a row costs memory only once it was used
 
@@ -36,11 +37,10 @@ class Segments:
             segment.check_room(reserve_bytes)
         except segment.SharedMemoryTooSmall as error:
             raise SegmentsRefused(str(error)) from None
-        attached = _attach_control(instance)
-        self.is_attached = attached is not None
-        self._control_fd, self.control = attached or _create_control(instance)
+        self._control_fd, self.control = _attach_control(instance) or _create_control(instance)
         # A start is the word to be master, also after a replacement; a writer's restart is not.
         self.control.fence = 0
+        self.control.claim_slot(SUPERVISOR_SLOT, os.getpid())
         self.session_rows = min(client_count_max, SESSION_ROWS_MAX)
         self.session_fd = _create_sessions(instance, self.session_rows * worker_count)
         self.wake_fds = tuple(
@@ -67,6 +67,10 @@ class Segments:
         """Takes back what a dead reader had announced; its lock must be free."""
         if slot >= 0 and self.is_lock_free(slot):
             self.control.clear_slot(slot)
+
+    def count_restart(self, role: str) -> None:
+        """A child ended unasked and is started again."""
+        self.control.count(SUPERVISOR_SLOT, PLACES[f"{role}_restarts"])
 
     def remove(self) -> None:
         """Removes every segment of the instance; processes that still map one keep it."""

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import setproctitle
 
 from csp import __version__
+from csp.exits import EXIT_NO_CONNECTION, EXIT_USAGE
 from csp.observe.events import log_event
 from csp.observe.log import start_log, stop_log
 from csp.supervisor.application import ApplicationWanted, port_of
@@ -38,7 +39,6 @@ from csp.supervisor.segments import Segments, SegmentsRefused
 from csp.supervisor.settings import ServerSettings
 from csp.supervisor.supervise import Supervisor
 
-EXIT_USAGE, EXIT_NO_PORT = 2, 3
 ALL_ADDRESSES = "0.0.0.0"  # where a port that comes from the Application object is bound
 
 
@@ -53,10 +53,10 @@ def serve(settings: ServerSettings) -> int:
         return _serve(settings, notifier)
     except PortTaken as refusal:
         log.error("%s", refusal)
-        return EXIT_NO_PORT
+        return EXIT_NO_CONNECTION
     except InstanceTaken as refusal:
         log.error("%s", refusal)
-        return EXIT_NO_PORT
+        return EXIT_NO_CONNECTION
     except (RuntimeFolderRefused, SegmentsRefused) as refusal:
         log.error("%s", refusal)
         return EXIT_USAGE

@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Sequence
 
+from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.observe.events import log_event
 from csp.supervisor.bootstrap import Bootstrap
 from csp.supervisor.child import Child, ChildState, death_reason
@@ -28,7 +29,7 @@ TICK_SECONDS = 1.0  # how often pulses are asked for and the status is written
 LOADED_POLL_SECONDS = 0.1  # the store's state is looked at, nobody is asked
 LOCK_POLL_SECONDS = 0.02  # a dead predecessor's lock is free at once; a dying one's in a moment
 SAME_SIGNAL_SECONDS = 0.5  # a signal to the process and one to its group are one wish
-FATAL_EXITS = (2, 3, 4)  # see StartRefused
+FATAL_EXITS = (EXIT_USAGE, EXIT_NO_CONNECTION, EXIT_REFUSED)  # see StartRefused
 
 log = logging.getLogger("csp.supervisor")
 
@@ -162,6 +163,7 @@ class Supervisor:
             child.state = ChildState.GONE
             self.stop.begin(f"{child.name} refused to start", exit_code=exit_code)
             return
+        self.plan.segments.count_restart(child.role)
         delay_ms = child.policy.on_death(was_ready=was_ready)
         child.start_at = time.monotonic() + delay_ms / 1000
         log_event(log, "51102", role=child.name, pid=pid, reason=reason, delay_ms=delay_ms)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 TABLE = Path(__file__).parent / "commands.toml"
-SINCE = "0.1.0"
+SINCE = "0.1.0"  # what a row says nothing of was there from the first release on
 
 # Bits of a command's flags, here and in the generated commands.h.
 FLAGS = {

@@ -179,11 +179,17 @@ def errors_md() -> str:
 
 def metrics_md() -> str:
     """docs/reference/metrics.md."""
-    lines = ["Each process counts in a row of its own in the control segment.", ""]
-    rows = ((f"`{one.name}`", one.kind, one.unit, one.help) for one in metrics.SLOT)
-    return _page(
-        "Metrics", "metrics.toml", lines + _table(("name", "kind", "unit", "meaning"), rows)
-    )
+    lines = [
+        "Each process counts in a row of its own in the control segment, without a lock.",
+        "`csp metrics [--json]` and CFG.METRICS show all rows of a server.",
+        "A worker's and auth's counters begin with the process, the others with the server.",
+        "",
+    ]
+    for process in metrics.PROCESSES:
+        rows = ((f"`{m.name}`", m.kind, m.unit, m.help) for m in metrics.of_process(process))
+        lines += [f"## {process.capitalize()}", ""]
+        lines += _table(("name", "kind", "unit", "meaning"), rows)
+    return _page("Metrics", "metrics.toml", lines)
 
 
 def _command(one: Command) -> tuple[str, ...]:

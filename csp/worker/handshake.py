@@ -21,13 +21,12 @@ from csp.worker.call import Call, Handler, State
 from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.clients import check_name
 from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
-from csp.worker.server_info import REDIS_VERSION, ServerInfo
+from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION, ServerInfo
 
 DEFAULT_USER = "default"
 ADMINISTRATOR = DEFAULT_USER  # until permissions say who else is one
 AUTH_RETRY_MS = 50
 AUTH_RETRIES_MAX = 100  # 5 s: a restarted auth serves within one
-MODULE_VERSION = 100  # of the module `csp` in HELLO: 0.1.0
 
 
 def hello(call: Call) -> bytes | None:

@@ -12,8 +12,9 @@ import psutil
 from csp.observe.clock import wall_ms
 from csp.resp.values import Verbatim
 from csp.store.control import WRITER_SLOT
+from csp.tables.metrics import NAMES
 from csp.worker.call import Call, Handler
-from csp.worker.server_info import REDIS_VERSION
+from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
 from csp.worker.status import gauge, status_of
 
 Rows = dict[str, object]
@@ -91,19 +92,16 @@ def persistence(call: Call) -> Rows:
 
 def stats(call: Call) -> Rows:
     """Counters of all workers."""
-    info, control = call.lane.info, call.lane.control
-    sums: dict[str, int] = {}
-    for slot in range(info.worker_count):
-        for name, value in control.slot_counters(slot).items():
-            sums[name] = sums.get(name, 0) + value
+    rows = [call.lane.control.slot_counters(slot) for slot in range(call.lane.info.worker_count)]
+    sums = {name: sum(row[name] for row in rows) for name in NAMES}
     return {
-        "total_connections_received": sums.get("accepted", 0),
-        "total_commands_processed": sums.get("commands", 0),
-        "total_net_input_bytes": sums.get("bytes_in", 0),
-        "total_net_output_bytes": sums.get("bytes_out", 0),
-        "rejected_connections": sums.get("rejected", 0),
-        "keyspace_hits": sums.get("hits", 0),
-        "keyspace_misses": sums.get("misses", 0),
+        "total_connections_received": sums["accepted"],
+        "total_commands_processed": sums["commands"],
+        "total_net_input_bytes": sums["bytes_in"],
+        "total_net_output_bytes": sums["bytes_out"],
+        "rejected_connections": sums["rejected"],
+        "keyspace_hits": sums["hits"],
+        "keyspace_misses": sums["misses"],
         "expired_keys": 0,
         "evicted_keys": 0,
         "pubsub_channels": 0,
@@ -146,7 +144,7 @@ def cpu(_: Call) -> Rows:
 
 def modules(call: Call) -> Rows:
     """csp shows itself as a module."""
-    return {"module": f"name=csp,ver=100,release={call.lane.info.release}"}
+    return {"module": f"name=csp,ver={MODULE_VERSION},release={call.lane.info.release}"}
 
 
 def cluster(_: Call) -> Rows:
@@ -165,7 +163,9 @@ def csp(call: Call) -> Rows:
     control = call.lane.control
     counters = control.slot_counters(WRITER_SLOT)
     checks: Rows = {name: counters[name] for name in SCRUBBER}
-    return status_of(call) | checks
+    status: Rows = dict(status_of(call))
+    # Redis has a `role` of its own in another section, and clients put all sections into one map.
+    return {"csp_role": status.pop("role")} | status | checks
 
 
 SECTIONS: dict[str, Callable[[Call], Rows]] = {

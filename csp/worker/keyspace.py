@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from csp import __version__
 from csp.errors import CspError
 from csp.model.symbolic import parse_key
 from csp.resp.encode import bulk, integer
 from csp.resp.values import Value
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import SYNTAX, number, text_of
+from csp.worker.server_info import MODULE_VERSION
 
 NEVER, MISSING = -1, -2
 NO_FREQUENCY = (
@@ -77,9 +77,7 @@ def _get_range(call: Call) -> bytes:
 
 def _modules(call: Call) -> bytes:
     """MODULE LIST: csp shows itself here, and in HELLO."""
-    major, minor, patch = (int(part) for part in __version__.split(".")[:3])
-    version = major * 10_000 + minor * 100 + patch
-    return call.encode([{"name": b"csp", "ver": version, "path": b"", "args": []}])
+    return call.encode([{"name": b"csp", "ver": MODULE_VERSION, "path": b"", "args": []}])
 
 
 def _who(call: Call) -> bytes:

@@ -13,6 +13,9 @@ from csp import __version__
 if TYPE_CHECKING:
     from csp.store.context import OptionValue, ProcessContext
 
+# Of the module `csp`, as HELLO and MODULE LIST show it: 0.1.2 is 102.
+_MAJOR, _MINOR, _PATCH = (int(part) for part in __version__.split(".")[:3])
+MODULE_VERSION = _MAJOR * 10_000 + _MINOR * 100 + _PATCH
 # Client libraries compare it to decide which commands they may send.
 REDIS_VERSION = "7.4.0"
 

@@ -1,4 +1,4 @@
-"""CFG.STATUS, CFG.CLASSES, CFG.SYNC: how this server stands, what it holds, waiting for news."""
+"""CFG.STATUS, CFG.METRICS, CFG.CLASSES, CFG.SYNC: how this server stands, waiting for news."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from csp.resp.encode import error, integer
 from csp.resp.values import Value
 from csp.store import segment
 from csp.store.application import dbid_of
-from csp.store.control import alarm_words
+from csp.store.control import AUTH_SLOT, SUPERVISOR_SLOT, WRITER_SLOT, alarm_words
 from csp.store.origin import LINK_DATABASE, LINK_DOWN, LINK_NAMES
+from csp.tables.metrics import of_process
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number
@@ -54,6 +55,7 @@ def status_of(call: Call) -> dict[str, int | str]:
         "generation": control.generation,
         "bytes": stored_bytes(call),
         "alarms": alarm_words(control.alarms),
+        "restarts": restarts(call),
         "uptime": max(0, wall_ms() - info.started_ms),
         "instance": info.instance,
     }
@@ -63,6 +65,30 @@ def gauge(call: Call, name: str) -> int:
     """A figure of all workers together, without a look at a single connection."""
     lane = call.lane
     return sum(lane.control.slot_counters(slot)[name] for slot in range(lane.info.worker_count))
+
+
+def restarts(call: Call) -> int:
+    """How often a process of this server ended unasked and was started again."""
+    return sum(row_of(call, "supervisor", SUPERVISOR_SLOT).values())
+
+
+def row_of(call: Call, process: str, slot: int) -> dict[str, int]:
+    """What one process has counted, by name."""
+    counted = call.lane.control.slot_counters(slot)
+    return {one.name: counted[one.name] for one in of_process(process)}
+
+
+def metrics(call: Call) -> bytes:
+    """CFG.METRICS: the counters of each process of this server."""
+    slots = {f"worker {slot}": ("worker", slot) for slot in range(call.lane.info.worker_count)}
+    slots |= {"writer": ("writer", WRITER_SLOT), "auth": ("auth", AUTH_SLOT)}
+    slots |= {"supervisor": ("supervisor", SUPERVISOR_SLOT)}
+    found: dict[Value, Value] = {}
+    for shown, (process, slot) in slots.items():
+        row: dict[Value, Value] = {}
+        row.update(row_of(call, process, slot))
+        found[shown] = row
+    return call.encode(found)
 
 
 def own_dbid(call: Call) -> int:
@@ -151,4 +177,9 @@ def _sync_options(args: list[bytes]) -> tuple[int | None, int]:
     return revision, timeout_ms
 
 
-HANDLERS: dict[str, Handler] = {"cfg.status": status, "cfg.classes": classes, "cfg.sync": sync}
+HANDLERS: dict[str, Handler] = {
+    "cfg.status": status,
+    "cfg.metrics": metrics,
+    "cfg.classes": classes,
+    "cfg.sync": sync,
+}

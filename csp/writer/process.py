@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from csp._fastpath import StoreCorrupt, StoreFull
 from csp.errors import CspError
+from csp.exits import EXIT_USAGE
 from csp.model.requests import WriteOutcome, WriteRequest, parse_request
 from csp.observe import failpoint
 from csp.observe.clock import wall_ms
@@ -32,7 +33,6 @@ from csp.writer.channels import Channel, Listener, Message, Turns
 from csp.writer.registry import Registry, itself
 from csp.writer.scrubber import Scrubber
 
-EXIT_USAGE = 2
 TICK_MS = 100  # the clock of reclaiming, alarms and the origin
 GROUP_REQUESTS_MAX = 32  # one group's commits hold the loop for some 100 ms at most
 WALK_MS = 5  # of a successor's walk in one turn: a change waits no longer for it
@@ -197,10 +197,12 @@ class Writer:
             except CspError as error:
                 refused = error
             answers.append((channel, message[1], refused))
+        self._host.count("writes", len(group))
         outcomes = iter(self._origin.write(requests) if requests else ())
         for channel, number, refused in answers:
             outcome = next(outcomes) if refused is None else WriteOutcome(0, (), refused)
             if outcome.error is not None:
+                self._host.count("writes_refused")
                 channel.answer("FAIL", number, outcome.error.line)
             else:
                 channel.answer("DONE", number, outcome.revision, *map(_dbid, outcome.results))

@@ -11,7 +11,7 @@ import pytest
 
 from csp._fastpath import Control, StoreReader
 from csp.store import segment
-from csp.tables.metrics import SLOT_NAMES
+from csp.tables.metrics import PLACES
 from tests.neighbours import leaks
 from tests.neighbours.server import Master
 from tests.server.feed_helpers import status
@@ -39,7 +39,7 @@ def control(master: Master, monkeypatch: pytest.MonkeyPatch) -> Control:
 @contextmanager
 def one_more(control: Control, gauge: str) -> Iterator[None]:
     """As if the worker had forgotten to count one down."""
-    metric = SLOT_NAMES.index(gauge)
+    metric = PLACES[gauge]
     control.count(0, metric, 1)
     try:
         yield

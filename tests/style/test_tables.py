@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from csp import errors
+from csp import __version__, errors
+from csp._fastpath import LIMITS, Control
 from csp.conf.table import OPTIONS
 from csp.model.keys import BY_ID, KEYS
 from csp.model.types import CLASSES, KEYS_PER_CLASS, TYPE_WORDS
+from csp.store.control import WRITER_SLOT
 from csp.tables import generate, metrics
 from csp.tables.commands import COMMANDS, SUBCOMMANDS
 from csp.tables.render_errors import rows
@@ -55,11 +58,45 @@ def test_paths_of_the_table_name_attributes() -> None:
             assert path == "folderDBID" or cls.attribute(path), f"{cls.name}: {path}"
 
 
-def test_the_loop_counts_what_the_table_names_in_its_order() -> None:
-    text = (ROOT / "csp" / "_fastpath" / "tables" / "stats.h").read_text()
-    body = text[text.index("#define CSP_STATS(_)") :].split("\n\n")[0]
-    names = re.findall(r"_\((\w+)\)", body)
-    assert tuple(names) == metrics.SLOT_NAMES[: len(names)]
+def compiled_counting() -> set[str]:
+    """Metrics that the compiled rooms change; setting one to 0 at the start is no counting."""
+    change = re.compile(r"stats(?:\(w\))?\.(\w+) (?:\+=|-=|= (?!0$))", re.MULTILINE)
+    rooms = (ROOT / "csp" / "_fastpath").rglob("*.pxi")
+    return {name for room in rooms for name in change.findall(room.read_text())}
+
+
+def python_counting() -> set[str]:
+    """Metrics that Python counts."""
+    change = re.compile(r"""(?:count|gauge)\((?:"(\w+)"(?: if [^)]* else "(\w+)")?)""")
+    files = [path for path in (ROOT / "csp").rglob("*.py") if path.parent.name != "tables"]
+    found = [match for path in files for match in change.findall(path.read_text())]
+    restarts = {f"{role}_restarts" for role in ("worker", "writer", "auth")}  # by role
+    return {name for match in found for name in match if name} | restarts
+
+
+def test_every_metric_is_counted_somewhere() -> None:
+    counted = compiled_counting() | python_counting()
+    assert set(metrics.NAMES) - counted == set()
+    assert compiled_counting() <= set(metrics.NAMES)
+    assert len(set(metrics.NAMES)) == len(metrics.NAMES)
+
+
+def test_the_writers_row_is_the_same_for_both_halves() -> None:
+    assert Control.WRITER_SLOT == WRITER_SLOT
+
+
+def read_somewhere(name: str) -> bool:
+    """Whether product code names an option; the tables and what checks them do not count."""
+    away = {"tables"}
+    files = [path for path in (ROOT / "csp").rglob("*.py") if path.parent.name not in away]
+    return any(f'"{name}"' in path.read_text() for path in files)
+
+
+def test_every_option_that_is_honoured_is_read_somewhere() -> None:
+    honoured = [one for one in OPTIONS.values() if one.status == "honoured"]
+    assert [one.name for one in honoured if not one.limit and not read_somewhere(one.name)] == []
+    assert {one.limit for one in honoured if one.limit} <= set(LIMITS)
+    assert not read_somewhere("frobnicate")
 
 
 def test_every_error_word_has_a_class() -> None:
@@ -84,3 +121,8 @@ def test_an_obsolete_option_says_why() -> None:
             assert option.why, f"[{section}] {name}"
         if option.limit:
             assert option.status == "honoured", f"[{section}] {name}"
+
+
+def test_the_release_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == __version__

@@ -15,7 +15,7 @@ import orjson
 from csp._fastpath import judge_for
 from csp.model.types import CLASSES
 from csp.resp import Decoder, Value, request
-from csp.tables.metrics import SLOT_NAMES
+from csp.tables.metrics import NAMES
 from csp.worker.ports import Control, Loop, Reader, Session
 from csp.worker.server_info import ServerInfo
 from csp.worker.slowlane import Lane
@@ -140,7 +140,7 @@ class FakeControl:
     def slot_counters(self, slot: int) -> dict[str, int]:
         # One worker's; the others of a fake server have nobody.
         shown = {"commands": 5, "connections": int(slot == 0), "subscribers": 0, "feeds": 0}
-        return dict.fromkeys(SLOT_NAMES, 0) | shown
+        return dict.fromkeys(NAMES, 0) | shown
 
 
 class FakeLoop:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import select
 import time
+from collections import Counter
 
 import pytest
 
@@ -24,8 +25,12 @@ class Server:
 
     def __init__(self, account: Account | None = ACCOUNT) -> None:
         self.account = account
-        self.verifier = Verifier(lambda user: self.account)
+        self.counted: Counter[str] = Counter()
+        self.verifier = Verifier(lambda user: self.account, self._count)
         self.results: list[Account | str] = []
+
+    def _count(self, metric: str) -> None:
+        self.counted[metric] += 1
 
     def ask(self, password: bytes, user: bytes = b"default") -> None:
         self.verifier.verify(user, password, self.results.append)
@@ -44,6 +49,7 @@ def test_right_and_wrong() -> None:
     assert server.sign_in(b"wrong") == WRONG
     assert server.sign_in(b"") == WRONG
     assert server.sign_in(b"right", b"ann") == WRONG_USER
+    assert server.counted == {"hashes": 4, "refused": 3}
     assert Server(None).sign_in(b"right") == WRONG
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,10 @@ class CountingHost(FakeHost):
         self.refused_room_bytes = 0
         self.reclaimed = 0
         self.room = 1 << 30
+        self.counted: Counter[str] = Counter()
+
+    def count(self, metric: str, change: int = 1) -> None:
+        self.counted[metric] += change
 
     def walk(self, ms: int) -> bool:
         return False

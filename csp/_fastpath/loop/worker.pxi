@@ -575,8 +575,3 @@ def judge_for(list args, *, bint signed_in=True, bint administrator=True, bint s
     if resp2_subscriber:
         c.subs = <csp_subs *> &c             # any: it is not looked into
     return judged(&c, loading, args)
-
-
-def counter_names() -> list:
-    """Names of a worker's counters in the order of its row."""
-    return [csp_stats_names[i].decode() for i in range(CSP_STATS_COUNT)]

@@ -155,6 +155,8 @@ cdef int writer_publish(
     csp_failpoint(CSP_FP_APPLY_INTENT)
     stage_commit(w, entry.revision, entry.mark, entry.time_ms)
     w.applied += 1
+    writer_stats(w).published += 1
+    writer_stats(w).applied += entry.item_count
     return OK
 
 cdef void writer_settle(csp_writer_t *w, int64_t now_ms) noexcept nogil:

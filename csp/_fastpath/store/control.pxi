@@ -6,11 +6,6 @@
 # 3. `space` (CSP_SPACE_BYTES behind the counters) belongs to the loop, which defines what lies there.
 # 4. Another layout or format is refused at attach.
 
-cdef extern from "_fastpath/tables/metrics.h" nogil:
-    enum:
-        CSP_METRIC_COUNT
-    const char *const *csp_metric_names
-
 cdef void *map_fd(int fd, uint64_t size, int protection) except NULL:
     """At a multiple of HUGE_BYTES where there is room for such pages: only then can the kernel map them as one."""
     cdef uint64_t more = HUGE_BYTES if size >= HUGE_BYTES else 0
@@ -53,6 +48,7 @@ cdef class Control:
 
     SIZE = sizeof(csp_control_t)
     SLOTS = CSP_SLOTS
+    WRITER_SLOT = CSP_WRITER_SLOT
 
     cdef csp_control_t *control
 

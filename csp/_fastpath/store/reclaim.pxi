@@ -13,6 +13,7 @@ cdef int pending_serve(csp_writer_t *w, csp_pending_t item) noexcept nogil:
     if item.kind == PENDING_FREE:
         w.pending_bytes -= item.size
         w.freed_blocks += 1
+        writer_stats(w).reclaimed += item.size
         csp_failpoint(CSP_FP_RECLAIM_FREE)
         return arena_free(&w.arena, item.ref, item.size)
     if item.kind == PENDING_TOMBSTONE:

@@ -129,6 +129,10 @@ ctypedef struct csp_writer_t:
     uint64_t trimmed
     uint64_t ignored_keys
 
+cdef inline csp_stats *writer_stats(csp_writer_t *w) noexcept nogil:
+    """The writer's own row of counters."""
+    return <csp_stats *> w.store.control.counters[CSP_WRITER_SLOT]
+
 ctypedef int (*order_t)(const void*, const void*) noexcept nogil
 
 cdef inline void sort(void *items, size_t count, size_t item_bytes, order_t order) noexcept nogil:

@@ -19,6 +19,7 @@
 #define CSP_FORMAT 4u /* raise it when the meaning of a layout changes but no size does */
 
 #define CSP_SLOTS 64
+#define CSP_WRITER_SLOT 49 /* as csp/store/control.py has it */
 #define CSP_COUNTERS 64
 #define CSP_CLASSES 256
 #define CSP_KEYS 4096 /* key id = class id * 64 + n: room for classes 0 to 63 */

@@ -12,6 +12,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_LAYOUT
         CSP_SLOTS
         CSP_COUNTERS
+        CSP_WRITER_SLOT
         CSP_CLASSES
         CSP_KEYS
         CSP_SPACE_BYTES
