@@ -83,6 +83,7 @@ _TABLE = (
     Event("51323", ALARM, "memory comes back: nobody reads an old revision any more"),
     # Sign-in.
     Event("51200", logging.WARNING, "sign-in of {user} refused: {reason}"),
+    Event("51201", logging.WARNING, "{address} speaks another protocol (HTTP?) and was closed"),
 )
 
 EVENTS = {event.number: event for event in _TABLE}

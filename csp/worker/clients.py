@@ -1,19 +1,32 @@
 """CLIENT and its subcommands: who is connected, under which name, with which library.
 
 1. LIST shows the clients of all workers; each worker writes the rows of its own in shared memory.
-2. A connection can be closed by the worker that has it, by no other.
+2. It goes through the rows in slices: thousands of connections hold up no turn.
 """
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csp.errors import CspError
-from csp.resp.encode import OK, integer
+from csp.resp.encode import OK, encode, integer
 from csp.resp.values import Simple, Verbatim
+from csp.tables.commands import BY_NUMBER
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import SYNTAX, number, text_of
+from csp.worker.server_info import ServerInfo
+
+if TYPE_CHECKING:
+    from csp.worker.slowlane import Lane
+
+Row = dict[str, Any]
+Test = Callable[[Row], bool]
+
+ROWS_AT_ONCE = 64  # some 0.5 ms
+SLICE_SECONDS = 0.002  # of a turn
 
 HELP = """CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
 GETNAME
@@ -32,6 +45,12 @@ KILL <option> <value> [<option> <value> [...]]
       Kill connections by client id.
     * USER <username>
       Kill connections authenticated by <username>.
+    * LADDR (<ip:port>)
+      Kill connections made to the specified address.
+    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)
+      Kill connections of the specified type.
+    * MAXAGE <seconds>
+      Kill connections that are older.
     * SKIPME (YES|NO)
       Skip killing current connection (default: yes).
 LIST [options ...]
@@ -88,48 +107,89 @@ def set_info(call: Call) -> bytes:
 
 def client_info(call: Call) -> bytes:
     """CLIENT INFO"""
-    for row in call.lane.loop.clients():
-        if row["id"] == call.session.id:
-            return call.encode(Verbatim("txt", (line_of(row) + "\n").encode()))
-    raise CspError("this connection is not in the session table")
+    row = call.lane.loop.client(call.conn)
+    return call.encode(Verbatim("txt", (line_of(row, call.lane.info) + "\n").encode()))
 
 
-def client_list(call: Call) -> bytes:
+def client_list(call: Call) -> None:
     """CLIENT LIST [TYPE type | ID id…]"""
     options = call.args[2:]
-    wanted: Callable[[dict[str, Any]], bool]
+    wanted: Test
     if not options:
         wanted = _any
     elif options[0].lower() == b"type" and len(options) == 2:
-        wanted = _of_type(options[1])
+        wanted = of_type(options[1])
     elif options[0].lower() == b"id" and len(options) > 1:
         ids = {number(one, "Invalid client ID") for one in options[1:]}
         wanted = lambda row: row["id"] in ids  # noqa: E731
     else:
         raise CspError(SYNTAX)
-    rows = sorted(call.lane.loop.clients(), key=lambda row: row["id"])
-    text = "".join(line_of(row) + "\n" for row in rows if wanted(row))
-    return call.encode(Verbatim("txt", text.encode()))
+    lane, conn, proto = call.lane, call.conn, call.proto
+    lines: dict[int, str] = {}
+
+    def note(row: Row) -> None:
+        if wanted(row):
+            lines[row["id"]] = line_of(row, lane.info) + "\n"
+
+    def done() -> None:
+        text = "".join(line for _, line in sorted(lines.items()))
+        lane.finish(conn, encode(Verbatim("txt", text.encode()), proto))
+
+    go_through(lane, note, done)
 
 
-def line_of(row: dict[str, Any]) -> str:
-    """One client as CLIENT LIST shows it: the fields of Redis that mean something here."""
-    kind = "P" if row.get("subscriptions", 0) else "S" if row.get("feed") else "N"
+def go_through(lane: Lane, note: Callable[[Row], None], done: Callable[[], None]) -> None:
+    """Shows `note` the rows of all workers, some a turn; then `done`."""
+
+    def step(start: int) -> None:
+        until = time.monotonic() + SLICE_SECONDS
+        at = start
+        while at >= 0:
+            rows, at = lane.loop.clients_from(at, ROWS_AT_ONCE)
+            for row in rows:
+                note(row)
+            if at >= 0 and time.monotonic() > until:
+                lane.loop.call_later(0, functools.partial(step, at))
+                return
+        done()
+
+    step(0)
+
+
+def line_of(row: Row, info: ServerInfo) -> str:
+    """One client as CLIENT LIST shows it: the fields of Redis 7, and its worker."""
+    subscriptions, patterns = row.get("subscriptions", 0), row.get("patterns", 0)
+    kind = "P" if subscriptions else "S" if row.get("feed") else "N"
+    command = BY_NUMBER.get(row.get("command", 0))
+    unsent, waiting = row.get("pending", 0), row.get("input_bytes", 0)
     fields = {
         "id": row["id"],
         "addr": row.get("address", ""),
-        "laddr": "",
+        "laddr": info.address,
         "fd": row.get("fd", -1),
         "name": row.get("name", ""),
         "age": int(row.get("age_ms", 0)) // 1000,
         "idle": int(row.get("idle_ms", 0)) // 1000,
         "flags": ("x" if row.get("in_multi") else "") + (kind if kind != "N" else "") or "N",
         "db": 0,
-        "sub": row.get("subscriptions", 0),
-        "psub": 0,
+        "sub": subscriptions - patterns,
+        "psub": patterns,
+        "ssub": 0,
         "multi": 0 if row.get("in_multi") else -1,
-        "omem": row.get("pending", 0),
+        "qbuf": waiting,
+        "qbuf-free": 0,
+        "argv-mem": 0,
+        "multi-mem": 0,
+        "rbs": 0,
+        "rbp": 0,
+        "obl": 0,
+        "oll": 0,
+        "omem": unsent,
+        "tot-mem": waiting + unsent,
+        "events": "rw" if unsent else "r",
+        "cmd": command.shown if command is not None else "NULL",
         "user": row.get("user") or "",
+        "redir": -1,
         "resp": row.get("proto", 2),
         "lib-name": row.get("lib_name", ""),
         "lib-ver": row.get("lib_ver", ""),
@@ -138,11 +198,11 @@ def line_of(row: dict[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in fields.items())
 
 
-def _any(_: dict[str, Any]) -> bool:
+def _any(_: Row) -> bool:
     return True
 
 
-def _of_type(data: bytes) -> Callable[[dict[str, Any]], bool]:
+def of_type(data: bytes) -> Test:
     kind = data.lower()
     if kind == b"normal":
         return lambda row: not row.get("subscriptions") and not row.get("feed")
@@ -153,60 +213,6 @@ def _of_type(data: bytes) -> Callable[[dict[str, Any]], bool]:
     if kind == b"master":
         return lambda row: False
     raise CspError(f"Unknown client type '{text_of(data)}'")
-
-
-def kill(call: Call) -> bytes:
-    """CLIENT KILL address | [ID id] [ADDR address] [USER user] [TYPE type] [SKIPME yes|no]"""
-    options = call.args[2:]
-    if len(options) == 1:
-        address = text_of(options[0])
-        if not _kill(call, lambda row: row.get("address") == address, skip_me=False):
-            raise CspError("No such client")
-        return OK
-    if len(options) % 2:
-        raise CspError(SYNTAX)
-    tests: list[Callable[[dict[str, Any]], bool]] = []
-    skip_me = True
-    for option, value in zip(options[::2], options[1::2], strict=True):
-        if option.lower() == b"skipme":
-            if value.lower() not in (b"yes", b"no"):
-                raise CspError(SYNTAX)
-            skip_me = value.lower() == b"yes"
-        else:
-            tests.append(_kill_test(option.lower(), value))
-    return integer(_kill(call, lambda row: all(test(row) for test in tests), skip_me=skip_me))
-
-
-def _kill_test(option: bytes, value: bytes) -> Callable[[dict[str, Any]], bool]:
-    text = text_of(value)
-    if option == b"id":
-        wanted = number(value, "client-id should be greater than 0")
-        if wanted <= 0:
-            raise CspError("client-id should be greater than 0")
-        return lambda row: bool(row["id"] == wanted)
-    if option == b"addr":
-        return lambda row: row.get("address") == text
-    if option == b"user":
-        return lambda row: row.get("user") == text
-    if option == b"type":
-        return _of_type(value)
-    raise CspError(SYNTAX)
-
-
-def _kill(call: Call, test: Callable[[dict[str, Any]], bool], *, skip_me: bool) -> int:
-    lane = call.lane
-    found = [row for row in lane.loop.clients() if test(row)]
-    if skip_me:
-        found = [row for row in found if row["id"] != call.session.id]
-    elsewhere = [row for row in found if row["slot"] != lane.info.slot]
-    if elsewhere:
-        raise CspError(
-            f"client {elsewhere[0]['id']} is connected to worker {elsewhere[0]['slot']}, and this "
-            f"is worker {lane.info.slot}: a worker closes its own connections only"
-        )
-    for row in found:
-        lane.loop.close(row["conn"])
-    return len(found)
 
 
 def accept_on_off(call: Call) -> bytes:
@@ -253,7 +259,6 @@ HANDLERS: dict[str, Handler] = {
     "client|setinfo": set_info,
     "client|info": client_info,
     "client|list": client_list,
-    "client|kill": kill,
     "client|no-evict": accept_on_off,
     "client|no-touch": accept_on_off,
     "client|reply": reply,

@@ -24,6 +24,8 @@ DOCS [<command-name> ...]
     Return documentation details about multiple commands.
 GETKEYS <full-command>
     Return the keys from a full command.
+GETKEYSANDFLAGS <full-command>
+    Return the keys and the access flags from a full command.
 HELP
     Print this help."""
 
@@ -85,7 +87,18 @@ def docs(call: Call) -> bytes:
 
 def get_keys(call: Call) -> bytes:
     """COMMAND GETKEYS command argument…"""
-    args = call.args[2:]
+    _, keys = _keys_of(call.args[2:])
+    return call.encode(list(keys))
+
+
+def get_keys_and_flags(call: Call) -> bytes:
+    """COMMAND GETKEYSANDFLAGS command argument…"""
+    command, keys = _keys_of(call.args[2:])
+    flags: list[Value] = [Simple("RO" if "readonly" in command.flags else "RW"), Simple("access")]
+    return call.encode([[key, flags] for key in keys])
+
+
+def _keys_of(args: list[bytes]) -> tuple[Command, list[bytes]]:
     command = lookup(args[0])
     if command is None:
         raise CspError("Invalid command specified")
@@ -98,8 +111,7 @@ def get_keys(call: Call) -> bytes:
     if not command.allows(len(args)):
         raise CspError("Invalid number of arguments specified for command")
     last = last if last >= 0 else len(args) + last
-    keys: list[Value] = list(args[first : last + 1 : step])
-    return call.encode(keys)
+    return command, args[first : last + 1 : step]
 
 
 def help_(call: Call) -> bytes:
@@ -163,5 +175,6 @@ HANDLERS: dict[str, Handler] = {
     "command|list": list_,
     "command|docs": docs,
     "command|getkeys": get_keys,
+    "command|getkeysandflags": get_keys_and_flags,
     "command|help": help_,
 }

@@ -52,12 +52,14 @@ def _shown(value: int | str | bool) -> str:
 
 def get(call: Call) -> bytes:
     """CONFIG GET pattern…"""
-    patterns = [compile_glob(arg.lower()) for arg in call.args[2:]]
-    found: dict[Value, Value] = {
-        name: value
-        for name, value in options_of(call).items()
-        if any(matches(name.encode()) for matches in patterns)
-    }
+    known = options_of(call)
+    found: dict[Value, Value] = {}
+    for arg in call.args[2:]:
+        if text_of(arg).lower() in known:
+            found[arg] = known[text_of(arg).lower()]  # as it was spelled, as in Redis
+            continue
+        matches = compile_glob(arg.lower())
+        found |= {name: value for name, value in known.items() if matches(name.encode())}
     return call.encode(found)
 
 

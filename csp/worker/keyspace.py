@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from csp.errors import CspError
 from csp.model.symbolic import parse_key
-from csp.resp.encode import bulk, integer
-from csp.resp.values import Value
+from csp.resp.encode import OK, bulk, integer
+from csp.resp.values import Simple, Value
+from csp.store.origin import LINK_UP
+from csp.tables.commands import SUBCOMMANDS
 from csp.worker.call import Call, Handler
+from csp.worker.handshake import ADMINISTRATOR
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import MODULE_VERSION
 
 NEVER, MISSING = -1, -2
+SLOWLOG_COUNT = "count should be greater than or equal to -1"
+ALL_RIGHTS = "~* &* +@all"
 NO_FREQUENCY = (
     "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that "
     "when switching between policies at runtime LRU and LFU data will take some time to adjust."
@@ -71,8 +76,10 @@ def _get_range(call: Call) -> bytes:
     text = call.lane.reader.get(*_named(call.args[1])) or b""
     size = len(text)
     first = max(first + size, 0) if first < 0 else first
-    last = last + size if last < 0 else last
-    return bulk(text[first : last + 1] if last >= 0 else b"")
+    if first < 0 and last < 0 and int(call.args[2]) > int(call.args[3]):
+        return bulk(b"")
+    last = max(last + size, 0) if last < 0 else last
+    return bulk(text[first : last + 1])
 
 
 def _modules(call: Call) -> bytes:
@@ -82,6 +89,83 @@ def _modules(call: Call) -> bytes:
 
 def _who(call: Call) -> bytes:
     return bulk(call.session.user.encode() or b"default")
+
+
+def _slow_log(call: Call) -> bytes:
+    """SLOWLOG GET [count]: nothing is logged there."""
+    if len(call.args) > 3:
+        raise CspError(SYNTAX)
+    if len(call.args) == 3 and number(call.args[2], SLOWLOG_COUNT) < -1:
+        raise CspError(SLOWLOG_COUNT)
+    return call.encode([])
+
+
+def _touch(call: Call) -> bytes:
+    """TOUCH key…: how many of them are there; nothing has an age."""
+    return integer(sum(_image(call, key) is not None for key in call.args[1:]))
+
+
+def _role(call: Call) -> bytes:
+    """ROLE: as Redis says it of a master, or of a replica of one."""
+    lane = call.lane
+    revision = 0 if lane.loading else lane.reader.revision
+    if lane.info.mode == "master":
+        return call.encode(["master", revision, []])
+    host, _, port = lane.info.upstream.rpartition(":")
+    link = "connected" if lane.control.link()[0] == LINK_UP else "connect"
+    return call.encode(["slave", host, int(port), link, revision])
+
+
+def _last_save(call: Call) -> bytes:
+    """LASTSAVE: every change is stored when it is answered, so: when the newest one was."""
+    return integer(call.lane.reader.time_ms // 1000)
+
+
+def _acl_users(call: Call) -> bytes:
+    """ACL USERS: the accounts that can sign in; for now one."""
+    return call.encode([ADMINISTRATOR])
+
+
+def _acl_list(call: Call) -> bytes:
+    """ACL LIST: the same as rules; no hash is shown."""
+    return call.encode([f"user {ADMINISTRATOR} on {ALL_RIGHTS}"])
+
+
+def _acl_user(call: Call) -> bytes:
+    """ACL GETUSER user"""
+    if text_of(call.args[2]) != ADMINISTRATOR:
+        return call.encode(None)
+    shown: dict[Value, Value] = {
+        "flags": ["on"],
+        "passwords": [],
+        "commands": "+@all",
+        "keys": "~*",
+        "channels": "&*",
+        "selectors": [],
+    }
+    return call.encode(shown)
+
+
+def _help(call: Call) -> bytes:
+    """X HELP: the subcommands as the table has them."""
+    parent = call.name.partition("|")[0].upper()
+    lines = [f"{parent} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
+    for name, part in SUBCOMMANDS[parent].items():
+        lines += [f"{name} {part.syntax}".rstrip(), f"    {part.summary}"]
+    return call.encode([Simple(line) for line in lines])
+
+
+def _shard_channels(call: Call) -> bytes:
+    """PUBSUB SHARDCHANNELS: there are no shards."""
+    return call.encode([])
+
+
+def _shard_counts(call: Call) -> bytes:
+    """PUBSUB SHARDNUMSUB channel…"""
+    counts: list[Value] = []
+    for channel in call.args[2:]:
+        counts += [channel, 0]
+    return call.encode(counts)
 
 
 def _says(value: Value) -> Handler:
@@ -98,9 +182,21 @@ HANDLERS: dict[str, Handler] = {
     "getrange": _get_range,
     "module|list": _modules,
     "acl|whoami": _who,
-    "slowlog|get": _says([]),
+    "touch": _touch,
+    "role": _role,
+    "lastsave": _last_save,
+    "acl|users": _acl_users,
+    "acl|list": _acl_list,
+    "acl|getuser": _acl_user,
+    "pubsub|shardchannels": _shard_channels,
+    "pubsub|shardnumsub": _shard_counts,
+    **dict.fromkeys(
+        ("object|help", "memory|help", "module|help", "acl|help", "slowlog|help", "pubsub|help"),
+        _help,
+    ),
+    "slowlog|get": _slow_log,
     "slowlog|len": _says(0),
-    "slowlog|reset": _says("OK"),
+    "slowlog|reset": lambda _: OK,
     "latency|latest": _says([]),
     "latency|history": _says([]),
     "latency|reset": _says(0),

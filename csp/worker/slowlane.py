@@ -8,13 +8,17 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from csp.errors import CspError, Loading, TooBig
+from csp.observe.events import log_event
 from csp.resp.encode import error
 from csp.store.control import STATE_LOADING
 from csp.tables.commands import BY_NUMBER
 from csp.worker import (
+    client_kill,
     clients,
     commands_info,
     config,
@@ -34,6 +38,7 @@ from csp.worker import (
 )
 from csp.worker.call import Call, Handler, State
 from csp.worker.channel import Channel
+from csp.worker.mailbox import Mailbox
 from csp.worker.ports import Control, Loop, Reader
 from csp.worker.publication import Publications
 from csp.worker.refusal import text_of
@@ -44,6 +49,7 @@ log = logging.getLogger(__name__)
 HANDLERS: Mapping[str, Handler] = {
     **handshake.HANDLERS,
     **clients.HANDLERS,
+    **client_kill.HANDLERS,
     **commands_info.HANDLERS,
     **info.HANDLERS,
     **config.HANDLERS,
@@ -58,6 +64,9 @@ HANDLERS: Mapping[str, Handler] = {
     **history.HANDLERS,
     **password.HANDLERS,
 }
+# What other protocols begin with; Redis closes at the same two.
+OTHER_PROTOCOLS = (b"POST", b"HOST:")
+WARNED_SECONDS = 60.0  # between two warnings of one worker
 # Takes a guest slot: a reader of its own, and how to give the slot back.
 OpenGuest = Callable[[], tuple[Reader, Callable[[], None]]]
 
@@ -71,6 +80,7 @@ class Lane:
         self.open_guest = open_guest
         self.states: dict[int, State] = {}
         self.guests: dict[int, sums.Guest] = {}
+        self._warned_s = -WARNED_SECONDS
 
     def start(self, loop: Loop) -> None:
         """Joins the loop and opens the channels."""
@@ -84,8 +94,12 @@ class Lane:
             loop, self.info.writer_channel, connected=self.registrations.register_again
         )
         self.auth = Channel(loop, self.info.auth_channel)
+        folder = Path(self.info.writer_channel).parent
+        slot, count = self.info.slot, self.info.worker_count
+        self.mailbox = Mailbox(loop, folder, slot, count, self._asked)
         self.writer.open()
         self.auth.open()
+        self.mailbox.open()
 
     def command(self, conn: int, args: list[bytes]) -> bytes | None:
         """Runs one command; None: the reply comes later."""
@@ -105,6 +119,8 @@ class Lane:
         session = self.loop.session(conn)
         number, refusal = self.loop.judge(conn, args)
         command = BY_NUMBER.get(number)
+        if command is None and args[0].upper() in OTHER_PROTOCOLS:
+            return self._turn_away(conn, session.address)
         if refusal or command is None:
             state.spoiled = state.spoiled or session.in_multi
             return refusal
@@ -118,6 +134,15 @@ class Lane:
             if session.in_multi and "control" not in command.flags:
                 state.spoiled = True
             return refused(error_)
+
+    def _turn_away(self, conn: int, address: str) -> bytes:
+        """A web page may make a browser on this network send us its text: nothing of it is run."""
+        now_s = time.monotonic()
+        if now_s - self._warned_s > WARNED_SECONDS:
+            self._warned_s = now_s
+            log_event(log, "51201", address=address)
+        self.loop.close(conn)
+        return b""
 
     def run(self, call: Call) -> bytes | None:
         """Runs a command that may run; what has no handler is marked `later`."""
@@ -195,6 +220,15 @@ class Lane:
         """Ends the channels; the loop has closed the connections."""
         self.writer.close()
         self.auth.close()
+        self.mailbox.close()
+
+    def _asked(self, words: list[bytes], tell: Callable[[int], None]) -> None:
+        """Another worker asks."""
+        try:
+            if words[0] == client_kill.KILL:
+                client_kill.kill_for_another(self, words[1:], tell)
+        except (CspError, ValueError) as problem:
+            log.warning("a question of another worker can't be answered: %s", problem)
 
 
 def refused(refusal: CspError) -> bytes:

@@ -41,6 +41,8 @@ class FakeSession:
     created_ms: int = 0
     idle_ms: int = 0
     subscriptions: int = 0
+    command: int = 0
+    age_ms: int = 0
 
 
 def image_of(class_id: int, dbid: int, revision: int, text: bytes) -> bytes:
@@ -175,8 +177,13 @@ class FakeLoop:
         found: Session = self.sessions[conn]
         return found
 
-    def clients(self) -> list[dict[str, Any]]:
-        return [vars(one) | {"slot": 0, "conn": conn} for conn, one in self.sessions.items()]
+    def clients_from(self, start: int, most: int) -> tuple[list[dict[str, Any]], int]:
+        rows = [self.client(conn) for conn in sorted(self.sessions)]
+        end = start + most
+        return rows[start:end], end if end < len(rows) else -1
+
+    def client(self, conn: int) -> dict[str, Any]:
+        return vars(self.sessions[conn]) | {"slot": 0, "conn": conn}
 
     def judge(self, conn: int, args: list[bytes]) -> tuple[int, bytes]:
         session = self.sessions[conn]

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csp.model.keys import KEYS
 from csp.model.types import CLASSES
+from csp.tables.commands import COMMANDS
+from csp.worker import clients
 from csp.worker.glob import compile_glob
 from tests.unit.fake_loop import Server
 
@@ -19,6 +22,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
     yield server
     server.close()
+
+
+# In the order of Redis 7.2.
+REDIS_FIELDS = (
+    *("id", "addr", "laddr", "fd", "name", "age", "idle", "flags", "db", "sub", "psub", "ssub"),
+    *("multi", "qbuf", "qbuf-free", "argv-mem", "multi-mem", "rbs", "rbp", "obl", "oll", "omem"),
+    *("tot-mem", "events", "cmd", "user", "redir", "resp", "lib-name", "lib-ver"),
+)
 
 
 def text(value: object) -> str:
@@ -53,10 +64,74 @@ def test_client_list_and_kill(server: Server) -> None:
     assert server.ask("CLIENT", "LIST", "TYPE", "x") == "ERR Unknown client type 'x'"
     assert server.ask("CLIENT", "KILL", "1.1.1.1:1") == "ERR No such client"
     assert server.ask("CLIENT", "KILL", "10.0.0.1:5") == "OK"
-    assert server.ask("CLIENT", "KILL", "USER", "other") == 1
+    assert server.ask("CLIENT", "KILL", "ADDR", "127.0.0.1:50000", "ID", "3") == 1
     assert server.ask("CLIENT", "KILL", "ID", "1") == 0
     assert server.loop.closing == {2, 3}
     assert server.ask("CLIENT", "KILL", "ID", "0") == "ERR client-id should be greater than 0"
+
+
+def test_kill_conditions(server: Server) -> None:
+    server.reader.finds[KEYS["CfgPerson", "user_name"].key_id, b"bob"] = [101]
+    server.connect(2, user="bob", age_ms=9_000)
+    server.connect(3, user="bob", age_ms=11_000)
+    assert server.ask("CLIENT", "KILL", "USER", "nobody") == "ERR No such user 'nobody'"
+    assert server.ask("CLIENT", "KILL", "LADDR", "10.9.9.9:1", "USER", "bob") == 0
+    assert server.ask("CLIENT", "KILL", "USER", "bob", "MAXAGE", "10") == 1
+    assert server.loop.closing == {3}
+    assert server.ask("CLIENT", "KILL", "LADDR", "127.0.0.1:7000", "SKIPME", "no") == 3
+    assert server.loop.closing == {1, 2, 3}
+    for wrong in (("MAXAGE", "0"), ("MAXAGE", "x"), ("SKIPME", "maybe"), ("FOO", "1"), ("ID",)):
+        assert str(server.ask("CLIENT", "KILL", "ID", "9", *wrong)).startswith("ERR ")
+
+
+def test_a_client_is_described_as_redis_does(server: Server) -> None:
+    server.loop.sessions[1].command = COMMANDS["CLIENT"].number
+    line = text(server.ask("CLIENT", "INFO")).strip()
+    fields = dict(pair.partition("=")[::2] for pair in line.split(" "))
+    assert list(fields) == [*REDIS_FIELDS, "worker"]
+    assert (fields["laddr"], fields["cmd"], fields["redir"]) == ("127.0.0.1:7000", "client", "-1")
+
+
+def test_many_clients_are_listed_over_several_turns(server: Server) -> None:
+    for conn in range(2, 5_000):
+        server.connect(conn)
+    clients.SLICE_SECONDS, before = 0.0, clients.SLICE_SECONDS
+    try:
+        assert server.raw("CLIENT", "LIST") is None
+        server.loop.pass_time(0)
+        assert len(text(server.later()).splitlines()) == 4_999
+    finally:
+        clients.SLICE_SECONDS = before
+
+
+@pytest.mark.parametrize("word", ["POST", "post", "Host:"])
+def test_another_protocol_is_closed_at_once_and_told_once(
+    server: Server, caplog: pytest.LogCaptureFixture, word: str
+) -> None:
+    for conn in (2, 3):
+        server.connect(conn, authenticated=False)
+        assert server.raw(word, "/", "HTTP/1.1", conn=conn) == b""
+    assert server.loop.closing == {2, 3}
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["127.0.0.1:50000 speaks another protocol (HTTP?) and was closed"]
+
+
+def test_what_viewers_ask(server: Server) -> None:
+    server.reader.put("CfgPerson", 101, userName="ann")
+    assert server.ask("SLOWLOG", "RESET") == "OK"
+    assert server.ask("SLOWLOG", "GET", "-1") == []
+    assert server.ask("TOUCH", "CfgPerson:101", "CfgPerson:102", "x") == 1
+    assert server.ask("ROLE") == [b"master", 10, []]
+    assert server.ask("LASTSAVE") == 1
+    assert server.ask("ACL", "USERS") == [b"default"]
+    assert server.ask("ACL", "LIST") == [b"user default on ~* &* +@all"]
+    assert server.ask("ACL", "GETUSER", "nobody") is None
+    assert server.ask("CONFIG", "GET", "SAVE") == [b"SAVE", b""]
+    for parent in ("OBJECT", "MEMORY", "MODULE", "ACL", "SLOWLOG", "PUBSUB"):
+        lines = server.ask(parent, "HELP")
+        assert isinstance(lines, list)
+        assert str(lines[0]).startswith(f"{parent} <subcommand>")
+    assert server.ask("GETRANGE", "CfgPerson:101", "-99999", "-99998") == b"{"
 
 
 def test_client_switches(server: Server) -> None:

@@ -93,6 +93,7 @@ cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept n
     cdef csp_record_t *record = view_visible(&w.view, newest)
     cdef int64_t sent
     c.commands += 1
+    c.command = CSP_CMD_GET
     client_changed(w, c)
     if record == NULL:
         w.stats.misses += 1

@@ -30,6 +30,7 @@ cdef void client_show(worker_t *w, csp_conn *c) noexcept nogil:
     client.flags = c.flags
     client.waits = c.waits
     client.commands = c.commands
+    client.command = c.command
     client.subscriptions = subs_count(c)
     client.patterns = subs_patterns(c)
     client.input = conn_input(c)

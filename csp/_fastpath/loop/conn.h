@@ -90,6 +90,8 @@ typedef struct csp_conn {
     uint16_t listener; /* the row of the port by which it came */
     uint16_t class_;   /* of sessions with the same rights; one, so far */
     uint32_t in_at, in_taken, in_wanted; /* of the incomplete command: how far it was cut (parse.pxi) */
+    uint16_t command;  /* the last one, by its number in commands.h */
+    uint16_t spare[3];
 } csp_conn;
 
 typedef struct csp_client {
@@ -110,6 +112,7 @@ typedef struct csp_client {
     char lib_name[CSP_CONN_LIB];
     char lib_ver[CSP_CONN_VER];
     char user[CSP_CONN_USER];
+    uint16_t command;
 } csp_client;
 
 _Static_assert(sizeof(csp_conn) <= 192, "three lines of memory a connection");

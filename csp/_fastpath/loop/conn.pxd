@@ -34,6 +34,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         int64_t shown_ms
         uint16_t listener, class_
         uint32_t in_at, in_taken, in_wanted
+        uint16_t command
     ctypedef struct csp_client:
         uint64_t id
         int64_t created_ms, shown_ms, active_ms
@@ -50,3 +51,4 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         char lib_name[24]
         char lib_ver[16]
         char user[64]
+        uint16_t command

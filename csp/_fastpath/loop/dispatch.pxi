@@ -61,6 +61,7 @@ cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noex
     if why == MAY and c.subs != NULL and shows(c, number) and cursor_wait(w, c):
         return RUN_WAIT
     c.commands += 1
+    c.command = <uint16_t> number
     w.stats.commands += 1
     if not w.parser.whole and (c.flags & CSP_CONN_MULTI or not takes_any_keys(number)):
         return slow_too_many(w, c, args, count)

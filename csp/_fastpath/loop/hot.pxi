@@ -145,6 +145,7 @@ cdef const char *run_gets(worker_t *w, csp_conn *c, const char *at, const char *
         done = answer_gets(w, batch, count, resp3, BATCH_BYTES_MAX)
         at = stops[done - 1]
         c.commands += done
+        c.command = CSP_CMD_GET
         w.stats.commands += done
         if w.out.size >= FLUSH_AT:
             if conn_flush(w, c) < 0:

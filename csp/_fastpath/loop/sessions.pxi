@@ -182,6 +182,7 @@ cdef dict client_dict(csp_client *c, int64_t now_ms, int slot, object handle):
         "subscriptions": c.subscriptions,
         "patterns": c.patterns,
         "commands": c.commands,
+        "command": c.command,
         "pending": c.unsent,
         "input_bytes": c.input,
     }

@@ -325,22 +325,44 @@ cdef class Loop:
 
     def clients(self) -> list:
         """All connections of all workers; those of others as their rows say it, up to a second old."""
+        return self.clients_from(0, <int64_t> self.table_slots * self.table_rows)[0]
+
+    def clients_from(self, start: int, most: int) -> tuple:
+        """Up to `most` of them, from a place on, and the place where the rest begins; -1 at the end."""
         cdef csp_client *client
-        cdef uint32_t i
         cdef session_head_t *head
+        cdef int64_t at = start
+        cdef int64_t end = <int64_t> self.table_slots * self.table_rows
+        cdef int64_t left = most
+        cdef int64_t place, i
         found = []
-        for i in range(self.w.row_top):
-            if self.w.rows[i].id != 0:
-                client_show(&self.w, &self.w.rows[i])
-        for place in range(self.table_slots):
+        while at < end and left > 0:
+            place = at // self.table_rows
+            i = at % self.table_rows
             head = <session_head_t *> (self.table + <size_t> place * self.table_rows * SESSION_ROW_BYTES)
             client = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
             slot = place if self.table_slots > 1 else self.slot
-            for i in range(head.row_top):
-                if client[i].id != 0:
-                    handle = conn_handle(&self.w, &self.w.rows[i]) if slot == self.slot else -1
-                    found.append(client_dict(&client[i], self.w.now_ms, slot, handle))
-        return found
+            if i >= <int64_t> head.row_top:
+                at = (place + 1) * self.table_rows
+                continue
+            at += 1
+            if client[i].id == 0:
+                continue
+            handle = -1
+            if slot == self.slot:
+                client_show(&self.w, &self.w.rows[i])
+                handle = conn_handle(&self.w, &self.w.rows[i])
+            found.append(client_dict(&client[i], self.w.now_ms, slot, handle))
+            left -= 1
+        return found, at if at < end else -1
+
+    def client(self, conn: int) -> dict:
+        """One connection of this worker."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c == NULL:
+            raise KeyError(f"connection {conn} is closed")
+        client_show(&self.w, c)
+        return client_dict(client_of(&self.w, c), self.w.now_ms, self.slot, conn)
 
     # ---- commands ----
 

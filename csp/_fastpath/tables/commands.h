@@ -32,99 +32,118 @@ enum {
     CSP_CMD_PTTL = 11,
     CSP_CMD_EXPIRETIME = 12,
     CSP_CMD_PEXPIRETIME = 13,
-    CSP_CMD_GETRANGE = 14,
-    CSP_CMD_MEMORY = 15,
-    CSP_CMD_MEMORY_USAGE = 16,
-    CSP_CMD_OBJECT = 17,
-    CSP_CMD_OBJECT_ENCODING = 18,
-    CSP_CMD_OBJECT_REFCOUNT = 19,
-    CSP_CMD_OBJECT_IDLETIME = 20,
-    CSP_CMD_OBJECT_FREQ = 21,
-    CSP_CMD_MODULE = 22,
-    CSP_CMD_MODULE_LIST = 23,
-    CSP_CMD_ACL = 24,
-    CSP_CMD_ACL_WHOAMI = 25,
-    CSP_CMD_SLOWLOG = 26,
-    CSP_CMD_SLOWLOG_GET = 27,
-    CSP_CMD_SLOWLOG_LEN = 28,
-    CSP_CMD_SLOWLOG_RESET = 29,
-    CSP_CMD_LATENCY = 30,
-    CSP_CMD_LATENCY_LATEST = 31,
-    CSP_CMD_LATENCY_HISTORY = 32,
-    CSP_CMD_LATENCY_RESET = 33,
-    CSP_CMD_LATENCY_DOCTOR = 34,
-    CSP_CMD_CFG_READ = 35,
-    CSP_CMD_CFG_FIND = 36,
-    CSP_CMD_CFG_COUNT = 37,
-    CSP_CMD_CFG_QUERY = 38,
-    CSP_CMD_CFG_CLASSES = 39,
-    CSP_CMD_CFG_PERMISSIONS = 40,
-    CSP_CMD_CFG_HISTORY = 41,
-    CSP_CMD_CFG_CREATE = 42,
-    CSP_CMD_CFG_UPDATE = 43,
-    CSP_CMD_CFG_DELETE = 44,
-    CSP_CMD_CFG_GRANT = 45,
-    CSP_CMD_CFG_REVOKE = 46,
-    CSP_CMD_CFG_PASSWD = 47,
-    CSP_CMD_CFG_OUTCOME = 48,
-    CSP_CMD_CFG_REGISTER = 49,
-    CSP_CMD_CFG_SYNC = 50,
-    CSP_CMD_CFG_STATUS = 51,
-    CSP_CMD_CFG_METRICS = 52,
-    CSP_CMD_CFG_FROM = 53,
-    CSP_CMD_CFG_FEED = 54,
-    CSP_CMD_CFG_SUMS = 55,
-    CSP_CMD_SUBSCRIBE = 56,
-    CSP_CMD_PSUBSCRIBE = 57,
-    CSP_CMD_UNSUBSCRIBE = 58,
-    CSP_CMD_PUNSUBSCRIBE = 59,
-    CSP_CMD_MULTI = 60,
-    CSP_CMD_EXEC = 61,
-    CSP_CMD_DISCARD = 62,
-    CSP_CMD_WATCH = 63,
-    CSP_CMD_UNWATCH = 64,
-    CSP_CMD_HELLO = 65,
-    CSP_CMD_AUTH = 66,
-    CSP_CMD_PING = 67,
-    CSP_CMD_ECHO = 68,
-    CSP_CMD_QUIT = 69,
-    CSP_CMD_RESET = 70,
-    CSP_CMD_SELECT = 71,
-    CSP_CMD_READONLY = 72,
-    CSP_CMD_READWRITE = 73,
-    CSP_CMD_TIME = 74,
-    CSP_CMD_INFO = 75,
-    CSP_CMD_CONFIG = 76,
-    CSP_CMD_CONFIG_GET = 77,
-    CSP_CMD_CONFIG_SET = 78,
-    CSP_CMD_CONFIG_RESETSTAT = 79,
-    CSP_CMD_CONFIG_REWRITE = 80,
-    CSP_CMD_CONFIG_HELP = 81,
-    CSP_CMD_COMMAND = 82,
-    CSP_CMD_COMMAND_COUNT = 83,
-    CSP_CMD_COMMAND_INFO = 84,
-    CSP_CMD_COMMAND_LIST = 85,
-    CSP_CMD_COMMAND_DOCS = 86,
-    CSP_CMD_COMMAND_GETKEYS = 87,
-    CSP_CMD_COMMAND_HELP = 88,
-    CSP_CMD_CLIENT = 89,
-    CSP_CMD_CLIENT_ID = 90,
-    CSP_CMD_CLIENT_GETNAME = 91,
-    CSP_CMD_CLIENT_SETNAME = 92,
-    CSP_CMD_CLIENT_SETINFO = 93,
-    CSP_CMD_CLIENT_INFO = 94,
-    CSP_CMD_CLIENT_LIST = 95,
-    CSP_CMD_CLIENT_KILL = 96,
-    CSP_CMD_CLIENT_NO_EVICT = 97,
-    CSP_CMD_CLIENT_NO_TOUCH = 98,
-    CSP_CMD_CLIENT_REPLY = 99,
-    CSP_CMD_CLIENT_UNPAUSE = 100,
-    CSP_CMD_CLIENT_HELP = 101,
-    CSP_CMD_CLIENT_TRACKING = 102,
-    CSP_CMD_CLIENT_CACHING = 103,
-    CSP_CMD_CLIENT_GETREDIR = 104,
-    CSP_CMD_CLIENT_TRACKINGINFO = 105,
-    CSP_CMD_CLUSTER = 106,
+    CSP_CMD_TOUCH = 14,
+    CSP_CMD_GETRANGE = 15,
+    CSP_CMD_MEMORY = 16,
+    CSP_CMD_MEMORY_USAGE = 17,
+    CSP_CMD_MEMORY_HELP = 18,
+    CSP_CMD_OBJECT = 19,
+    CSP_CMD_OBJECT_ENCODING = 20,
+    CSP_CMD_OBJECT_REFCOUNT = 21,
+    CSP_CMD_OBJECT_IDLETIME = 22,
+    CSP_CMD_OBJECT_FREQ = 23,
+    CSP_CMD_OBJECT_HELP = 24,
+    CSP_CMD_MODULE = 25,
+    CSP_CMD_MODULE_LIST = 26,
+    CSP_CMD_MODULE_HELP = 27,
+    CSP_CMD_ACL = 28,
+    CSP_CMD_ACL_WHOAMI = 29,
+    CSP_CMD_ACL_USERS = 30,
+    CSP_CMD_ACL_LIST = 31,
+    CSP_CMD_ACL_GETUSER = 32,
+    CSP_CMD_ACL_HELP = 33,
+    CSP_CMD_SLOWLOG = 34,
+    CSP_CMD_SLOWLOG_GET = 35,
+    CSP_CMD_SLOWLOG_LEN = 36,
+    CSP_CMD_SLOWLOG_RESET = 37,
+    CSP_CMD_SLOWLOG_HELP = 38,
+    CSP_CMD_LATENCY = 39,
+    CSP_CMD_LATENCY_LATEST = 40,
+    CSP_CMD_LATENCY_HISTORY = 41,
+    CSP_CMD_LATENCY_RESET = 42,
+    CSP_CMD_LATENCY_DOCTOR = 43,
+    CSP_CMD_CFG_READ = 44,
+    CSP_CMD_CFG_FIND = 45,
+    CSP_CMD_CFG_COUNT = 46,
+    CSP_CMD_CFG_QUERY = 47,
+    CSP_CMD_CFG_CLASSES = 48,
+    CSP_CMD_CFG_PERMISSIONS = 49,
+    CSP_CMD_CFG_HISTORY = 50,
+    CSP_CMD_CFG_CREATE = 51,
+    CSP_CMD_CFG_UPDATE = 52,
+    CSP_CMD_CFG_DELETE = 53,
+    CSP_CMD_CFG_GRANT = 54,
+    CSP_CMD_CFG_REVOKE = 55,
+    CSP_CMD_CFG_PASSWD = 56,
+    CSP_CMD_CFG_OUTCOME = 57,
+    CSP_CMD_CFG_REGISTER = 58,
+    CSP_CMD_CFG_SYNC = 59,
+    CSP_CMD_CFG_STATUS = 60,
+    CSP_CMD_CFG_METRICS = 61,
+    CSP_CMD_CFG_FROM = 62,
+    CSP_CMD_CFG_FEED = 63,
+    CSP_CMD_CFG_SUMS = 64,
+    CSP_CMD_SUBSCRIBE = 65,
+    CSP_CMD_PSUBSCRIBE = 66,
+    CSP_CMD_UNSUBSCRIBE = 67,
+    CSP_CMD_PUNSUBSCRIBE = 68,
+    CSP_CMD_PUBSUB = 69,
+    CSP_CMD_PUBSUB_CHANNELS = 70,
+    CSP_CMD_PUBSUB_NUMSUB = 71,
+    CSP_CMD_PUBSUB_NUMPAT = 72,
+    CSP_CMD_PUBSUB_SHARDCHANNELS = 73,
+    CSP_CMD_PUBSUB_SHARDNUMSUB = 74,
+    CSP_CMD_PUBSUB_HELP = 75,
+    CSP_CMD_MULTI = 76,
+    CSP_CMD_EXEC = 77,
+    CSP_CMD_DISCARD = 78,
+    CSP_CMD_WATCH = 79,
+    CSP_CMD_UNWATCH = 80,
+    CSP_CMD_HELLO = 81,
+    CSP_CMD_AUTH = 82,
+    CSP_CMD_PING = 83,
+    CSP_CMD_ECHO = 84,
+    CSP_CMD_QUIT = 85,
+    CSP_CMD_RESET = 86,
+    CSP_CMD_SELECT = 87,
+    CSP_CMD_READONLY = 88,
+    CSP_CMD_READWRITE = 89,
+    CSP_CMD_TIME = 90,
+    CSP_CMD_ROLE = 91,
+    CSP_CMD_LASTSAVE = 92,
+    CSP_CMD_INFO = 93,
+    CSP_CMD_CONFIG = 94,
+    CSP_CMD_CONFIG_GET = 95,
+    CSP_CMD_CONFIG_SET = 96,
+    CSP_CMD_CONFIG_RESETSTAT = 97,
+    CSP_CMD_CONFIG_REWRITE = 98,
+    CSP_CMD_CONFIG_HELP = 99,
+    CSP_CMD_COMMAND = 100,
+    CSP_CMD_COMMAND_COUNT = 101,
+    CSP_CMD_COMMAND_INFO = 102,
+    CSP_CMD_COMMAND_LIST = 103,
+    CSP_CMD_COMMAND_DOCS = 104,
+    CSP_CMD_COMMAND_GETKEYS = 105,
+    CSP_CMD_COMMAND_GETKEYSANDFLAGS = 106,
+    CSP_CMD_COMMAND_HELP = 107,
+    CSP_CMD_CLIENT = 108,
+    CSP_CMD_CLIENT_ID = 109,
+    CSP_CMD_CLIENT_GETNAME = 110,
+    CSP_CMD_CLIENT_SETNAME = 111,
+    CSP_CMD_CLIENT_SETINFO = 112,
+    CSP_CMD_CLIENT_INFO = 113,
+    CSP_CMD_CLIENT_LIST = 114,
+    CSP_CMD_CLIENT_KILL = 115,
+    CSP_CMD_CLIENT_NO_EVICT = 116,
+    CSP_CMD_CLIENT_NO_TOUCH = 117,
+    CSP_CMD_CLIENT_REPLY = 118,
+    CSP_CMD_CLIENT_UNPAUSE = 119,
+    CSP_CMD_CLIENT_HELP = 120,
+    CSP_CMD_CLIENT_TRACKING = 121,
+    CSP_CMD_CLIENT_CACHING = 122,
+    CSP_CMD_CLIENT_GETREDIR = 123,
+    CSP_CMD_CLIENT_TRACKINGINFO = 124,
+    CSP_CMD_CLUSTER = 125,
 };
 
 enum {
@@ -154,7 +173,7 @@ typedef struct {
     uint8_t has_parts;
 } csp_command_t;
 
-#define CSP_CMD_LIMIT 107
+#define CSP_CMD_LIMIT 126
 
 /* By number. */
 static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
@@ -171,22 +190,31 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_PTTL] = {"pttl", CSP_CONN_SIGNED_IN, 8320, 2, 0},
     [CSP_CMD_EXPIRETIME] = {"expiretime", CSP_CONN_SIGNED_IN, 8320, 2, 0},
     [CSP_CMD_PEXPIRETIME] = {"pexpiretime", CSP_CONN_SIGNED_IN, 8320, 2, 0},
+    [CSP_CMD_TOUCH] = {"touch", CSP_CONN_SIGNED_IN, 8320, -2, 0},
     [CSP_CMD_GETRANGE] = {"getrange", CSP_CONN_SIGNED_IN, 8320, 4, 0},
     [CSP_CMD_MEMORY] = {"memory", CSP_CONN_SIGNED_IN, 132, -2, 1},
     [CSP_CMD_MEMORY_USAGE] = {"memory|usage", CSP_CONN_SIGNED_IN, 8320, -3, 0},
+    [CSP_CMD_MEMORY_HELP] = {"memory|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_OBJECT] = {"object", CSP_CONN_SIGNED_IN, 132, -2, 1},
     [CSP_CMD_OBJECT_ENCODING] = {"object|encoding", CSP_CONN_SIGNED_IN, 8320, 3, 0},
     [CSP_CMD_OBJECT_REFCOUNT] = {"object|refcount", CSP_CONN_SIGNED_IN, 8320, 3, 0},
     [CSP_CMD_OBJECT_IDLETIME] = {"object|idletime", CSP_CONN_SIGNED_IN, 8320, 3, 0},
     [CSP_CMD_OBJECT_FREQ] = {"object|freq", CSP_CONN_SIGNED_IN, 8320, 3, 0},
+    [CSP_CMD_OBJECT_HELP] = {"object|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_MODULE] = {"module", CSP_CONN_SIGNED_IN, 132, -2, 1},
     [CSP_CMD_MODULE_LIST] = {"module|list", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_MODULE_HELP] = {"module|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_ACL] = {"acl", CSP_CONN_SIGNED_IN, 132, -2, 1},
     [CSP_CMD_ACL_WHOAMI] = {"acl|whoami", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_ACL_USERS] = {"acl|users", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_ACL_LIST] = {"acl|list", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_ACL_GETUSER] = {"acl|getuser", CSP_CONN_SIGNED_IN, 128, 3, 0},
+    [CSP_CMD_ACL_HELP] = {"acl|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_SLOWLOG] = {"slowlog", CSP_CONN_SIGNED_IN, 132, -2, 1},
     [CSP_CMD_SLOWLOG_GET] = {"slowlog|get", CSP_CONN_SIGNED_IN, 128, -2, 0},
     [CSP_CMD_SLOWLOG_LEN] = {"slowlog|len", CSP_CONN_SIGNED_IN, 128, 2, 0},
     [CSP_CMD_SLOWLOG_RESET] = {"slowlog|reset", CSP_CONN_SIGNED_IN, 128, 2, 0},
+    [CSP_CMD_SLOWLOG_HELP] = {"slowlog|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_LATENCY] = {"latency", CSP_CONN_SIGNED_IN, 132, -2, 1},
     [CSP_CMD_LATENCY_LATEST] = {"latency|latest", CSP_CONN_SIGNED_IN, 128, 2, 0},
     [CSP_CMD_LATENCY_HISTORY] = {"latency|history", CSP_CONN_SIGNED_IN, 128, 3, 0},
@@ -217,6 +245,13 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_PSUBSCRIBE] = {"psubscribe", CSP_CONN_SIGNED_IN, 593, -2, 0},
     [CSP_CMD_UNSUBSCRIBE] = {"unsubscribe", CSP_CONN_SIGNED_IN, 593, -1, 0},
     [CSP_CMD_PUNSUBSCRIBE] = {"punsubscribe", CSP_CONN_SIGNED_IN, 593, -1, 0},
+    [CSP_CMD_PUBSUB] = {"pubsub", CSP_CONN_SIGNED_IN, 4, -2, 1},
+    [CSP_CMD_PUBSUB_CHANNELS] = {"pubsub|channels", CSP_CONN_SIGNED_IN, 4736, -2, 0},
+    [CSP_CMD_PUBSUB_NUMSUB] = {"pubsub|numsub", CSP_CONN_SIGNED_IN, 4736, -2, 0},
+    [CSP_CMD_PUBSUB_NUMPAT] = {"pubsub|numpat", CSP_CONN_SIGNED_IN, 4736, 2, 0},
+    [CSP_CMD_PUBSUB_SHARDCHANNELS] = {"pubsub|shardchannels", CSP_CONN_SIGNED_IN, 640, -2, 0},
+    [CSP_CMD_PUBSUB_SHARDNUMSUB] = {"pubsub|shardnumsub", CSP_CONN_SIGNED_IN, 640, -2, 0},
+    [CSP_CMD_PUBSUB_HELP] = {"pubsub|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_MULTI] = {"multi", CSP_CONN_SIGNED_IN, 32, 1, 0},
     [CSP_CMD_EXEC] = {"exec", CSP_CONN_SIGNED_IN, 1056, 1, 0},
     [CSP_CMD_DISCARD] = {"discard", CSP_CONN_SIGNED_IN, 32, 1, 0},
@@ -232,6 +267,8 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_READONLY] = {"readonly", CSP_CONN_SIGNED_IN, 0, 1, 0},
     [CSP_CMD_READWRITE] = {"readwrite", CSP_CONN_SIGNED_IN, 0, 1, 0},
     [CSP_CMD_TIME] = {"time", CSP_CONN_SIGNED_IN, 128, 1, 0},
+    [CSP_CMD_ROLE] = {"role", CSP_CONN_SIGNED_IN, 128, 1, 0},
+    [CSP_CMD_LASTSAVE] = {"lastsave", CSP_CONN_SIGNED_IN, 128, 1, 0},
     [CSP_CMD_INFO] = {"info", CSP_CONN_SIGNED_IN, 136, -1, 0},
     [CSP_CMD_CONFIG] = {"config", CSP_CONN_SIGNED_IN, 260, -2, 1},
     [CSP_CMD_CONFIG_GET] = {"config|get", CSP_CONN_SIGNED_IN, 256, -3, 0},
@@ -245,6 +282,7 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_COMMAND_LIST] = {"command|list", CSP_CONN_SIGNED_IN, 128, -2, 0},
     [CSP_CMD_COMMAND_DOCS] = {"command|docs", CSP_CONN_SIGNED_IN, 128, -2, 0},
     [CSP_CMD_COMMAND_GETKEYS] = {"command|getkeys", CSP_CONN_SIGNED_IN, 128, -3, 0},
+    [CSP_CMD_COMMAND_GETKEYSANDFLAGS] = {"command|getkeysandflags", CSP_CONN_SIGNED_IN, 128, -3, 0},
     [CSP_CMD_COMMAND_HELP] = {"command|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_CLIENT] = {"client", CSP_CONN_SIGNED_IN, 4, -2, 1},
     [CSP_CMD_CLIENT_ID] = {"client|id", CSP_CONN_SIGNED_IN, 0, 2, 0},
@@ -252,8 +290,8 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_CLIENT_SETNAME] = {"client|setname", CSP_CONN_SIGNED_IN, 0, 3, 0},
     [CSP_CMD_CLIENT_SETINFO] = {"client|setinfo", CSP_CONN_SIGNED_IN, 0, 4, 0},
     [CSP_CMD_CLIENT_INFO] = {"client|info", CSP_CONN_SIGNED_IN, 0, 2, 0},
-    [CSP_CMD_CLIENT_LIST] = {"client|list", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 0, -2, 0},
-    [CSP_CMD_CLIENT_KILL] = {"client|kill", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 0, -3, 0},
+    [CSP_CMD_CLIENT_LIST] = {"client|list", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 1088, -2, 0},
+    [CSP_CMD_CLIENT_KILL] = {"client|kill", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 1088, -3, 0},
     [CSP_CMD_CLIENT_NO_EVICT] = {"client|no-evict", CSP_CONN_SIGNED_IN, 0, 3, 0},
     [CSP_CMD_CLIENT_NO_TOUCH] = {"client|no-touch", CSP_CONN_SIGNED_IN, 0, 3, 0},
     [CSP_CMD_CLIENT_REPLY] = {"client|reply", CSP_CONN_SIGNED_IN, 0, 3, 0},
@@ -303,6 +341,9 @@ static inline int csp_command_by_name(const char *name, size_t size)
     case 4 << 8 | 'q':
         if ((csp_take(name + 0, 4) | 0x20202020) == 0x74697571) return CSP_CMD_QUIT;
         break;
+    case 4 << 8 | 'r':
+        if ((csp_take(name + 0, 4) | 0x20202020) == 0x656c6f72) return CSP_CMD_ROLE;
+        break;
     case 4 << 8 | 's':
         if ((csp_take(name + 0, 4) | 0x20202020) == 0x6e616373) return CSP_CMD_SCAN;
         break;
@@ -318,6 +359,9 @@ static inline int csp_command_by_name(const char *name, size_t size)
         break;
     case 5 << 8 | 'r':
         if ((csp_take(name + 0, 5) | 0x2020202020) == 0x7465736572) return CSP_CMD_RESET;
+        break;
+    case 5 << 8 | 't':
+        if ((csp_take(name + 0, 5) | 0x2020202020) == 0x6863756f74) return CSP_CMD_TOUCH;
         break;
     case 5 << 8 | 'w':
         if ((csp_take(name + 0, 5) | 0x2020202020) == 0x6863746177) return CSP_CMD_WATCH;
@@ -338,6 +382,9 @@ static inline int csp_command_by_name(const char *name, size_t size)
         break;
     case 6 << 8 | 'o':
         if ((csp_take(name + 0, 6) | 0x202020202020) == 0x7463656a626f) return CSP_CMD_OBJECT;
+        break;
+    case 6 << 8 | 'p':
+        if ((csp_take(name + 0, 6) | 0x202020202020) == 0x627573627570) return CSP_CMD_PUBSUB;
         break;
     case 6 << 8 | 's':
         if ((csp_take(name + 0, 6) | 0x202020202020) == 0x6e656c727473) return CSP_CMD_STRLEN;
@@ -369,6 +416,9 @@ static inline int csp_command_by_name(const char *name, size_t size)
         break;
     case 8 << 8 | 'g':
         if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x65676e6172746567) return CSP_CMD_GETRANGE;
+        break;
+    case 8 << 8 | 'l':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x657661737473616c) return CSP_CMD_LASTSAVE;
         break;
     case 8 << 8 | 'r':
         if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x796c6e6f64616572) return CSP_CMD_READONLY;
@@ -431,6 +481,9 @@ static inline int csp_part_by_name(int command, const char *name, size_t size)
     switch (command) {
     case CSP_CMD_MEMORY:
         switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_MEMORY_HELP;
+            break;
         case 5 << 8 | 'u':
             if ((csp_take(name + 0, 5) | 0x2020202020) == 0x6567617375) return CSP_CMD_MEMORY_USAGE;
             break;
@@ -440,6 +493,9 @@ static inline int csp_part_by_name(int command, const char *name, size_t size)
         switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
         case 4 << 8 | 'f':
             if ((csp_take(name + 0, 4) | 0x20202020) == 0x71657266) return CSP_CMD_OBJECT_FREQ;
+            break;
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_OBJECT_HELP;
             break;
         case 8 << 8 | 'e':
             if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x676e69646f636e65) return CSP_CMD_OBJECT_ENCODING;
@@ -454,6 +510,9 @@ static inline int csp_part_by_name(int command, const char *name, size_t size)
         break;
     case CSP_CMD_MODULE:
         switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_MODULE_HELP;
+            break;
         case 4 << 8 | 'l':
             if ((csp_take(name + 0, 4) | 0x20202020) == 0x7473696c) return CSP_CMD_MODULE_LIST;
             break;
@@ -461,8 +520,20 @@ static inline int csp_part_by_name(int command, const char *name, size_t size)
         break;
     case CSP_CMD_ACL:
         switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_ACL_HELP;
+            break;
+        case 4 << 8 | 'l':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x7473696c) return CSP_CMD_ACL_LIST;
+            break;
+        case 5 << 8 | 'u':
+            if ((csp_take(name + 0, 5) | 0x2020202020) == 0x7372657375) return CSP_CMD_ACL_USERS;
+            break;
         case 6 << 8 | 'w':
             if ((csp_take(name + 0, 6) | 0x202020202020) == 0x696d616f6877) return CSP_CMD_ACL_WHOAMI;
+            break;
+        case 7 << 8 | 'g':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x72657375746567) return CSP_CMD_ACL_GETUSER;
             break;
         }
         break;
@@ -473,6 +544,9 @@ static inline int csp_part_by_name(int command, const char *name, size_t size)
             break;
         case 3 << 8 | 'l':
             if ((csp_take(name + 0, 3) | 0x202020) == 0x6e656c) return CSP_CMD_SLOWLOG_LEN;
+            break;
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_SLOWLOG_HELP;
             break;
         case 5 << 8 | 'r':
             if ((csp_take(name + 0, 5) | 0x2020202020) == 0x7465736572) return CSP_CMD_SLOWLOG_RESET;
@@ -492,6 +566,26 @@ static inline int csp_part_by_name(int command, const char *name, size_t size)
             break;
         case 7 << 8 | 'h':
             if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x79726f74736968) return CSP_CMD_LATENCY_HISTORY;
+            break;
+        }
+        break;
+    case CSP_CMD_PUBSUB:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_PUBSUB_HELP;
+            break;
+        case 6 << 8 | 'n':
+            if ((csp_take(name + 0, 6) | 0x202020202020) == 0x6275736d756e) return CSP_CMD_PUBSUB_NUMSUB;
+            if ((csp_take(name + 0, 6) | 0x202020202020) == 0x7461706d756e) return CSP_CMD_PUBSUB_NUMPAT;
+            break;
+        case 8 << 8 | 'c':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x736c656e6e616863) return CSP_CMD_PUBSUB_CHANNELS;
+            break;
+        case 11 << 8 | 's':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6d756e6472616873 && (csp_take(name + 8, 3) | 0x202020) == 0x627573) return CSP_CMD_PUBSUB_SHARDNUMSUB;
+            break;
+        case 13 << 8 | 's':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6168636472616873 && (csp_take(name + 8, 5) | 0x2020202020) == 0x736c656e6e) return CSP_CMD_PUBSUB_SHARDCHANNELS;
             break;
         }
         break;
@@ -533,6 +627,9 @@ static inline int csp_part_by_name(int command, const char *name, size_t size)
             break;
         case 7 << 8 | 'g':
             if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x7379656b746567) return CSP_CMD_COMMAND_GETKEYS;
+            break;
+        case 15 << 8 | 'g':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x617379656b746567 && (csp_take(name + 8, 7) | 0x20202020202020) == 0x7367616c66646e) return CSP_CMD_COMMAND_GETKEYSANDFLAGS;
             break;
         }
         break;

@@ -44,10 +44,17 @@ EXCHANGES = {
     "kill": [
         *("client kill", "client kill 1.2.3.4:5", "client kill id x", "client kill id 0"),
         *("client kill id 99999", "client kill type x", "client kill skipme maybe"),
-        *("client kill foo bar", "client kill foo bar baz"),
+        *("client kill foo bar", "client kill foo bar baz", "client kill user nobody"),
+        *("client kill laddr 1.2.3.4:5", "client kill laddr 1.2.3.4:5 id 99999 skipme no"),
     ],
     "config": [
-        *("config get", "config get save", "config get appendonly", "config get zzz"),
+        *(
+            "config get",
+            "config get save",
+            "config get SAVE",
+            "config get appendonly",
+            "config get zzz",
+        ),
         *("config set zzz 1", "config set zzz", "config rewrite", "config resetstat"),
         "config resetstat x",
     ],
@@ -55,7 +62,8 @@ EXCHANGES = {
         *("command count x", "command foo", "command info nope", "command getkeys"),
         *("command getkeys get a", "command getkeys mget a b c", "command getkeys nope a"),
         *("command getkeys get a b", "command list filterby", "command list filterby foo bar"),
-        "command docs nope",
+        *("command docs nope", "command getkeysandflags", "command getkeysandflags nope a"),
+        *("command getkeysandflags get a", "command getkeysandflags mget a b"),
     ],
     "hello": [
         *("hello 4", "hello x", "hello 2 foo", "hello 2 auth", "hello 2 auth a"),
@@ -70,7 +78,17 @@ EXCHANGES = {
     ],
     "keyspace": [
         *("get", "get a", "get a b", "mget", "mget a b", "exists", "exists a b", "type", "type a"),
-        *("strlen", "strlen a", "dbsize x", "randomkey a", "keys", "keys a b"),
+        *(
+            "strlen",
+            "strlen a",
+            "touch",
+            "touch a b",
+            "getrange a -9 -8",
+            "dbsize x",
+            "randomkey a",
+            "keys",
+            "keys a b",
+        ),
     ],
     "scan": [
         *("scan", "scan x", "scan 0 match", "scan 0 count", "scan 0 count 0", "scan 0 count x"),
@@ -86,6 +104,11 @@ EXCHANGES = {
         *("subscribe cfg:x cfg:y", "subscribe cfg:x", "psubscribe cfg:*", "get a", "echo a"),
         *("ping", "ping hi", "unsubscribe cfg:x", "unsubscribe nothing", "unsubscribe"),
         *("punsubscribe cfg:*", "get a", "subscribe cfg:z", "reset"),
+    ],
+    "viewers": [
+        *("slowlog", "slowlog reset", "slowlog get -2", "slowlog get x", "slowlog foo"),
+        *("object", "object foo", "role x", "lastsave x", "acl foo", "acl getuser nobody"),
+        *("pubsub", "pubsub foo", "pubsub shardchannels", "pubsub shardnumsub a b"),
     ],
     "other": ["time x", "readonly x", "cluster", "cluster nodes", "reset x", "quit"],
 }

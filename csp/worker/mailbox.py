@@ -1,0 +1,151 @@
+"""Lets the workers of one server ask each other: a datagram socket each, in the runtime folder.
+
+1. A question goes to every other worker and is answered once: by how many there are of what it asks
+   for. Who is dead costs nothing, who does not answer within ANSWER_MS_MAX costs that.
+2. Nothing waits: what a full socket did not take is sent again by the clock, for as long.
+3. All that is kept is bounded: questions under way, bytes of a message, messages taken in one call.
+4. Whoever can write into the runtime folder is this server: it is its user's alone (0700).
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from csp.errors import Busy, TooBig
+from csp.resp import Decoder, ProtocolError, request
+from csp.worker.ports import Loop
+
+ANSWER_MS_MAX = 1_000  # a worker's turn is 10 ms; a longer silence is a stopped process
+RETRY_MS = 10  # a socket holds some messages; its owner takes them in its next turn
+TRIES_MAX = ANSWER_MS_MAX // RETRY_MS
+ASKED_MAX = 64  # questions of one worker under way: administrators ask, not clients
+MESSAGE_BYTES_MAX = 64 * 1024  # fits a datagram socket's buffer whatever the kernel's settings
+TAKEN_MAX = 16  # messages taken in one call; the rest comes in the next turn
+
+Sum = Callable[[int], None]
+# Answers a question of another worker: the verb's words, and where the number goes, now or later.
+Answer = Callable[[list[bytes], Sum], None]
+
+
+@dataclass
+class Asked:
+    """One question under way."""
+
+    then: Sum
+    waiting: set[int]  # workers that owe an answer
+    total: int = 0
+
+
+class Mailbox:
+    """One worker's end."""
+
+    def __init__(self, loop: Loop, folder: Path, slot: int, workers: int, answer: Answer) -> None:
+        self._loop = loop
+        self._folder = folder
+        self._slot = slot
+        self._others = [other for other in range(workers) if other != slot]
+        self._answer = answer
+        self._asked: dict[int, Asked] = {}
+        self._count = 0
+        self._socket: socket.socket | None = None
+
+    def open(self) -> None:
+        """Takes the address of this slot, which a dead predecessor may have left."""
+        path = self._path(self._slot)
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(str(path))
+        self._loop.add_fd(self._socket.fileno(), self._take)
+
+    def close(self) -> None:
+        """Lets go of the address."""
+        if self._socket is not None:
+            self._loop.remove_fd(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+            self._path(self._slot).unlink(missing_ok=True)
+
+    def ask(self, words: list[bytes], then: Sum) -> None:
+        """Asks all others; `then` gets the sum, ANSWER_MS_MAX later at the latest."""
+        if len(self._asked) >= ASKED_MAX:
+            raise Busy(f"{ASKED_MAX} questions to other workers are under way already")
+        self._count += 1
+        number = self._count
+        message = request("ASK", self._slot, number, *words)
+        if len(message) > MESSAGE_BYTES_MAX:
+            raise TooBig(f"a question to other workers has at most {MESSAGE_BYTES_MAX} bytes")
+        self._asked[number] = Asked(then, set(self._others))
+        self._loop.call_later(ANSWER_MS_MAX, lambda: self._settle(number, late=True))
+        for other in self._others:
+            self._post(other, message, functools.partial(self._lost, number, other))
+        self._settle(number)
+
+    def _post(
+        self, other: int, message: bytes, gone: Callable[[], None], tries: int = TRIES_MAX
+    ) -> None:
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendto(message, str(self._path(other)))
+        except BlockingIOError:
+            if tries:
+                again = lambda: self._post(other, message, gone, tries - 1)  # noqa: E731
+                self._loop.call_later(RETRY_MS, again)
+        except OSError:
+            gone()  # nobody has that address: the worker is dead, and its connections with it
+
+    def _lost(self, number: int, other: int) -> None:
+        asked = self._asked.get(number)
+        if asked is not None:
+            asked.waiting.discard(other)
+            self._settle(number)
+
+    def _settle(self, number: int, *, late: bool = False) -> None:
+        asked = self._asked.get(number)
+        if asked is not None and (late or not asked.waiting):
+            del self._asked[number]
+            asked.then(asked.total)
+
+    def _take(self) -> None:
+        for _ in range(TAKEN_MAX):
+            if self._socket is None:
+                return
+            try:
+                data = self._socket.recv(MESSAGE_BYTES_MAX)
+            except BlockingIOError:
+                return
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        decoder = Decoder()
+        decoder.feed(data)
+        try:
+            value = decoder.next()
+            words = [word for word in value if isinstance(word, bytes)]  # type: ignore[union-attr]
+            if words[0] == b"ASK":
+                self._asked_by(int(words[1]), int(words[2]), words[3:])
+            elif words[0] == b"TOLD":
+                self._told_by(int(words[1]), int(words[2]), int(words[3]))
+        except (ProtocolError, TypeError, ValueError, IndexError):
+            return  # of another release, in the moment of an upgrade: it gets no answer
+
+    def _asked_by(self, other: int, number: int, words: list[bytes]) -> None:
+        def tell(count: int) -> None:
+            self._post(other, request("TOLD", self._slot, number, count), lambda: None)
+
+        if other in self._others:
+            self._answer(words, tell)
+
+    def _told_by(self, other: int, number: int, count: int) -> None:
+        asked = self._asked.get(number)
+        if asked is not None and other in asked.waiting:
+            asked.waiting.discard(other)
+            asked.total += count
+            self._settle(number)
+
+    def _path(self, slot: int) -> Path:
+        return self._folder / f"m{slot}.sock"
