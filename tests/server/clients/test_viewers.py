@@ -58,6 +58,9 @@ def test_the_sequence_of_a_graphical_viewer(master: Master) -> None:
         (reply,) = wire.ask(line.split())
         refused = str(reply).startswith("ERR")
         assert refused == line.startswith(("PUBSUB", "MEMORY DOCTOR", "FT.")), (line, reply)
+        if line.startswith("PUBSUB"):
+            assert reply == "ERR PUBSUB CHANNELS is not supported yet"
+            continue
         assert not refused or str(reply).startswith(("ERR unknown command", "ERR unknown subcomm"))
 
 
