@@ -123,6 +123,8 @@ class Lane:
             return self._turn_away(conn, session.address)
         if refusal or command is None:
             state.spoiled = state.spoiled or session.in_multi
+            if command is not None and command.name == "EXEC":
+                transactions.end(session, state)
             return refusal
         call = Call(self, conn, session, state, command.shown, args)
         try:

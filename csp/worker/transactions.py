@@ -14,6 +14,7 @@ from csp.model.types import CLASSES, by_id
 from csp.resp.encode import OK, QUEUED, error, null_array
 from csp.worker import writes
 from csp.worker.call import Call, Handler, Queued, State
+from csp.worker.ports import Session
 from csp.worker.refusal import text_of
 
 COMMANDS_MAX = 10_000
@@ -47,7 +48,7 @@ def discard(call: Call) -> bytes:
     """DISCARD"""
     if not call.session.in_multi:
         raise CspError("DISCARD without MULTI")
-    _end(call)
+    end(call.session, call.state)
     return OK
 
 
@@ -74,7 +75,7 @@ def exec_(call: Call) -> bytes | None:
         raise CspError("EXEC without MULTI")
     state = call.state
     queued, spoiled, watched = state.queued, state.spoiled, dict(state.watched)
-    _end(call)
+    end(call.session, call.state)
     if spoiled:
         raise ExecAbort("Transaction discarded because of previous errors.")
     if any(_revision_of(call, *named) != seen for named, seen in watched.items()):
@@ -165,9 +166,9 @@ def _revision_of(call: Call, class_id: int, dbid: int) -> int:
     return call.lane.reader.revision_of(class_id, dbid)
 
 
-def _end(call: Call) -> None:
-    state: State = call.state
-    call.session.in_multi = False
+def end(session: Session, state: State) -> None:
+    """Forgets what was queued and watched."""
+    session.in_multi = False
     state.queued, state.queued_bytes, state.spoiled = [], 0, False
     state.watched.clear()
 

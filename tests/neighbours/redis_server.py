@@ -16,17 +16,21 @@ STOP_SECONDS_MAX = 10.0
 
 
 class RedisServer:
-    """One redis-server without persistence."""
+    """One redis-server without persistence; with a password, whoever connects needs it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, password: str = "") -> None:
         self.folder = folder
+        self.password = password
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Starts it and waits until it answers."""
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--save", "", "--dir", str(self.folder)],
+            [
+                *("redis-server", "--port", str(self.port), "--save", "", "--dir", self.folder),
+                *("--requirepass", self.password),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -36,7 +40,7 @@ class RedisServer:
 
     def client(self, **options: Any) -> redis.Redis:
         """A redis-py client."""
-        return redis.Redis("127.0.0.1", self.port, **options)
+        return redis.Redis("127.0.0.1", self.port, password=self.password or None, **options)
 
     def stop(self) -> None:
         """Ends it."""

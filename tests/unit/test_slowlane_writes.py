@@ -144,6 +144,11 @@ def test_multi_mistakes(server: Server) -> None:
     assert str(server.ask("EXEC")).startswith("EXECABORT")
     server.ask("MULTI")
     assert server.ask("EXEC") == []
+    server.ask("MULTI")
+    assert server.ask("EXEC", "x") == (
+        "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+    )
+    assert server.ask("EXEC") == "ERR EXEC without MULTI"
 
 
 def test_multi_lets_nobody_call_what_is_for_administrators(server: Server) -> None:

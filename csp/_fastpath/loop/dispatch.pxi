@@ -67,7 +67,7 @@ cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noex
         return slow_too_many(w, c, args, count)
     if why == MAY and csp_commands[number].flags & CSP_FLAG_HOT and c.flags & CSP_CONN_MULTI == 0:
         return run_hot(w, c, number, args, count)
-    if why == MAY or why == REFUSE_UNKNOWN or c.flags & CSP_CONN_MULTI:
+    if why == MAY or why == REFUSE_UNKNOWN or number == CSP_CMD_EXEC or c.flags & CSP_CONN_MULTI:
         return slow_command(w, c, args, count)
     w.stats.errors += 1
     out_refusal(&w.out, why, number, args, count)

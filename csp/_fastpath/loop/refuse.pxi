@@ -87,8 +87,8 @@ cdef void out_unknown(out_t *out, const arg_t *args, uint32_t count) noexcept no
         shown += size + 3
     out_line(out, b"")
 
-cdef void out_refusal(out_t *out, int why, int number, const arg_t *args, uint32_t count) noexcept nogil:
-    """The error reply."""
+cdef void out_why(out_t *out, int why, int number, const arg_t *args, uint32_t count) noexcept nogil:
+    """The error reply to most commands."""
     if why == REFUSE_UNKNOWN and csp_command_by_name(args[0].data, args[0].size) != CSP_CMD_NONE:
         out_text(out, b"-ERR unknown subcommand '")
         out_clean(out, args[1].data, args[1].size, SHOWN_MAX)
@@ -117,3 +117,20 @@ cdef void out_refusal(out_t *out, int why, int number, const arg_t *args, uint32
         else:
             out_line(out, b"' is for configuration servers: an administrator that registered (CFG.REGISTER) "
                           b"as the Application of one, on this connection")
+
+cdef void out_refusal(out_t *out, int why, int number, const arg_t *args, uint32_t count) noexcept nogil:
+    """The error reply; an ERR to EXEC says what becomes of the transaction, in Redis's words."""
+    cdef const char *head = b"-EXECABORT Transaction discarded because of: "
+    cdef uint64_t begin = out.size
+    cdef uint64_t size = strlen(head)
+    cdef uint64_t text
+    out_why(out, why, number, args, count)
+    if number != CSP_CMD_EXEC or out.failed or memcmp(out.data + begin, b"-ERR ", 5) != 0:
+        return
+    text = out.size - begin - 5
+    out_text(out, head)             # for its room
+    if out.failed:
+        return
+    memmove(out.data + begin + size, out.data + begin + 5, text)
+    memcpy(out.data + begin, head, size)
+    out.size -= 5
