@@ -1,4 +1,4 @@
-"""One master for all client tests, and the name of an object that no other test has."""
+"""One master for all client tests, its proxies, and names of objects that no other test has."""
 
 from __future__ import annotations
 
@@ -8,13 +8,39 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.neighbours.redis_server import RedisServer
-from tests.neighbours.server import Master
+from tests.neighbours.server import Master, Proxy, Server
 
 
 @pytest.fixture(scope="session")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
     with Master(tmp_path_factory.mktemp("clients"), workers=2) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def proxy(tmp_path_factory: pytest.TempPathFactory, master: Master) -> Iterator[Proxy]:
+    with Proxy(tmp_path_factory.mktemp("proxy"), master, workers=2, app="first") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def far_proxy(
+    tmp_path_factory: pytest.TempPathFactory, master: Master, proxy: Proxy
+) -> Iterator[Proxy]:
+    """A proxy behind a proxy; its Application can be made at the master alone."""
+    server = Proxy(tmp_path_factory.mktemp("far"), master, workers=2, app="second")
+    with server.start():
+        pass
+    server = Proxy(tmp_path_factory.mktemp("far"), proxy, workers=2, app="second", extra=())
+    with server:
+        yield server
+
+
+@pytest.fixture(params=["master", "proxy", "far_proxy"])
+def served(request: pytest.FixtureRequest) -> Server:
+    """Each kind of server that clients connect to."""
+    found: Server = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture(scope="session")

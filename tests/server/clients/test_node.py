@@ -8,20 +8,24 @@ from collections.abc import Callable
 import pytest
 
 from tests.neighbours.node import run_node
-from tests.neighbours.server import Master
+from tests.neighbours.server import Master, Server
 
 pytestmark = [pytest.mark.needs("node"), pytest.mark.needs("node-modules")]
 
 
-LIBRARIES = [("ioredis.mjs",), ("ioredis.mjs", "iovalkey"), ("node-redis.mjs",)]
+LIBRARIES = ["ioredis", "iovalkey", "node-redis"]
 
 
-@pytest.mark.parametrize("script", LIBRARIES, ids=lambda script: script[-1])
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_default_settings(
-    master: Master, new_name: Callable[[], str], script: tuple[str, ...]
+    served: Server, master: Master, new_name: Callable[[], str], library: str
 ) -> None:
     name = new_name()
-    found = run_node(master, script[0], name, *script[1:])
+    port = str(master.port)
+    if library == "node-redis":
+        found = run_node(served, "node-redis.mjs", name, port)
+    else:
+        found = run_node(served, "ioredis.mjs", name, library, port)
     revision, dbid = found["created"]
     assert found["errors"] == []
     assert found["object"] | {"name": name, "DBID": dbid, "revision": revision} == found["object"]

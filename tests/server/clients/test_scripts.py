@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from csp.resp import Verbatim, request
-from tests.neighbours.server import PASSWORD, Master
+from tests.neighbours.server import PASSWORD, Server
 from tests.server.clients.test_as_redis import Wire
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.toml"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[script.stem for script in SCRIPTS])
-def test_it_can_go_on(master: Master, script: Path) -> None:
+def test_it_can_go_on(served: Server, script: Path) -> None:
     wires: dict[str, Wire] = {}
     for step in tomllib.loads(script.read_text())["steps"]:
         name = step.get("connection", "first")
         if name not in wires:
-            wires[name] = Wire(master.port)
+            wires[name] = Wire(served.port)
         commands = [[_word(word) for word in command] for command in step["send"]]
         wires[name].socket.sendall(b"".join(request(*command) for command in commands))
         for command, expected in zip(commands, step["expect"], strict=True):
