@@ -1,0 +1,1 @@
+"""redis-py's own test suite against csp: what must pass there, and what need not, with reasons."""
