@@ -33,6 +33,7 @@ from csp._fastpath.loop.system cimport *
 include "_fastpath/store/limits.pxi"      # every maximum
 include "_fastpath/store/status.pxi"      # C says a code, Python hears an exception
 include "_fastpath/store/read.pxi"        # what is there at a revision
+include "_fastpath/store/tree.pxi"        # which node governs it
 include "_fastpath/store/view.pxi"        # and what of it a session may see: the loop's primitives
 include "_fastpath/store/arena.pxi"       # memory of the store
 include "_fastpath/store/retire.pxi"      # the writer, and what it replaced until no reader can hold it
@@ -41,6 +42,7 @@ include "_fastpath/store/dirty.pxi"       # which words a death would leave behi
 include "_fastpath/store/index.pxi"       # the radix by DBID
 include "_fastpath/store/names.pxi"       # the hashes of names and of lists
 include "_fastpath/store/postings.pxi"    # posting lists
+include "_fastpath/store/nodes.pxi"       # numbers for the nodes that govern objects
 include "_fastpath/store/log.pxi"         # the change log
 include "_fastpath/store/stage.pxi"       # one transaction, prepared so that it can be undone
 include "_fastpath/store/apply.pxi"       # and then: intent, words, publication

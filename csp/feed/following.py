@@ -18,7 +18,7 @@ from csp.feed.backlog import Backlog
 from csp.feed.frames import Change, read_change, read_frame, why_not
 from csp.feed.heard import Heard
 from csp.feed.link import Link
-from csp.feed.resume import FeedError
+from csp.model.feed import ALIVE, CHANGE, FeedError, may_skip, read_numbers
 from csp.observe.events import log_event
 from csp.resp import Value
 from csp.store.origin import Host
@@ -106,11 +106,11 @@ class Following:
     def _take(self, value: Value) -> None:
         try:
             kind, frame = read_frame(value)
-            if kind == b"change":
+            if kind == CHANGE:
                 self._take_change(read_change(frame))
-            elif kind == b"alive" and len(frame) == 3:
-                self._take_alive(int(frame[0]), int(frame[1], 16), int(frame[2]))
-            else:
+            elif kind == ALIVE and len(frame) == 3:
+                self._take_alive(*read_numbers(frame))
+            elif not may_skip(kind):
                 raise FeedError(why_not(kind, frame))
         except (FeedError, ValueError) as error:
             self._on_lost(str(error))

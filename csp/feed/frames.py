@@ -11,11 +11,11 @@ from struct import Struct
 
 from csp._fastpath import next_mark
 from csp.errors import CspError, MasterDown, from_line
-from csp.feed.resume import FeedError
+from csp.model.feed import BYE, FeedError
 from csp.model.history import HistoryPage
 from csp.resp import ErrorReply, Value
 
-ENTRY_HEAD = Struct("<IIIIQQqII")
+ENTRY_HEAD = Struct("<IIIIQQqIIQQ")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Change:
 def read_frame(value: Value) -> tuple[bytes, list[bytes]]:
     """A frame's kind and the strings that follow."""
     if isinstance(value, ErrorReply):
-        raise FeedError(f"the master refuses the feed: {value}")
+        hint = "; an older release? update the master first" if "syntax" in str(value) else ""
+        raise FeedError(f"the master refuses the feed: {value}{hint}")
     if not isinstance(value, list) or not value:
         raise FeedError("the master sends a value that is not a frame")
     words = [word for word in value if isinstance(word, bytes)]
@@ -54,13 +55,13 @@ def read_change(frame: Sequence[bytes]) -> Change:
     """A `change` frame."""
     if not frame or len(frame[0]) < ENTRY_HEAD.size:
         raise FeedError("the master sends a change without an entry")
-    _, _, _, _, revision, mark, time_ms, _, _ = ENTRY_HEAD.unpack_from(frame[0])
+    _, _, _, _, revision, mark, time_ms, *_ = ENTRY_HEAD.unpack_from(frame[0])
     return Change(frame[0], frame[1:], revision, mark, time_ms)
 
 
 def why_not(kind: bytes, frame: Sequence[bytes]) -> str:
     """Why a frame of this kind ends the feed."""
-    if kind == b"bye":
+    if kind == BYE:
         text = frame[0].decode("utf-8", "replace") if frame else "without a reason"
         return f"the master ends the feed: {text}"
     return f"a frame {kind[:32]!r} of {len(frame)} strings does not belong here"

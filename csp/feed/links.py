@@ -51,7 +51,7 @@ class Links:
         """Connects, signs in, registers and asks for the feed that the words name."""
 
         def ask() -> None:
-            self.feeds[index].stream("CFG.FEED", "FROM", *words)
+            self.feeds[index].stream("CFG.FEED", *words)
 
         def register() -> None:
             self._ask_place(self.feeds[index], ask)

@@ -16,8 +16,23 @@ from csp.feed.frames import Change, read_change, read_frame, why_not
 from csp.feed.heard import Heard
 from csp.feed.links import Links
 from csp.feed.phase import Clocks
-from csp.feed.resume import NOWHERE, FeedError, Greeting, Position
 from csp.feed.snapshot import Snapshot
+from csp.model.feed import (
+    ALIVE,
+    CHANGE,
+    NOWHERE,
+    PART,
+    RECORDS,
+    FeedError,
+    Greeting,
+    Position,
+    may_skip,
+    read_numbers,
+    request_words,
+)
+from csp.model.image import parse_header, split_images
+from csp.model.keys import TABLE_DIGEST
+from csp.model.rekey import LOOKS_AT_OTHERS
 from csp.observe.events import log_event
 from csp.resp import Value
 from csp.store.origin import Host
@@ -50,6 +65,8 @@ class Loading:
         self._snapshot = Snapshot(0)
         self._kept = 0  # the part whose link goes on as the feed
         self._mark = 0  # of the newest change taken
+        # Records whose keys, built by another table, led through objects that were not there yet.
+        self._again: list[tuple[int, int]] = []
         self._since_ms = clocks.monotonic_ms()
 
     def start(self, count: int) -> None:
@@ -64,7 +81,7 @@ class Loading:
             self._host.load_abort()
 
     def _open_part(self, index: int, count: int) -> None:
-        words = (*NOWHERE.words(), "PART", index, "OF", count)
+        words = request_words(NOWHERE, index, count)
         self._links.open_feed(index, f"part-{index}", words, lambda value: self._take(index, value))
 
     def _take(self, index: int, value: Value) -> None:
@@ -73,19 +90,32 @@ class Loading:
                 self._begin_part(index, self._outcomes.greeting(value))
                 return
             kind, frame = read_frame(value)
-            if kind == b"records" and len(frame) == 1:
+            if kind == RECORDS and len(frame) == 1:
                 self._snapshot.record_bytes += len(frame[0])
-                self._host.load(frame[0])
-            elif kind == b"part" and len(frame) == 4:
-                self._end_part(index, [int(word) for word in (frame[1], frame[3])], frame[2])
-            elif kind == b"change" and self._snapshot.completed_all:
+                self._load(index, frame[0])
+            elif kind == PART and len(frame) == 4:
+                self._end_part(index, *read_numbers(frame))
+            elif kind == CHANGE and self._snapshot.completed_all:
                 self._take_change(read_change(frame))
-            elif kind != b"alive":
+            elif kind != ALIVE and not may_skip(kind):
                 raise FeedError(why_not(kind, frame))
         except StoreFull as error:
             self._outcomes.full(str(error))
         except (FeedError, StoreCorrupt, ValueError) as error:
             self._outcomes.refused(f"while loading: {error}")
+
+    def _load(self, index: int, images: bytes) -> None:
+        """Another key table's keys are not believed: they are built anew from the objects."""
+        if self._snapshot.parts[index].table == TABLE_DIGEST:
+            self._host.load(images)
+            return
+        self._host.load_rekeyed(images)
+        headers = map(parse_header, split_images(images))
+        self._again += [
+            (header.class_id, header.dbid)
+            for header in headers
+            if header.class_id in LOOKS_AT_OTHERS
+        ]
 
     def _begin_part(self, index: int, greeting: Greeting) -> None:
         if not greeting.snapshot:
@@ -97,9 +127,8 @@ class Loading:
         self._heard.revision(greeting.position.revision)
         self._settle()
 
-    def _end_part(self, index: int, numbers: list[int], mark: bytes) -> None:
-        revision, time_ms = numbers
-        self._snapshot.completed(index, revision, int(mark, 16), time_ms)
+    def _end_part(self, index: int, revision: int, mark: int, time_ms: int) -> None:
+        self._snapshot.completed(index, revision, mark, time_ms)
         self._links.feeds[index].paused = True
         self._settle()
 
@@ -115,6 +144,9 @@ class Loading:
                 feeds.pop(index).close()
         if not snapshot.completed_all:
             return
+        for class_id, dbid in self._again:
+            self._host.load_again(class_id, dbid)
+        self._again.clear()
         target, time_ms = snapshot.target()
         if target.revision == snapshot.begin().revision:
             self._end(target, time_ms)

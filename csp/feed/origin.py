@@ -23,7 +23,8 @@ from csp.feed.links import Links
 from csp.feed.loading import Loading, Outcomes
 from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
-from csp.feed.resume import NOWHERE, Backoff, FeedError, Position, decide
+from csp.feed.resume import Backoff, decide
+from csp.model.feed import NOWHERE, FeedError, Position, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe.events import log_event
@@ -160,7 +161,7 @@ class FeedOrigin:
         if self._must_load or not self._host.loaded:
             self._load()
         else:
-            self._links.open_feed(0, "feed", self._position().words(), self._greeted)
+            self._links.open_feed(0, "feed", request_words(self._position()), self._greeted)
 
     def _greeted(self, value: Value) -> None:
         """The first frame of a feed that asked to continue."""

@@ -9,50 +9,14 @@ Pure decisions: no socket, no clock.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-FORMAT = 1  # of the feed, as docs/internals/formats.md lays it out
+from csp.model.feed import FORMAT, Greeting, Position
+
 RETRY_DELAY_MS_FIRST = 200
 RETRY_DELAY_MS_MAX = 5_000
 RETRY_SPREAD = 0.5  # so that a hundred proxies do not return in one instant
-
-
-class FeedError(Exception):
-    """The feed can't go on as it is; the text says why."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """A state of the world."""
-
-    stream: bytes
-    revision: int
-    mark: int
-
-    def words(self) -> tuple[str, str, str]:
-        """As CFG.FEED FROM takes it."""
-        if not self.stream:
-            return "-", "0", "-"
-        return self.stream.hex(), str(self.revision), f"{self.mark:016x}"
-
-    def __str__(self) -> str:
-        return f"revision {self.revision} mark {self.mark:016x} of stream {self.stream.hex()}"
-
-
-NOWHERE = Position(b"", 0, 0)
-
-
-@dataclass(frozen=True)
-class Greeting:
-    """The first frame of a feed."""
-
-    release: str
-    format: int
-    position: Position
-    snapshot: bool
-    table: str
 
 
 @dataclass(frozen=True)
@@ -61,26 +25,6 @@ class Decision:
 
     load: bool
     reason: str
-
-
-def read_greeting(payload: bytes) -> Greeting:
-    """Reads the greeting's JSON."""
-    try:
-        said = json.loads(payload)
-        mark = said["mark"]
-        return Greeting(
-            release=str(said["release"]),
-            format=int(said["format"]),
-            position=Position(
-                stream=bytes.fromhex(said["stream"]),
-                revision=int(said["revision"]),
-                mark=mark if isinstance(mark, int) else int(mark, 16),
-            ),
-            snapshot={"continue": False, "snapshot": True}[said["mode"]],
-            table=str(said.get("table", "")),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise FeedError(f"the greeting can't be read: {error!r}") from error
 
 
 def why_refuse(greeting: Greeting) -> str | None:
@@ -95,7 +39,7 @@ def why_refuse(greeting: Greeting) -> str | None:
     return None
 
 
-def warnings_about(greeting: Greeting, release: str, table: str) -> list[str]:
+def warnings_about(greeting: Greeting, release: str, table: int) -> list[str]:
     """What an operator should know, though the feed goes on."""
     found = []
     if greeting.format > FORMAT or _as_numbers(greeting.release) > _as_numbers(release):
@@ -103,8 +47,11 @@ def warnings_about(greeting: Greeting, release: str, table: str) -> list[str]:
             f"the master's release {greeting.release} (feed format {greeting.format}) is newer "
             f"than this proxy's {release} ({FORMAT}): update the proxy"
         )
-    elif table and greeting.table and greeting.table != table:
-        found.append("the master's object table differs from this proxy's: filters may differ")
+    if greeting.table != table:
+        found.append(
+            "the master's key table is another than this proxy's: keys are built anew here, which "
+            "takes time; run the same release on both"
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from csp.feed.resume import FeedError, Greeting, Position
+from csp.model.feed import FeedError, Greeting, Position
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Part:
     begin: Position | None = None
     end: Position | None = None
     time_ms: int = 0
+    table: int = 0  # digest of the key table that built its records' keys
 
 
 class Snapshot:
@@ -38,6 +39,7 @@ class Snapshot:
             raise FeedError("the master changed its stream during the snapshot")
         self.stream = greeting.position.stream
         self.parts[index].begin = greeting.position
+        self.parts[index].table = greeting.table
 
     def completed(self, index: int, revision: int, mark: int, time_ms: int) -> None:
         """A part is complete."""

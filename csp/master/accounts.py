@@ -111,7 +111,7 @@ def _row(
 
 
 def _tombstone(dbid: int, revision: int) -> bytes:
-    return build_tombstone(ACCOUNT_CLASS_ID, dbid, revision, ENVIRONMENT, 0)
+    return build_tombstone(ACCOUNT_CLASS_ID, dbid, revision, ENVIRONMENT)
 
 
 def _key(change: Change) -> dict[str, int]:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,11 +23,8 @@ from csp.master.taken import clash
 from csp.master.transaction import Touched, Transaction
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
-from csp.model.image import build_image, json_of
+from csp.model.image import build_image, json_of, parse_header
 from csp.model.types import ObjectClass
-
-_PLACE = struct.Struct("<II")  # tenant and folder in an image's header
-_PLACE_AT = 32
 
 
 @dataclass(slots=True)
@@ -118,10 +114,10 @@ def object_of(cls: ObjectClass, dbid: int, revision: int, body: str) -> JsonObje
 
 
 def _object_rows(rows: ChangeRows, touched: Touched, image: bytes, revision: int) -> None:
-    tenant, folder = _PLACE.unpack_from(image, _PLACE_AT)
+    header = parse_header(image)
     row: Row = {
-        "tenant": tenant,
-        "folder": folder,
+        "tenant": header.tenant_dbid,
+        "folder": header.folder_dbid,
         "revision": revision,
         "body": body_of(touched.cls, touched.dbid, revision, json_of(image)),
     }

@@ -13,8 +13,8 @@ from typing import Final
 from csp import errors
 from csp.master.transaction import Touched, Transaction
 from csp.model.extract import Object as JsonObject
-from csp.model.image import tenant_of
 from csp.model.objects import complete
+from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
 
 TENANT: Final = CLASSES["CfgTenant"]

@@ -173,7 +173,7 @@ def accounts_of(database: Database, entry: bytes) -> list[bytes]:
             row: Any = database.account_row(item.class_id, item.dbid)
             if row is None:
                 found.append(
-                    build_tombstone(ACCOUNT_CLASS_ID, item.dbid, parsed.revision, ENVIRONMENT, 0)
+                    build_tombstone(ACCOUNT_CLASS_ID, item.dbid, parsed.revision, ENVIRONMENT)
                 )
             else:
                 hashed = Hashed(row.algorithm, row.hash)

@@ -14,7 +14,7 @@ from csp.master.complete import FOLDER
 from csp.master.transaction import Touched, Transaction
 from csp.model.extract import Object as JsonObject
 from csp.model.extract import value_at
-from csp.model.image import tenant_of
+from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS
 
 Rule = Callable[[Transaction, Touched, JsonObject], None]

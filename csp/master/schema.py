@@ -28,7 +28,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0001"
+VERSION = "0002"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(

@@ -20,13 +20,15 @@ from csp._fastpath import crc32c, next_mark
 from csp.errors import TooBig
 from csp.model.difference import make_delta
 from csp.model.extract import Lookup, Nothing, Object
-from csp.model.image import json_of, tenants_of
+from csp.model.image import json_of
+from csp.model.keys import TABLE_DIGEST
+from csp.model.places import NOWHERE, Place, node_of, tenants_of
 from csp.model.types import ObjectClass
 
-FORMAT = 0x43535031
+FORMAT = 0x43535032
 # A proxy takes no longer string (csp.resp), and the size has 32 bits: refused before the commit.
 ENTRY_BYTES_MAX = 512 * 1024 * 1024
-HEADER_SIZE = 48
+HEADER_SIZE = 64
 CREATE, UPDATE, DELETE = 1, 2, 3
 OPS = {CREATE: "create", UPDATE: "update", DELETE: "delete"}
 OP_NUMBERS = {name: number for number, name in OPS.items()}
@@ -34,11 +36,16 @@ OP_NUMBERS = {name: number for number, name in OPS.items()}
 DIFFERENCE = 1
 # Item flag: the object's account record changed too.
 ACCOUNT_CHANGED = 1
+# Item flag: who doesn't know its op passes the item over.
+SKIPPABLE = 128
 
-_HEADER = struct.Struct("<IIIIQQqII")
-# From byte 12 on, which the crc covers: item_count, revision, mark, time, flags, spare.
-_COVERED = struct.Struct("<IQQqII")
-_ITEM = struct.Struct("<IBBHIIIIQ")
+# format size crc item_count revision mark time flags spare table extras.
+_HEADER = struct.Struct("<IIIIQQqIIQQ")
+# From byte 12 on, which the crc covers.
+_COVERED = struct.Struct("<IQQqIIQQ")
+# size op flags class_id dbid image_size event_size tenant_count before_dbid after_dbid before_class
+# after_class spare; then what belongs to a store: ref node_before node_after.
+_ITEM = struct.Struct("<IBBHIIIIIIHHIQII")
 _CRC_AT = 8
 _MARK_AT = 24
 
@@ -57,6 +64,8 @@ class Change:
     account_changed: bool = False
     # None: worked out from before and after.
     tenants: frozenset[int] | None = None
+    # The nodes that governed the object before and do after.
+    nodes: tuple[Place, Place] | None = None
 
 
 class Item(NamedTuple):
@@ -67,6 +76,8 @@ class Item(NamedTuple):
     class_id: int
     dbid: int
     ref: int
+    before: Place  # the node that governed the object
+    after: Place  # and the one that does now
     tenants: tuple[int, ...]
     image: bytes
     event: bytes
@@ -80,6 +91,7 @@ class Entry(NamedTuple):
     time_ms: int
     flags: int
     crc: int
+    table: int
     items: tuple[Item, ...]
 
 
@@ -135,8 +147,19 @@ def _tenants(change: Change, look: Lookup) -> list[int]:
     return sorted(found) or [1]
 
 
+def _nodes(change: Change, look: Lookup) -> tuple[Place, Place]:
+    if change.nodes is not None:
+        return change.nodes
+    before, after = (
+        NOWHERE if obj is None else node_of(change.cls, obj, look)
+        for obj in (change.before, change.after)
+    )
+    return before, after
+
+
 def _item(change: Change, image: bytes, event: bytes, look: Lookup) -> bytes:
     tenants = _tenants(change, look)
+    before, after = _nodes(change, look)
     body = _pad8(struct.pack(f"<{len(tenants)}I", *tenants)) + image + _pad8(event)
     head = _ITEM.pack(
         _ITEM.size + len(body),
@@ -147,7 +170,8 @@ def _item(change: Change, image: bytes, event: bytes, look: Lookup) -> bytes:
         len(image),
         len(event),
         len(tenants),
-        0,
+        *(before[1], after[1], before[0], after[0], 0),
+        *(0, 0, 0),
     )
     return head + body
 
@@ -176,7 +200,8 @@ def build_entry(
             )
     items = b"".join(found)
     count = len(changes)
-    entry = bytearray(_HEADER.pack(FORMAT, size, 0, count, revision, 0, time_ms, flags, 0) + items)
+    head = FORMAT, size, 0, count, revision, 0, time_ms, flags, 0, TABLE_DIGEST, 0
+    entry = bytearray(_HEADER.pack(*head) + items)
     struct.pack_into("<Q", entry, _MARK_AT, next_mark(prev_mark, entry))
     with memoryview(entry) as view:
         struct.pack_into("<I", entry, _CRC_AT, crc32c(view[_CRC_AT + 4 :]))
@@ -196,7 +221,8 @@ def build_difference(
         event = event_of(change, image, own, time_ms, {})
         items.append(_item(change, image, event, Nothing()))
     body = b"".join(items)
-    covered = _COVERED.pack(len(items), revision, mark, time_ms, DIFFERENCE, 0) + body
+    head = len(items), revision, mark, time_ms, DIFFERENCE, 0, TABLE_DIGEST, 0
+    covered = _COVERED.pack(*head) + body
     return struct.pack("<III", FORMAT, HEADER_SIZE + len(body), crc32c(covered)) + covered
 
 
@@ -238,24 +264,34 @@ def _items(entry: bytes) -> Iterator[tuple[int, tuple[Any, ...]]]:
 
 
 def parse_entry(entry: bytes) -> Entry:
-    """An entry taken apart; raises ValueError where the sizes can't be."""
+    """An entry taken apart; raises ValueError where the sizes can't be.
+
+    Items of kinds that are not known here, but may be skipped, are left out.
+    """
     if len(entry) < HEADER_SIZE:
         raise ValueError(f"an entry has at least {HEADER_SIZE} bytes, here are {len(entry)}")
-    form, size, crc, count, revision, mark, time_ms, flags, _ = _HEADER.unpack_from(entry)
+    form, size, crc, count, revision, mark, time_ms, flags, _, table, _ = _HEADER.unpack_from(entry)
     if form != FORMAT:
         raise ValueError(f"this is no log entry: it begins with {form:08x}")
     if size != len(entry):
         raise ValueError(f"revision {revision}: {len(entry)} bytes, its header says {size}")
     found = []
-    for at, (_, op, bits, class_id, dbid, image_size, event_size, n, ref) in _items(entry):
+    seen = 0
+    for at, fields in _items(entry):
+        seen += 1
+        _, op, bits, class_id, dbid, image_size, event_size, n = fields[:8]
+        before_dbid, after_dbid, before_class, after_class, _, ref, _, _ = fields[8:]
+        nodes = (before_class, before_dbid), (after_class, after_dbid)
+        if op not in OPS and bits & SKIPPABLE:
+            continue
         tenants = struct.unpack_from(f"<{n}I", entry, at + _ITEM.size)
         image_at = at + _ITEM.size + (4 * n + 7) // 8 * 8
         event_at = image_at + image_size
         image, event = entry[image_at:event_at], entry[event_at : event_at + event_size]
-        found.append(Item(OPS[op], bits, class_id, dbid, ref, tenants, image, event))
-    if len(found) != count:
-        raise ValueError(f"revision {revision}: {len(found)} items, its header says {count}")
-    return Entry(revision, mark, time_ms, flags, crc, tuple(found))
+        found.append(Item(OPS[op], bits, class_id, dbid, ref, *nodes, tenants, image, event))
+    if seen != count:
+        raise ValueError(f"revision {revision}: {seen} items, its header says {count}")
+    return Entry(revision, mark, time_ms, flags, crc, table, tuple(found))
 
 
 def event_json(item: Item, more: bool = False) -> Object:

@@ -20,9 +20,9 @@ from csp._fastpath import crc32c
 from csp.errors import TooBig
 from csp.model.extract import Lookup, Object, scalar, value_at, values
 from csp.model.keys import KEYS, FilterKey
+from csp.model.places import FOLDER, NOWHERE, Place, container_of, governor_of, tenant_of
 from csp.model.types import (
     ACCOUNT_CLASS_ID,
-    CLASS_OF_WORD,
     CLASSES,
     ENVIRONMENT,
     TYPE_NUMBERS,
@@ -33,11 +33,12 @@ HEADER_SIZE = 64
 TOMBSTONE = 1
 MAX_OBJECT = 16 * 1024 * 1024
 
-# prev and crc; then from byte 12, which the crc covers: size revision dbid class_id flags tenant
-# folder acl_id
-# reply_size brief_size keys_size spare.
-_START = struct.Struct("<QI")
-_COVERED = struct.Struct("<IQIHHIIIIIIQ")
+# prev, crc and the node's number in a store; then from byte 16, which the crc covers: revision dbid
+# class_id flags size tenant container_dbid container_class spare reply_size brief_size keys_size
+# spare.
+_START = struct.Struct("<QII")
+_COVERED_AT = 16
+_COVERED = struct.Struct("<QIHHIIIHHIIII")
 _KEY = struct.Struct("<HHI")
 _KEY_U32 = struct.Struct("<HHII")
 _KEY_PAIR = struct.Struct("<HHIII")
@@ -52,17 +53,27 @@ class Header(NamedTuple):
 
     prev: int
     crc: int
-    size: int
+    node: int
     revision: int
     dbid: int
     class_id: int
     flags: int
+    size: int
     tenant_dbid: int
-    folder_dbid: int
-    acl_id: int
+    container: Place
     reply_size: int
     brief_size: int
     keys_size: int
+
+    @property
+    def folder_dbid(self) -> int:
+        """DBID of the folder that the object lies in; 0: in none."""
+        return self.container[1] if self.container[0] == FOLDER.id else 0
+
+    @property
+    def governor(self) -> Place:
+        """The node that governs the object."""
+        return governor_of(self.class_id, self.dbid, self.flags, self.container)
 
 
 class Key(NamedTuple):
@@ -256,38 +267,7 @@ def _emitters(cls: ObjectClass) -> tuple[Emit, ...]:
     return tuple(emit for _, emit in found)
 
 
-# --- tenants and JSON ----------------------------------------------------------------------------
-
-
-def _owner_tenant(owner: Any, look: Lookup) -> int:
-    """The tenant of a folder's owner; folders own folders through their own owner."""
-    if not isinstance(owner, dict):
-        return ENVIRONMENT
-    word, dbid = owner.get("type"), int(owner.get("DBID", 0))
-    if word == "tenant":
-        return dbid or ENVIRONMENT
-    class_name = CLASS_OF_WORD.get(str(word))
-    other = look.get(class_name, dbid) if class_name else None
-    return tenant_of(CLASSES[class_name], other, look) if class_name and other else ENVIRONMENT
-
-
-def tenant_of(cls: ObjectClass, obj: Object, look: Lookup) -> int:
-    """The tenant that an object belongs to; 1, the Environment, where it has none of its own."""
-    rule = cls.tenant
-    if rule == "self":
-        return int(obj["DBID"])
-    if rule == "owner":
-        return _owner_tenant(obj.get("ownerID"), look)
-    if rule == "none" or rule.startswith("list:"):
-        return ENVIRONMENT
-    return int(value_at(obj, rule) or ENVIRONMENT)
-
-
-def tenants_of(cls: ObjectClass, obj: Object, look: Lookup) -> set[int]:
-    """All tenants whose subscribers see the object."""
-    if cls.tenants_path:
-        return {ENVIRONMENT, *(obj.get(cls.tenants_path) or ())}
-    return {tenant_of(cls, obj, look)}
+# --- JSON ----------------------------------------------------------------------------------------
 
 
 def canonical(cls: ObjectClass, obj: Object, revision: int) -> Object:
@@ -329,17 +309,14 @@ def _frame(json: bytes) -> bytes:
 
 
 def _assemble(
-    revision: int, dbid: int, class_id: int, flags: int, tenant: int, folder: int, body: bytes,
+    revision: int, dbid: int, class_id: int, flags: int, tenant: int, container: Place, body: bytes,
     sizes: tuple[int, int, int],
 ) -> bytes:  # fmt: skip
     body += _PAD[len(body) & 7]
-    covered = (
-        _COVERED.pack(
-            HEADER_SIZE + len(body), revision, dbid, class_id, flags, tenant, folder, 0, *sizes, 0
-        )
-        + body
-    )
-    return _START.pack(0, crc32c(covered)) + covered
+    size = HEADER_SIZE + len(body)
+    place = container[1], container[0], 0
+    covered = _COVERED.pack(revision, dbid, class_id, flags, size, tenant, *place, *sizes, 0) + body
+    return _START.pack(0, crc32c(covered), 0) + covered
 
 
 def build_image(cls: ObjectClass, obj: Object, revision: int, look: Lookup) -> bytes:
@@ -351,25 +328,50 @@ def build_image(cls: ObjectClass, obj: Object, revision: int, look: Lookup) -> b
             f"{cls.name}:{whole['DBID']} has {len(json)} bytes, at most {MAX_OBJECT} are allowed"
         )
     reply, brief = _frame(json), _frame(orjson.dumps(brief_of(cls, whole)))
-    out: list[bytes] = []
-    for emit in _EMITTERS[cls.name]:
-        emit(whole, look, out)
-    keys = b"".join(out)
+    keys = keys_of(cls, whole, look)
     return _assemble(
         revision,
         whole["DBID"],
         cls.id,
         0,
         tenant_of(cls, whole, look),
-        whole.get("folderDBID", 0),
+        container_of(cls, whole, look),
         reply + brief + keys,
         (len(reply), len(brief), len(keys)),
     )
 
 
-def build_tombstone(class_id: int, dbid: int, revision: int, tenant: int, folder: int) -> bytes:
+def keys_of(cls: ObjectClass, obj: Object, look: Lookup) -> bytes:
+    """The index keys of an object."""
+    out: list[bytes] = []
+    for emit in _EMITTERS[cls.name]:
+        emit(obj, look, out)
+    return b"".join(out)
+
+
+def with_keys(image: bytes, cls: ObjectClass | None, obj: Object, look: Lookup) -> bytes:
+    """The same image with keys of this release's table; none where the class is not known."""
+    header = parse_header(image)
+    keys = b"" if cls is None else keys_of(cls, obj, look)
+    sizes = header.reply_size, header.brief_size, len(keys)
+    body = image[HEADER_SIZE : HEADER_SIZE + header.reply_size + header.brief_size] + keys
+    return _assemble(
+        header.revision,
+        header.dbid,
+        header.class_id,
+        header.flags,
+        header.tenant_dbid,
+        header.container,
+        body,
+        sizes,
+    )
+
+
+def build_tombstone(
+    class_id: int, dbid: int, revision: int, tenant: int, container: Place = NOWHERE
+) -> bytes:
     """The record that says: from this revision on there is no such object."""
-    return _assemble(revision, dbid, class_id, TOMBSTONE, tenant, folder, b"", (0, 0, 0))
+    return _assemble(revision, dbid, class_id, TOMBSTONE, tenant, container, b"", (0, 0, 0))
 
 
 def build_account_image(dbid: int, account: Object, revision: int) -> bytes:
@@ -377,15 +379,18 @@ def build_account_image(dbid: int, account: Object, revision: int) -> bytes:
     clients.
     """
     reply = _frame(orjson.dumps({"user": "", "dbid": dbid, **account, "revision": revision}))
-    return _assemble(revision, dbid, ACCOUNT_CLASS_ID, 0, ENVIRONMENT, 0, reply, (len(reply), 0, 0))
+    sizes = len(reply), 0, 0
+    return _assemble(revision, dbid, ACCOUNT_CLASS_ID, 0, ENVIRONMENT, NOWHERE, reply, sizes)
 
 
 def parse_header(image: bytes, at: int = 0) -> Header:
     """The header of the image that begins at `at`; raises ValueError where that can't be one."""
     if len(image) - at < HEADER_SIZE:
         raise ValueError(f"an image has at least {HEADER_SIZE} bytes, here are {len(image) - at}")
-    prev, crc = _START.unpack_from(image, at)
-    header = Header(prev, crc, *_COVERED.unpack_from(image, at + 12)[:-1])
+    start = _START.unpack_from(image, at)
+    covered = _COVERED.unpack_from(image, at + _COVERED_AT)
+    place = covered[7], covered[6]
+    header = Header._make((*start, *covered[:6], place, *covered[9:12]))
     sizes = HEADER_SIZE + header.reply_size + header.brief_size + header.keys_size
     if header.size % 8 or header.size - sizes not in range(8) or at + header.size > len(image):
         raise ValueError(f"the image of DBID {header.dbid} has impossible sizes")
@@ -395,7 +400,7 @@ def parse_header(image: bytes, at: int = 0) -> Header:
 def check_crc(image: bytes) -> None:
     """Raises ValueError where the bytes are not what was built."""
     header = parse_header(image)
-    if crc32c(image[12 : header.size]) != header.crc:
+    if crc32c(image[_COVERED_AT : header.size]) != header.crc:
         raise ValueError(f"class {header.class_id} DBID {header.dbid}: checksum does not match")
 
 

@@ -2,15 +2,15 @@
 
 1. A key's number is class id * 64 + its n in the table; records of other releases hold it, so it is
    never reused.
-2. `KEYS[class, name]` is for commands, `KEY_TABLE` is the same as bytes for the compiled side
-   (generated as classes.h, too).
+2. `KEYS[class, name]` is for commands; classes.h, which is generated, is the same for the compiled
+   side.
 3. Of a pair (`owner_dbid` + `owner_type`) the `_dbid` half owns the number under which values are
    indexed.
 """
 
 from __future__ import annotations
 
-import struct
+import hashlib
 from dataclasses import dataclass
 
 from csp.model.types import CLASSES, KEYS_PER_CLASS, ObjectClass
@@ -73,16 +73,22 @@ def _all() -> dict[tuple[str, str], FilterKey]:
     return found
 
 
+def _digest() -> int:
+    rows = [repr(KEYS[name]) for name in sorted(KEYS)]
+    rows += sorted(repr(one) for cls in CLASSES.values() for one in cls.contributions)
+    return int.from_bytes(hashlib.blake2b("\n".join(rows).encode(), digest_size=8).digest())
+
+
 KEYS: dict[tuple[str, str], FilterKey] = _all()
+_CONTRIBUTORS = {one.key: cls.id for cls in CLASSES.values() for one in cls.contributions}
 BY_ID: dict[int, FilterKey] = {key.key_id: key for key in KEYS.values()}
-# (key, class of its DBIDs, kind) of every key that has an index of its own.
+# (key, class of its DBIDs, kind, class of the objects that contribute its lists or 0) of every key
+# that has an index of its own.
 STORED_KEYS = [
-    (key.key_id, key.class_id, key.kind) for key in KEYS.values() if key.kind in ("name", "list")
+    (key.key_id, key.class_id, key.kind, _CONTRIBUTORS.get(f"{key.class_name}.{key.name}", 0))
+    for key in KEYS.values()
+    if key.kind in ("name", "list")
 ]
-# Rows of key_id, class_id, kind, value type, other (u16 each) and a u16 of zero, ascending by
-# key_id.
-KEY_ROW = struct.Struct("<HHHHHH")
-KEY_TABLE: bytes = b"".join(
-    KEY_ROW.pack(key.key_id, key.class_id, KINDS[key.kind], VALUES[key.value_type], key.other, 0)
-    for key in sorted(KEYS.values(), key=lambda one: one.key_id)
-)
+# Says whether two servers build the same keys: of all that the table says of them. Every key that a
+# store has was built by the table whose digest the store has.
+TABLE_DIGEST = _digest()

@@ -17,6 +17,8 @@ from typing import Any
 
 # The record class of credentials, which only travels between servers.
 ACCOUNT_CLASS_ID = 250
+# And of the nodes that govern objects: each store has its own.
+NODE_CLASS_ID = 251
 # The tenant that owns what belongs to no other.
 ENVIRONMENT = 1
 # DBIDs below this are kept for built-in objects.

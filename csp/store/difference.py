@@ -9,6 +9,7 @@ from __future__ import annotations
 from csp._fastpath import StoreReader, StoreWriter
 from csp.model.entry import Change, build_difference
 from csp.model.image import parse_image
+from csp.model.places import NOWHERE
 from csp.model.types import ObjectClass, by_id
 
 CHANGES_MAX = 200_000  # as many as one transaction may change by cascade
@@ -40,11 +41,21 @@ def _change(cls: ObjectClass, dbid: int, before: bytes | None, after: bytes | No
     op = "create" if before is None else "delete" if after is None else "update"
     tenants: set[int] = set()
     objects = []
+    nodes = []
     for image in (before, after):
         header, found = parse_image(image) if image is not None else (None, None)
         objects.append(found)
+        nodes.append(NOWHERE if header is None else header.governor)
         if header is not None and found is not None:
             tenants.add(header.tenant_dbid)
             if cls.tenants_path:
                 tenants.update(found.get(cls.tenants_path) or ())
-    return Change(op, cls, dbid, before=objects[0], after=objects[1], tenants=frozenset(tenants))
+    return Change(
+        op,
+        cls,
+        dbid,
+        before=objects[0],
+        after=objects[1],
+        tenants=frozenset(tenants),
+        nodes=(nodes[0], nodes[1]),
+    )

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from csp._fastpath import Control, StoreError, StoreFull, StoreWriter, follow
-from csp.model.keys import STORED_KEYS
+from csp._fastpath import Control, StoreError, StoreFull, StoreKeys, StoreWriter, follow
+from csp.model.image import split_images
+from csp.model.keys import STORED_KEYS, TABLE_DIGEST
+from csp.model.rekey import Images, rekeyed, rekeyed_entry
 from csp.observe.events import log_event
 from csp.store import locks, segment
 from csp.store.application import application_of
@@ -147,7 +149,10 @@ class StoreHost:
         """Publishes the entry of revision published + 1."""
         assert self._writer is not None, "nothing is loaded"
         with self._counting_refusals():
-            self._writer.apply(entry, accounts)
+            try:
+                self._writer.apply(entry, accounts)
+            except StoreKeys:
+                self._writer.apply(entry, accounts, rekeyed_entry(entry, self.image))
 
     def follow(self, frames: memoryview) -> tuple[int, bool]:
         """Publishes the changes that the frames begin with: bytes, whether one more has begun."""
@@ -272,10 +277,25 @@ class StoreHost:
         with self._counting_refusals():
             return self._loading.load(images)
 
+    def load_rekeyed(self, images: bytes) -> None:
+        """Takes record images whose keys another key table has built."""
+        look = Images(self._loading.image)
+        self.load(b"".join(rekeyed(image, look) for image in split_images(images)))
+
+    def load_again(self, class_id: int, dbid: int) -> None:
+        """Builds the keys of a loaded record anew: what they lead through is there now."""
+        image = self._loading.image(class_id, dbid)
+        if image is not None:
+            self.load_rekeyed(image)
+
     def load_entry(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
         """Takes a change on top of what is being loaded."""
+        loading = self._loading
         with self._counting_refusals():
-            self._loading.load_entry(entry, accounts)
+            try:
+                loading.load_entry(entry, accounts)
+            except StoreKeys:
+                loading.load_entry(entry, accounts, rekeyed_entry(entry, loading.image))
 
     @property
     def log_bytes(self) -> int:
@@ -371,6 +391,7 @@ class StoreHost:
             format=format,
             wake_fds=self._wake_fds,
             keys=STORED_KEYS,
+            table=TABLE_DIGEST,
             log_bytes=self.log_bytes,
         )
 

@@ -49,6 +49,12 @@ class Host(Protocol):
     def load(self, images: bytes) -> int:
         """Takes concatenated record images (public and account); how many were new."""
 
+    def load_rekeyed(self, images: bytes) -> None:
+        """Takes record images whose keys another key table has built."""
+
+    def load_again(self, class_id: int, dbid: int) -> None:
+        """Builds the keys of a loaded record anew: what they lead through is there now."""
+
     def load_entry(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
         """Takes a change on top of what is being loaded, skipping what records already have."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import os
 
-from csp._fastpath import Control, StoreError
+from csp._fastpath import Control, StoreError, segment_table
+from csp.model.keys import TABLE_DIGEST
 from csp.observe.events import log_event
 from csp.store import locks, segment
 from csp.store.context import SESSION_ROW_BYTES
@@ -92,6 +93,8 @@ def _attach_control(instance: str) -> tuple[int, Control] | None:
             raise ValueError("there is no data segment")
         if control.state != STATE_READY:
             raise ValueError("its load was not finished")
+        if _table_of(instance, control.generation) != TABLE_DIGEST:
+            raise ValueError("its filter keys were built by another key table")
     except (ValueError, StoreError) as reason:
         log_event(log, "51005", reason=reason)
         segment.unlink_all(instance)
@@ -99,6 +102,15 @@ def _attach_control(instance: str) -> tuple[int, Control] | None:
         return None
     log_event(log, "51004")
     return fd, control
+
+
+def _table_of(instance: str, generation: int) -> int:
+    """The digest of the key table by which a data segment was made."""
+    fd = segment.open_data(instance, generation)
+    try:
+        return segment_table(fd)
+    finally:
+        os.close(fd)
 
 
 def _create_control(instance: str) -> tuple[int, Control]:

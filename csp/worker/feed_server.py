@@ -10,38 +10,37 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import orjson
-
-from csp.errors import BadValue, CspError
-from csp.model.keys import KEY_TABLE
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.model.entry import ACCOUNT_CHANGED, HEADER_SIZE, mark_of
+from csp.model.feed import (
+    BYE,
+    CHANGE,
+    RECORDS,
+    Asked,
+    Position,
+    alive_words,
+    greeting_words,
+    part_words,
+    read_request,
+)
+from csp.model.types import ACCOUNT_CLASS_ID, by_id
 from csp.observe.clock import wall_ms
 from csp.resp.encode import request
 from csp.store.origin import LINK_DATABASE
 from csp.worker.call import Call, Handler
-from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
 if TYPE_CHECKING:
     from csp.worker.slowlane import Lane
 
-FORMAT = 1
 SLICE_BYTES = 256 * 1024  # copied in one callback: some 50 µs
 UNSENT_BYTES_MAX = (
     512 * 1024
 )  # half of max-client-output-queue-size, where the loop says `writable`
 ALIVE_MS = 1_000
-PARTS_MAX = 64
 FEEDS = "feeds"
-
-# Of a change log entry, docs/internals/formats.md.
-ENTRY_HEAD_BYTES = 48
-ITEM_ACCOUNT_FLAG = 1
-TABLE_DIGEST = hashlib.blake2b(KEY_TABLE, digest_size=8).hexdigest()
 
 
 @dataclass
@@ -136,7 +135,7 @@ class Feeds:
                 self._end(feed, f"revision {feed.next_revision} is no longer in the log")
                 return
             feed.next_revision += 1
-            yield request("change", entry, *self._accounts(entry))
+            yield request(CHANGE, entry, *self._accounts(entry))
 
     def _record_frames(self, feed: Feed) -> Iterator[bytes]:
         reader = self._lane.reader
@@ -147,11 +146,11 @@ class Feeds:
             if feed.after == 0:
                 feed.classes.pop(0)
             if images:
-                yield request("records", images)
+                yield request(RECORDS, images)
         if feed.snapshot:
             feed.snapshot = False
-            mark = f"{reader.mark:016x}"
-            yield request("part", feed.part, reader.revision, mark, reader.time_ms)
+            position = Position(reader.stream, reader.revision, reader.mark)
+            yield request(*part_words(feed.part, position, reader.time_ms))
 
     def _accounts(self, entry: bytes) -> Iterator[bytes]:
         """The account records of the persons whose account changed with it.
@@ -159,10 +158,10 @@ class Feeds:
         Of one that changed again since, only the newest is kept: it goes with its own change.
         """
         revision = _revision_of(entry)
-        at = ENTRY_HEAD_BYTES
+        at = HEADER_SIZE
         while at < len(entry):
             size = int.from_bytes(entry[at : at + 4], "little")
-            if entry[at + 5] & ITEM_ACCOUNT_FLAG:
+            if entry[at + 5] & ACCOUNT_CHANGED:
                 dbid = int.from_bytes(entry[at + 8 : at + 12], "little")
                 image = self._lane.reader.raw_image(ACCOUNT_CLASS_ID, dbid)
                 if image is not None and _revision_of(image) <= revision:
@@ -170,7 +169,7 @@ class Feeds:
             at += size
 
     def _end(self, feed: Feed, why: str) -> None:
-        self._lane.loop.push(feed.conn, request("bye", why))
+        self._lane.loop.push(feed.conn, request(BYE, why))
         self._lane.loop.close(feed.conn)
         self._lane.states[feed.conn].on_close.pop(FEEDS, None)
         self._remove(feed.conn)
@@ -182,7 +181,7 @@ class Feeds:
             return
         self._lane.loop.call_later(ALIVE_MS, self._tick)
         reader = self._lane.reader
-        frame = request("alive", reader.revision, f"{reader.mark:016x}", self._root_time_ms())
+        frame = request(*alive_words(reader.revision, reader.mark, self._root_time_ms()))
         for feed in list(self._feeds.values()):
             # Behind records or changes that are still to come it would be too early.
             is_level = not feed.snapshot and feed.next_revision > reader.revision
@@ -202,66 +201,36 @@ def _revision_of(data: bytes) -> int:
 
 
 def feed(call: Call) -> bytes:
-    """CFG.FEED FROM stream revision mark [PART i OF n]"""
-    stream, revision, mark, part, parts = _arguments(call.args)
+    """CFG.FEED FROM stream revision mark [PART i OF n] FORMAT f"""
+    asked = read_request(call.args[1:])
     lane = call.lane
     reader = lane.reader
     published = reader.revision
-    goes_on = part is None and _continues(call, stream, revision, mark)
-    greeting = {
-        "release": lane.info.release,
-        "format": FORMAT,
-        "stream": reader.stream.hex(),
-        "revision": published,
-        "mark": f"{reader.mark:016x}",
-        "mode": "continue" if goes_on else "snapshot",
-        "table": TABLE_DIGEST,
-        "classes": list(CLASSES),
-    }
+    goes_on = asked.part is None and _continues(call, asked)
     call.session.feed = True
     if goes_on:
-        started = Feed(call.conn, revision + 1)
+        started = Feed(call.conn, asked.revision + 1)
     else:
         classes = [*sorted(by_id), ACCOUNT_CLASS_ID]
-        started = Feed(call.conn, published + 1, part or 0, parts, classes, snapshot=True)
+        started = Feed(
+            call.conn, published + 1, asked.part or 0, asked.parts, classes, snapshot=True
+        )
     lane.feeds.add(started)
-    return request("greeting", orjson.dumps(greeting))
+    position = Position(reader.stream, published, reader.mark)
+    return request(*greeting_words(lane.info.release, position, snapshot=not goes_on))
 
 
-def _continues(call: Call, stream: str, revision: int, mark: str) -> bool:
+def _continues(call: Call, asked: Asked) -> bool:
     """Whether (stream, revision, mark) is a state of this history that the log goes on from."""
-    reader = call.lane.reader
-    if stream != reader.stream.hex() or revision > reader.revision:
+    reader, revision = call.lane.reader, asked.revision
+    if asked.stream != reader.stream.hex() or revision > reader.revision:
         return False
     if revision == reader.revision:
-        return mark == f"{reader.mark:016x}"
+        return asked.mark == f"{reader.mark:016x}"
     entry = reader.raw_entry(revision)
     if entry is None or reader.raw_entry(revision + 1) is None:
         return False
-    return mark == f"{int.from_bytes(entry[24:32], 'little'):016x}"
-
-
-def _arguments(args: list[bytes]) -> tuple[str, int, str, int | None, int]:
-    if len(args) not in (5, 9) or args[1].upper() != b"FROM":
-        raise CspError(SYNTAX)
-    stream, mark = text_of(args[2]).lower(), text_of(args[4]).lower()
-    if stream != "-" and not _is_hex(stream, 32):
-        raise BadValue("the stream is 32 hex digits, or -")
-    if mark != "-" and not _is_hex(mark, 16):
-        raise BadValue("the mark is 16 hex digits, or -")
-    revision = 0 if args[3] == b"-" else number(args[3], NOT_INTEGER)
-    if len(args) == 5:
-        return stream, revision, mark, None, 1
-    if args[5].upper() != b"PART" or args[7].upper() != b"OF":
-        raise CspError(SYNTAX)
-    part, parts = number(args[6], NOT_INTEGER), number(args[8], NOT_INTEGER)
-    if not 0 <= part < parts <= PARTS_MAX:
-        raise BadValue(f"PART i OF n: 0 <= i < n <= {PARTS_MAX}")
-    return stream, revision, mark, part, parts
-
-
-def _is_hex(text: str, digits: int) -> bool:
-    return len(text) == digits and all(ch in "0123456789abcdef" for ch in text)
+    return asked.mark == f"{mark_of(entry):016x}"
 
 
 HANDLERS: dict[str, Handler] = {"cfg.feed": feed}

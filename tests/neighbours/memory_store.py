@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from csp._fastpath import Control, StoreWriter
-from csp.model.keys import STORED_KEYS
+from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 
 STREAM = b"s" * 16
 
@@ -18,8 +18,9 @@ class MemoryStore:
         os.ftruncate(self.control_fd, Control.SIZE)
         self.control = Control(self.control_fd, format=True)
         self.writer = StoreWriter(
-            self.data_fd, self.control, reserve_bytes=reserve_bytes, format=True, keys=STORED_KEYS
-        )
+            self.data_fd, self.control, reserve_bytes=reserve_bytes, format=True, keys=STORED_KEYS,
+            table=TABLE_DIGEST,
+        )  # fmt: skip
         self.writer.load_begin(STREAM)
 
     def publish(self) -> None:

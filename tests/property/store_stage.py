@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 
 from csp._fastpath import Control, StoreReader, StoreWriter, crc32c
 
-PERSON, GROUP, ACCOUNT = 3, 5, 250
+PERSON, GROUP, TENANT, FOLDER_CLASS, ACCOUNT = 3, 5, 7, 22, 250
 NAME, FOLDER, STATE, GROUP_OF = 1, 2, 3, 4
 KEYS = (
-    (NAME, PERSON, "name"),
-    (FOLDER, PERSON, "list"),
-    (STATE, PERSON, "list"),
-    (GROUP_OF, PERSON, "list"),
+    (NAME, PERSON, "name", 0),
+    (FOLDER, PERSON, "list", 0),
+    (STATE, PERSON, "list", 0),
+    (GROUP_OF, PERSON, "list", GROUP),
 )
-ENTRY_FORMAT = 0x43535031
-TOMBSTONE = 1
+ENTRY_FORMAT = 0x43535032
+TOMBSTONE, OWN_GRANTS = 1, 2
+NOWHERE = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,12 @@ class Thing:
 
     text: bytes
     keys: tuple[tuple[int, bytes, tuple[int, ...]], ...] = ()  # key_id, value, members
+    container: tuple[int, int] = NOWHERE
+    has_own_grants: bool = False
+
+    def node(self, class_id: int, dbid: int) -> tuple[int, int]:
+        """Class and DBID of what governs it, where it has this class and DBID itself."""
+        return (class_id, dbid) if self.has_own_grants or class_id == TENANT else self.container
 
 
 State = Mapping[tuple[int, int], Thing]
@@ -37,12 +44,14 @@ Item = tuple[int, int, Thing | None]  # class, DBID, None: delete
 
 
 def person(name: bytes, folder: int, state: bytes, text: bytes = b"{}") -> Thing:
-    return Thing(text, ((NAME, name, ()), (FOLDER, number(folder), ()), (STATE, state, ())))
+    keys = ((NAME, name, ()), (FOLDER, number(folder), ()), (STATE, state, ()))
+    return Thing(text, keys, (FOLDER_CLASS, folder))
 
 
 def group(dbid: int, members: Iterable[int], text: bytes = b"{}") -> Thing:
     inside = tuple(sorted(members))
-    return Thing(text, ((GROUP_OF, number(dbid), inside),) if inside else ())
+    keys = ((GROUP_OF, number(dbid), inside),) if inside else ()
+    return Thing(text, keys, (FOLDER_CLASS, 1000 + dbid))
 
 
 def number(value: int) -> bytes:
@@ -60,27 +69,32 @@ def image(class_id: int, dbid: int, revision: int, thing: Thing | None) -> bytes
             keys += value.ljust((len(value) + 3) & ~3, b"\0")
             keys += b"".join(number(member) for member in members)
     size = (64 + len(reply) + len(brief) + len(keys) + 7) & ~7
+    flags = TOMBSTONE if thing is None else OWN_GRANTS if thing.has_own_grants else 0
+    lies_in, lies_at = NOWHERE if thing is None else thing.container
     head = struct.pack(
-        "<IQIHHIIIIIIQ", size, revision, dbid, class_id, TOMBSTONE if thing is None else 0,
-        1, 0, 0, len(reply), len(brief), len(keys), 0,
+        "<QIHHIIIHHIIII", revision, dbid, class_id, flags, size,
+        1, lies_at, lies_in, 0, len(reply), len(brief), len(keys), 0,
     )  # fmt: skip
-    body = (head + reply + brief + keys).ljust(size - 12, b"\0")
-    return struct.pack("<QI", 0, crc32c(body)) + body
+    body = (head + reply + brief + keys).ljust(size - 16, b"\0")
+    return struct.pack("<QII", 0, crc32c(body), 0) + body
 
 
 def entry(revision: int, items: Sequence[Item], mark: int = 7, time_ms: int = 0) -> bytes:
     """A log entry with one event payload per item."""
-    body = b""
+    parts: list[bytes] = []
     for class_id, dbid, thing in items:
         inside = b"" if thing is None else image(class_id, dbid, revision, thing)
         event = b'{"op":1'
-        size = 32 + 8 + len(inside) + 8
+        size = 56 + 8 + len(inside) + 8
+        after = NOWHERE if thing is None else thing.node(class_id, dbid)
         operation = 3 if thing is None else 2
-        body += struct.pack(
-            "<IBBHIIIIQ", size, operation, 0, class_id, dbid, len(inside), len(event), 1, 0
-        )
-        body += struct.pack("<II", 1, 0) + inside + event.ljust(8, b"\0")
-    rest = struct.pack("<IQQqII", len(items), revision, mark, time_ms, 0, 0) + body
+        head = struct.pack(
+            "<IBBHIIIIIIHHIQII", size, operation, 0, class_id, dbid, len(inside), len(event), 1,
+            0, after[1], 0, after[0], 0, 0, 0, 0,
+        )  # fmt: skip
+        parts += [head, struct.pack("<II", 1, 0), inside, event.ljust(8, b"\0")]
+    body = b"".join(parts)
+    rest = struct.pack("<IQQqIIQQ", len(items), revision, mark, time_ms, 0, 0, 0, 0) + body
     return struct.pack("<III", ENTRY_FORMAT, len(rest) + 12, crc32c(rest)) + rest
 
 
@@ -160,6 +174,23 @@ def lists_of(state: State) -> dict[tuple[int, bytes], list[int]]:
     return {key: sorted(dbids) for key, dbids in found.items()}
 
 
+def check_nodes(reader: StoreReader, state: State) -> None:
+    """Which node governs how many objects, and where each node hangs."""
+    counts: dict[tuple[int, tuple[int, int]], int] = {}
+    for (class_id, dbid), thing in state.items():
+        node = thing.node(class_id, dbid)
+        counts[class_id, node] = counts.get((class_id, node), 0) + 1
+    numbers = {(class_id, dbid): at for at, class_id, dbid, _ in reader.raw_nodes()}
+    for number_, class_id, dbid, above in reader.raw_nodes():
+        thing_ = state.get((class_id, dbid))
+        hangs = NOWHERE if thing_ is None or class_id == TENANT else thing_.container
+        assert above == numbers.get(hangs, 0)
+        for governed in (PERSON, GROUP, TENANT, FOLDER_CLASS):
+            found = reader.raw_node_count(governed, number_)
+            assert found == counts.pop((governed, (class_id, dbid)), 0)
+    assert not [node for _, node in counts if node != NOWHERE]
+
+
 def check_reader(reader: StoreReader, state: State, values: Iterable[tuple[int, bytes]]) -> None:
     """All that a pinned reader answers is what the state says; `values` are asked besides."""
     for class_id in (PERSON, GROUP):
@@ -168,6 +199,7 @@ def check_reader(reader: StoreReader, state: State, values: Iterable[tuple[int, 
         assert reader.select(class_id, [], 0, 1 << 30) == sorted(inside)
         for dbid, thing in inside.items():
             assert reader.get(class_id, dbid) == thing.text
+    check_nodes(reader, state)
     lists = lists_of(state)
     for key_id, value in {*values, *lists}:
         assert reader.find(key_id, value) == lists.get((key_id, value), []), (key_id, value)

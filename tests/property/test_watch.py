@@ -12,8 +12,8 @@ from csp._fastpath import Matcher, match_glob
 from csp.model.types import CLASSES
 from tests.effort import examples
 
-ITEM_HEAD = struct.Struct("<IBBHIIIIQ")
-ENTRY_HEAD = struct.Struct("<IIIIQQqII")
+ITEM_HEAD = struct.Struct("<IBBHIIIIIIHHIQII")
+ENTRY_HEAD = struct.Struct("<IIIIQQqIIQQ")
 NAMES = {cls.id: name for name, cls in CLASSES.items()}
 # Few of each, so that what is drawn meets.
 CLASS_NAMES = ("CfgPerson", "CfgPlace", "CfgPlaceGroup", "CfgDN", "CfgEnumeratorValue")
@@ -25,14 +25,15 @@ def item(class_id: int, dbid: int, tenants: list[int]) -> bytes:
     rest = struct.pack(f"<{len(tenants)}I", *tenants)
     rest += bytes(-len(rest) % 8)
     size = ITEM_HEAD.size + len(rest)
-    return ITEM_HEAD.pack(size, 1, 0, class_id, dbid, 0, 0, len(tenants), 0) + rest
+    head = (size, 1, 0, class_id, dbid, 0, 0, len(tenants))
+    return ITEM_HEAD.pack(*head, *(0,) * 8) + rest
 
 
 def entry(revision: int, items: list[bytes]) -> bytes:
     """A log entry of these items."""
     body = b"".join(items)
-    head = ENTRY_HEAD.pack(1, ENTRY_HEAD.size + len(body), 0, len(items), revision, 0, 0, 0, 0)
-    return head + body
+    size = ENTRY_HEAD.size + len(body)
+    return ENTRY_HEAD.pack(1, size, 0, len(items), revision, 0, 0, 0, 0, 0, 0) + body
 
 
 items = st.builds(

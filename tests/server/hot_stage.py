@@ -18,7 +18,7 @@ from csp._fastpath import Control, Loop, StoreWriter
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Nothing
 from csp.model.image import build_image
-from csp.model.keys import STORED_KEYS
+from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 from csp.model.types import CLASSES
 from csp.resp import Decoder, ErrorReply
 
@@ -163,6 +163,7 @@ class HotServer:
             format=True,
             wake_fds=[self.wake_fd],
             keys=STORED_KEYS,
+            table=TABLE_DIGEST,
             log_bytes=log_bytes,
             log_age_ms=log_age_ms,
         )

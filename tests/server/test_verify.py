@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 from csp._fastpath import crc32c
+from csp.model.keys import TABLE_DIGEST
 from csp.store import segment
 from tests.neighbours.instances import open_host
 from tests.neighbours.server import Master, Proxy
@@ -79,8 +80,8 @@ def test_a_dropped_change_is_found(master: Master, proxy: Proxy) -> None:
 def lose_change(instance: str, above: dict[str, object]) -> None:
     """Publishes the master's revision without what it changed, as a writer with a fault might."""
     revision, mark = int(str(above["revision"])), int(str(above["mark"]), 16)
-    covered = struct.pack("<IQQqII", 0, revision, mark, 1, 0, 0)
-    entry = struct.pack("<III", 0x43535031, 48, crc32c(covered)) + covered
+    covered = struct.pack("<IQQqIIQQ", 0, revision, mark, 1, 0, 0, TABLE_DIGEST, 0)
+    entry = struct.pack("<III", 0x43535032, 64, crc32c(covered)) + covered
     host = open_host(instance, reserve_bytes=1 << 30, log_bytes=1 << 20)
     assert host.published == revision - 1
     host.apply(entry)

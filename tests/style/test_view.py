@@ -16,7 +16,9 @@ AROUND = re.compile(r"\b(record_at|list_body|words_open|class_roots|class_counts
 # Those who may look at what is there without asking, and why.
 COMPILED = {
     "store/read.pxi": "defines them",
+    "store/tree.pxi": "defines those of governing nodes",
     "store/view.pxi": "asks",
+    "store/nodes.pxi": "the writer's own",
     "store/reader.pxi": "raw methods of Python's reader",
     "store/reclaim.pxi": "the writer's own",
     "store/full.pxi": "the writer's own",

@@ -18,6 +18,8 @@ from typing import Any
 from csp._fastpath import StoreFull
 from csp.feed.origin import FeedOrigin
 from csp.feed.phase import Clocks
+from csp.model.feed import FORMAT
+from csp.model.keys import TABLE_DIGEST
 from csp.resp import Decoder, request
 from csp.store.context import ProcessContext, Upstream
 
@@ -26,8 +28,9 @@ TURN_LIMIT_SECONDS = 5.0
 
 def entry(revision: int, mark: int, time_ms: int = 1_000) -> tuple[bytes, int]:
     """A change without items, and its mark."""
-    data = bytearray(48)
-    pack_into("<IIIIQQqII", data, 0, 0x43535031, 48, 0, 0, revision, 0, time_ms, 0, 0)
+    data = bytearray(64)
+    head = (0x43535032, 64, 0, 0, revision, 0, time_ms, 0, 0, TABLE_DIGEST, 0)
+    pack_into("<IIIIQQqIIQQ", data, 0, *head)
     digest = blake2b(pack("<Q", mark) + bytes(data[12:])).digest()
     (new_mark,) = unpack_from("<Q", digest)
     pack_into("<Q", data, 24, new_mark)
@@ -124,12 +127,12 @@ class FakeMaster:
         history = self.history
         said = {
             "release": "0.1.0",
-            "format": 1,
+            "format": FORMAT,
+            "table": f"{TABLE_DIGEST:016x}",
             "stream": history.stream.hex(),
             "revision": history.revision,
             "mark": f"{history.marks[history.revision]:016x}",
             "mode": "snapshot" if snapshot else "continue",
-            "table": "",
             "classes": [],
         }
         guest.send("greeting", json.dumps(said | self.greeting | changes))
@@ -182,6 +185,12 @@ class FakeHost:
     def load(self, images: bytes) -> int:
         self.calls.append(f"load {len(images)}")
         return 1
+
+    def load_rekeyed(self, images: bytes) -> None:
+        self.calls.append(f"rekeyed {len(images)}")
+
+    def load_again(self, class_id: int, dbid: int) -> None:
+        self.calls.append(f"again {class_id} {dbid}")
 
     def load_entry(self, data: bytes, accounts: Sequence[bytes] = ()) -> None:
         self.calls.append(f"entry {unpack_from('<Q', data, 16)[0]}")

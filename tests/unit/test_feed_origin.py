@@ -44,7 +44,8 @@ def test_signs_in_registers_then_asks_for_the_feed(stage: Stage) -> None:
     assert session.commands[0][:5] == [b"HELLO", b"2", b"AUTH", b"default", b"secret"]
     assert session.commands[1][:3] == [b"CFG.REGISTER", b"proxy1", b"INSTANCE"]
     assert feed.commands[1] == session.commands[1]
-    assert feed.feed == [b"CFG.FEED", b"FROM", b"-", b"0", b"-", b"PART", b"0", b"OF", b"1"]
+    part = [b"PART", b"0", b"OF", b"1"]
+    assert feed.feed == [b"CFG.FEED", b"FROM", b"-", b"0", b"-", *part, b"FORMAT", b"2"]
 
 
 def test_an_empty_store_loads_then_follows(stage: Stage) -> None:
@@ -87,7 +88,7 @@ def test_parts_load_side_by_side_and_the_earliest_goes_on() -> None:
 def test_a_resumed_store_continues(stage: Stage) -> None:
     following(stage)
     words = stage.master.feeds()[0].feed
-    assert words == [b"CFG.FEED", b"FROM", b"53" * 16, b"10", b"0000000000000001"]
+    assert words == [b"CFG.FEED", b"FROM", b"53" * 16, b"10", b"0000000000000001", b"FORMAT", b"2"]
     stage.history.change()
     stage.master.send_changes(stage.master.feeds()[0], 10)
     stage.play(lambda: stage.host.published == 11)

@@ -4,18 +4,22 @@ import json
 
 import pytest
 
-from csp.feed.resume import (
+from csp.errors import CspError
+from csp.feed.resume import Backoff, decide, warnings_about, why_refuse
+from csp.feed.snapshot import Snapshot
+from csp.model.feed import (
+    FORMAT,
     NOWHERE,
-    Backoff,
+    Asked,
     FeedError,
     Greeting,
     Position,
-    decide,
+    greeting_words,
     read_greeting,
-    warnings_about,
-    why_refuse,
+    read_request,
+    request_words,
 )
-from csp.feed.snapshot import Snapshot
+from csp.model.keys import TABLE_DIGEST
 
 STREAM = bytes(range(16))
 OTHER = bytes(16)
@@ -28,10 +32,11 @@ def greeting(
     stream: bytes = STREAM,
     snapshot: bool = False,
     release: str = "0.1.0",
-    feed_format: int = 1,
+    feed_format: int = FORMAT,
+    table: int = TABLE_DIGEST,
 ) -> Greeting:
     """What a master might say."""
-    return Greeting(release, feed_format, Position(stream, revision, mark), snapshot, "")
+    return Greeting(release, feed_format, Position(stream, revision, mark), snapshot, table)
 
 
 def test_an_empty_store_loads() -> None:
@@ -62,10 +67,32 @@ def test_a_master_that_cannot_continue_loads() -> None:
 
 
 def test_an_older_feed_format_is_refused_and_a_newer_release_warned_about() -> None:
-    assert "update the master" in str(why_refuse(greeting(feed_format=0)))
-    assert why_refuse(greeting(feed_format=2)) is None
-    assert "newer" in warnings_about(greeting(release="0.10.0"), "0.9.1", "")[0]
-    assert warnings_about(greeting(release="0.9.1"), "0.10.0", "") == []
+    assert "update the master" in str(why_refuse(greeting(feed_format=FORMAT - 1)))
+    assert why_refuse(greeting(feed_format=FORMAT + 1)) is None
+    assert "newer" in warnings_about(greeting(release="0.10.0"), "0.9.1", TABLE_DIGEST)[0]
+    assert warnings_about(greeting(release="0.9.1"), "0.10.0", TABLE_DIGEST) == []
+
+
+def test_another_key_table_is_warned_about() -> None:
+    for table in (TABLE_DIGEST ^ 1, 0):
+        (warning,) = warnings_about(greeting(table=table), "0.1.0", TABLE_DIGEST)
+        assert "key table" in warning
+
+
+def test_what_a_greeting_says_is_read() -> None:
+    _, payload = greeting_words("0.1.0", Position(STREAM, 60, 7), snapshot=True)
+    assert read_greeting(payload) == greeting(snapshot=True)
+
+
+@pytest.mark.parametrize("part", [None, 1])
+def test_what_is_asked_is_read(part: int | None) -> None:
+    parts = 1 if part is None else 4
+    words = [word.encode() for word in request_words(Position(STREAM, 5, 255), part, parts)]
+    assert read_request(words) == Asked(STREAM.hex(), 5, "00000000000000ff", part, parts)
+    with pytest.raises(CspError, match=f"speaks feed format {FORMAT}: update who asks"):
+        read_request(words[:-2])
+    with pytest.raises(CspError, match=f"speaks feed format {FORMAT}, not 1"):
+        read_request([*words[:-1], b"1"])
 
 
 def test_a_greeting_is_read_with_its_mark_in_hexadecimal_digits() -> None:
@@ -76,11 +103,11 @@ def test_a_greeting_is_read_with_its_mark_in_hexadecimal_digits() -> None:
         "revision": 60,
         "mark": "00000000000000ff",
         "mode": "snapshot",
-        "table": "ab",
+        "table": "00000000000000ab",
         "classes": [],
     }
     read = read_greeting(json.dumps(said).encode())
-    assert read.position == Position(STREAM, 60, 255)
+    assert (read.position, read.table) == (Position(STREAM, 60, 255), 0xAB)
     assert read.snapshot
     del said["mode"]
     with pytest.raises(FeedError, match="greeting"):
@@ -88,8 +115,9 @@ def test_a_greeting_is_read_with_its_mark_in_hexadecimal_digits() -> None:
 
 
 def test_the_position_goes_on_the_wire_as_words() -> None:
-    assert NOWHERE.words() == ("-", "0", "-")
-    assert Position(STREAM, 5, 255).words() == (STREAM.hex(), "5", "00000000000000ff")
+    assert request_words(NOWHERE)[:4] == ["FROM", "-", "0", "-"]
+    words = [STREAM.hex(), "5", "00000000000000ff"]
+    assert request_words(Position(STREAM, 5, 255))[1:4] == words
 
 
 def test_the_delays_double_from_a_fifth_of_a_second_to_five_seconds() -> None:

@@ -15,13 +15,15 @@ from csp._fastpath import crc32c, next_mark
 from csp.model.entry import Change, build_entry, parse_entry, why_not_continues
 from csp.model.extract import Nothing
 from csp.model.image import build_image, build_tombstone, parse_header
+from csp.model.keys import TABLE_DIGEST
 from csp.model.types import CLASSES
 
 HEADERS = Path(__file__).resolve().parent.parent.parent / "csp" / "_fastpath" / "store"
-RECORD = "prev crc size revision dbid class_id flags tenant_dbid folder_dbid acl_id reply_size"
-RECORD += " brief_size keys_size spare"
-ENTRY = "format size crc item_count revision mark time_ms flags spare"
-ITEM = "size op flags class_id dbid image_size event_size tenant_count ref"
+RECORD = "prev crc node revision dbid class_id flags size tenant_dbid container_dbid"
+RECORD += " container_class spare reply_size brief_size keys_size spare2"
+ENTRY = "format size crc item_count revision mark time_ms flags spare table extras"
+ITEM = "size op flags class_id dbid image_size event_size tenant_count before_dbid after_dbid"
+ITEM += " before_class after_class ref node_before node_after"
 SKILL = CLASSES["CfgSkill"]
 
 
@@ -69,12 +71,15 @@ def test_a_record_image_has_its_fields_where_c_reads_them(
     image = build_image(SKILL, skill(), 48, Nothing())
     found = {name: field(image, offsets[f"csp_record_t.{name}"]) for name in RECORD.split()}
     header = parse_header(image)._asdict()
-    assert found == {**header, "spare": 0}
+    place = header.pop("container")
+    places = {"container_class": place[0], "container_dbid": place[1]}
+    assert found == {**header, **places, "spare": 0, "spare2": 0}
     assert found["size"] == len(image)
     assert (found["revision"], found["dbid"], found["class_id"]) == (48, 101, 13)
-    assert (found["tenant_dbid"], found["folder_dbid"], found["prev"]) == (7, 120, 0)
+    assert (found["tenant_dbid"], found["container_class"], found["container_dbid"]) == (7, 22, 120)
+    assert (found["prev"], found["node"]) == (0, 0)
     assert len(image) % 8 == 0
-    assert found["crc"] == crc32c(image[12:])
+    assert found["crc"] == crc32c(image[16:])
 
 
 def test_reply_and_brief_are_framed_and_follow_the_header() -> None:
@@ -89,7 +94,7 @@ def test_reply_and_brief_are_framed_and_follow_the_header() -> None:
 
 
 def test_a_tombstone_is_a_header_alone(offsets: dict[str, tuple[int, int]]) -> None:
-    image = build_tombstone(13, 101, 50, 7, 120)
+    image = build_tombstone(13, 101, 50, 7, (22, 120))
     assert len(image) == 64
     assert field(image, offsets["csp_record_t.flags"]) == 1
     sizes = ("reply_size", "brief_size", "keys_size")
@@ -111,11 +116,12 @@ def test_a_log_entry_has_its_fields_where_c_reads_them(
 ) -> None:
     data = entry_bytes()
     entry = {name: field(data, offsets[f"csp_entry_t.{name}"]) for name in ENTRY.split()}
-    assert entry["format"] == 0x43535031
+    assert entry["format"] == 0x43535032
+    assert (entry["table"], entry["extras"]) == (TABLE_DIGEST, 0)
     assert (entry["size"], entry["item_count"], entry["revision"]) == (len(data), 2, 48)
     assert entry["crc"] == crc32c(data[12:])
     assert struct.pack("<Q", entry["time_ms"]) == struct.pack("<q", -5)
-    at, found = 48, []
+    at, found = 64, []
     for _ in range(entry["item_count"]):
         found.append(
             {name: field(data, offsets[f"csp_item_t.{name}"], at) for name in ITEM.split()}
@@ -128,6 +134,10 @@ def test_a_log_entry_has_its_fields_where_c_reads_them(
         (3, 1, 102),
     ]
     assert found[1]["image_size"] == 0
+    nodes = ("before_class", "before_dbid", "after_class", "after_dbid")
+    places = [[item[name] for name in nodes] for item in found]
+    assert places == [[22, 120, 22, 120], [22, 120, 0, 0]]
+    assert not any(item[name] for item in found for name in ("ref", "node_before", "node_after"))
 
 
 def test_the_mark_chains_over_all_that_the_entry_says() -> None:
@@ -144,13 +154,13 @@ def test_the_mark_chains_over_all_that_the_entry_says() -> None:
 
 def test_the_mark_is_the_digest_of_a_known_algorithm_whatever_the_size() -> None:
     random = Random(1)
-    for size in [*range(48, 420), 1024, 4099]:
+    for size in [*range(64, 420), 1024, 4099]:
         data, before = random.randbytes(size), random.getrandbits(64)
         covered = before.to_bytes(8, "little") + data[12:24] + bytes(8) + data[32:]
         assert next_mark(before, data) == int.from_bytes(blake2b(covered).digest()[:8], "little")
 
 
-@pytest.mark.parametrize("cut", [0, 20, 47, 60, 100])
+@pytest.mark.parametrize("cut", [0, 20, 63, 80, 118])
 def test_a_cut_entry_is_refused(cut: int) -> None:
     with pytest.raises(ValueError, match=r"bytes|cut off"):
         parse_entry(entry_bytes()[:cut])

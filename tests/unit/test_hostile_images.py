@@ -24,8 +24,8 @@ def forged(good: bytes, old: bytes, new: bytes) -> bytes:
     """The image with other bytes of the same length, and the sum of what it then is."""
     assert len(old) == len(new)
     assert old in good
-    body = good.replace(old, new, 1)[12:]
-    return good[:8] + struct.pack("<I", crc32c(body)) + body
+    body = good.replace(old, new, 1)[16:]
+    return good[:8] + struct.pack("<II", crc32c(body), 0) + body
 
 
 @pytest.mark.parametrize(

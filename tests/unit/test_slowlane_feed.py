@@ -24,9 +24,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.close()
 
 
-def entry_of(revision: int, dbid: int = 101, account: bool = False, size: int = 32) -> bytes:
+def entry_of(revision: int, dbid: int = 101, account: bool = False, size: int = 56) -> bytes:
     """An entry with one item, as far as a feed reads it."""
-    head = bytearray(48)
+    head = bytearray(64)
     head[16:24] = revision.to_bytes(8, "little")
     head[24:32] = (revision * 16).to_bytes(8, "little")
     item = bytearray(size)
@@ -37,7 +37,7 @@ def entry_of(revision: int, dbid: int = 101, account: bool = False, size: int = 
 
 
 def greet(server: Server, *words: str) -> dict[str, Any]:
-    answer = server.ask("CFG.FEED", "FROM", *words)
+    answer = server.ask("CFG.FEED", "FROM", *words, "FORMAT", "2")
     assert isinstance(answer, list)
     assert answer[0] == b"greeting"
     greeting: dict[str, Any] = orjson.loads(answer[1])  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def greet(server: Server, *words: str) -> dict[str, Any]:
 
 def test_continue(server: Server) -> None:
     greeting = greet(server, STREAM, "8", f"{8 * 16:016x}")
-    assert (greeting["mode"], greeting["revision"], greeting["format"]) == ("continue", 10, 1)
+    assert (greeting["mode"], greeting["revision"], greeting["format"]) == ("continue", 10, 2)
     assert greeting["stream"] == STREAM
     server.loop.pass_time(0)
     assert server.frames() == [[b"change", entry_of(9)], [b"change", entry_of(10)]]
@@ -81,7 +81,9 @@ def test_snapshot_in_parts(server: Server) -> None:
     server.reader.objects[ACCOUNT_CLASS_ID, 101] = (10, {"hash": "x"})
     server.connect(2)
     for conn, part in ((1, "0"), (2, "1")):
-        answer = server.ask("CFG.FEED", "FROM", "-", "0", "-", "PART", part, "OF", "2", conn=conn)
+        answer = server.ask(
+            "CFG.FEED", "FROM", "-", "0", "-", "PART", part, "OF", "2", "FORMAT", "2", conn=conn
+        )
         assert orjson.loads(answer[1])["mode"] == "snapshot"  # type: ignore[index, arg-type]
     # A change comes while the records are on their way.
     server.reader.entries[11] = entry_of(11)

@@ -75,7 +75,7 @@ cdef uint32_t item_name(const csp_item_t *item, uint32_t which, char *name) noex
     return form_name(FORM_TENANT_CLASS + (which & 1), item_tenants(item)[which // 2], item.class_id, item.dbid, name)
 
 cdef inline bint item_known(const csp_item_t *item) noexcept nogil:
-    return item.class_id < CSP_CLASS_LIMIT and csp_classes[item.class_id].name != NULL
+    return item_is_change(item) and item.class_id < CSP_CLASS_LIMIT and csp_classes[item.class_id].name != NULL
 
 cdef bint channel_number(const char *text, uint32_t size, uint32_t *value) noexcept nogil:
     """A number of 32 bits as names spell it: no sign, no leading zero."""

@@ -222,7 +222,8 @@ cdef bint filter_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count, uint
         return filter_array(f, found, view_names(&q.view, f.key_id, bytes_, size, found, NAMES_MAX))
     if key.kind == CSP_KEY_FOLDER_OF:
         record = view_find(&q.view, number[1], number[0])
-        return filter_array(f, &record.folder_dbid, 1) if record != NULL else filter_array(f, number, 0)
+        number[0] = record_folder(record)
+        return filter_array(f, number, 1 if number[0] != 0 else 0)
     if key.kind == CSP_KEY_THROUGH:
         return filter_through(&q.view, f, key, bytes_)
     if key.kind == CSP_KEY_ABSENT:

@@ -4,7 +4,8 @@
 # Invariants:
 # 1. Whatever can fail happens before the intent; a failed change leaves nothing that a reader sees.
 # 2. The ring slot of published + 1 is the intent: from then on a successor completes the change.
-# 3. The order of the stores is: account words, intent, list words, index words, counts, publication.
+# 3. The order of the stores is: intent, list words, index words (of objects, accounts, nodes), that rights may
+#    have changed, counts, publication.
 # 4. A change may be staged first and applied later: then applying it can't fail. Nothing else is done
 #    to the store in between; who changes his mind abandons it.
 # 5. What was replaced is retired after the publication; tombstones, empty lists and old names are
@@ -21,12 +22,12 @@ cdef void publish(csp_writer_t *w, uint64_t revision, uint64_t mark, int64_t tim
     csp_store(&state.revision, revision)
     csp_store(&state.sequence, sequence + 1)
 
-cdef void words_commit(csp_writer_t *w, int account) noexcept nogil:
+cdef void words_commit(csp_writer_t *w) noexcept nogil:
     cdef size_t i
     for i in range(w.stage.change_count):
-        if w.stage.changes[i].made and w.stage.changes[i].account == account:
+        if w.stage.changes[i].made:
             csp_store(w.stage.changes[i].word, w.stage.changes[i].made)
-            if account:
+            if w.stage.changes[i].item == NULL:
                 csp_failpoint(CSP_FP_APPLY_ACCOUNT)
             else:
                 csp_failpoint(CSP_FP_APPLY_WORD)
@@ -63,7 +64,8 @@ cdef void retire_replaced(csp_writer_t *w) noexcept nogil:
 cdef void stage_commit(csp_writer_t *w, uint64_t revision, uint64_t mark, int64_t time_ms) noexcept nogil:
     """Nothing here allocates or fails."""
     lists_commit(w)
-    words_commit(w, 0)
+    words_commit(w)
+    nodes_commit(w, revision)
     counts_commit(w)
     if w.walk.phase:
         walk_note(w)
@@ -130,7 +132,7 @@ cdef bint is_prepared(csp_writer_t *w, const uint8_t *bytes, uint64_t size) noex
     """Whether it is this entry that is staged; the mark is a hash of all its bytes."""
     cdef const csp_entry_t *staged = <const csp_entry_t *> (w.store.base + w.prepared)
     cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
-    return w.prepared and size >= 48 and staged.size == size and staged.crc == entry.crc \
+    return w.prepared and size >= sizeof(csp_entry_t) and staged.size == size and staged.crc == entry.crc \
         and staged.revision == entry.revision and staged.mark == entry.mark
 
 cdef int writer_publish(
@@ -149,7 +151,6 @@ cdef int writer_publish(
     block = w.prepared
     w.prepared = 0
     csp_failpoint(CSP_FP_APPLY_BEFORE_INTENT)
-    words_commit(w, 1)
     csp_store(log_slot(w, entry.revision), block)
     w.log_used += size
     csp_failpoint(CSP_FP_APPLY_INTENT)

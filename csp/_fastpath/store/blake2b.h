@@ -93,7 +93,7 @@ static inline uint64_t csp_blake2b_end(csp_blake2b_t *self) { /* the digest's fi
     return self->hash[0];
 }
 
-/* The mark of an entry of `size` >= 48 bytes after the mark `before`: docs/internals/formats.md. */
+/* The mark of an entry of `size` >= 64 bytes after the mark `before`: docs/internals/formats.md. */
 static inline uint64_t csp_mark_next(uint64_t before, const uint8_t *entry, size_t size) {
     static const uint8_t no_mark[8];
     csp_blake2b_t digest;

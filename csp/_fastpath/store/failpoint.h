@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define CSP_FAILPOINT_NAMES \
-    "apply-start", "apply-record", "apply-stage-list", "apply-stage-name", "apply-account", \
+    "apply-start", "apply-record", "apply-stage-list", "apply-stage-name", "apply-account", "apply-node", "apply-rights", \
     "apply-before-intent", "apply-intent", "apply-word", "apply-list-word", "apply-count-word", \
     "apply-before-publish", "apply-published", "apply-retire", \
     "publish-inside", "split-before", "split-stored", "directory-doubled", "log-trim", \
@@ -19,7 +19,7 @@
 
 enum {
     CSP_FP_APPLY_START, CSP_FP_APPLY_RECORD, CSP_FP_APPLY_STAGE_LIST, CSP_FP_APPLY_STAGE_NAME,
-    CSP_FP_APPLY_ACCOUNT, CSP_FP_APPLY_BEFORE_INTENT, CSP_FP_APPLY_INTENT, CSP_FP_APPLY_WORD,
+    CSP_FP_APPLY_ACCOUNT, CSP_FP_APPLY_NODE, CSP_FP_APPLY_RIGHTS, CSP_FP_APPLY_BEFORE_INTENT, CSP_FP_APPLY_INTENT, CSP_FP_APPLY_WORD,
     CSP_FP_APPLY_LIST_WORD, CSP_FP_APPLY_COUNT_WORD, CSP_FP_APPLY_BEFORE_PUBLISH,
     CSP_FP_APPLY_PUBLISHED, CSP_FP_APPLY_RETIRE, CSP_FP_PUBLISH_INSIDE, CSP_FP_SPLIT_BEFORE,
     CSP_FP_SPLIT_STORED, CSP_FP_DIRECTORY_DOUBLED, CSP_FP_LOG_TRIM, CSP_FP_RECLAIM_START,

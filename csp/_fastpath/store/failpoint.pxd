@@ -10,6 +10,8 @@ cdef extern from "_fastpath/store/failpoint.h" nogil:
         CSP_FP_APPLY_STAGE_LIST
         CSP_FP_APPLY_STAGE_NAME
         CSP_FP_APPLY_ACCOUNT
+        CSP_FP_APPLY_NODE
+        CSP_FP_APPLY_RIGHTS
         CSP_FP_APPLY_BEFORE_INTENT
         CSP_FP_APPLY_INTENT
         CSP_FP_APPLY_WORD

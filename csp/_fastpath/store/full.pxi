@@ -89,8 +89,10 @@ cdef bint entry_grows(csp_writer_t *w, const uint8_t *bytes) noexcept nogil:
     cdef int64_t more = 0
     cdef uint32_t i
     for i in range((<const csp_entry_t *> bytes).item_count):
-        old = raw_newest(&w.store, raw_word(&w.store, item.class_id, item.dbid))
-        if item.image_size:
+        old = NULL
+        if item_is_change(item):
+            old = raw_newest(&w.store, raw_word(&w.store, item.class_id, item.dbid))
+        if item.image_size and item_is_change(item):
             more += <int64_t> block_bytes(item.image_size)
         if record_live(old):
             more -= <int64_t> block_bytes(old.size)

@@ -2,7 +2,8 @@
 #
 # Invariants:
 # 1. While loading, a record's word is replaced in place and the old record freed at once; prev is 0.
-# 2. An image that is not newer than what the store holds is skipped; tombstones stay until the end
+# 2. An image that is older than what the store holds is skipped (one of the same revision replaces it: its keys
+#    may have been built anew); tombstones stay until the end
 #    so that an older image of a deleted object is skipped too.
 # 3. Names, lists and counts exist only after load_end, which walks the index in DBID order: lists
 #    come out sorted by themselves.
@@ -28,7 +29,7 @@ cdef int load_record(
 ) noexcept nogil:
     """One image, or a tombstone when it is NULL."""
     cdef uint64_t *word
-    cdef uint64_t size = 64 if image == NULL else image.size
+    cdef uint64_t size = sizeof(csp_record_t) if image == NULL else image.size
     cdef uint64_t ref
     cdef csp_record_t *old
     cdef csp_record_t *made
@@ -36,7 +37,7 @@ cdef int load_record(
     if status != OK:
         return status
     old = raw_newest(&w.store, word)
-    if old != NULL and old.revision >= revision:
+    if old != NULL and old.revision > revision:
         return OK
     ref = arena_alloc(&w.arena, size)
     if ref == 0:
@@ -45,13 +46,19 @@ cdef int load_record(
     if image != NULL:
         memcpy(made, image, size)
         made.prev = 0
+        made.node = 0
+        if not class_is_inner(class_id):
+            status = record_govern(w, made, old, revision, True)
     else:
-        memset(made, 0, 64)
-        made.size = 64
+        memset(made, 0, sizeof(csp_record_t))
+        made.size = sizeof(csp_record_t)
         made.revision = revision
         made.class_id = <uint16_t> class_id
         made.dbid = dbid
         made.flags = CSP_TOMBSTONE
+    if status != OK:
+        arena_free(&w.arena, ref, size)
+        return status
     csp_store(word, ref)
     csp_failpoint(CSP_FP_LOAD_RECORD)
     if old != NULL:
@@ -67,7 +74,7 @@ cdef int load_images(csp_writer_t *w, const uint8_t *bytes, uint64_t size, uint6
         return STATE
     while at < size:
         image = <const csp_record_t *> (bytes + at)
-        if image_check(bytes + at, size - at) != OK:
+        if image_check(bytes + at, size - at) != OK or image.class_id == CSP_NODE_CLASS:
             return CORRUPT
         status = load_record(w, image.class_id, image.dbid, image, image.revision)
         if status != OK:
@@ -81,6 +88,7 @@ cdef int load_change(csp_writer_t *w, const uint8_t *bytes, uint64_t size) noexc
     cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
     cdef csp_item_t *item
     cdef const csp_record_t *image
+    cdef uint64_t number = 0
     cdef uint32_t i
     cdef int status
     if not w.loading:
@@ -88,9 +96,15 @@ cdef int load_change(csp_writer_t *w, const uint8_t *bytes, uint64_t size) noexc
     status = entry_check(bytes, size)
     if status != OK:
         return status
+    if entry.table != w.store.super.table and w.given == NULL:
+        return OTHER_KEYS
     item = entry_items(entry)
     for i in range(entry.item_count):
-        if item_record(entry, item, &image) != OK:
+        number += item_is_change(item)
+        if not item_is_change(item):
+            item = item_next(item)
+            continue
+        if item_record(w, entry, item, number - 1, &image) != OK:
             return CORRUPT
         status = load_record(w, item.class_id, item.dbid, image, entry.revision)
         if status != OK:
@@ -171,6 +185,24 @@ cdef int bulk_record(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *reco
         bulk.numbers[bulk.number_count] = number
         bulk.number_count += 1
         bulk.lists[number].count += key.member_count if key.member_count else 1
+    return bulk_node(w, bulk, record)
+
+cdef int bulk_node(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *record) noexcept nogil:
+    """First walk: the list of the governing node, after those of the keys."""
+    cdef csp_delta_t name
+    cdef uint32_t number
+    name.key_id = node_list_key(record.class_id)
+    if record.node == 0 or name.key_id == 0:
+        return OK
+    name.value_size = sizeof(uint32_t)
+    name.value = <const uint8_t *> &record.node
+    name.hash = words_hash(&w.store, name.key_id, name.value, name.value_size)
+    if bulk_list(bulk, &name, &number) != OK or vector_room(
+            <void **> &bulk.numbers, &bulk.number_room, bulk.number_count + 1, 4) != OK:
+        return NO_MEMORY
+    bulk.numbers[bulk.number_count] = number
+    bulk.number_count += 1
+    bulk.lists[number].count += 1
     return OK
 
 cdef void bulk_fill(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *record, size_t *next_number) noexcept nogil:
@@ -193,6 +225,11 @@ cdef void bulk_fill(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *recor
         for i in range(key.member_count):
             bulk.dbids[entry.start + entry.count] = csp_u32(key_members(key), i)
             entry.count += 1
+    if record.node and node_list_key(record.class_id):
+        entry = &bulk.lists[bulk.numbers[next_number[0]]]
+        next_number[0] += 1
+        bulk.dbids[entry.start + entry.count] = record.dbid
+        entry.count += 1
 
 cdef int dbid_order(const void *a, const void *b) noexcept nogil:
     cdef uint32_t left = (<const uint32_t *> a)[0]
@@ -249,7 +286,7 @@ cdef int bulk_walk(csp_writer_t *w, csp_bulk_t *bulk, int filling) noexcept nogi
                 break
             record = record_at(&w.store, word[0])
             if filling:
-                if class_id != ACCOUNT_CLASS:
+                if not class_is_inner(class_id):
                     bulk_fill(w, bulk, record, &next_number)
                 continue
             if record.flags & CSP_TOMBSTONE:
@@ -258,7 +295,7 @@ cdef int bulk_walk(csp_writer_t *w, csp_bulk_t *bulk, int filling) noexcept nogi
                 index_trim(w, class_id, <uint32_t> after)
                 continue
             bulk.counts[class_id] += 1
-            if class_id == ACCOUNT_CLASS:
+            if class_is_inner(class_id):
                 continue
             status = bulk_record(w, bulk, record)
             if status != OK:
@@ -270,7 +307,7 @@ cdef int bulk_counts(csp_writer_t *w, csp_bulk_t *bulk, uint64_t revision) noexc
     cdef uint64_t ref
     cdef int i
     for i in range(CSP_CLASSES):
-        if bulk.counts[i] == 0 or i == ACCOUNT_CLASS:
+        if bulk.counts[i] == 0 or class_is_inner(i):
             continue
         ref = arena_alloc(&w.arena, sizeof(csp_count_t))
         if ref == 0:
@@ -320,6 +357,7 @@ cdef int load_finish(csp_writer_t *w, uint64_t revision, uint64_t mark, int64_t 
     w.store.super.log_oldest = revision + 1
     if w.seed_first and w.seed_last == revision:
         w.store.super.log_oldest = w.seed_first
+    csp_store(&w.store.super.rights_revision, revision)
     csp_failpoint(CSP_FP_LOAD_PUBLISH)
     publish(w, revision, mark, time_ms)
     csp_store(&w.store.super.loaded, 1)
@@ -345,6 +383,11 @@ cdef int log_seed(csp_writer_t *w, const uint8_t *bytes, uint64_t size) noexcept
     if ref == 0:
         return FULL
     memcpy(w.store.base + ref, bytes, size)
+    (<csp_entry_t *> (w.store.base + ref)).extras = 0
+    status = items_govern(w, <csp_entry_t *> (w.store.base + ref))
+    if status != OK:
+        arena_free(&w.arena, ref, size)
+        return status
     csp_store(log_slot(w, entry.revision), ref)
     w.log_used += size
     if w.seed_first == 0:

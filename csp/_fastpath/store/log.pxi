@@ -9,28 +9,30 @@ cdef inline uint64_t *log_slot(csp_writer_t *w, uint64_t revision) noexcept nogi
     return <uint64_t *> (w.store.base + w.store.super.log_ring) + (revision & w.store.super.log_mask)
 
 cdef int entry_check(const uint8_t *bytes, uint64_t size) noexcept nogil:
-    """Sizes, checksum (refs taken as 0), items inside; not the images."""
+    """Sizes, checksum (what belongs to the store taken as 0), items inside; not the images."""
     cdef const csp_entry_t *entry = <const csp_entry_t *> bytes
     cdef const csp_item_t *item
-    cdef uint64_t at = 48, body, i
-    cdef uint64_t zero = 0
+    cdef uint64_t at = sizeof(csp_entry_t), body, i
+    cdef uint64_t[2] zeros
     cdef uint32_t crc
-    if size < 48 or entry.format != CSP_ENTRY_FORMAT or entry.size != size or size & 7 \
+    zeros[0], zeros[1] = 0, 0
+    if size < sizeof(csp_entry_t) or entry.format != CSP_ENTRY_FORMAT or entry.size != size or size & 7 \
             or entry.item_count > ENTRY_ITEMS_MAX:
         return CORRUPT
-    crc = csp_crc32c(0, bytes + 12, 36)
+    crc = csp_crc32c(0, bytes + 12, sizeof(csp_entry_t) - 12 - 8)
+    crc = csp_crc32c(crc, zeros, 8)
     for i in range(entry.item_count):
-        if at + 32 > size:
+        if at + sizeof(csp_item_t) > size:
             return CORRUPT
         item = <const csp_item_t *> (bytes + at)
-        body = 32 + ((4 * <uint64_t> item.tenant_count + 7) & ~<uint64_t> 7) + item.image_size \
+        body = sizeof(csp_item_t) + ((4 * <uint64_t> item.tenant_count + 7) & ~<uint64_t> 7) + item.image_size \
             + ((<uint64_t> item.event_size + 7) & ~<uint64_t> 7)
         if item.size & 7 or body > item.size or item.size > size - at or item.image_size & 7 \
-                or item.class_id >= CSP_CLASSES or item.op < 1 or item.op > 3:
+                or item.class_id >= CSP_CLASSES or not (item_is_change(item) or item.flags & CSP_ITEM_SKIPPABLE):
             return CORRUPT
-        crc = csp_crc32c(crc, item, 24)
-        crc = csp_crc32c(crc, &zero, 8)
-        crc = csp_crc32c(crc, <const uint8_t *> item + 32, item.size - 32)
+        crc = csp_crc32c(crc, item, CSP_ITEM_TRANSIT)
+        crc = csp_crc32c(crc, zeros, sizeof(csp_item_t) - CSP_ITEM_TRANSIT)
+        crc = csp_crc32c(crc, <const uint8_t *> item + sizeof(csp_item_t), item.size - sizeof(csp_item_t))
         at += item.size
     if at != size or crc != entry.crc:
         return CORRUPT

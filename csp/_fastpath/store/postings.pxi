@@ -244,18 +244,24 @@ cdef inline int list_order(const csp_delta_t *left, const csp_delta_t *right) no
         return 1 if left.value_size > right.value_size else -1
     return memcmp(left.value, right.value, left.value_size)
 
-cdef int delta_add(
+cdef inline int delta_add(
     csp_writer_t *w, const csp_key_t *key, uint32_t hash, uint32_t dbid, int sign
 ) noexcept nogil:
+    return delta_put(w, key.key_id, key_value(key), key.value_size, hash, dbid, sign)
+
+cdef int delta_put(
+    csp_writer_t *w, uint16_t key_id, const uint8_t *value, uint16_t value_size, uint32_t hash, uint32_t dbid, int sign
+) noexcept nogil:
+    """The value stays where it is until the lists are made."""
     cdef csp_delta_t *delta
     if vector_room(<void **> &w.stage.deltas, &w.stage.delta_room, w.stage.delta_count + 1,
                    sizeof(csp_delta_t)) != OK:
         return NO_MEMORY
     delta = &w.stage.deltas[w.stage.delta_count]
-    delta.value = key_value(key)
+    delta.value = value
     delta.hash = hash
-    delta.key_id = key.key_id
-    delta.value_size = key.value_size
+    delta.key_id = key_id
+    delta.value_size = value_size
     delta.dbid = dbid
     delta.sign = sign
     w.stage.delta_count += 1

@@ -5,7 +5,7 @@
 # Invariants:
 # 1. A reader announces the epoch with a full fence, then loads S; it follows references only while pinned.
 # 2. A version is visible at S when it is the first one down `prev` whose revision is <= S.
-# 3. `prev` is followed only while revision > S: below, it may dangle.
+# 3. `prev` is followed only while revision > S, for below it may dangle, and only to an older version.
 # 4. Every function is nogil, noexcept, takes no lock and allocates nothing.
 
 cdef enum:
@@ -81,12 +81,20 @@ cdef inline csp_record_t *raw_newest(const csp_store_t *store, const uint64_t *w
     ref = csp_load(word)
     return NULL if ref == 0 else record_at(store, ref)
 
+cdef inline csp_record_t *record_before(const csp_store_t *store, const csp_record_t *record) noexcept nogil:
+    """The version that it replaced, NULL for none; only downwards, so that no damage is walked for ever."""
+    cdef csp_record_t *before
+    if record.prev == 0:
+        return NULL
+    before = record_at(store, record.prev)
+    return before if before.revision < record.revision else NULL
+
 cdef inline csp_record_t *raw_visible(
     const csp_store_t *store, csp_record_t *record, uint64_t revision
 ) noexcept nogil:
     """Stage 3: the version at `revision`, NULL when the object is absent there. `record` may be NULL."""
     while record != NULL and record.revision > revision:
-        record = NULL if record.prev == 0 else record_at(store, record.prev)
+        record = record_before(store, record)
     if record == NULL or record.flags & CSP_TOMBSTONE:
         return NULL
     return record
@@ -95,6 +103,10 @@ cdef inline csp_record_t *raw_find(
     const csp_store_t *store, uint32_t class_id, uint32_t dbid, uint64_t revision
 ) noexcept nogil:
     return raw_visible(store, raw_newest(store, raw_word(store, class_id, dbid)), revision)
+
+cdef inline uint32_t record_folder(const csp_record_t *record) noexcept nogil:
+    """DBID of the folder that the object lies in; 0: in none, or there is no record."""
+    return 0 if record == NULL or record.container_class != CSP_FOLDER_CLASS else record.container_dbid
 
 cdef inline const uint8_t *record_reply(const csp_record_t *record) noexcept nogil:
     """`$len\\r\\n` JSON `\\r\\n`, record.reply_size bytes."""
@@ -192,6 +204,8 @@ cdef uint64_t raw_count(const csp_store_t *store, uint32_t class_id, uint64_t re
         if cell.revision <= revision:
             return cell.count
         ref = cell.prev
+        if ref and (<csp_count_t *> (store.base + ref)).revision >= cell.revision:
+            return 0
     return 0
 
 # ---- index keys of a record ----
@@ -316,8 +330,10 @@ cdef csp_list_t *raw_list_newest(
 cdef inline csp_list_t *raw_list_visible(
     const csp_store_t *store, csp_list_t *head, uint64_t revision
 ) noexcept nogil:
+    cdef csp_list_t *before
     while head != NULL and head.revision > revision:
-        head = NULL if head.prev == 0 else <csp_list_t *> (store.base + head.prev)
+        before = NULL if head.prev == 0 else <csp_list_t *> (store.base + head.prev)
+        head = before if before != NULL and before.revision < head.revision else NULL
     return head
 
 cdef inline void plist_leaf(csp_plist_t *it, uint32_t leaf) noexcept nogil:
@@ -409,13 +425,17 @@ cdef csp_entry_t *log_entry(const csp_store_t *store, uint64_t revision) noexcep
 
 cdef inline csp_item_t *entry_items(const csp_entry_t *entry) noexcept nogil:
     """The first item; the next one begins item.size bytes later, entry.item_count in all."""
-    return <csp_item_t *> (<uint8_t *> entry + 48)
+    return <csp_item_t *> (<uint8_t *> entry + sizeof(csp_entry_t))
+
+cdef inline bint item_is_change(const csp_item_t *item) noexcept nogil:
+    """False: an item of a kind that this build doesn't know, to be passed over."""
+    return 1 <= item.op <= CSP_OP_DELETE
 
 cdef inline const uint32_t *item_tenants(const csp_item_t *item) noexcept nogil:
-    return <const uint32_t *> (<const uint8_t *> item + 32)
+    return <const uint32_t *> (<const uint8_t *> item + sizeof(csp_item_t))
 
 cdef inline const uint8_t *item_image(const csp_item_t *item) noexcept nogil:
-    return <const uint8_t *> item + 32 + ((4 * item.tenant_count + 7) & ~<uint32_t> 7)
+    return <const uint8_t *> item + sizeof(csp_item_t) + ((4 * item.tenant_count + 7) & ~<uint32_t> 7)
 
 cdef inline const uint8_t *item_event(const csp_item_t *item) noexcept nogil:
     return item_image(item) + item.image_size

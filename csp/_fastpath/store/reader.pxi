@@ -16,6 +16,8 @@ cdef class StoreReader:
     cdef readonly Control control
     cdef readonly int slot
     cdef StoreWriter shared  # whose mapping it uses, in tests
+    cdef uint64_t *bits  # of the nodes that see() named; NULL: all may be read
+    cdef uint64_t nodes
 
     def __cinit__(self):
         memset(&self.store, 0, sizeof(csp_store_t))
@@ -56,6 +58,7 @@ cdef class StoreReader:
         self.store.super = writer.w.store.super
 
     def __dealloc__(self):
+        free(self.bits)
         if self.store.base != NULL and self.shared is None:
             munmap(self.store.base, self.store.size)
 
@@ -67,6 +70,9 @@ cdef class StoreReader:
         return store_pin(&self.store)
 
     def unpin(self):
+        free(self.bits)
+        self.bits = NULL
+        self.nodes = 0
         if self.store.pinned != PINNED_BY_LOOP:
             store_unpin(&self.store)
 
@@ -78,8 +84,26 @@ cdef class StoreReader:
         return True
 
     cdef csp_view_t _view(self):
-        """Of what is pinned. All may be read: there is one class of sessions."""
-        return view_all(&self.store, self.store.revision)
+        """Of what is pinned."""
+        cdef csp_view_t view = view_all(&self.store, self.store.revision)
+        view.bits = self.bits
+        view.nodes = self.nodes
+        return view
+
+    def see(self, nodes):
+        """Until unpin(): shows what is governed by these nodes (numbers) alone."""
+        cdef uint64_t count = csp_load(&self.store.super.node_count)
+        if not self.store.pinned:
+            raise StoreError("see: pin first; bits are those of a revision")
+        free(self.bits)
+        self.bits = <uint64_t *> calloc((count >> 6) + 1, sizeof(uint64_t))
+        if self.bits == NULL:
+            raise MemoryError("bits of nodes")
+        self.nodes = count
+        for number in nodes:
+            if not 0 <= number <= count:
+                raise StoreError(f"see: no node has the number {number}")
+            self.bits[<uint64_t> number >> 6] |= <uint64_t> 1 << (<uint64_t> number & 63)
 
     cdef csp_state_t _state(self):
         cdef csp_state_t state
@@ -245,6 +269,47 @@ cdef class StoreReader:
             if mine:
                 store_unpin(&self.store)
 
+    def raw_nodes(self) -> list[tuple[int, int, int, int]]:
+        """(number, class, DBID, number of the node that it hangs under, 0: none) of every node."""
+        cdef bint mine = self._enter()
+        cdef csp_record_t *node
+        cdef uint32_t number
+        found = []
+        for number in range(1, csp_load(&self.store.super.node_count) + 1):
+            node = raw_node_record(&self.store, number)
+            found.append((number, node.container_class, node.container_dbid,
+                          raw_node_parent(&self.store, number, self.store.revision)))
+        if mine:
+            store_unpin(&self.store)
+        return found
+
+    def raw_node_count(self, uint32_t class_id, uint32_t number) -> int:
+        """How many objects of the class the node governs."""
+        cdef bint mine = self._enter()
+        cdef uint32_t count = raw_node_count(&self.store, class_id, number, self.store.revision)
+        if mine:
+            store_unpin(&self.store)
+        return count
+
+    @property
+    def raw_rights_revision(self) -> int:
+        """The newest revision that touched nodes, groups or accounts; it may be about to be published."""
+        return csp_load(&self.store.super.rights_revision)
+
+    def raw_item_nodes(self, uint64_t revision) -> list[tuple[int, int, int, int]]:
+        """(class, DBID, number of the node that governed it, and of the one that does then) of a revision's items."""
+        cdef bint mine = self._enter()
+        cdef csp_entry_t *entry = log_entry(&self.store, revision)
+        cdef csp_item_t *item = NULL if entry == NULL else entry_items(entry)
+        cdef uint32_t i
+        found = []
+        for i in range(0 if entry == NULL else entry.item_count):
+            found.append((item.class_id, item.dbid, item.node_before, item.node_after))
+            item = item_next(item)
+        if mine:
+            store_unpin(&self.store)
+        return found
+
     def raw_entry(self, uint64_t revision) -> bytes | None:
         """The log entry of a revision, refs zeroed as in transit; None: not in the log, or not visible yet."""
         cdef bint mine = self._enter()
@@ -295,7 +360,7 @@ cdef uint64_t probe_turn(csp_store_t *store) noexcept nogil:
             count += 1
             errors += probe_record(store, record, revision)
             record = raw_next(store, class_id, record.dbid, revision)
-        if class_id != ACCOUNT_CLASS and count != raw_count(store, class_id, revision):
+        if not class_is_inner(class_id) and count != raw_count(store, class_id, revision):
             errors += 1
         store_unpin(store)
     return errors
@@ -311,7 +376,7 @@ cdef uint64_t probe_record(csp_store_t *store, csp_record_t *record, uint64_t re
     cdef uint32_t dbid
     cdef uint8_t kind
     cdef uint64_t errors = image_check(<const uint8_t *> record, record.size) != OK
-    while at < end and not errors and record.class_id != ACCOUNT_CLASS:
+    while at < end and not errors and record.class_id != CSP_ACCOUNT_CLASS:
         key = <const csp_key_t *> at
         at += key_bytes(key)
         kind = store.super.keys[key.key_id].kind if key.key_id < CSP_KEYS else 0
@@ -341,8 +406,9 @@ cdef bytes entry_bytes(const csp_entry_t *entry):
     cdef bytearray copy = bytearray((<const char *> entry)[:entry.size])
     cdef csp_item_t *item = entry_items(<const csp_entry_t *> <char *> copy)
     cdef uint32_t i
+    (<csp_entry_t *> <char *> copy).extras = 0
     for i in range(entry.item_count):
-        item.ref = 0
+        memset(<char *> item + CSP_ITEM_TRANSIT, 0, sizeof(csp_item_t) - CSP_ITEM_TRANSIT)
         item = item_next(item)
     return bytes(copy)
 
@@ -400,7 +466,7 @@ cdef tuple class_images(
             if size and size + record.size > max_bytes:
                 return bytes(out), last
             out += (<const char *> record)[:record.size]
-            memset(<char *> out + size, 0, 8)
+            image_settle(<csp_record_t *> (<char *> out + size))
             size += record.size
             last = record.dbid
         record = raw_next(store, class_id, record.dbid, store.revision)

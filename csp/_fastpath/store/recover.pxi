@@ -20,15 +20,61 @@ cdef int change_redo(csp_writer_t *w, csp_change_t *change, uint64_t revision) n
     cdef int status = index_ensure(w, class_id, <uint32_t> change.object, &change.word)
     if status != OK:
         return status
-    change.made = change.item.ref
-    if change.made < w.store.super.heap or change.made + 64 > w.store.super.extent_end:
+    if change.item != NULL:
+        change.made = change.item.ref
+    if change.made < w.store.super.heap or change.made + sizeof(csp_record_t) > w.store.super.extent_end:
         return CORRUPT
     made = record_at(&w.store, change.made)
-    if made.revision != revision or made.dbid != <uint32_t> change.object:
+    if made.revision > revision or (made.revision != revision and not class_is_inner(class_id)) \
+            or made.dbid != <uint32_t> change.object or made.class_id != class_id:
         return CORRUPT
     change.old = made.prev
+    if class_is_inner(class_id):
+        return OK
     return change_note(w, class_id, <uint32_t> change.object,
                        NULL if change.old == 0 else record_at(&w.store, change.old), made)
+
+cdef int node_redo(csp_writer_t *w, const csp_extra_t *extra) noexcept nogil:
+    """The node's record is there; its name is compared with all others."""
+    cdef csp_stage_t *stage = &w.stage
+    cdef uint64_t *cell = NULL
+    cdef int status = index_ensure(w, CSP_NODE_CLASS, extra.dbid, &cell)
+    if status == OK:
+        status = vector_room(
+            <void **> &stage.nodes, &stage.node_room, stage.node_count + 1, sizeof(csp_node_made_t))
+    if status != OK:
+        return status
+    if record_at(&w.store, extra.ref).dbid != extra.dbid:
+        return CORRUPT
+    stage.nodes[stage.node_count].word = cell
+    stage.nodes[stage.node_count].ref = extra.ref
+    stage.node_count += 1
+    return OK
+
+cdef int extras_redo(csp_writer_t *w, const csp_entry_t *entry) noexcept nogil:
+    """The records that the intent names beside its items."""
+    cdef uint64_t heap = w.store.super.heap, end = w.store.super.extent_end
+    cdef const csp_extras_t *extras = <const csp_extras_t *> (w.store.base + entry.extras)
+    cdef const csp_extra_t *extra = <const csp_extra_t *> (extras + 1)
+    cdef uint64_t i
+    cdef int status = OK
+    if entry.extras == 0:
+        return OK
+    if entry.extras < heap or entry.extras + sizeof(csp_extras_t) > end \
+            or extras.count > (end - entry.extras) / sizeof(csp_extra_t):
+        return CORRUPT
+    for i in range(extras.count):
+        if extra[i].ref < heap or extra[i].ref + sizeof(csp_record_t) > end:
+            return CORRUPT
+        if extra[i].class_id == CSP_NODE_CLASS:
+            status = node_redo(w, &extra[i])
+        else:
+            status = change_add(w, extra[i].class_id, extra[i].dbid, NULL, NULL)
+            if status == OK:
+                w.stage.changes[w.stage.change_count - 1].made = extra[i].ref
+        if status != OK:
+            return status
+    return OK
 
 cdef int intent_stage(csp_writer_t *w, csp_entry_t *entry) noexcept nogil:
     cdef csp_stage_t *stage = &w.stage
@@ -37,11 +83,16 @@ cdef int intent_stage(csp_writer_t *w, csp_entry_t *entry) noexcept nogil:
     cdef int status = OK
     stage_reset(stage)
     stage.redo = 1
+    stage.rights = 1
     for i in range(entry.item_count):
-        status = change_add(w, item.class_id, item.dbid, NULL, item, 0)
+        if item_is_change(item):
+            status = change_add(w, item.class_id, item.dbid, NULL, item)
         if status != OK:
             return status
         item = item_next(item)
+    status = extras_redo(w, entry)
+    if status != OK:
+        return status
     sort(stage.changes, stage.change_count, sizeof(csp_change_t), change_order)
     for i in range(stage.change_count):
         if i + 1 < stage.change_count and stage.changes[i + 1].object == stage.changes[i].object:
@@ -56,7 +107,7 @@ cdef csp_entry_t *intent_find(csp_writer_t *w) noexcept nogil:
     cdef uint64_t revision = w.store.super.state.revision + 1
     cdef uint64_t ref = log_slot(w, revision)[0]
     cdef csp_entry_t *entry
-    if ref < w.store.super.heap or ref + 48 > w.store.super.extent_end:
+    if ref < w.store.super.heap or ref + sizeof(csp_entry_t) > w.store.super.extent_end:
         return NULL
     entry = <csp_entry_t *> (w.store.base + ref)
     if entry.revision != revision or ref + entry.size > w.store.super.extent_end:
@@ -76,7 +127,8 @@ cdef int recover_redo(csp_writer_t *w) noexcept nogil:
             return status
         csp_failpoint(CSP_FP_RECOVER_REDO)
         lists_commit(w)
-        words_commit(w, 0)
+        words_commit(w)
+        nodes_commit(w, entry.revision)
         counts_commit(w)
         publish(w, entry.revision, entry.mark, entry.time_ms)
         w.redone += 1

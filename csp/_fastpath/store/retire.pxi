@@ -26,12 +26,15 @@ ctypedef struct csp_block_t:
     uint64_t ref
     uint64_t size
 
+ctypedef struct csp_node_made_t:  # a governing node that a change makes
+    uint64_t ref
+    uint64_t *word
+
 ctypedef struct csp_change_t:  # one object of an entry being staged
     uint64_t object        # class << 32 | dbid
     uint32_t order         # position in the entry
-    int account            # from the accounts, not from an item
     const csp_record_t *image  # NULL: delete
-    csp_item_t *item       # in the log block; NULL for an account
+    csp_item_t *item       # in the log block; NULL for an account, which stands beside the items
     uint64_t *word         # index word
     uint64_t old           # ref it replaces, 0 none
     uint64_t made          # ref of the new record
@@ -60,6 +63,8 @@ ctypedef struct csp_stage_t:  # what a change has prepared; the arrays are kept 
     size_t block_count, block_room
     csp_block_t *replaced  # to retire when it is published
     size_t replaced_count, replaced_room
+    csp_node_made_t *nodes
+    size_t node_count, node_room
     uint64_t *names        # words added
     size_t name_count, name_room
     uint64_t *gone         # words to remove a grace period later
@@ -73,6 +78,7 @@ ctypedef struct csp_stage_t:  # what a change has prepared; the arrays are kept 
     int64_t counts[256]    # by class, 0 where it is not among them
     uint64_t cells[256]
     int grows              # needs more memory than it replaces
+    int rights             # it may change who sees what
     int redo               # after a crash: parts of it may be done
 
 ctypedef struct csp_pins_t:  # which announcements hold memory, as the writer saw them
@@ -128,6 +134,10 @@ ctypedef struct csp_writer_t:
     uint64_t freed_blocks
     uint64_t trimmed
     uint64_t ignored_keys
+    const uint8_t **given      # images in the place of those of the items, whose keys are of another table
+    const uint64_t *given_sizes
+    uint64_t given_count
+    uint64_t skipped_items     # of kinds that this build does not know
 
 cdef inline csp_stats *writer_stats(csp_writer_t *w) noexcept nogil:
     """The writer's own row of counters."""

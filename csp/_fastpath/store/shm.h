@@ -15,14 +15,16 @@
 
 #define CSP_SUPER_MAGIC 0x3165726f74737063ull /* "cpstore1" */
 #define CSP_CONTROL_MAGIC 0x316c727463707363ull /* "cspctrl1" */
-#define CSP_ENTRY_FORMAT 0x43535031u
-#define CSP_FORMAT 4u /* raise it when the meaning of a layout changes but no size does */
+#define CSP_ENTRY_FORMAT 0x43535032u
+#define CSP_FORMAT 5u /* raise it when the meaning of a layout changes but no size does */
 
 #define CSP_SLOTS 64
 #define CSP_WRITER_SLOT 49 /* as csp/store/control.py has it */
 #define CSP_COUNTERS 64
 #define CSP_CLASSES 256
 #define CSP_KEYS 4096 /* key id = class id * 64 + n: room for classes 0 to 63 */
+#define CSP_KEYS_A_CLASS 64
+#define CSP_NODE_KEY 63 /* n 63 of class 0, which no object has: the name of a governing node */
 #define CSP_SPACE_BYTES 65536
 #define CSP_DIRTY_WORDS 128 /* one bit for each of 8,192 ranges of hashes */
 
@@ -37,8 +39,8 @@ typedef struct { /* the published state; revision is loaded alone, all three und
 
 typedef struct { /* one filter key: which class its DBIDs belong to, and how it is kept */
     uint16_t class_id;
-    uint8_t kind; /* 0 not kept here, 1 name, 2 list */
-    uint8_t spare;
+    uint8_t kind;   /* 0 not kept here, 1 name, 2 list */
+    uint8_t source; /* class of the objects that contribute its lists, whose DBIDs are the values; 0 none */
 } csp_key_kind_t;
 
 typedef struct {
@@ -63,13 +65,17 @@ typedef struct {
     csp_state_t state;
     uint64_t splitting;     /* 1 names, 2 lists: entries of a directory are being rewritten, as below */
     uint64_t held_bytes;
+    uint64_t rights_revision; /* newest that touched nodes, groups or accounts: stored before it is published */
+    uint64_t table;         /* digest of the key table by which the keys in here were built */
+    /* 192 */
     uint64_t split_start;   /* split_size entries from here are to hold split_left, as many behind */
     uint64_t split_size;    /* them split_right */
     uint64_t split_left;
     uint64_t split_right;
     uint64_t name_words;    /* figures: a kill may leave them wrong by what it interrupted */
     uint64_t list_words;
-    uint8_t pad0[4096 - 128 - 96];
+    uint64_t node_count;    /* numbers of governing nodes given so far: 1..node_count */
+    uint8_t pad0[4096 - 128 - 120];
     csp_key_kind_t keys[CSP_KEYS];       /* 4096 */
     uint64_t class_roots[CSP_CLASSES];   /* 20480: ref of the root of the index by DBID */
     uint64_t class_counts[CSP_CLASSES];  /* ref of the newest count cell */
@@ -79,20 +85,24 @@ typedef struct {
 typedef struct { /* a record image, one version of one object: docs/internals/formats.md */
     uint64_t prev;
     uint32_t crc;
-    uint32_t size;
+    uint32_t node;  /* number of the node that governs it, in this store; 0 in transit */
     uint64_t revision;
     uint32_t dbid;
     uint16_t class_id;
-    uint16_t flags; /* CSP_TOMBSTONE */
+    uint16_t flags; /* CSP_TOMBSTONE, CSP_OWN_GRANTS */
+    uint32_t size;
     uint32_t tenant_dbid;
-    uint32_t folder_dbid;
-    uint32_t acl_id;
+    uint32_t container_dbid;
+    uint16_t container_class;
+    uint16_t spare;
     uint32_t reply_size;
     uint32_t brief_size;
     uint32_t keys_size;
-    uint64_t spare;
+    uint32_t spare2;
 } csp_record_t;
 #define CSP_TOMBSTONE 1
+#define CSP_OWN_GRANTS 2
+#define CSP_RECORD_COVERED 16 /* the checksum covers the bytes from here on */
 
 typedef struct __attribute__((packed)) { /* head of one index key inside a record, at any address;
                                             value and members follow */
@@ -111,20 +121,43 @@ typedef struct { /* a change log entry; items follow */
     int64_t time_ms;
     uint32_t flags; /* CSP_DIFFERENCE */
     uint32_t spare;
+    uint64_t table; /* digest of the key table by which its images' keys were built */
+    uint64_t extras; /* for the writer's redo only: a csp_extras_t, 0 none; 0 in transit */
 } csp_entry_t;
 #define CSP_DIFFERENCE 1
 
+typedef struct { /* a record that a change makes beside its items: of an account, of a governing node */
+    uint32_t class_id;
+    uint32_t dbid;
+    uint64_t ref;
+} csp_extra_t;
+
+typedef struct { /* csp_extra_t follow */
+    uint64_t count;
+} csp_extras_t;
+
 typedef struct { /* one changed object of an entry; tenants, image, event follow */
     uint32_t size;
-    uint8_t op; /* 1 create, 2 update, 3 delete */
-    uint8_t flags;
+    uint8_t op; /* 1 create, 2 update, 3 delete; another is no change of an object */
+    uint8_t flags; /* CSP_ITEM_… */
     uint16_t class_id;
     uint32_t dbid;
     uint32_t image_size;
     uint32_t event_size;
     uint32_t tenant_count;
+    uint32_t before_dbid; /* the node that governed the object, and the one that does now; class 0: none */
+    uint32_t after_dbid;
+    uint16_t before_class;
+    uint16_t after_class;
+    uint32_t spare;
     uint64_t ref; /* for the writer's redo only: the record may be gone while the entry is kept */
+    uint32_t node_before; /* both nodes by their numbers in this store; 0 in transit, or none */
+    uint32_t node_after;
 } csp_item_t;
+#define CSP_OP_DELETE 3
+#define CSP_ITEM_ACCOUNT 1 /* the object's account record changed too */
+#define CSP_ITEM_SKIPPABLE 128 /* who doesn't know its op passes it over */
+#define CSP_ITEM_TRANSIT 40 /* bytes of it that travel; those behind belong to the store */
 
 typedef struct { /* how many objects a class has, one version */
     uint64_t revision;
@@ -201,8 +234,10 @@ _Static_assert(offsetof(csp_super_t, class_roots) == 20480, "class roots");
 _Static_assert(sizeof(csp_super_t) == 28672, "superblock: EMPTY_LEAF in limits.pxi follows it");
 _Static_assert(sizeof(csp_record_t) == 64, "record header, one cache line");
 _Static_assert(sizeof(csp_key_t) == 8, "index key");
-_Static_assert(sizeof(csp_entry_t) == 48, "log entry");
-_Static_assert(sizeof(csp_item_t) == 32, "log item");
+_Static_assert(offsetof(csp_super_t, rights_revision) < 192, "on the line of the published revision");
+_Static_assert(sizeof(csp_entry_t) == 64, "log entry");
+_Static_assert(sizeof(csp_item_t) == 56, "log item");
+_Static_assert(sizeof(csp_extra_t) == 16, "a record beside the items");
 _Static_assert(sizeof(csp_count_t) == 32, "count cell");
 _Static_assert(sizeof(csp_list_t) == 40, "list head");
 _Static_assert(sizeof(csp_leaf_t) == 16, "leaf");

@@ -17,7 +17,15 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_KEYS
         CSP_SPACE_BYTES
         CSP_DIRTY_WORDS
+        CSP_KEYS_A_CLASS
+        CSP_NODE_KEY
         CSP_TOMBSTONE
+        CSP_OWN_GRANTS
+        CSP_RECORD_COVERED
+        CSP_OP_DELETE
+        CSP_ITEM_ACCOUNT
+        CSP_ITEM_SKIPPABLE
+        CSP_ITEM_TRANSIT
         CSP_DIFFERENCE
 
     ctypedef struct csp_state_t:
@@ -29,7 +37,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
     ctypedef struct csp_key_kind_t:
         uint16_t class_id
         uint8_t kind
-        uint8_t spare
+        uint8_t source
 
     ctypedef struct csp_super_t:
         uint64_t magic
@@ -51,12 +59,15 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         csp_state_t state
         uint64_t splitting
         uint64_t held_bytes
+        uint64_t rights_revision
+        uint64_t table
         uint64_t split_start
         uint64_t split_size
         uint64_t split_left
         uint64_t split_right
         uint64_t name_words
         uint64_t list_words
+        uint64_t node_count
         csp_key_kind_t keys[4096]
         uint64_t class_roots[256]
         uint64_t class_counts[256]
@@ -65,18 +76,18 @@ cdef extern from "_fastpath/store/shm.h" nogil:
     ctypedef struct csp_record_t:
         uint64_t prev
         uint32_t crc
-        uint32_t size
+        uint32_t node
         uint64_t revision
         uint32_t dbid
         uint16_t class_id
         uint16_t flags
+        uint32_t size
         uint32_t tenant_dbid
-        uint32_t folder_dbid
-        uint32_t acl_id
+        uint32_t container_dbid
+        uint16_t container_class
         uint32_t reply_size
         uint32_t brief_size
         uint32_t keys_size
-        uint64_t spare
 
     ctypedef struct csp_key_t:
         uint16_t key_id
@@ -92,7 +103,16 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t mark
         int64_t time_ms
         uint32_t flags
-        uint32_t spare
+        uint64_t table
+        uint64_t extras
+
+    ctypedef struct csp_extra_t:
+        uint32_t class_id
+        uint32_t dbid
+        uint64_t ref
+
+    ctypedef struct csp_extras_t:
+        uint64_t count
 
     ctypedef struct csp_item_t:
         uint32_t size
@@ -103,7 +123,13 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint32_t image_size
         uint32_t event_size
         uint32_t tenant_count
+        uint32_t before_dbid
+        uint32_t after_dbid
+        uint16_t before_class
+        uint16_t after_class
         uint64_t ref
+        uint32_t node_before
+        uint32_t node_after
 
     ctypedef struct csp_count_t:
         uint64_t revision

@@ -6,9 +6,7 @@
 #    verification, heads of new lists carry a revision that is not published.
 # 2. Of several items about one object the last one counts; their log items share its record.
 # 3. The account class is not counted and has no keys.
-
-cdef enum:
-    ACCOUNT_CLASS = 250
+# 4. Items of a kind that this build doesn't know are kept in the log and change nothing.
 
 cdef bint frame_fits(const uint8_t *frame, uint64_t size) noexcept nogil:
     """`$n\\r\\n`, n bytes, `\\r\\n` and nothing else: what replies are copied and measured from."""
@@ -22,10 +20,10 @@ cdef bint frame_fits(const uint8_t *frame, uint64_t size) noexcept nogil:
         and frame[size - 2] == c'\r' and frame[size - 1] == c'\n'
 
 cdef bint frames_fit(const csp_record_t *image) noexcept nogil:
-    """A tombstone has none, an account record none that a client sees, any other both."""
+    """A tombstone has none, a record of the store's own none that a client sees, any other both."""
     if image.flags & CSP_TOMBSTONE:
-        return image.size == 64
-    if image.class_id == ACCOUNT_CLASS:
+        return image.size == sizeof(csp_record_t)
+    if class_is_inner(image.class_id):
         return True
     return frame_fits(record_reply(image), image.reply_size) \
         and frame_fits(record_brief(image), image.brief_size)
@@ -41,7 +39,7 @@ cdef int image_check(const uint8_t *bytes, uint64_t room) noexcept nogil:
         return CORRUPT  # no walk would ever come to DBID 0
     if 64 + <uint64_t> image.reply_size + image.brief_size + image.keys_size > image.size:
         return CORRUPT
-    if csp_crc32c(0, bytes + 12, image.size - 12) != image.crc or not frames_fit(image):
+    if csp_crc32c(0, bytes + CSP_RECORD_COVERED, image.size - CSP_RECORD_COVERED) != image.crc or not frames_fit(image):
         return CORRUPT
     at = record_keys(image)
     end = at + image.keys_size
@@ -62,7 +60,9 @@ cdef void stage_reset(csp_stage_t *stage) noexcept nogil:
     stage.replaced_count = 0
     stage.name_count = 0
     stage.gone_count = 0
+    stage.node_count = 0
     stage.grows = 0
+    stage.rights = 0
     for i in range(stage.counted):
         stage.counts[stage.classes[i]] = 0
         stage.cells[stage.classes[i]] = 0
@@ -95,8 +95,7 @@ cdef int change_order(const void *a, const void *b) noexcept nogil:
     return (left.order > right.order) - (left.order < right.order)
 
 cdef int change_add(
-    csp_writer_t *w, uint32_t class_id, uint32_t dbid, const csp_record_t *image, csp_item_t *item,
-    int account
+    csp_writer_t *w, uint32_t class_id, uint32_t dbid, const csp_record_t *image, csp_item_t *item
 ) noexcept nogil:
     cdef csp_stage_t *stage = &w.stage
     cdef csp_change_t *change
@@ -109,22 +108,28 @@ cdef int change_add(
     change.order = <uint32_t> stage.change_count
     change.image = image
     change.item = item
-    change.account = account
     stage.change_count += 1
     return OK
 
 cdef int item_record(
-    const csp_entry_t *entry, csp_item_t *item, const csp_record_t **image
+    csp_writer_t *w, const csp_entry_t *entry, csp_item_t *item, uint64_t number, const csp_record_t **image
 ) noexcept nogil:
-    """The image inside the item, NULL for a delete; checked, and that it is of this object and entry."""
+    """The image inside the item, or the one given for its number, NULL for a delete; checked, and that it is of
+    this object and entry."""
+    cdef uint64_t size = item.image_size
     image[0] = NULL
-    if item.dbid == 0:
+    if item.dbid == 0 or class_is_inner(item.class_id):
         return CORRUPT
     if item.image_size == 0:
-        return OK if item.op == 3 else CORRUPT
+        return OK if item.op == CSP_OP_DELETE else CORRUPT
     image[0] = <const csp_record_t *> item_image(item)
-    if image_check(<const uint8_t *> image[0], item.image_size) != OK \
-            or image[0].size != item.image_size or image[0].revision != entry.revision \
+    if w.given != NULL:
+        if number >= w.given_count:
+            return CORRUPT
+        image[0] = <const csp_record_t *> w.given[number]
+        size = w.given_sizes[number]
+    if image_check(<const uint8_t *> image[0], size) != OK \
+            or image[0].size != size or image[0].revision != entry.revision \
             or image[0].class_id != item.class_id or image[0].dbid != item.dbid:
         return CORRUPT
     return OK
@@ -133,12 +138,20 @@ cdef int changes_collect(csp_writer_t *w, csp_entry_t *entry) noexcept nogil:
     """The items of the entry's copy in the log, and a check of their images."""
     cdef csp_item_t *item = entry_items(entry)
     cdef const csp_record_t *image
+    cdef uint64_t number = 0
     cdef uint32_t i
+    if entry.table != w.store.super.table and w.given == NULL:
+        return OTHER_KEYS
     for i in range(entry.item_count):
-        if item_record(entry, item, &image) != OK:
+        number += item_is_change(item)
+        if not item_is_change(item):
+            w.skipped_items += 1
+        elif item_record(w, entry, item, number - 1, &image) != OK:
             return CORRUPT
-        if change_add(w, item.class_id, item.dbid, image, item, 0) != OK:
+        elif change_add(w, item.class_id, item.dbid, image, item) != OK:
             return NO_MEMORY
+        elif item.flags & CSP_ITEM_ACCOUNT:
+            w.stage.rights = 1
         item = item_next(item)
     return OK
 
@@ -147,28 +160,35 @@ cdef inline bint record_live(const csp_record_t *record) noexcept nogil:
 
 cdef int record_make(csp_writer_t *w, csp_change_t *change, uint64_t revision) noexcept nogil:
     """The new version, or the tombstone, in free memory."""
-    cdef uint64_t size = 64 if change.image == NULL else change.image.size
+    cdef uint64_t size = sizeof(csp_record_t) if change.image == NULL else change.image.size
     cdef uint64_t ref = stage_alloc(w, size)
     cdef csp_record_t *made
     cdef csp_record_t *old = NULL if change.old == 0 else record_at(&w.store, change.old)
+    cdef int status
     if ref == 0:
         return FULL
     made = record_at(&w.store, ref)
     if change.image != NULL:
         memcpy(made, change.image, size)
     else:
-        memset(made, 0, 64)
-        made.size = 64
+        memset(made, 0, sizeof(csp_record_t))
+        made.size = sizeof(csp_record_t)
         made.revision = revision
         made.class_id = <uint16_t> (change.object >> 32)
         made.dbid = <uint32_t> change.object
         made.flags = CSP_TOMBSTONE
         made.tenant_dbid = 1 if old == NULL else old.tenant_dbid
-        made.folder_dbid = 0 if old == NULL else old.folder_dbid
-        made.crc = csp_crc32c(0, <uint8_t *> made + 12, 52)
+        if old != NULL:
+            made.flags |= old.flags
+            made.container_class = old.container_class
+            made.container_dbid = old.container_dbid
+        record_seal(made)
     made.prev = change.old
-    if old != NULL and old.revision >= revision:
-        made.prev = old.prev  # an account record of a change that is applied again
+    made.node = 0
+    if not class_is_inner(made.class_id):
+        status = record_govern(w, made, old, revision, False)
+        if status != OK:
+            return status
     change.made = ref
     if block_bytes(size) > (0 if old == NULL else block_bytes(old.size)) and change.image != NULL:
         w.stage.grows = 1
@@ -311,12 +331,14 @@ cdef int change_stage(csp_writer_t *w, csp_change_t *change, uint64_t revision) 
     change.old = change.word[0]
     if change.old:
         old = record_at(&w.store, change.old)
+    if change.item == NULL and old != NULL and old.revision >= change.image.revision:
+        return OK  # an account that the store has as new already
     status = record_make(w, change, revision)
     if status != OK:
         return status
     if change.old and stage_replace(w, change.old, old.size) != OK:
         return NO_MEMORY
-    if class_id == ACCOUNT_CLASS:
+    if class_is_inner(class_id):
         return OK
     return change_note(w, class_id, dbid, old, record_at(&w.store, change.made))
 
@@ -334,9 +356,22 @@ cdef inline void count_note(csp_stage_t *stage, uint32_t class_id, int more) noe
 cdef int change_note(
     csp_writer_t *w, uint32_t class_id, uint32_t dbid, csp_record_t *old, csp_record_t *made
 ) noexcept nogil:
-    count_note(&w.stage, class_id, <int> record_live(made) - <int> record_live(old))
-    return keys_note(
-        w, old if record_live(old) else NULL, made if record_live(made) else NULL, dbid)
+    cdef csp_record_t *was = old if record_live(old) else NULL
+    cdef csp_record_t *now = made if record_live(made) else NULL
+    cdef int status
+    count_note(&w.stage, class_id, <int> (now != NULL) - <int> (was != NULL))
+    status = governed_note(w, class_id, was, now)
+    return keys_note(w, was, now, dbid) if status == OK else status
+
+cdef inline uint32_t node_at(csp_writer_t *w, uint64_t ref) noexcept nogil:
+    """The node that governs the record at ref, 0 where there is no object."""
+    return record_at(&w.store, ref).node if ref and record_live(record_at(&w.store, ref)) else 0
+
+cdef inline void item_settle(csp_writer_t *w, csp_item_t *item, const csp_change_t *change) noexcept nogil:
+    """What of an item belongs to this store."""
+    item.ref = change.made
+    item.node_before = node_at(w, change.old)
+    item.node_after = node_at(w, change.made)
 
 cdef int changes_stage(csp_writer_t *w, uint64_t revision) noexcept nogil:
     """Every object once: of several items about one object the last one counts."""
@@ -353,7 +388,7 @@ cdef int changes_stage(csp_writer_t *w, uint64_t revision) noexcept nogil:
             return status
         for i in range(start, end):
             if stage.changes[i].item != NULL:
-                stage.changes[i].item.ref = stage.changes[end - 1].made
+                item_settle(w, stage.changes[i].item, &stage.changes[end - 1])
         start = end
     return OK
 
@@ -394,6 +429,36 @@ cdef int stage_finish(csp_writer_t *w, uint64_t revision) noexcept nogil:
             w, 8 + stage.replaced_count + stage.gone_count + stage.swap_count + stage.change_count)
     return status
 
+cdef inline void extra_put(
+    csp_extras_t *extras, uint32_t class_id, uint32_t dbid, uint64_t ref
+) noexcept nogil:
+    cdef csp_extra_t *extra = <csp_extra_t *> (extras + 1) + extras.count
+    extra.class_id = class_id
+    extra.dbid = dbid
+    extra.ref = ref
+    extras.count += 1
+
+cdef int extras_stage(csp_writer_t *w, csp_entry_t *entry, int account_count) noexcept nogil:
+    """Says in the intent which records the change makes beside its items."""
+    cdef csp_stage_t *stage = &w.stage
+    cdef uint64_t size = sizeof(csp_extras_t) + (account_count + stage.node_count) * sizeof(csp_extra_t)
+    cdef csp_extras_t *extras
+    cdef size_t i
+    entry.extras = 0
+    if account_count == 0 and stage.node_count == 0:
+        return OK
+    entry.extras = stage_alloc(w, size)
+    if entry.extras == 0:
+        return FULL
+    extras = <csp_extras_t *> (w.store.base + entry.extras)
+    extras.count = 0
+    for i in range(stage.change_count):
+        if stage.changes[i].item == NULL and stage.changes[i].made:
+            extra_put(extras, CSP_ACCOUNT_CLASS, <uint32_t> stage.changes[i].object, stage.changes[i].made)
+    for i in range(stage.node_count):
+        extra_put(extras, CSP_NODE_CLASS, record_at(&w.store, stage.nodes[i].ref).dbid, stage.nodes[i].ref)
+    return stage_replace(w, entry.extras, size)  # needed until the publication
+
 cdef int entry_stage(
     csp_writer_t *w, const uint8_t *bytes, uint64_t size, const uint8_t **accounts,
     const uint64_t *sizes, int account_count, uint64_t *block
@@ -411,13 +476,15 @@ cdef int entry_stage(
     for i in range(account_count):
         image = <const csp_record_t *> accounts[i]
         if status == OK and (image_check(accounts[i], sizes[i]) != OK
-                             or image.class_id != ACCOUNT_CLASS
+                             or image.class_id != CSP_ACCOUNT_CLASS
                              or image.revision > entry.revision):
             status = CORRUPT
         if status == OK:
-            status = change_add(w, ACCOUNT_CLASS, image.dbid, image, NULL, 1)
+            status = change_add(w, CSP_ACCOUNT_CLASS, image.dbid, image, NULL)
     if status == OK:
         status = changes_stage(w, entry.revision)
+    if status == OK:
+        status = extras_stage(w, entry, account_count)
     if status == OK:
         status = stage_finish(w, entry.revision)
     return status

@@ -17,6 +17,10 @@ class StoreMismatch(StoreError):
     """The segment was written by a build with another layout."""
 
 
+class StoreKeys(StoreError):
+    """The keys of the images were built by another key table: they are to be built anew."""
+
+
 cdef enum:
     OK = 0
     FULL = -1       # the reserve or /dev/shm is exhausted
@@ -25,6 +29,7 @@ cdef enum:
     NO_MEMORY = -4  # private memory is exhausted
     STATE = -5      # not now: loading, or not loaded yet
     BAD_CLASS = -6  # class number beyond the table
+    OTHER_KEYS = -7  # built by another key table
 
 cdef raise_for_status(int status, str doing):
     if status == OK:
@@ -41,4 +46,6 @@ cdef raise_for_status(int status, str doing):
         raise StoreError(f"{doing}: not possible while the store is in this state (loading?)")
     if status == BAD_CLASS:
         raise StoreError(f"{doing}: class number beyond {CSP_CLASSES}")
+    if status == OTHER_KEYS:
+        raise StoreKeys(f"{doing}: its keys were built by another key table")
     raise StoreError(f"{doing}: status {status}")

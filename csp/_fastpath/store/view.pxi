@@ -1,15 +1,15 @@
-# Included by csp/_fastpath.pyx after: read. What a session may see at S: the only way to a record, a count or a list
-# for commands, filters, pages and Python's reader.
+# Included by csp/_fastpath.pyx after: read, tree. What a session may see at S: the only way to a record, a count or
+# a list for commands, filters, pages and Python's reader.
 #
 # Invariants:
 # 1. What is not visible at S, or lies under a node that the session may not read, is absent: it is in no reply,
 #    count or list, and no filter that looks at other objects sees it.
 # 2. A list yields candidates: each is looked at through the view before anything of it is shown.
-# 3. Account records are seen through no view.
-# 4. Where all may be read (bits NULL) a view costs one comparison a record.
+# 3. Records of the store's own classes, accounts and nodes, are seen through no view.
+# 4. A list that an object contributes shows nothing to who may not read that object.
+# 5. Where all may be read (bits NULL) a view costs one comparison a record.
 
 cdef enum:
-    VIEW_CLASSES = 250              # classes below may be seen; 250 is the internal account class
     VIEW_LINE = 64
     VIEW_COPY_MAX = 16384           # a body of which so much is prefetched; the rest streams
     VIEW_BRIEF_LINES = 4
@@ -18,6 +18,7 @@ ctypedef struct csp_view_t:
     const csp_store_t *store
     uint64_t revision               # S
     const uint64_t *bits            # by number of the governing node; NULL: all may be read
+    uint64_t nodes                  # the highest number that bits has: all that govern anything at S
 
 ctypedef struct csp_newest_t:       # a newest version, perhaps not visible: to be prefetched, or given to view_visible
     csp_record_t hidden
@@ -28,17 +29,18 @@ cdef inline csp_view_t view_all(const csp_store_t *store, uint64_t revision) noe
     view.store = store
     view.revision = revision
     view.bits = NULL
+    view.nodes = 0
     return view
 
 cdef inline bint view_may(const csp_view_t *view, const csp_record_t *record) noexcept nogil:
     """Whether the node that governs the record may be read."""
-    return view.bits == NULL or view.bits[record.acl_id >> 6] >> (record.acl_id & 63) & 1
+    return view.bits == NULL or view.bits[record.node >> 6] >> (record.node & 63) & 1
 
 # ---- records: word, newest, visible are the stages of a batch ----
 
 cdef inline uint64_t *view_word(const csp_view_t *view, uint32_t class_id, uint32_t dbid) noexcept nogil:
     """Where the index has the object (prefetch it), NULL when it never had it."""
-    return raw_word(view.store, class_id, dbid) if class_id < VIEW_CLASSES else NULL
+    return NULL if class_is_inner(class_id) else raw_word(view.store, class_id, dbid)
 
 cdef inline csp_newest_t *view_newest(const csp_view_t *view, const uint64_t *word) noexcept nogil:
     """The newest version; NULL when there is none. `word` may be NULL."""
@@ -55,7 +57,7 @@ cdef inline csp_record_t *view_find(const csp_view_t *view, uint32_t class_id, u
 cdef inline csp_record_t *view_next(const csp_view_t *view, uint32_t class_id, uint64_t after) noexcept nogil:
     """The record of the class with the smallest DBID > after; NULL at the end."""
     cdef csp_record_t *record
-    while class_id < VIEW_CLASSES:
+    while not class_is_inner(class_id):
         record = raw_next(view.store, class_id, after, view.revision)
         if record == NULL or view_may(view, record):
             return record
@@ -67,7 +69,7 @@ cdef inline csp_record_t *view_next_within(
 ) noexcept nogil:
     """The same, and `after` says how far it looked; NULL also when the budget is 0, which what is passed by costs."""
     cdef csp_record_t *record
-    while class_id < VIEW_CLASSES and budget[0]:
+    while not class_is_inner(class_id) and budget[0]:
         record = raw_next_within(view.store, class_id, after, view.revision, budget)
         if record == NULL or view_may(view, record):
             return record
@@ -112,17 +114,16 @@ cdef inline bint view_is_whole(const csp_view_t *view) noexcept nogil:
     return view.bits == NULL
 
 cdef uint64_t view_count(const csp_view_t *view, uint32_t class_id) noexcept nogil:
-    """Objects of the class."""
-    cdef csp_record_t *record
+    """Objects of the class: the sum over the nodes that may be read."""
     cdef uint64_t count = 0
-    if class_id >= VIEW_CLASSES:
+    cdef uint32_t number
+    if class_is_inner(class_id):
         return 0
     if view_is_whole(view):
         return raw_count(view.store, class_id, view.revision)
-    record = view_next(view, class_id, 0)
-    while record != NULL:
-        count += 1
-        record = view_next(view, class_id, record.dbid)
+    for number in range(1, view.nodes + 1):
+        if view.bits[number >> 6] >> (number & 63) & 1:
+            count += raw_node_count(view.store, class_id, number, view.revision)
     return count
 
 # ---- names and lists ----
@@ -184,10 +185,20 @@ cdef inline uint32_t view_name_word(const csp_bucket_t *bucket, uint32_t hash, u
             count += 1
     return count
 
+cdef inline bint list_is_hidden(
+    const csp_view_t *view, uint16_t key_id, const uint8_t *value, uint32_t size
+) noexcept nogil:
+    """Whether an object that may not be read contributes the list."""
+    cdef uint8_t source = view.store.super.keys[key_id].source
+    return source != 0 and size == sizeof(uint32_t) and view_find(view, source, csp_u32(value, 0)) == NULL
+
 cdef inline uint32_t view_list(
     const csp_view_t *view, csp_plist_t *it, uint16_t key_id, const uint8_t *value, uint32_t size
 ) noexcept nogil:
     """Opens the list (key_id, value): its candidates; returns how many DBIDs it has."""
+    if not view_is_whole(view) and list_is_hidden(view, key_id, value, size):
+        plist_on(it, view.store, NULL)
+        return 0
     return raw_list_open(it, view.store, key_id, value, size, view.revision)
 
 cdef bint view_list_any(

@@ -46,7 +46,7 @@ cdef int walk_names_of(csp_writer_t *w, const csp_record_t *record) noexcept nog
     cdef const uint8_t *at = record_keys(record)
     cdef const uint8_t *end = at + record.keys_size
     cdef const csp_key_t *key
-    while at < end and record.class_id != ACCOUNT_CLASS:
+    while at < end and record.class_id != CSP_ACCOUNT_CLASS:
         key = <const csp_key_t *> at
         at += key_bytes(key)
         if key.key_id < CSP_KEYS and w.store.super.keys[key.key_id].kind == 1 and words_cell(
@@ -67,6 +67,8 @@ cdef int walk_record(csp_writer_t *w, uint64_t ref) noexcept nogil:
     status = arena_mark(&w.arena, ref, record.size)
     if status != OK:
         return status
+    if record.class_id == CSP_NODE_CLASS:
+        return OK
     w.walk.records += 1
     if record_live(record):
         w.walk.live += 1
@@ -93,7 +95,7 @@ cdef int walk_class_ended(csp_writer_t *w) noexcept nogil:
     if w.walk.class_id == CSP_CLASSES:
         w.walk.phase = WALK_LISTS
     csp_failpoint(CSP_FP_WALK_CLASS)
-    return OK if class_id == ACCOUNT_CLASS or live == counted else CORRUPT
+    return OK if class_is_inner(class_id) or live == counted else CORRUPT
 
 cdef int walk_leaf(csp_writer_t *w, uint64_t leaf) noexcept nogil:
     cdef uint64_t *word = node_words(&w.store, leaf)
@@ -188,7 +190,7 @@ cdef uint32_t name_wanted(csp_writer_t *w, uint64_t word) noexcept nogil:
     cdef uint32_t class_id, count = 0
     cdef uint64_t i
     for class_id in range(CSP_CLASSES):
-        if class_id == ACCOUNT_CLASS or w.store.super.class_roots[class_id] == EMPTY_ROOT:
+        if class_id == CSP_ACCOUNT_CLASS or w.store.super.class_roots[class_id] == EMPTY_ROOT:
             continue
         record = raw_newest(&w.store, raw_word(&w.store, class_id, <uint32_t> word))
         if record_live(record):

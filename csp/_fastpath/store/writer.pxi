@@ -4,6 +4,33 @@ KEY_KINDS = {"name": 1, "list": 2}  # every other kind is answered without an in
 
 
 @cython.final
+cdef class Texts:
+    """A sequence of bytes as C wants it; None: no array at all."""
+
+    cdef const uint8_t **starts
+    cdef uint64_t *sizes
+    cdef uint64_t count
+    cdef list kept
+
+    def __cinit__(self, texts):
+        self.kept = list(texts) if texts is not None else []
+        self.count = len(self.kept)
+        if texts is None:
+            return
+        self.starts = <const uint8_t **> malloc((self.count + 1) * sizeof(void *))
+        self.sizes = <uint64_t *> malloc((self.count + 1) * sizeof(uint64_t))
+        if self.starts == NULL or self.sizes == NULL:
+            raise MemoryError("bytes for the store")
+        for i, text in enumerate(self.kept):
+            self.starts[<uint64_t> i] = <const uint8_t *> <const char *> (<bytes> text)
+            self.sizes[<uint64_t> i] = len(<bytes> text)
+
+    def __dealloc__(self):
+        free(self.starts)
+        free(self.sizes)
+
+
+@cython.final
 cdef class StoreWriter:
     """The only writer of a data segment. One thread; its owner holds the writer's lock."""
 
@@ -18,17 +45,22 @@ cdef class StoreWriter:
 
     def __init__(
         self, int data_fd, Control control not None, *, uint64_t reserve_bytes, bint format,
-        wake_fds=(), keys=(), uint64_t log_bytes=0, uint64_t log_age_ms=600000, bint collide=False,
+        wake_fds=(), keys=(), uint64_t log_bytes=0, uint64_t log_age_ms=600000, bint collide=False, uint64_t table=0,
     ):
-        """`keys`: (key_id, class_id, kind) of the filter keys; "name" and "list" are kept. Needed with `format`."""
+        """`keys`: (key_id, class_id, kind, class of who contributes or 0) of the filter keys; "name" and "list" are
+        kept. Needed with `format`. `table`: the digest of the key table; a segment of another is refused."""
         if self.w.store.base != NULL:
             raise StoreError("already attached")
         self.control = control
         arm_failpoint(os.environ.get("CSP_FAILPOINT", ""))
         self.w.fd = fcntl.fcntl(data_fd, fcntl.F_DUPFD_CLOEXEC, 0)  # the caller may close its own
         if format:
-            self._format(data_fd, reserve_bytes, keys, collide)
+            self._format(data_fd, reserve_bytes, keys, collide, table)
         self._attach(data_fd)
+        if self.w.store.super.table != table:
+            raise StoreMismatch(
+                f"data segment: its keys were built by the key table {self.w.store.super.table:016x}, this build has"
+                f" {table:016x}; load a new generation")
         self.w.log_bytes = log_bytes or min(LOG_BYTES, self.w.store.super.reserve_bytes // 16)
         self.w.log_age_ms = log_age_ms
         self.set_wake_fds(wake_fds)
@@ -37,7 +69,7 @@ cdef class StoreWriter:
             run_free(&self.w.arena, <uint32_t> (self.w.store.super.heap // PAGE_BYTES), <uint32_t> (
                 (self.w.store.super.extent_end - self.w.store.super.heap) // PAGE_BYTES))
 
-    cdef _format(self, int fd, uint64_t reserve_bytes, keys, bint collide):
+    cdef _format(self, int fd, uint64_t reserve_bytes, keys, bint collide, uint64_t table):
         cdef csp_super_t *super
         cdef uint64_t slots, end
         cdef bytes seed = os.urandom(8)
@@ -65,11 +97,8 @@ cdef class StoreWriter:
             super.extent_end = end
             super.held_bytes = min(HELD_BYTES_MAX, reserve_bytes // HELD_SHARE) // PAGE_BYTES * PAGE_BYTES
             super.log_oldest = 1
-            for key_id, class_id, kind in keys:
-                if not (0 <= key_id < CSP_KEYS and 0 <= class_id < CSP_CLASSES):
-                    raise StoreError(f"key {key_id} of class {class_id}: beyond the key table")
-                super.keys[<int> key_id].class_id = class_id
-                super.keys[<int> key_id].kind = KEY_KINDS.get(kind, 0)
+            super.table = table
+            format_keys(super, keys)
             csp_store(&super.magic, <uint64_t> CSP_SUPER_MAGIC)
         finally:
             munmap(super, end)
@@ -91,6 +120,7 @@ cdef class StoreWriter:
         free(stage.swaps)
         free(stage.blocks)
         free(stage.replaced)
+        free(stage.nodes)
         free(stage.names)
         free(stage.gone)
         free(stage.dbids)
@@ -154,9 +184,13 @@ cdef class StoreWriter:
         self._raise(status, "load")
         return count
 
-    def load_entry(self, bytes entry not None, accounts=()):
-        """A change that came while loading."""
-        self._raise(load_change(&self.w, <const uint8_t *> <const char *> entry, len(entry)), "load_entry")
+    def load_entry(self, bytes entry not None, accounts=(), images=None):
+        """A change that came while loading; `images`: as in apply()."""
+        cdef Texts given = Texts(images)
+        self._give(given)
+        status = load_change(&self.w, <const uint8_t *> <const char *> entry, len(entry))
+        self._give(None)
+        self._raise(status, "load_entry")
         for account in accounts:
             self.load(account)
 
@@ -180,36 +214,35 @@ cdef class StoreWriter:
         with nogil:
             writer_abandon(&self.w)
 
-    def apply(self, bytes entry not None, accounts=()):
-        """Applies and publishes one transaction; StoreFull: nothing has changed."""
-        self._raise(self._stage_or_apply(entry, accounts, time.time_ns() // 1000000, False), "apply")
+    def apply(self, bytes entry not None, accounts=(), images=None):
+        """Applies and publishes one transaction; StoreFull: nothing has changed. StoreKeys: it wants `images`, one
+        for each changed object, b"" for a deletion, with keys of this store's table."""
+        cdef Texts given = Texts(images)
+        self._give(given)
+        try:
+            self._raise(self._stage_or_apply(entry, accounts, time.time_ns() // 1000000, False), "apply")
+        finally:
+            self._give(None)
+
+    cdef _give(self, Texts given):
+        """The images that take the place of those in the entry."""
+        self.w.given = NULL if given is None else given.starts
+        self.w.given_sizes = NULL if given is None else given.sizes
+        self.w.given_count = 0 if given is None else given.count
 
     cdef int _stage_or_apply(self, bytes entry, accounts, int64_t now_ms, bint prepare) except -100:
-        cdef int count = len(accounts)
-        cdef const uint8_t **starts = NULL
-        cdef uint64_t *sizes = NULL
+        cdef Texts texts = Texts(accounts)
         cdef const uint8_t *bytes_at = <const uint8_t *> <const char *> entry
         cdef uint64_t size = len(entry)
-        cdef int status, i
-        if count:
-            starts = <const uint8_t **> malloc(count * sizeof(void*))
-            sizes = <uint64_t *> malloc(count * sizeof(uint64_t))
-            if starts == NULL or sizes == NULL:
-                free(starts)
-                free(sizes)
-                raise MemoryError("apply")
-            for i in range(count):
-                starts[i] = <const uint8_t *> <const char *> (<bytes>accounts[i])
-                sizes[i] = len(<bytes>accounts[i])
+        cdef int count = <int> texts.count
+        cdef int status
         with nogil:
             if prepare:
-                status = writer_prepare(&self.w, bytes_at, size, starts, sizes, count)
+                status = writer_prepare(&self.w, bytes_at, size, texts.starts, texts.sizes, count)
             else:
-                status = writer_publish(&self.w, bytes_at, size, starts, sizes, count)
+                status = writer_publish(&self.w, bytes_at, size, texts.starts, texts.sizes, count)
                 if status == OK:
                     writer_settle(&self.w, now_ms)
-        free(starts)
-        free(sizes)
         return status
 
     cdef _raise(self, int status, str doing):
@@ -246,7 +279,8 @@ cdef class StoreWriter:
         cdef csp_walk_t *walk = &self.w.walk
         return {
             "redone": self.w.redone, "records": walk.records, "tombstones": walk.tombstones,
-            "lists": walk.lists, "names": walk.names, "names_dropped": walk.names_dropped, "walking": walk.phase != 0,
+            "lists": walk.lists, "names": max(0, <int64_t> (walk.names - self.w.store.super.node_count)),
+            "names_dropped": walk.names_dropped, "walking": walk.phase != 0,
         }
 
     def reclaim(self) -> int:
@@ -298,9 +332,10 @@ cdef class StoreWriter:
             "log_bytes": self.w.log_used,
             "log_entries": super.state.revision + 1 - super.log_oldest if super.loaded else 0,
             "log_oldest": super.log_oldest, "log_trimmed": self.w.trimmed,
-            "names": self.w.store.super.name_words, "lists": self.w.store.super.list_words,
+            "names": super.name_words - super.node_count, "lists": super.list_words,
             "applied": self.w.applied, "redone": self.w.redone, "freed_blocks": self.w.freed_blocks,
-            "ignored_keys": self.w.ignored_keys, "merging": self.w.arena.merge_end != 0,
+            "ignored_keys": self.w.ignored_keys, "skipped_items": self.w.skipped_items,
+            "nodes": super.node_count, "merging": self.w.arena.merge_end != 0,
             "objects": sum(
                 [raw_count(&self.w.store, i, super.state.revision) for i in range(CSP_CLASSES)]),
         }
@@ -357,6 +392,22 @@ cdef class StoreWriter:
                 return record_at(&self.w.store, word[0])
 
 
+cdef format_keys(csp_super_t *super, keys):
+    """How each key is kept: those of the object table, and the store's own for governing nodes."""
+    cdef int i
+    for key_id, class_id, kind, source in keys:
+        if not (0 < key_id < CSP_KEYS and 0 <= class_id < CSP_CLASSES and 0 <= source < CSP_CLASSES) \
+                or key_id % CSP_KEYS_A_CLASS == 0 or key_id == CSP_NODE_KEY:
+            raise StoreError(f"key {key_id} of class {class_id}: beyond the key table, or the store's own")
+        super.keys[<int> key_id].class_id = class_id
+        super.keys[<int> key_id].kind = KEY_KINDS.get(kind, 0)
+        super.keys[<int> key_id].source = source
+    super.keys[<int> CSP_NODE_KEY].class_id = CSP_NODE_CLASS
+    super.keys[<int> CSP_NODE_KEY].kind = KEY_KINDS["name"]
+    for i in range(1, CSP_KEYS // CSP_KEYS_A_CLASS):
+        super.keys[i * CSP_KEYS_A_CLASS].class_id = i
+        super.keys[i * CSP_KEYS_A_CLASS].kind = KEY_KINDS["list"]
+
 cdef uint64_t check_super(int fd) except 0:
     """The reserve of a data segment of this build."""
     cdef csp_super_t *super
@@ -377,8 +428,24 @@ cdef uint64_t check_super(int fd) except 0:
     finally:
         munmap(super, sizeof(csp_super_t))
 
+
+def segment_table(int fd) -> int:
+    """The digest of the key table by which a data segment of this build was made; StoreMismatch for another build's."""
+    cdef uint64_t table
+    check_super(fd)
+    super = <csp_super_t *> map_fd(fd, sizeof(csp_super_t), PROT_READ)
+    table = super.table
+    munmap(super, sizeof(csp_super_t))
+    return table
+
+
 cdef bytes image_bytes(const csp_record_t *record):
-    """A copy as it travels: prev is 0."""
+    """A copy as it travels."""
     cdef bytearray copy = bytearray((<const char *> record)[:record.size])
-    memset(<char *> copy, 0, 8)
+    image_settle(<csp_record_t *> <char *> copy)
     return bytes(copy)
+
+cdef inline void image_settle(csp_record_t *image) noexcept nogil:
+    """Leaves out what of a record belongs to this store."""
+    image.prev = 0
+    image.node = 0

@@ -1,0 +1,182 @@
+"""The feed between two csp as it goes over the wire, for both its ends: request, greeting, frames.
+
+Pure: no socket, no clock; docs/internals/formats.md lays it out.
+
+1. Who asks says FORMAT and who answers says it too; each refuses in words what it can't read.
+2. A kind of frame that begins with `+` may be passed over by who doesn't know it; any other unknown
+   one ends the feed.
+3. The greeting's `table` is the digest by which the keys of the records are built, an entry's that
+   of its images: where it is another than one's own, the keys are not believed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from csp.errors import BadValue, CspError
+from csp.model.keys import TABLE_DIGEST
+from csp.model.types import CLASSES
+
+FORMAT = 2
+PARTS_MAX = 64
+SKIPPABLE = b"+"
+GREETING, RECORDS, PART, CHANGE, ALIVE, BYE = (
+    b"greeting", b"records", b"part", b"change", b"alive", b"bye",
+)  # fmt: skip
+USAGE = "CFG.FEED takes FROM stream revision mark [PART i OF n] FORMAT f"
+
+
+class FeedError(Exception):
+    """The feed can't go on as it is; the text says why."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """A state of the world."""
+
+    stream: bytes
+    revision: int
+    mark: int
+
+    def __str__(self) -> str:
+        return f"revision {self.revision} mark {self.mark:016x} of stream {self.stream.hex()}"
+
+
+NOWHERE = Position(b"", 0, 0)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request says: continue from `position`, or a part of everything."""
+
+    stream: str  # 32 hex digits, "-" for none
+    revision: int
+    mark: str  # 16 hex digits, "-" for none
+    part: int | None = None
+    parts: int = 1
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """The first frame of a feed."""
+
+    release: str
+    format: int
+    position: Position
+    snapshot: bool
+    table: int  # 0: not said
+
+
+# --- the request ---------------------------------------------------------------------------------
+
+
+def request_words(position: Position, part: int | None = None, parts: int = 1) -> list[str]:
+    """The arguments of CFG.FEED behind its name."""
+    words = ["FROM", "-", "0", "-"]
+    if position.stream:
+        words[1:] = position.stream.hex(), str(position.revision), f"{position.mark:016x}"
+    if part is not None:
+        words += ["PART", str(part), "OF", str(parts)]
+    return [*words, "FORMAT", str(FORMAT)]
+
+
+def read_request(words: Sequence[bytes]) -> Asked:
+    """Reads the arguments of CFG.FEED behind its name; refuses in words."""
+    texts = [word.decode("utf-8", "replace") for word in words]
+    if len(texts) not in (4, 6, 8, 10) or texts[0].upper() != "FROM":
+        raise BadValue(USAGE)
+    if len(texts) in (4, 8) or texts[-2].upper() != "FORMAT":
+        raise BadValue(f"{USAGE}; this server speaks feed format {FORMAT}: update who asks")
+    if texts[-1] != str(FORMAT):
+        raise BadValue(
+            f"this server speaks feed format {FORMAT}, not {texts[-1][:16]}: "
+            "run the same release on both, the master first"
+        )
+    stream, mark = texts[1].lower(), texts[3].lower()
+    if stream != "-" and not _is_hex(stream, 32):
+        raise BadValue("the stream is 32 hex digits, or -")
+    if mark != "-" and not _is_hex(mark, 16):
+        raise BadValue("the mark is 16 hex digits, or -")
+    revision = 0 if texts[2] == "-" else _number(texts[2])
+    if len(texts) == 6:
+        return Asked(stream, revision, mark)
+    if texts[4].upper() != "PART" or texts[6].upper() != "OF":
+        raise BadValue(USAGE)
+    part, parts = _number(texts[5]), _number(texts[7])
+    if not 0 <= part < parts <= PARTS_MAX:
+        raise BadValue(f"PART i OF n: 0 <= i < n <= {PARTS_MAX}")
+    return Asked(stream, revision, mark, part, parts)
+
+
+def _is_hex(text: str, digits: int) -> bool:
+    return len(text) == digits and all(ch in "0123456789abcdef" for ch in text)
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 20:
+        raise CspError("value is not an integer or out of range")
+    return int(text)
+
+
+# --- the greeting --------------------------------------------------------------------------------
+
+
+def greeting_words(release: str, position: Position, *, snapshot: bool) -> tuple[bytes, bytes]:
+    """The greeting's frame."""
+    said = {
+        "release": release,
+        "format": FORMAT,
+        "stream": position.stream.hex(),
+        "revision": position.revision,
+        "mark": f"{position.mark:016x}",
+        "mode": "snapshot" if snapshot else "continue",
+        "table": f"{TABLE_DIGEST:016x}",
+        "classes": list(CLASSES),
+    }
+    return GREETING, json.dumps(said, separators=(",", ":")).encode()
+
+
+def read_greeting(payload: bytes) -> Greeting:
+    """Reads the greeting's JSON."""
+    try:
+        said: Mapping[str, Any] = json.loads(payload)
+        return Greeting(
+            release=str(said["release"]),
+            format=int(said["format"]),
+            position=Position(
+                stream=bytes.fromhex(said["stream"]),
+                revision=int(said["revision"]),
+                mark=int(said["mark"], 16),
+            ),
+            snapshot={"continue": False, "snapshot": True}[said["mode"]],
+            table=int(said.get("table") or "0", 16),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise FeedError(f"the greeting can't be read: {error!r}") from error
+
+
+# --- the other frames ----------------------------------------------------------------------------
+
+
+def part_words(part: int, position: Position, time_ms: int) -> tuple[bytes | int | str, ...]:
+    """Part `part` is complete: what it holds was read at `position` at the latest."""
+    return PART, part, position.revision, f"{position.mark:016x}", time_ms
+
+
+def alive_words(revision: int, mark: int, time_ms: int) -> tuple[bytes | int | str, ...]:
+    """What the sender has, and the root's time."""
+    return ALIVE, revision, f"{mark:016x}", time_ms
+
+
+def read_numbers(words: Sequence[bytes]) -> tuple[int, int, int]:
+    """Revision, mark and time, as the last three words of `part` and `alive` say them."""
+    revision, mark, time_ms = words[-3:]
+    return int(revision), int(mark, 16), int(time_ms)
+
+
+def may_skip(kind: bytes) -> bool:
+    """Whether a frame of a kind that is not known may be passed over."""
+    return kind.startswith(SKIPPABLE)

@@ -1,0 +1,77 @@
+"""Says where an object lies: its tenants, its container, the node that governs it.
+
+1. A container's tree is that of the objects themselves: folder, its folder, …, the root folder's
+   owner, that one's folder, …, to the tenant, whose object ends the chain.
+2. A node is what grants are given on: an object with grants of its own, else its container.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from csp.model.extract import Lookup, Object, value_at
+from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, ObjectClass
+
+FOLDER, TENANT = CLASSES["CfgFolder"], CLASSES["CfgTenant"]
+# In a record's flags: the object has grants of its own, it is the node that governs itself.
+OWN_GRANTS = 2
+# A class and a DBID: what an object lies in, or the node that governs it. Class 0: none.
+Place = tuple[int, int]
+NOWHERE: Place = (0, 0)
+
+
+def _owner_tenant(owner: Any, look: Lookup) -> int:
+    """The tenant of a folder's owner; folders own folders through their own owner."""
+    if not isinstance(owner, dict):
+        return ENVIRONMENT
+    word, dbid = owner.get("type"), int(owner.get("DBID", 0))
+    if word == "tenant":
+        return dbid or ENVIRONMENT
+    class_name = CLASS_OF_WORD.get(str(word))
+    other = look.get(class_name, dbid) if class_name else None
+    return tenant_of(CLASSES[class_name], other, look) if class_name and other else ENVIRONMENT
+
+
+def tenant_of(cls: ObjectClass, obj: Object, look: Lookup) -> int:
+    """The tenant that an object belongs to; 1, the Environment, where it has none of its own."""
+    rule = cls.tenant
+    if rule == "self":
+        return int(obj["DBID"])
+    if rule == "owner":
+        return _owner_tenant(obj.get("ownerID"), look)
+    if rule == "none" or rule.startswith("list:"):
+        return ENVIRONMENT
+    return int(value_at(obj, rule) or ENVIRONMENT)
+
+
+def tenants_of(cls: ObjectClass, obj: Object, look: Lookup) -> set[int]:
+    """All tenants whose subscribers see the object."""
+    if cls.tenants_path:
+        return {ENVIRONMENT, *(obj.get(cls.tenants_path) or ())}
+    return {tenant_of(cls, obj, look)}
+
+
+def container_of(cls: ObjectClass, obj: Object, look: Lookup) -> Place:
+    """What the object lies in: its folder; of a root folder its owner; else its tenant."""
+    folder = obj.get("folderDBID", 0)
+    if folder:
+        return FOLDER.id, folder
+    if cls.tenant == "owner":
+        owner = obj.get("ownerID") or {}
+        owning = CLASSES.get(CLASS_OF_WORD.get(str(owner.get("type")), ""))
+        if owning is not None and owner.get("DBID"):
+            return owning.id, int(owner["DBID"])
+    return TENANT.id, tenant_of(cls, obj, look)
+
+
+def governor_of(class_id: int, dbid: int, flags: int, container: Place) -> Place:
+    """The node that governs an object: itself where it has grants of its own, else its container.
+
+    A tenant's object is governed by itself, never by the folder it lies in.
+    """
+    return (class_id, dbid) if flags & OWN_GRANTS or class_id == TENANT.id else container
+
+
+def node_of(cls: ObjectClass, obj: Object, look: Lookup) -> Place:
+    """The node that governs an object as it is."""
+    return governor_of(cls.id, obj["DBID"], 0, container_of(cls, obj, look))
