@@ -81,7 +81,7 @@ def image(class_id: int, dbid: int, revision: int, thing: Thing | None) -> bytes
 
 def entry(revision: int, items: Sequence[Item], mark: int = 7, time_ms: int = 0) -> bytes:
     """A log entry with one event payload per item."""
-    parts: list[bytes] = []
+    parts = []
     for class_id, dbid, thing in items:
         inside = b"" if thing is None else image(class_id, dbid, revision, thing)
         event = b'{"op":1'
@@ -93,8 +93,8 @@ def entry(revision: int, items: Sequence[Item], mark: int = 7, time_ms: int = 0)
             0, after[1], 0, after[0], 0, 0, 0, 0,
         )  # fmt: skip
         parts += [head, struct.pack("<II", 1, 0), inside, event.ljust(8, b"\0")]
-    body = b"".join(parts)
-    rest = struct.pack("<IQQqIIQQ", len(items), revision, mark, time_ms, 0, 0, 0, 0) + body
+    rest = struct.pack("<IQQqIIQQ", len(items), revision, mark, time_ms, 0, 0, 0, 0)
+    rest += b"".join(parts)
     return struct.pack("<III", ENTRY_FORMAT, len(rest) + 12, crc32c(rest)) + rest
 
 
