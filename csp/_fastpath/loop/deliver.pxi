@@ -34,7 +34,8 @@ cdef uint64_t walk_oldest(worker_t *w, uint64_t revision) noexcept nogil:
 
 # ---- those that are level ----
 
-cdef void node_live(worker_t *w, node_t *node, uint32_t which, const csp_entry_t *entry, const csp_item_t *item) noexcept nogil:
+cdef void node_live(worker_t *w, node_t *node, uint32_t which, const csp_entry_t *entry,
+                    const csp_item_t *item) noexcept nogil:
     """Notes the item's message for the node's subscribers that are level; who is held gets a spot of its own."""
     cdef spot_t *live = &w.deliver.live
     cdef bint noted = False

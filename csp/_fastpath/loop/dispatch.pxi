@@ -13,6 +13,18 @@ cdef enum run_status:
     RUN_JOB = 3                     # consumed, the reply is being collected
     RUN_GONE = -1                   # the connection is no more
 
+cdef bint shows(csp_conn *c, int number) noexcept nogil:
+    """Whether the command shows data now: then it waits until the connection was told all up to S."""
+    if c.flags & CSP_CONN_MULTI == 0:
+        return csp_commands[number].flags & CSP_FLAG_SHOWS != 0
+    if csp_commands[number].flags & CSP_FLAG_SHOWS:
+        c.flags |= CSP_CONN_WILL_SHOW
+    return number == CSP_CMD_EXEC and c.flags & CSP_CONN_WILL_SHOW != 0
+
+cdef inline bint takes_any_keys(int number) noexcept nogil:
+    """Whose arguments need not be listed."""
+    return number == CSP_CMD_MGET or number == CSP_CMD_EXISTS
+
 cdef int run_hot(worker_t *w, csp_conn *c, int number, arg_t *args, uint32_t count) noexcept nogil:
     """Answers a command whose row is marked `hot`."""
     if number == CSP_CMD_GET:
@@ -42,18 +54,6 @@ cdef int run_hot(worker_t *w, csp_conn *c, int number, arg_t *args, uint32_t cou
     elif number == CSP_CMD_PUNSUBSCRIBE:
         run_unsubscribe(w, c, args, count, True)
     return RUN_DONE
-
-cdef bint shows(csp_conn *c, int number) noexcept nogil:
-    """Whether the command shows data now: then it waits until the connection was told all up to S."""
-    if c.flags & CSP_CONN_MULTI == 0:
-        return csp_commands[number].flags & CSP_FLAG_SHOWS != 0
-    if csp_commands[number].flags & CSP_FLAG_SHOWS:
-        c.flags |= CSP_CONN_WILL_SHOW
-    return number == CSP_CMD_EXEC and c.flags & CSP_CONN_WILL_SHOW != 0
-
-cdef inline bint takes_any_keys(int number) noexcept nogil:
-    """Whose arguments need not be listed."""
-    return number == CSP_CMD_MGET or number == CSP_CMD_EXISTS
 
 cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     cdef int number = command_of(args, count)

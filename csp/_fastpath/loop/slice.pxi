@@ -9,14 +9,14 @@
 # 3. Messages of a connection are in the order of the log, and within an item of their nodes' serials.
 
 cdef enum:
-    SLICE_BYTES = 65536             # a slice is sent when it has so many bytes of one form: it is still in L2 when it is sent
+    SLICE_BYTES = 65536             # a slice is sent when it has so many bytes of one form: L2 still has them
     SLICE_SHARES = 262144           # or when so many are noted for connections: 2 MiB of notes
     PAYLOAD_BORROWED = 16384        # so large a payload is sent from where it lies in the log
     SENDS_A_LOOK = 8                # between two looks at the turn's budget
     NO_SHARE = 0xFFFFFFFF
 
-cdef void slice_text(out_t *out, const node_t *node, const char *channel, uint32_t channel_size, uint32_t payload_size,
-                     bint resp3) noexcept nogil:
+cdef void slice_text(out_t *out, const node_t *node, const char *channel, uint32_t channel_size,
+                     uint32_t payload_size, bint resp3) noexcept nogil:
     """What comes before the payload."""
     if node.pattern:
         out_head(out, c'>' if resp3 else c'*', 4)
