@@ -5,6 +5,10 @@
 # 1. A connection's commands are executed in order, each once; where it stops (a reason to wait, the end of what
 #    is whole), the rest is kept.
 # 2. One send a connection and turn, but for output that outgrows the shared buffer.
+# 3. Who comes when the turn is over is answered in the next one; the first of a turn never waits.
+
+cdef enum:
+    COMMANDS_A_LOOK = 16            # of a connection, between two looks at the turn's budget
 
 cdef inline bint plain(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether its GETs may be answered without looking closer."""
@@ -15,6 +19,7 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
     """Answers what is complete; where it stopped, NULL when the connection is gone."""
     cdef const char *start = at
     cdef int64_t taken
+    cdef uint32_t done = 0
     cdef int status
     c.in_need = 0
     while at < end and c.waits == 0:
@@ -22,7 +27,7 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
             at = run_gets(w, c, at, end)
             if at != NULL and find_begins(at, end):
                 at = run_finds(w, c, at, end)
-            if at == NULL or at == end or c.waits != 0:
+            if at == NULL or at == end or c.waits != 0 or (w.turn.over and at != start):
                 return at
         w.parser.wanted = c.in_wanted if at == start else 0
         w.parser.taken = c.in_taken
@@ -49,6 +54,9 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
         at += taken
         if w.out.size >= FLUSH_AT and conn_flush(w, c) < 0:
             return NULL
+        done += 1
+        if done % COMMANDS_A_LOOK == 0 and turn_over(w):
+            break
     return at
 
 cdef void answer(worker_t *w, ready_t *r) noexcept nogil:
@@ -74,6 +82,19 @@ cdef void answer(worker_t *w, ready_t *r) noexcept nogil:
         return
     if conn_flush(w, c) == 0:
         client_changed(w, c)
+        if c.waits == 0 and conn_has_command(c):
+            conn_again(w, c)                # the turn was over
+
+cdef void put_off(worker_t *w, ready_t *r) noexcept nogil:
+    """Keeps one connection's input for the next turn."""
+    cdef csp_conn *c = &w.rows[r.row]
+    if c.id == 0:
+        return
+    c.flags &= ~CSP_CONN_READY
+    if not r.own and not conn_keep(w, c, r.at, r.end - r.at, False):
+        conn_free(w, c)
+        return
+    conn_again(w, c)
 
 cdef bint single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
     """Whether the input is one plain GET and nothing else; then its index word is on its way."""
@@ -136,7 +157,10 @@ cdef void answer_all(worker_t *w) noexcept nogil:
         for i in range(many):
             r = &w.ready[first + i]
             if not single[i]:
-                answer(w, r)
+                if first + i > 0 and turn_over(w):
+                    put_off(w, r)
+                else:
+                    answer(w, r)
             elif w.rows[r.row].id != 0:
                 w.rows[r.row].flags &= ~CSP_CONN_READY
                 w.stats.commands += 1

@@ -12,7 +12,13 @@
 # 4. turn_over() never says so before some work of the turn could be done by whoever asks after it: every room does one
 #    piece first, so each turn brings each of them on.
 
+# Rooms come in the order of the turn, each up to a share of it, so that none that comes later is left without;
+# what is left at the end is for the one piece that ends behind its share.
 cdef enum:
+    SHARE_DELIVER = 50              # per cent of the turn: pushes, while others wait for replies,
+    SHARE_DELIVER_ALONE = 80        # and while nobody does
+    SHARE_ANSWER = 70
+    SHARE_REST = 80                 # pages and EXEC, slow calls, queued output, accepting
     TURN_HEAVY = 16                 # sockets with something to do: then one more system call to begin with is nothing
 
 cdef inline int64_t clock_ns(int clock) noexcept nogil:
@@ -34,8 +40,8 @@ cdef void turn_weigh(worker_t *w) noexcept nogil:
         before = wall - t.wall_begun        # at most; never more than since CPU was looked at last
         t.cpu_begun = cpu - before if cpu - before > t.cpu_seen else t.cpu_seen
     t.cpu_seen = cpu
-    t.over = cpu - t.cpu_begun >= w.limits.turn_ns
-    t.look_at = wall + w.limits.turn_ns - (cpu - t.cpu_begun)
+    t.over = cpu - t.cpu_begun >= t.share_ns
+    t.look_at = wall + t.share_ns - (cpu - t.cpu_begun)
 
 cdef inline void turn_begin(worker_t *w, uint32_t events) noexcept nogil:
     """Events: what the poll brought; a turn with many is weighed from its start."""
@@ -44,8 +50,16 @@ cdef inline void turn_begin(worker_t *w, uint32_t events) noexcept nogil:
     w.turn.weighed = False
     w.turn.over = False
     w.turn.look_at = 0
+    w.turn.share_ns = w.limits.turn_ns
     if events >= TURN_HEAVY:
         turn_weigh(w)
+
+cdef inline void turn_share(worker_t *w, int64_t percent) noexcept nogil:
+    """From here on the turn is over when so much of it is used."""
+    cdef int64_t share = w.limits.turn_ns * percent // 100
+    w.turn.look_at += share - w.turn.share_ns
+    w.turn.share_ns = share
+    w.turn.over = False
 
 cdef inline bint turn_over(worker_t *w) noexcept nogil:
     """Whether the turn has used its CPU: what is left is for the next one."""

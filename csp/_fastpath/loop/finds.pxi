@@ -177,4 +177,6 @@ cdef const char *run_finds(worker_t *w, csp_conn *c, const char *at, const char 
                 return NULL
             if c.waits != 0:
                 break
+        if more and turn_over(w):
+            break
     return at

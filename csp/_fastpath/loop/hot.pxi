@@ -152,7 +152,7 @@ cdef const char *run_gets(worker_t *w, csp_conn *c, const char *at, const char *
                 return NULL
             if c.waits != 0:
                 break
-        if done == count and count < BATCH:
+        if done == count and count < BATCH or turn_over(w):
             break
     return at
 

@@ -5,6 +5,9 @@
 # 1. A connection knows the row of the port by which it came; what a port demands stands there and nowhere else.
 # 2. A turn accepts a bounded number; who is left waits in the kernel's queue, and the port stays readable.
 
+cdef enum:
+    ACCEPTS_A_LOOK = 8              # between two looks at the turn's budget
+
 cdef int poll_add(int epoll, int fd, uint32_t events, uint64_t kind, uint64_t value) noexcept nogil:
     cdef epoll_event event
     event.events = events
@@ -45,6 +48,8 @@ cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on))
         if poll_add(w.epoll, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, KIND_CONN, conn_handle(w, c)) != 0:
             conn_free(w, c)
+        if i % ACCEPTS_A_LOOK == ACCEPTS_A_LOOK - 1 and turn_over(w):
+            return
 
 cdef void accept_ready(worker_t *w, uint32_t ready) noexcept nogil:
     """Serves the ports whose bits are set."""

@@ -124,11 +124,13 @@ cdef void slow_signals(worker_t *w) noexcept with gil:
         w.stopping = True
 
 cdef void slow_calls(worker_t *w) noexcept with gil:
-    """Runs the callbacks of ready descriptors and due timers."""
+    """Runs the callbacks of ready descriptors and due timers; those the turn has no time for come again."""
     cdef Loop loop = <Loop> w.loop
     cdef uint32_t i
     cdef uint32_t count = w.call_count
     w.call_count = 0
     for i in range(count):
         loop.run_fd(<int> (w.calls[i] & 0xFFFFFFFF), <uint32_t> (w.calls[i] >> 32))
+        if turn_over(w):
+            return                  # epoll tells of a descriptor as long as it is ready
     loop.run_timers()

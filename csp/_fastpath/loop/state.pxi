@@ -56,6 +56,7 @@ cdef struct turn_t:                 # what the turn has used: budget.pxi
     int64_t look_at                 # wall time before which the budget can't be used up
     int64_t cpu_begun               # of this thread, once weighed
     int64_t cpu_seen                # when it was looked at last
+    int64_t share_ns                # of CPU that the room at hand may use up
     bint weighed, over
 
 cdef struct jobs_t:                 # reads that span several turns: job.pxi

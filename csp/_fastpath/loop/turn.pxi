@@ -85,6 +85,7 @@ cdef void turn(worker_t *w) noexcept nogil:
     pin(w)
     if w.store != NULL:
         w.store.slot.progress += 1
+        turn_share(w, SHARE_DELIVER if w.ready_count > 0 or jobs_wait(w) else SHARE_DELIVER_ALONE)
         deliver(w)
         if w.waiting_count > 0:
             wake_waiting(w)
@@ -92,7 +93,9 @@ cdef void turn(worker_t *w) noexcept nogil:
             notice_link(w)
         if w.publish_wanted and w.told < w.view.revision:
             slow_published(w)
+    turn_share(w, SHARE_ANSWER)
     answer_all(w)
+    turn_share(w, SHARE_REST)
     if jobs_wait(w):
         jobs_turn(w)
     if w.call_count > 0 or w.timer_ms <= w.now_ms:

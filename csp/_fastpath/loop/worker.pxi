@@ -539,6 +539,8 @@ cdef class Loop:
                 callback()
             except Exception:
                 slow_failed(&self.w, "a timer")
+            if turn_over(&self.w):
+                break
         self.w.timer_ms = self.timers[0][0] if self.timers else INT64_MAX
 
     # ---- texts of a row that may be longer than its fields ----
