@@ -1,7 +1,8 @@
 """Tells how much memory a process has, has had at most, and whether it is at rest.
 
-What counts is resident memory, so pages of the store that a worker touches for the first time count
-with it; how much of a growth they are is told beside it.
+What counts is what the process has for itself. Pages of the store that it touches for the first time
+are resident with it too (two MiB each, where they are huge ones), but they are there once for all
+processes, whoever looks at them: they are told beside it.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ class Resident:
 
     @property
     def peak(self) -> float:
-        """The most it has had meanwhile."""
-        return self._grown("VmHWM", "VmRSS")
+        """The most it has had meanwhile: pages of the store stay, so their growth is known."""
+        return self._grown("VmHWM", "VmRSS") - self.shared
 
     @property
     def now(self) -> float:
         """What it has now."""
-        return self._grown("VmRSS", "VmRSS")
+        return self._grown("VmRSS", "VmRSS") - self.shared
 
     @property
     def shared(self) -> float:
-        """How much of that is the store's."""
+        """By how much more of the store is resident with it."""
         return self._grown("RssShmem", "RssShmem")
 
     def given_back(self, limit: float) -> float:
