@@ -24,10 +24,10 @@ from csp.model.image import (
     parse_keys,
     split_images,
     tenant_of,
-    tenants_of,
 )
 from csp.model.keys import BY_ID, KEYS
 from csp.model.objects import brief, check_object, complete, encode
+from csp.model.places import tenants_of
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from tests.effort import examples
 from tests.unit.model_strategies import objects
