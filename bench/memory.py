@@ -8,7 +8,7 @@ import sys
 import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
-from struct import pack, unpack_from
+from struct import pack, pack_into
 
 import click
 import psutil
@@ -22,6 +22,8 @@ from tests.neighbours.memory_store import MemoryStore
 from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
 
+# Of a record image, docs/internals/formats.md: what the checksum covers begins at the first.
+COVERED_AT, SIZE_AT, BRIEF_SIZE_AT = 16, 32, 52
 EMPTY_FRAME = b"$0\r\n\r\n"
 OVERHEAD_BYTES_MAX = 160
 WORKER_BYTES_MAX = 8 << 20
@@ -68,14 +70,14 @@ def _store(objects: int, mean_bytes: int, notes: dict[str, object]) -> list[Row]
 
 def _without_brief_and_keys(image: bytes) -> bytes:
     """The same record with its JSON alone; the store wants a brief form, if an empty one."""
-    (reply_size,) = unpack_from("<I", image, 44)
+    reply_size = parse_header(image).reply_size
     size = (HEADER_SIZE + reply_size + len(EMPTY_FRAME) + 7) & ~7
-    covered = bytearray(image[12:HEADER_SIZE])
-    covered[0:4] = pack("<I", size)
-    covered[36:44] = pack("<II", len(EMPTY_FRAME), 0)  # brief_size, keys_size
-    body = bytes(covered) + image[HEADER_SIZE : HEADER_SIZE + reply_size] + EMPTY_FRAME
-    body = body.ljust(size - 12, b"\0")
-    return pack("<QI", 0, crc32c(body)) + body
+    header = bytearray(image[:HEADER_SIZE])
+    pack_into("<I", header, SIZE_AT, size)
+    pack_into("<II", header, BRIEF_SIZE_AT, len(EMPTY_FRAME), 0)  # and keys_size
+    body = bytes(header[COVERED_AT:]) + image[HEADER_SIZE : HEADER_SIZE + reply_size] + EMPTY_FRAME
+    body = body.ljust(size - COVERED_AT, b"\0")
+    return pack("<QII", 0, crc32c(body), 0) + body
 
 
 def _block_bytes(records: list[bytes]) -> int:

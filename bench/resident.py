@@ -1,8 +1,8 @@
 """Tells how much memory a process has, has had at most, and whether it is at rest.
 
-What counts is what the process has for itself. Pages of the store that it touches for the first time
-are resident with it too (two MiB each, where they are huge ones), but they are there once for all
-processes, whoever looks at them: they are told beside it.
+What counts is what the process has for itself. Pages of the store that it touches for the first
+time are resident with it too (two MiB each, where they are huge ones), but they are there once for
+all processes, whoever looks at them: they are told beside it.
 """
 
 from __future__ import annotations
