@@ -99,6 +99,14 @@ def test_what_is_taken_ahead_of_its_replies_has_a_limit() -> None:
     sender.join()
 
 
+def test_replies_do_not_wait_for_a_later_one(server: HotServer) -> None:
+    """What stands in front of a command that is answered later goes out at once."""
+    raw = server.connect()
+    raw.send(command("GET", "CfgPerson:101") + command("LATER", 8_000, "late"))
+    raw.socket.settimeout(4)
+    assert raw.read().startswith("{")
+
+
 def test_a_push_of_a_neighbour_does_not_overtake_a_reply(server: HotServer) -> None:
     """Replies that go out alone leave in order with what Python pushes to the same connection."""
     one, other = server.connect(proto=3), server.connect(proto=3)

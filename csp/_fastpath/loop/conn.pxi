@@ -317,4 +317,6 @@ cdef int conn_set_aside(worker_t *w, csp_conn *c) noexcept nogil:
     if not done:
         conn_free(w, c)
         return -1
+    if conn_unsent(c) > 0:
+        conn_dirty(w, c)            # Python may answer much later
     return 0
