@@ -99,6 +99,7 @@ include "_fastpath/loop/dispatch.pxi"    # which room answers a command
 include "_fastpath/loop/receive.pxi"     # what clients have sent
 include "_fastpath/loop/answer.pxi"      # what they get for it
 include "_fastpath/loop/clock.pxi"       # what time brings: waits that end, timeouts, notices
+include "_fastpath/loop/check.pxi"       # in checked builds: whether anything would stand for ever
 include "_fastpath/loop/turn.pxi"        # the turn
 include "_fastpath/loop/sessions.pxi"    # a connection, as Python sees it
 include "_fastpath/loop/worker.pxi"      # and the loop

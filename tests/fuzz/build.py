@@ -23,7 +23,7 @@ DRIVER = FOLDER / "driver.so"
 LOCK = FOLDER.with_name("fuzz.lock")  # beside the folder, which a build makes anew
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FLAGS = (
-    "-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined "
+    "-O1 -DCSP_CHECKED -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined "
     "-fno-sanitize-recover=all -shared-libasan"
 )
 PYTHON_ROOMS = ("errors.py", "model", "tables")  # what the targets use beside the extension

@@ -109,6 +109,8 @@ cdef void turn(worker_t *w) noexcept nogil:
     set_interest(w)
     announce_rest(w)
     buffers_turn(w)
+    if CSP_CHECKING:
+        turn_check(w)
     turn_end(w)
 
 cdef void run_turns(worker_t *w) noexcept nogil:
