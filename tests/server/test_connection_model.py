@@ -50,6 +50,8 @@ class Model:
             return [self._reset()]
         if self._refuses(words):
             self.is_spoilt = self.is_spoilt or (self.queue is not None and verb not in NOT_QUEUED)
+            if verb == "EXEC" and self.channels and self.proto == 2:
+                return ["-EXECABORT"]  # as in Redis, whether there is a transaction or not
             return ["-ERR"]
         if not self.signed_in and verb not in ("PING", "AUTH"):
             return ["-NOAUTH"]
