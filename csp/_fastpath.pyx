@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import time
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals

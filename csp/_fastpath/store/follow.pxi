@@ -102,7 +102,7 @@ cdef int64_t frames_apply(
 
 def follow(StoreWriter writer not None, const uint8_t[::1] frames not None) -> tuple[int, bool]:
     """Publishes the changes at the start of the frames of a feed: their bytes, and whether one more has begun."""
-    cdef int64_t now_ms = time.time_ns() // 1000000
+    cdef int64_t now_ms = store_wall_ms()
     cdef int64_t taken
     cdef bint is_more = True
     cdef const char *start

@@ -11,6 +11,12 @@ cdef int64_t store_clock_ms() noexcept nogil:
     clock_gettime(CLOCK_MONOTONIC, &now)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000
 
+cdef int64_t store_wall_ms() noexcept nogil:
+    """Milliseconds UTC, to a tick of the kernel: ages of log entries are told by it."""
+    cdef timespec now
+    clock_gettime(CLOCK_REALTIME_COARSE, &now)
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000
+
 cdef int64_t pins_passed(const csp_pins_t *pins, uint64_t seen, int64_t now_ms) noexcept nogil:
     """When the epoch was first seen to be newer than `seen`."""
     cdef int64_t since = now_ms

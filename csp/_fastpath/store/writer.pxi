@@ -217,10 +217,14 @@ cdef class StoreWriter:
     def apply(self, bytes entry not None, accounts=(), images=None):
         """Applies and publishes one transaction; StoreFull: nothing has changed. StoreKeys: it wants `images`, one
         for each changed object, b"" for a deletion, with keys of this store's table."""
-        cdef Texts given = Texts(images)
+        cdef Texts given
+        if images is None:
+            self._raise(self._stage_or_apply(entry, accounts, store_wall_ms(), False), "apply")
+            return
+        given = Texts(images)
         self._give(given)
         try:
-            self._raise(self._stage_or_apply(entry, accounts, time.time_ns() // 1000000, False), "apply")
+            self._raise(self._stage_or_apply(entry, accounts, store_wall_ms(), False), "apply")
         finally:
             self._give(None)
 
@@ -231,16 +235,21 @@ cdef class StoreWriter:
         self.w.given_count = 0 if given is None else given.count
 
     cdef int _stage_or_apply(self, bytes entry, accounts, int64_t now_ms, bint prepare) except -100:
-        cdef Texts texts = Texts(accounts)
+        cdef Texts texts
+        cdef const uint8_t **starts = NULL
+        cdef const uint64_t *sizes = NULL
         cdef const uint8_t *bytes_at = <const uint8_t *> <const char *> entry
         cdef uint64_t size = len(entry)
-        cdef int count = <int> texts.count
+        cdef int count = 0
         cdef int status
+        if accounts:                # few changes bring some
+            texts = Texts(accounts)
+            starts, sizes, count = texts.starts, texts.sizes, <int> texts.count
         with nogil:
             if prepare:
-                status = writer_prepare(&self.w, bytes_at, size, texts.starts, texts.sizes, count)
+                status = writer_prepare(&self.w, bytes_at, size, starts, sizes, count)
             else:
-                status = writer_publish(&self.w, bytes_at, size, texts.starts, texts.sizes, count)
+                status = writer_publish(&self.w, bytes_at, size, starts, sizes, count)
                 if status == OK:
                     writer_settle(&self.w, now_ms)
         return status
