@@ -24,7 +24,8 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
     c.in_need = 0
     while at < end and c.waits == 0:
         if plain(w, c):
-            at = run_gets(w, c, at, end)
+            if get_begins(at, end):
+                at = run_gets(w, c, at, end)
             if at != NULL and find_begins(at, end):
                 at = run_finds(w, c, at, end)
             if at == NULL or at == end or c.waits != 0 or (w.turn.over and at != start):

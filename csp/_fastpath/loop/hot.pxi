@@ -121,6 +121,14 @@ cdef inline uint32_t get_command(const char *at, const char *end, const char **k
     size[0] = n
     return <uint32_t> (p + n + 2 - at)
 
+cdef inline bint get_begins(const char *at, const char *end) noexcept nogil:
+    """Whether the input may begin with a plain GET: a command of two words, the first of three bytes."""
+    cdef uint64_t head = 0
+    if end - at < 8:
+        return False
+    memcpy(&head, at, 8)
+    return head == <uint64_t> 0x0A0D33240A0D322A                   # "*2\r\n$3\r\n"
+
 cdef const char *run_gets(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:
     """Answers the plain GETs at the start of the input, in batches; where the next command begins."""
     cdef get_t batch[BATCH]
