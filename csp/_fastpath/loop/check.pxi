@@ -1,5 +1,5 @@
 # Included by csp/_fastpath.pyx after: clock, deliver, job.
-# In checked builds (CSP_CHECKED, CSP_DEBUG) ends the process after a turn that left a connection with nobody to wake it.
+# In checked builds (CSP_CHECKED, CSP_DEBUG) ends the process after a turn that left a connection nobody would wake.
 #
 # Invariants:
 # 1. What is asked here is the table of conn.h, and cursor.pxi 3: each wait has its waker, each output its edge or its
