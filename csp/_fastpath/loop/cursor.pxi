@@ -42,6 +42,12 @@ cdef inline bint conn_held(csp_conn *c) noexcept nogil:
     """Whether nothing may be pushed to it now."""
     return c.out != NULL or c.rest != NULL or c.flags & CSP_CONN_FULL or c.waits & (CSP_WAIT_JOB | CSP_WAIT_END)
 
+cdef inline void subscriber_prefetch(worker_t *w, uint32_t far, uint32_t near) noexcept nogil:
+    """Asks for the rows of connections that a walk comes to next: of one its own, of a nearer one its cursor."""
+    csp_prefetch(&w.rows[far])
+    csp_prefetch(<char *> &w.rows[far] + 64)
+    csp_prefetch(w.rows[near].subs)
+
 cdef inline bint cursor_is_level(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether it was told all up to S."""
     cdef cursor_t *cursor

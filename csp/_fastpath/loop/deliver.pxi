@@ -11,6 +11,8 @@
 
 cdef enum:
     MARK_ITEMS = 1024               # of a long entry, looked at for `more` between two looks at the budget
+    ROWS_FAR = 8                    # connections ahead whose rows are asked for,
+    ROWS_NEAR = 4                   # and whose cursors, when the rows have come
     ITEMS_A_LOOK = 64               # items that nobody may have subscribed to, between two looks
 
 cdef inline bint walk_over(worker_t *w) noexcept nogil:
@@ -44,6 +46,8 @@ cdef void node_live(worker_t *w, node_t *node, uint32_t which, const csp_entry_t
     cdef uint32_t i
     for i in range(node.count):
         c = &w.rows[node.subs[i].row]
+        if i + ROWS_FAR < node.count:
+            subscriber_prefetch(w, node.subs[i + ROWS_FAR].row, node.subs[i + ROWS_NEAR].row)
         if (<subs_t *> c.subs).cursor.placed:
             continue
         if conn_held(c):

@@ -208,6 +208,8 @@ cdef void slice_send(worker_t *w, const spot_t *end) noexcept nogil:
     if not s.texts[0].failed and not s.texts[1].failed:
         for i in range(s.row_count):
             c = &w.rows[s.rows[i]]
+            if i + ROWS_FAR < s.row_count:
+                subscriber_prefetch(w, s.rows[i + ROWS_FAR], s.rows[i + ROWS_NEAR])
             if c.id == 0 or c.subs == NULL:
                 continue
             (<subs_t *> c.subs).cursor.sharing = False
