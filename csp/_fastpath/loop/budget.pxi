@@ -16,7 +16,7 @@
 # what is left at the end is for the one piece that ends behind its share.
 cdef enum:
     SHARE_DELIVER = 50              # per cent of the turn: pushes, while others wait for replies,
-    SHARE_DELIVER_ALONE = 80        # and while nobody does
+    SHARE_DELIVER_ALONE = 60        # and while nobody does: a walk may end a piece of 2 ms behind its share
     SHARE_ANSWER = 70
     SHARE_REST = 80                 # pages and EXEC, slow calls, queued output, accepting
     TURN_HEAVY = 16                 # sockets with something to do: then one more system call to begin with is nothing
