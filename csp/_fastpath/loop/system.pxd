@@ -5,9 +5,6 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 cdef extern from "<errno.h>" nogil:
     int errno
     int EAGAIN
-    int EMFILE
-    int ENFILE
-    int ECONNABORTED
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -84,9 +81,6 @@ cdef extern from "<netinet/in.h>" nogil:
 
 cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_NODELAY
-    int TCP_KEEPIDLE
-    int TCP_KEEPINTVL
-    int TCP_KEEPCNT
 
 cdef extern from "<sys/mman.h>" nogil:
     int MADV_DONTNEED
@@ -108,4 +102,3 @@ cdef extern from *:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
-    ssize_t read(int fd, void *data, size_t size)
