@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
-from csp.store.application import dbid_of
+from csp.process.application import dbid_of
 
 PERSON = CLASSES["CfgPerson"]
 MEMO_COUNT_MAX = 10_000

@@ -19,7 +19,7 @@ from csp.auth.passwords import ARGON2ID
 from csp.auth.store import StoreView
 from csp.auth.verifier import Verifier
 from csp.observe.events import log_event
-from csp.store.context import ProcessContext, Request
+from csp.process.context import ProcessContext, Request
 
 POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is noticed
 USER_CHARACTERS_LOGGED = 64

@@ -6,8 +6,8 @@ import os
 
 from csp._fastpath import Control
 from csp.auth.accounts import Account, Accounts
+from csp.process.context import ProcessContext
 from csp.store import locks, segment
-from csp.store.context import ProcessContext
 from csp.store.control import STATE_READY
 from csp.store.guest import open_reader
 from csp.tables.metrics import PLACES

@@ -24,7 +24,7 @@ from csp.client import Address
 from csp.conf.options import Options, other_section, own_section
 from csp.conf.table import HONOURED, OPTIONS, Option
 from csp.exits import EXIT_DONE, EXIT_NOT_FOUND, EXIT_USAGE
-from csp.store.application import SERVER_TYPE, options_in
+from csp.process.application import SERVER_TYPE, options_in
 
 COLUMNS = ("section", "option", "value", "from", "status")
 SCHEMA_COLUMNS = ("section", "option", "type", "default", "valid", "unit", "effect", "status")

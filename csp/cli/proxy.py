@@ -14,7 +14,7 @@ from csp.cli.options import (
     log_settings,
     server_options,
 )
-from csp.store.context import Upstream
+from csp.process.context import Upstream
 from csp.supervisor.listeners import PORT_MAX, Address
 from csp.supervisor.settings import ServerSettings
 

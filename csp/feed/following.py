@@ -20,8 +20,8 @@ from csp.feed.heard import Heard
 from csp.feed.link import Link
 from csp.model.feed import ALIVE, CHANGE, FeedError, may_skip, read_numbers
 from csp.observe.events import log_event
+from csp.process.origin import StoreForOrigin
 from csp.resp import Value
-from csp.store.origin import Host
 
 FITTING_RELOAD_MS = 1_000  # stuck so long behind changes that together need no more memory
 FULL_RELOAD_MS = 15_000  # stuck so long, the master's present content is tried as a new generation
@@ -35,7 +35,7 @@ class Following:
 
     def __init__(
         self,
-        host: Host,
+        host: StoreForOrigin,
         heard: Heard,
         monotonic_ms: Callable[[], int],
         *,
@@ -93,7 +93,7 @@ class Following:
     # What comes.
 
     def _take_many(self, frames: memoryview) -> tuple[int, bool]:
-        """Has the store apply what the received bytes begin with: see Host.follow."""
+        """Has the store apply what the received bytes begin with: see StoreForOrigin.follow."""
         if self._backlog.since_ms is not None:
             return 0, False
         before = self._host.published

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from csp.store.origin import LINK_DOWN, LINK_UP, Host
+from csp.process.origin import StoreForOrigin
+from csp.store.control import LINK_DOWN, LINK_UP
 
 
 class Heard:
     """The master's revision, and the time of the root, through a chain of proxies."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: StoreForOrigin) -> None:
         self._host = host
         self._revision = host.published if host.loaded else 0
         self._time_ms = host.time_ms if host.loaded else 0

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
+from csp.process.context import Upstream
+from csp.process.origin import Descriptor
 from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Value, request
-from csp.store.context import Upstream
-from csp.store.origin import Watch
 
 CONNECT_MS_MAX = 5_000  # a host that is down answers nothing at all
 SIGN_IN_MS_MAX = 60_000  # a master that verifies a thousand passwords at once is slow, not dead
@@ -86,14 +86,14 @@ class Link:
         """Sends a command whose replies go to `on_value`, without end."""
         self._send(request(*arguments))
 
-    def watch(self) -> Watch | None:
+    def watch(self) -> Descriptor | None:
         """What the loop should watch now."""
         if self._socket is None:
             return None
         events = 0 if self.paused else selectors.EVENT_READ
         if self._unsent or self.state is LinkState.CONNECTING:
             events |= selectors.EVENT_WRITE
-        return Watch(self._socket.fileno(), events, self.ready) if events else None
+        return Descriptor(self._socket.fileno(), events, self.ready) if events else None
 
     def ready(self) -> None:
         """The socket can be read or written."""

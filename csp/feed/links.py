@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from csp.errors import MasterDown
 from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
+from csp.process.context import Upstream
+from csp.process.origin import Descriptor
 from csp.resp import ErrorReply, Value
-from csp.store.context import Upstream
-from csp.store.origin import Watch
 
 
 class Links:
@@ -65,7 +65,7 @@ class Links:
             raise MasterDown(f"the master {self._upstream.host} is away: {why_away}")
         link.command(*arguments, answer=answer)
 
-    def watches(self) -> Sequence[Watch]:
+    def watches(self) -> Sequence[Descriptor]:
         """The links' sockets."""
         found = [link.watch() for link in self._all()]
         return [watch for watch in found if watch is not None]

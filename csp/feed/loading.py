@@ -34,8 +34,8 @@ from csp.model.image import parse_header, split_images
 from csp.model.keys import TABLE_DIGEST
 from csp.model.rekey import LOOKS_AT_OTHERS
 from csp.observe.events import log_event
+from csp.process.origin import StoreForOrigin
 from csp.resp import Value
-from csp.store.origin import Host
 
 log = logging.getLogger("csp.feed")
 
@@ -55,7 +55,7 @@ class Loading:
     """One load."""
 
     def __init__(
-        self, host: Host, links: Links, heard: Heard, clocks: Clocks, outcomes: Outcomes
+        self, host: StoreForOrigin, links: Links, heard: Heard, clocks: Clocks, outcomes: Outcomes
     ) -> None:
         self._host = host
         self._links = links

@@ -28,9 +28,9 @@ from csp.model.feed import NOWHERE, FeedError, Position, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe.events import log_event
+from csp.process.context import ProcessContext
+from csp.process.origin import Descriptor, Later, StoreForOrigin, Sums
 from csp.resp import Value
-from csp.store.context import ProcessContext
-from csp.store.origin import Host, Later, Sums, Watch
 
 PARTS = 4  # more than the master has workers gain nothing; fewer leave its cores idle
 SILENCE_MS_MAX = 10_000  # a feed that is alive says so every second
@@ -61,7 +61,7 @@ class FeedOrigin:
         words = (context.app_name, "INSTANCE", f"{host}/{context.instance}")
         place = (*words, "HOST", host, "PID", os.getpid())
         self._links = Links(self._upstream, place, self._clocks, self._lost, self._refused)
-        self._host: Host
+        self._host: StoreForOrigin
         self._heard: Heard
         self._following: Following
         self._loading: Loading | None = None
@@ -71,7 +71,7 @@ class FeedOrigin:
 
     # What the writer calls.
 
-    def start(self, host: Host) -> None:
+    def start(self, host: StoreForOrigin) -> None:
         """Begins the first attempt."""
         self._host = host
         self._heard = Heard(host)
@@ -124,7 +124,7 @@ class FeedOrigin:
         )
         return later
 
-    def watches(self) -> Sequence[Watch]:
+    def watches(self) -> Sequence[Descriptor]:
         """The links' sockets."""
         return self._links.watches()
 

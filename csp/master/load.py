@@ -26,7 +26,7 @@ from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
-from csp.store.origin import Host
+from csp.process.origin import StoreForOrigin
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024  # of history that a freshly loaded store is given
 IMAGES_BYTES: Final = 1024 * 1024  # handed to the store at a time
@@ -99,7 +99,7 @@ class Rows:
         return first + [cls for cls in by_id.values() if cls not in first]
 
 
-def load_everything(database: Database, host: Host, view: HostView) -> Head:
+def load_everything(database: Database, host: StoreForOrigin, view: HostView) -> Head:
     """A whole load into the host; what was served is served until it is done.
 
     Where there is no room for the history beside the objects, the objects are loaded alone.
@@ -111,7 +111,7 @@ def load_everything(database: Database, host: Host, view: HostView) -> Head:
         return _load(database, host, view, 0)
 
 
-def _load(database: Database, host: Host, view: HostView, history_bytes: int) -> Head:
+def _load(database: Database, host: StoreForOrigin, view: HostView, history_bytes: int) -> Head:
     with database.reading() as connection, without_cycle_search():
         head = database.head_seen_by(connection)
         rows = Rows(database, connection)
@@ -129,7 +129,7 @@ def _load(database: Database, host: Host, view: HostView, history_bytes: int) ->
     return head
 
 
-def _hand_over(host: Host, images: Iterator[tuple[int, bytes]]) -> None:
+def _hand_over(host: StoreForOrigin, images: Iterator[tuple[int, bytes]]) -> None:
     waiting: list[bytes] = []
     size = 0
     for _, image in images:
@@ -143,7 +143,7 @@ def _hand_over(host: Host, images: Iterator[tuple[int, bytes]]) -> None:
         host.load(b"".join(waiting))
 
 
-def catch_up(database: Database, host: Host, view: HostView) -> bool:
+def catch_up(database: Database, host: StoreForOrigin, view: HostView) -> bool:
     """Applies what the database has beyond the host; False if only a load can help."""
     head = database.head()
     if host.stream != head.stream or host.published > head.revision:

@@ -37,9 +37,9 @@ from csp.model.requests import Actor, WriteOutcome, WriteRequest
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
-from csp.store.context import ProcessContext, StartRefused
-from csp.store.control import ALARM_DATABASE, ALARM_REPLACED
-from csp.store.origin import LINK_DATABASE, LINK_DOWN, Host, Sums, Watch
+from csp.process.context import ProcessContext, StartRefused
+from csp.process.origin import Descriptor, StoreForOrigin, Sums
+from csp.store.control import ALARM_DATABASE, ALARM_REPLACED, LINK_DATABASE, LINK_DOWN
 
 PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
 PASSWORD_FILE: Final = "default-password"
@@ -56,7 +56,7 @@ class DatabaseOrigin:
         self.database = Database(address)
         self.retention = Retention()
         self._engine: Engine | None = None
-        self._host: Host | None = None
+        self._host: StoreForOrigin | None = None
         self._outage: Outage | None = None
         self._heard_ms = 0
         self._trouble = ""  # what was logged last of it
@@ -74,7 +74,7 @@ class DatabaseOrigin:
 
     # -- start ---------------------------------------------------------------------------------
 
-    def start(self, host: Host) -> None:
+    def start(self, host: StoreForOrigin) -> None:
         """Migrates, fills a new database, then loads the store or catches it up.
 
         StartRefused where that can't be done and nothing is served yet; else what is served serves
@@ -97,7 +97,7 @@ class DatabaseOrigin:
             text = f"--db: the database can't be read: {said(error)}"
             raise StartRefused(EXIT_USAGE, text) from error
 
-    def _open(self, host: Host) -> None:
+    def _open(self, host: StoreForOrigin) -> None:
         """Becomes the database's master, and serves what it holds."""
         self.database.migrate()
 
@@ -115,7 +115,7 @@ class DatabaseOrigin:
             self._seed(head)
         self._serve(host)
 
-    def _serve(self, host: Host) -> None:
+    def _serve(self, host: StoreForOrigin) -> None:
         """Brings the store to what the database holds, under the fence that is ours."""
         view = HostView(host, self.database)
         if not (host.loaded and catch_up(self.database, host, view)):
@@ -129,7 +129,7 @@ class DatabaseOrigin:
         log.info("serving stream %s revision %d fence %d", head.stream.hex(), engine.revision,
                  head.fence)  # fmt: skip
 
-    def _serve_without_writing(self, host: Host, reason: Replaced) -> None:
+    def _serve_without_writing(self, host: StoreForOrigin, reason: Replaced) -> None:
         """A predecessor of this writer was the master, and another server is now."""
         view = HostView(host, self.database)
         if not host.loaded:  # nothing that could be trusted was left
@@ -202,7 +202,7 @@ class DatabaseOrigin:
         with in_words():
             yield from history_page(self.database, question)
 
-    def watches(self) -> Sequence[Watch]:
+    def watches(self) -> Sequence[Descriptor]:
         return ()
 
     def tick(self, now_ms: int) -> None:

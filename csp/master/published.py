@@ -8,13 +8,13 @@ from csp.master.transaction import Key
 from csp.model.extract import Object as JsonObject
 from csp.model.image import parse_image
 from csp.model.types import CLASSES, by_id
-from csp.store.origin import Host
+from csp.process.origin import StoreForOrigin
 
 
 class HostView:
     """What the host has published, with the few things the database knows better."""
 
-    def __init__(self, host: Host, database: Database) -> None:
+    def __init__(self, host: StoreForOrigin, database: Database) -> None:
         self.host = host
         self.database = database
         # (tenant, type word) -> the folder that lies in no other; kept up by `folder_changed`.

@@ -15,7 +15,7 @@ from csp._fastpath import record_hash
 from csp.master.database import Database
 from csp.master.load import Rows, looked_through
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
-from csp.store.origin import Sums
+from csp.process.origin import Sums
 
 STEP_MS: Final = 10
 LOOKED_UP_MAX: Final = 10_000  # DBIDs of a question that is answered without reading others first

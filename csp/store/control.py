@@ -1,13 +1,16 @@
-"""Names the numbers that stand in the control segment: its state, its alarms, whose slot is whose.
-
-The numbers of the link to the origin are in origin.py, beside what sets them.
-"""
+"""Names the numbers that stand in the control segment: state, link, alarms, whose slot is whose."""
 
 from __future__ import annotations
 
 STATE_LOADING = 0
 STATE_READY = 1
 STATE_NAMES = ("loading", "ready")
+
+# States of the link to the origin, as Control.set_link takes them.
+LINK_DATABASE = 0
+LINK_UP = 1
+LINK_DOWN = 2
+LINK_NAMES = ("database", "up", "down")
 
 # Alarms that are raised, as bits, and their words in CFG.STATUS.
 ALARM_FULL = 1

@@ -22,13 +22,12 @@ from csp.model.image import split_images
 from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 from csp.model.rekey import Images, rekeyed, rekeyed_entry
 from csp.observe.events import log_event
+from csp.process.application import application_of
+from csp.process.context import ProcessContext
 from csp.store import locks, segment
-from csp.store.application import application_of
-from csp.store.context import ProcessContext
-from csp.store.control import ALARM_DAMAGED, STATE_READY, WRITER_SLOT, slot_words
+from csp.store.control import ALARM_DAMAGED, LINK_UP, STATE_READY, WRITER_SLOT, slot_words
 from csp.store.difference import difference_entry
 from csp.store.guest import open_reader
-from csp.store.origin import LINK_UP
 from csp.tables.metrics import PLACES
 
 LOG_SHARE = 16  # of a small store the log gets no more than this part

@@ -16,10 +16,9 @@ from csp._fastpath import Control, StoreReader
 from csp.model.image import check_crc, json_of, parse_header, parse_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 from csp.store import segment
-from csp.store.control import ALARM_FULL, STATE_NAMES, WORKER_SLOTS
+from csp.store.control import ALARM_FULL, LINK_NAMES, STATE_NAMES, WORKER_SLOTS
 from csp.store.guest import Guest, Pinned
 from csp.store.locks import LockHeld
-from csp.store.origin import LINK_NAMES
 
 CONTROL = re.compile(r"csp-(.+)-control")
 

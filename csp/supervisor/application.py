@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from csp.store.application import SERVER_TYPE
+from csp.process.application import SERVER_TYPE
 from csp.supervisor.listeners import Address
 
 PORT_ID = "default"

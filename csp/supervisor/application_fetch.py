@@ -17,8 +17,8 @@ from csp.errors import CspError
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.model.types import ENVIRONMENT
 from csp.observe.events import log_event
-from csp.store.application import SERVER_TYPE
-from csp.store.context import StartRefused, Upstream
+from csp.process.application import SERVER_TYPE
+from csp.process.context import StartRefused, Upstream
 from csp.supervisor.application import (
     PORT_ID,
     ApplicationWanted,

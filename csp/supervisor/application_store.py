@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from csp.exits import EXIT_NO_CONNECTION
-from csp.store.context import StartRefused
+from csp.process.context import StartRefused
 
 
 def read_own_application(instance: str, app_name: str) -> dict[str, Any]:
@@ -17,8 +17,8 @@ def read_own_application(instance: str, app_name: str) -> dict[str, Any]:
     import orjson
 
     from csp._fastpath import Control
+    from csp.process.application import application_of
     from csp.store import segment
-    from csp.store.application import application_of
     from csp.store.guest import Guest
     from csp.store.locks import LockHeld
 

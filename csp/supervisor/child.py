@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from csp.store.context import Report, Request, Role
+from csp.process.context import Report, Request, Role
 from csp.supervisor.hang import Pulse
 from csp.supervisor.restart import RestartPolicy
 

@@ -21,7 +21,7 @@ import setproctitle
 
 from csp.exits import EXIT_FAULT
 from csp.observe.log import LogSettings, start_log, stop_log
-from csp.store.context import StartRefused
+from csp.process.context import StartRefused
 
 PR_SET_PDEATHSIG = 1
 STANDARD_FDS = frozenset({0, 1, 2})

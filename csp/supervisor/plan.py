@@ -13,8 +13,8 @@ from typing import Any
 
 from csp.conf.options import in_force
 from csp.observe.clock import wall_ms
-from csp.store.application import options_in, tell_problems
-from csp.store.context import OptionValue, ProcessContext, Role, Upstream
+from csp.process.application import options_in, tell_problems
+from csp.process.context import OptionValue, ProcessContext, Role, Upstream
 from csp.store.control import AUTH_SLOT
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.fork import fork_child

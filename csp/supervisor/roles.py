@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from csp.store.context import Mode, ProcessContext
+from csp.process.context import Mode, ProcessContext
 
 
 def run_role(context: ProcessContext) -> None:

@@ -13,8 +13,8 @@ import os
 from csp._fastpath import Control, StoreError, segment_table
 from csp.model.keys import TABLE_DIGEST
 from csp.observe.events import log_event
+from csp.process.context import SESSION_ROW_BYTES
 from csp.store import locks, segment
-from csp.store.context import SESSION_ROW_BYTES
 from csp.store.control import STATE_READY, SUPERVISOR_SLOT
 from csp.tables.metrics import PLACES
 

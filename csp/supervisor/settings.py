@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from csp.observe.log import LogSettings
-from csp.store.context import Mode, Upstream
+from csp.process.context import Mode, Upstream
 from csp.store.control import WORKER_SLOTS
 from csp.supervisor.listeners import Address
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from csp.observe.events import log_event
-from csp.store.context import Request
+from csp.process.context import Request
 from csp.supervisor.child import Child, ChildState
 
 DRAIN_SECONDS_MAX = 5.0  # for the workers: replies under way, a `bye` to feeds

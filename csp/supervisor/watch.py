@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from csp.observe.events import log_event
-from csp.store.context import Request
+from csp.process.context import Request
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.hang import PauseWatch
 from csp.supervisor.plan import Plan

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from csp.errors import MasterDown
+from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import Argument, error
 from csp.worker.call import Call
-from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 
 WRITER_AWAY = error(MasterDown("the writer is being restarted").line)
 

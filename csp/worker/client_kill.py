@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from csp.errors import CspError
+from csp.process.application import dbid_of
 from csp.resp.encode import OK, error, integer
-from csp.store.application import dbid_of
 from csp.worker.call import Call, Handler
 from csp.worker.clients import Row, Test, go_through, of_type
 from csp.worker.refusal import SYNTAX, number, text_of

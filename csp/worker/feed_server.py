@@ -29,7 +29,7 @@ from csp.model.feed import (
 from csp.model.types import ACCOUNT_CLASS_ID, by_id
 from csp.observe.clock import wall_ms
 from csp.resp.encode import request
-from csp.store.origin import LINK_DATABASE
+from csp.store.control import LINK_DATABASE
 from csp.worker.call import Call, Handler
 
 if TYPE_CHECKING:

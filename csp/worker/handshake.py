@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 
 from csp.errors import Busy, CspError, NoAuth, NoProto
+from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, bulk, encode, error
 from csp.resp.values import Value
 from csp.worker.call import Call, Handler, State
-from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.clients import check_name
 from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
 from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION, ServerInfo

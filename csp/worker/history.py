@@ -5,9 +5,9 @@ from __future__ import annotations
 from csp.conf.table import OPTIONS
 from csp.errors import BadValue, CspError
 from csp.model.history import HistoryQuestion
+from csp.process.application import dbid_of
 from csp.resp.encode import encode
 from csp.resp.values import Value
-from csp.store.application import dbid_of
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of

@@ -10,7 +10,7 @@ from csp.errors import CspError
 from csp.model.symbolic import parse_key
 from csp.resp.encode import OK, bulk, integer
 from csp.resp.values import Simple, Value
-from csp.store.origin import LINK_UP
+from csp.store.control import LINK_UP
 from csp.tables.commands import SUBCOMMANDS
 from csp.worker.call import Call, Handler
 from csp.worker.handshake import ADMINISTRATOR

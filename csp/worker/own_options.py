@@ -15,10 +15,10 @@ import orjson
 
 from csp.conf.options import Options, Problem, in_force, loop_limits, of_server
 from csp.observe.events import log_event
-from csp.store.application import application_of, options_in, tell_problems
+from csp.process.application import application_of, options_in, tell_problems
 
 if TYPE_CHECKING:
-    from csp.store.context import OptionValue
+    from csp.process.context import OptionValue
     from csp.worker.slowlane import Lane
 
 CHECK_MS = 250  # one lookup and a comparison of some KB

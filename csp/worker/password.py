@@ -10,10 +10,10 @@ from __future__ import annotations
 import orjson
 
 from csp.errors import BadKey, BadValue, Busy, NoPerm, ReadOnly, TooBig
+from csp.process.application import dbid_of
+from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, error
-from csp.store.application import dbid_of
 from csp.worker.call import Call, Handler
-from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import text_of, wrong_arity
 from csp.worker.writes import send
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from csp._fastpath import Control, Loop, StoreReader
 from csp.conf.options import loop_limits
+from csp.process.context import ProcessContext, Request
 from csp.store import locks, segment
-from csp.store.context import ProcessContext, Request
 from csp.store.guest import Guest
 from csp.worker.server_info import info_of
 from csp.worker.slowlane import Lane

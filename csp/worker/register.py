@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from csp.errors import BadValue, Busy, CspError, NoRef, Stale
+from csp.process.application import SERVER_TYPE, application_of
+from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
-from csp.store.application import SERVER_TYPE, application_of
 from csp.worker.asking import WRITER_AWAY
 from csp.worker.call import Call, Handler
-from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
 if TYPE_CHECKING:

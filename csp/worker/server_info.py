@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from csp import __version__
 
 if TYPE_CHECKING:
-    from csp.store.context import OptionValue, ProcessContext
+    from csp.process.context import OptionValue, ProcessContext
 
 # Of the module `csp`, as HELLO and MODULE LIST show it: 0.1.2 is 102.
 _MAJOR, _MINOR, _PATCH = (int(part) for part in __version__.split(".")[:3])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from csp.errors import CspError, Loading, TooBig
 from csp.observe.events import log_event
+from csp.process.channel.asking import Asker
 from csp.resp.encode import error
 from csp.store.control import STATE_LOADING
 from csp.tables.commands import BY_NUMBER
@@ -37,7 +38,6 @@ from csp.worker import (
     writes,
 )
 from csp.worker.call import Call, Handler, State
-from csp.worker.channel import Channel
 from csp.worker.mailbox import Mailbox
 from csp.worker.ports import Control, Loop, Reader
 from csp.worker.publication import Publications
@@ -90,10 +90,10 @@ class Lane:
         self.registrations = register.Registrations(self)
         self.own_options = own_options.OwnOptions(self)
         self.own_options.start()
-        self.writer = Channel(
+        self.writer = Asker(
             loop, self.info.writer_channel, connected=self.registrations.register_again
         )
-        self.auth = Channel(loop, self.info.auth_channel)
+        self.auth = Asker(loop, self.info.auth_channel)
         folder = Path(self.info.writer_channel).parent
         slot, count = self.info.slot, self.info.worker_count
         self.mailbox = Mailbox(loop, folder, slot, count, self._asked)

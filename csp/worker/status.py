@@ -6,12 +6,19 @@ from csp.errors import BadValue, CspError, Stale
 from csp.model.keys import KEYS
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
+from csp.process.application import dbid_of
 from csp.resp.encode import error, integer
 from csp.resp.values import Value
 from csp.store import segment
-from csp.store.application import dbid_of
-from csp.store.control import AUTH_SLOT, SUPERVISOR_SLOT, WRITER_SLOT, alarm_words
-from csp.store.origin import LINK_DATABASE, LINK_DOWN, LINK_NAMES
+from csp.store.control import (
+    AUTH_SLOT,
+    LINK_DATABASE,
+    LINK_DOWN,
+    LINK_NAMES,
+    SUPERVISOR_SLOT,
+    WRITER_SLOT,
+    alarm_words,
+)
 from csp.tables.metrics import of_process
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler

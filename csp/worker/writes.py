@@ -15,10 +15,10 @@ import orjson
 from csp.errors import BadValue, Busy, MasterDown, ReadOnly, TooBig, UnknownOutcome
 from csp.model.requests import check_write_id, split_options
 from csp.model.symbolic import class_named
+from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import bulk, error, integer, null_array, request
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
-from csp.worker.channel import Absent, Answer, Broken, Done, Fail
 from csp.worker.refusal import text_of
 
 OBJECT_BYTES_MAX = 16 * 1024 * 1024

@@ -16,8 +16,8 @@ from typing import TypeVar
 from csp.errors import Busy, CspError
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.observe.clock import wall_ms
-from csp.store.origin import Later, Origin, Sums
-from csp.writer.channels import Channel, Message
+from csp.process.channel.answering import Message, Peer
+from csp.process.origin import Later, Origin, Sums
 from csp.writer.registry import Registry
 
 WAITING_MAX = 16  # each may read the whole database; operators ask, not clients
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class StepsQuestion:
     """An answer that is being worked out in steps, or waits for it."""
 
-    channel: Channel
+    channel: Peer
     request: bytes
     begin: Callable[[], Iterator[Sums | HistoryPage | None]]
     steps: Iterator[Sums | HistoryPage | None] | None = None
@@ -42,7 +42,7 @@ class Answers:
         self._origin = origin
         self._registry = registry
         self._questions: deque[StepsQuestion] = deque()
-        self._verbs: dict[bytes, Callable[[Channel, Message], None]] = {
+        self._verbs: dict[bytes, Callable[[Peer, Message], None]] = {
             b"OUTCOME": self._outcome,
             b"HEAD": self._head,
             b"REGISTER": self._register,
@@ -51,7 +51,7 @@ class Answers:
             b"HISTORY": self._history,
         }
 
-    def take(self, channel: Channel, message: Message) -> None:
+    def take(self, channel: Peer, message: Message) -> None:
         """Answers, now or later."""
         verb, request = message[0], message[1]
         known = self._verbs.get(verb)
@@ -90,22 +90,22 @@ class Answers:
             question.channel.answer("DONE", question.request, *words)
         self._questions.popleft()
 
-    def forget(self, channel: Channel) -> None:
+    def forget(self, channel: Peer) -> None:
         """A worker went: its questions and sessions end."""
         self._questions = deque(one for one in self._questions if one.channel is not channel)
         self._registry.drop_channel(channel.number)
 
-    def _outcome(self, channel: Channel, message: Message) -> None:
+    def _outcome(self, channel: Peer, message: Message) -> None:
         found = self._origin.outcome(message[2].decode())
         self._when_known(channel, message[1], found, lambda text: (0, text))
 
-    def _head(self, channel: Channel, message: Message) -> None:
+    def _head(self, channel: Peer, message: Message) -> None:
         found = self._origin.head()
         self._when_known(channel, message[1], found, lambda revision: (revision,))
 
     def _when_known(
         self,
-        channel: Channel,
+        channel: Peer,
         request: bytes,
         found: T | Later[T],
         words: Callable[[T], tuple[int | str | bytes, ...]],
@@ -122,16 +122,16 @@ class Answers:
         else:
             answer(found)
 
-    def _register(self, channel: Channel, message: Message) -> None:
+    def _register(self, channel: Peer, message: Message) -> None:
         now_ms = wall_ms()
         answer = self._registry.register(json.loads(message[2]), channel.number, now_ms)
         channel.answer("DONE", message[1], 0, json.dumps(answer))
 
-    def _unregister(self, channel: Channel, message: Message) -> None:
+    def _unregister(self, channel: Peer, message: Message) -> None:
         self._registry.unregister(str(json.loads(message[2])["session"]))
         channel.answer("DONE", message[1], 0, "{}")
 
-    def _ask_sums(self, channel: Channel, message: Message) -> None:
+    def _ask_sums(self, channel: Peer, message: Message) -> None:
         """SUMS req DATABASE [class_id low high]."""
         if message[2].upper() != b"DATABASE" or len(message) not in (3, 4, 6):
             raise ValueError("SUMS DATABASE [class [low high]] is meant")
@@ -140,7 +140,7 @@ class Answers:
         low, high = numbers[1:] if len(numbers) == 3 else (0, DBID_MAX)
         self._work_out(channel, message[1], lambda: self._origin.sums(class_id, low, high))
 
-    def _history(self, channel: Channel, message: Message) -> None:
+    def _history(self, channel: Peer, message: Message) -> None:
         """HISTORY req question."""
         found = self._origin.history(HistoryQuestion.from_json(message[2]))
         if isinstance(found, Later):
@@ -150,7 +150,7 @@ class Answers:
 
     def _work_out(
         self,
-        channel: Channel,
+        channel: Peer,
         request: bytes,
         begin: Callable[[], Iterator[Sums | HistoryPage | None]],
     ) -> None:

@@ -22,16 +22,17 @@ from csp.model.requests import WriteOutcome, WriteRequest, parse_request
 from csp.observe import failpoint
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
+from csp.process.channel.answering import Listener, Message, Peer
+from csp.process.context import ProcessContext, Request, StartRefused
+from csp.process.origin import Descriptor, Origin
 from csp.resp import Decoder, ProtocolError
-from csp.store.context import ProcessContext, Request, StartRefused
 from csp.store.control import ALARM_DAMAGED
 from csp.store.host import StoreHost
-from csp.store.origin import Origin, Watch
 from csp.writer.alarms import HeldAlarm, StoreAlarm
 from csp.writer.answers import Answers
-from csp.writer.channels import Channel, Listener, Message, Turns
 from csp.writer.registry import Registry, itself
 from csp.writer.scrubber import Scrubber
+from csp.writer.turns import Turns
 
 TICK_MS = 100  # the clock of reclaiming, alarms and the origin
 GROUP_REQUESTS_MAX = 32  # one group's commits hold the loop for some 100 ms at most
@@ -55,7 +56,7 @@ class Writer:
         self._held = HeldAlarm(host.control, host)
         self._scrubber = Scrubber(host, mode=context.mode, app_name=context.app_name)
         self._turns = Turns()
-        self._channels: set[Channel] = set()
+        self._channels: set[Peer] = set()
         self._selector = selectors.DefaultSelector()
         self._events: dict[int, tuple[int, Callable[[], None]]] = {}
         self._listener = Listener(context.channel_fd, self._accept)
@@ -120,14 +121,14 @@ class Writer:
             if fd not in self._events:
                 self._register(fd, events, callback)
 
-    def _channel_watches(self) -> list[Watch]:
+    def _channel_watches(self) -> list[Descriptor]:
         found = []
         for channel in self._channels:
             assert channel.socket is not None
             events = 0 if channel.is_full or self._is_draining else selectors.EVENT_READ
             events |= selectors.EVENT_WRITE if channel.unsent else 0
             if events:
-                found.append(Watch(channel.socket.fileno(), events, channel.on_ready))
+                found.append(Descriptor(channel.socket.fileno(), events, channel.on_ready))
         return found
 
     def _register(self, fd: int, events: int, callback: Callable[[], None]) -> None:
@@ -157,12 +158,12 @@ class Writer:
 
     # Workers.
 
-    def _accept(self, channel: Channel) -> None:
+    def _accept(self, channel: Peer) -> None:
         channel.on_ready = lambda: self._receive(channel)
         self._channels.add(channel)
         self._turns.join(channel)
 
-    def _receive(self, channel: Channel) -> None:
+    def _receive(self, channel: Peer) -> None:
         try:
             messages, is_there = channel.receive()
         except ProtocolError as error:
@@ -176,7 +177,7 @@ class Writer:
         if not is_there:
             self._drop(channel)
 
-    def _drop(self, channel: Channel) -> None:
+    def _drop(self, channel: Peer) -> None:
         """A worker went.  Its queued writes were not begun, so they never are."""
         if channel in self._channels:
             self._channels.remove(channel)
@@ -189,7 +190,7 @@ class Writer:
         if not group:
             return
         requests: list[WriteRequest] = []
-        answers: list[tuple[Channel, bytes, CspError | None]] = []
+        answers: list[tuple[Peer, bytes, CspError | None]] = []
         for channel, message in group:
             refused = None
             try:

@@ -17,7 +17,7 @@ import orjson
 
 from csp.model.types import by_id
 from csp.observe.events import log_event
-from csp.store.application import options_in
+from csp.process.application import options_in
 from csp.store.control import ALARM_DAMAGED
 from csp.store.host import Damage
 

@@ -14,7 +14,7 @@ import redis
 from csp.errors import MasterDown
 from csp.master.postgres import ANSWER_SECONDS_MAX
 from csp.model.history import HistoryQuestion
-from csp.store.origin import LINK_DATABASE, LINK_DOWN
+from csp.store.control import LINK_DATABASE, LINK_DOWN
 from tests.neighbours.databases import PostgresPlace, with_tables
 from tests.neighbours.postgres import Postgres
 from tests.neighbours.server import PASSWORD, Master

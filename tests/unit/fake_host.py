@@ -11,7 +11,7 @@ from csp.model.types import CLASSES
 
 
 class FakeHost:
-    """Does with records what csp.store.origin.Host says, without shared memory."""
+    """Does with records what csp.process.origin.StoreForOrigin says, without shared memory."""
 
     def __init__(self) -> None:
         self.records: dict[tuple[int, int], bytes] = {}

@@ -20,8 +20,8 @@ from csp.feed.origin import FeedOrigin
 from csp.feed.phase import Clocks
 from csp.model.feed import FORMAT
 from csp.model.keys import TABLE_DIGEST
+from csp.process.context import ProcessContext, Upstream
 from csp.resp import Decoder, request
-from csp.store.context import ProcessContext, Upstream
 
 TURN_LIMIT_SECONDS = 5.0
 

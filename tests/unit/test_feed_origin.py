@@ -8,7 +8,8 @@ import pytest
 from csp.errors import MasterDown
 from csp.feed.following import FULL_RELOAD_MS
 from csp.feed.phase import Phase
-from csp.store.origin import LINK_DOWN, LINK_UP, Later
+from csp.process.origin import Later
+from csp.store.control import LINK_DOWN, LINK_UP
 from tests.unit.feed_stage import History, Stage
 
 

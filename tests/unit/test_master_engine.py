@@ -14,8 +14,7 @@ from csp.master.database import Database
 from csp.model.entry import ENTRY_BYTES_MAX
 from csp.model.types import TYPE_WORDS
 from csp.resp.decode import BULK_SIZE_MAX
-from csp.store.control import ALARM_REPLACED
-from csp.store.origin import LINK_DOWN
+from csp.store.control import ALARM_REPLACED, LINK_DOWN
 from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 

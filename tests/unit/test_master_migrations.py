@@ -17,7 +17,7 @@ from csp.master import database as database_module
 from csp.master import migrations, schema
 from csp.master.database import Database
 from csp.model.entry import mark_of, why_not_continues
-from csp.store.context import StartRefused
+from csp.process.context import StartRefused
 from tests.data.schema.dump import WRITE_ID
 from tests.neighbours.databases import Place, PostgresPlace, SqlitePlace
 from tests.neighbours.postgres import Postgres

@@ -14,9 +14,9 @@ import pytest
 
 from csp.errors import BadValue, MasterDown
 from csp.model.requests import Create, WriteOutcome, WriteRequest
+from csp.process.context import Request, Upstream
+from csp.process.origin import Descriptor, Later, StoreForOrigin, Sums
 from csp.resp import Decoder, request
-from csp.store.context import Request, Upstream
-from csp.store.origin import Host, Later, Sums, Watch
 from csp.writer.process import Writer
 from tests.neighbours.waiting import wait_until
 from tests.unit.feed_stage import FakeHost, a_context
@@ -76,7 +76,7 @@ class FakeOrigin:
         self.may_write = threading.Event()
         self.may_write.set()
 
-    def start(self, host: Host) -> None:
+    def start(self, host: StoreForOrigin) -> None:
         return
 
     def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
@@ -103,7 +103,7 @@ class FakeOrigin:
         yield None
         yield Sums(self.revision, {class_id or 9: (high - low, 255)})
 
-    def watches(self) -> Sequence[Watch]:
+    def watches(self) -> Sequence[Descriptor]:
         return []
 
     def tick(self, now_ms: int) -> None:

@@ -3,10 +3,11 @@
 A server's content comes from a database (master) or from a feed (proxy).  The writer process
 owns the loop; it calls an origin only from there, so an origin needs no lock.
 
-1. An origin changes the store through its `Host` alone, and only from within a call of the writer.
+1. An origin changes the store through its `StoreForOrigin` alone, and only from within a call of
+   the writer.
 2. Nothing that the database has not committed reaches the store.
 3. No call blocks on the network: what must wait comes back as a `Later`.
-4. `StoreFull` from a Host means that nothing was touched: what was served goes on being served.
+4. `StoreFull` means that nothing was touched: what was served goes on being served.
 """
 
 from __future__ import annotations
@@ -21,14 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# States of the link to the origin, as Control.set_link takes them.
-LINK_DATABASE = 0
-LINK_UP = 1
-LINK_DOWN = 2
-LINK_NAMES = ("database", "up", "down")
 
-
-class Host(Protocol):
+class StoreForOrigin(Protocol):
     """The store as an origin sees it; `csp.store.host.StoreHost` is the real one."""
 
     # The state in force; published is 0 and stream b"" before the first load.
@@ -109,7 +104,7 @@ class Host(Protocol):
         """Shows the link: LINK_*, the newest revision of the master, when it was last heard."""
 
 
-class Watch(NamedTuple):
+class Descriptor(NamedTuple):
     """A descriptor that the writer's loop watches for an origin."""
 
     fd: int
@@ -154,7 +149,7 @@ class Later(Generic[T]):
 class Origin(Protocol):
     """Where a server's content comes from."""
 
-    def start(self, host: Host) -> None:
+    def start(self, host: StoreForOrigin) -> None:
         """Loads, or, where the host is loaded already (the writer was restarted), catches up.
 
         A database origin is done when this returns.  A feed origin only begins: its descriptors
@@ -182,7 +177,7 @@ class Origin(Protocol):
     ) -> Iterator[HistoryPage | None] | Later[HistoryPage]:
         """A page of change records: in steps as `sums` where the database is, else asked for."""
 
-    def watches(self) -> Sequence[Watch]:
+    def watches(self) -> Sequence[Descriptor]:
         """The descriptors to watch now; asked again in every turn."""
 
     def tick(self, now_ms: int) -> None:

@@ -12,10 +12,10 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from csp.resp import Decoder, ProtocolError, request
 from csp.resp.encode import Argument
-from csp.worker.ports import Loop
 
 IN_FLIGHT_MAX = 10_000
 UNSENT_BYTES_MAX = 256 * 1024 * 1024  # four of the largest transactions
@@ -55,7 +55,15 @@ Answer = Done | Fail | Broken | Absent
 Then = Callable[[Answer], None]
 
 
-class Channel:
+class Loop(Protocol):
+    """What an asker needs of the loop it lives in."""
+
+    def add_fd(self, fd: int, callback: Callable[[], None], *, write: bool = False) -> None: ...
+    def remove_fd(self, fd: int) -> None: ...
+    def call_later(self, delay_ms: int, callback: Callable[[], None]) -> object: ...
+
+
+class Asker:
     """One connection to one process, made again whenever it breaks."""
 
     def __init__(

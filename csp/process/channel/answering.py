@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -19,11 +18,10 @@ UNSENT_BYTES_MAX = 64 * 1024 * 1024  # answers are small; a worker that is so fa
 QUEUED_MAX = 100_000  # messages of one worker; beyond, the worker is not read until some are done
 QUEUED_BYTES_MAX = 128 * 1024 * 1024  # two of the largest transactions
 
-log = logging.getLogger("csp.writer")
 Message = list[bytes]
 
 
-class Channel:
+class Peer:
     """One worker's connection."""
 
     def __init__(self, sock: socket.socket, number: int) -> None:
@@ -102,44 +100,10 @@ class Channel:
         return found
 
 
-class Turns:
-    """Takes waiting writes from the workers in turn, so that a busy one does not starve others."""
-
-    def __init__(self) -> None:
-        self._order: deque[Channel] = deque()
-
-    def join(self, channel: Channel) -> None:
-        """A worker came."""
-        self._order.append(channel)
-
-    def leave(self, channel: Channel) -> None:
-        """A worker went."""
-        self._order.remove(channel)
-
-    def take(self, count_max: int, bytes_max: int) -> list[tuple[Channel, Message]]:
-        """The next group: one write of each worker, again and again, up to the limits."""
-        group: list[tuple[Channel, Message]] = []
-        size_bytes = 0
-        idle = 0
-        while self._order and idle < len(self._order) and len(group) < count_max:
-            channel = self._order[0]
-            self._order.rotate(-1)
-            if not channel.writes:
-                idle += 1
-                continue
-            idle = 0
-            message, size = channel.next_write()
-            group.append((channel, message))
-            size_bytes += size
-            if size_bytes >= bytes_max:
-                break
-        return group
-
-
 class Listener:
     """The Unix socket that workers connect to; the supervisor owns its name."""
 
-    def __init__(self, fd: int, on_accept: Callable[[Channel], None]) -> None:
+    def __init__(self, fd: int, on_accept: Callable[[Peer], None]) -> None:
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
         self._on_accept = on_accept
@@ -158,7 +122,7 @@ class Listener:
                 return
             accepted.setblocking(False)
             self._count += 1
-            self._on_accept(Channel(accepted, self._count))
+            self._on_accept(Peer(accepted, self._count))
 
     def detach(self) -> None:
         """Lets the descriptor go without closing it: the supervisor's other children share it."""

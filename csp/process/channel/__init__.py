@@ -1,0 +1,1 @@
+"""One channel between two processes of a server: who asks, who answers."""
