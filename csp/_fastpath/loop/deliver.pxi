@@ -139,6 +139,7 @@ cdef uint32_t group_take(worker_t *w, member_t *members) noexcept nogil:
     cdef cursor_t *cursor
     cdef csp_conn *c
     cdef uint32_t count = 0
+    cdef bint sorted_ = True        # those whom one turn put off stand at one place, in order
     while count < GROUP and w.deliver.due_first < w.deliver.due_end:
         c = conn_of(w, due.items[w.deliver.due_first])
         w.deliver.due_first += 1
@@ -156,8 +157,10 @@ cdef uint32_t group_take(worker_t *w, member_t *members) noexcept nogil:
             continue
         members[count].row = <uint32_t> (c - w.rows)
         members[count].spot = cursor.spot
+        if count > 0 and spot_before(&cursor.spot, &members[count - 1].spot):
+            sorted_ = False
         count += 1
-    if count > 1:
+    if not sorted_:
         qsort(members, count, sizeof(member_t), spot_order)
     return count
 
