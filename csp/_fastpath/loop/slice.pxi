@@ -12,7 +12,9 @@ cdef enum:
     SLICE_BYTES = 65536             # a slice is sent when it has so many bytes of one form: L2 still has them
     SLICE_SHARES = 262144           # or when so many are noted for connections: 2 MiB of notes
     PAYLOAD_BORROWED = 16384        # so large a payload is sent from where it lies in the log
-    SENDS_A_LOOK = 8                # between two looks at the turn's budget
+    SENDS_A_LOOK = 16               # between two looks at the turn's budget
+    SENDS_FAR = 2                   # sends ahead whose connection's row is asked for, and its cursor: a send reads
+    SENDS_NEAR = 1                  # so much memory of the kernel's that an earlier answer would be gone again
     NO_SHARE = 0xFFFFFFFF
 
 cdef void slice_text(out_t *out, const node_t *node, const char *channel, uint32_t channel_size,
@@ -208,8 +210,8 @@ cdef void slice_send(worker_t *w, const spot_t *end) noexcept nogil:
     if not s.texts[0].failed and not s.texts[1].failed:
         for i in range(s.row_count):
             c = &w.rows[s.rows[i]]
-            if i + ROWS_FAR < s.row_count:
-                subscriber_prefetch(w, s.rows[i + ROWS_FAR], s.rows[i + ROWS_NEAR])
+            if i + SENDS_FAR < s.row_count:
+                subscriber_prefetch(w, s.rows[i + SENDS_FAR], s.rows[i + SENDS_NEAR])
             if c.id == 0 or c.subs == NULL:
                 continue
             (<subs_t *> c.subs).cursor.sharing = False
