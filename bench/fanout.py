@@ -1,8 +1,9 @@
 """Measures fan-out: what it costs to tell many subscribers of a change.
 
-csp, redis-server and the bare sends tell as many subscribers of as many bytes in turn, round after
-round; compared is the CPU of the processes that send, a message and client. csp's are its workers:
-its writer's part comes once a change, whoever listens, and is among the notes.
+csp, redis-server and the bare sends tell as many subscribers of as many bytes in turn, change after
+change, so that each finds the caches as the others left them; compared is the CPU of the processes
+that send, a message and client. csp's are its workers: its writer's part comes once a change,
+whoever listens, and is among the notes.
 """
 
 from __future__ import annotations
@@ -88,12 +89,10 @@ def _compare(
         sides = _sides(stack, on, count, parts, value_bytes)
         for side in sides:
             side.peer.keep_apart()
-            _cost(side, parts, 1)
+        _round(sides, parts, 1)
         for _ in range(rounds):
-            for side in sides:
-                own, whole = _cost(side, parts, repeats)
-                costs.setdefault(side.peer.name, []).append(own)
-                costs.setdefault(f"{side.peer.name}, all processes", []).append(whole)
+            for who, cost in _round(sides, parts, repeats).items():
+                costs.setdefault(who, []).append(cost)
     notes[name] = {who: [round(cost, 4) for cost in of] for who, of in costs.items()}
     own = costs["csp"]
     against = (("bare sends", AT_MOST[parts]), ("redis-server", None))
@@ -103,19 +102,23 @@ def _compare(
     ]
 
 
-def _cost(side: Side, parts: int, repeats: int) -> tuple[float, float]:
-    """CPU a message and client in microseconds: of those that send, and of all processes."""
-    counted = side.peer.processes, side.whole
-    before = [cpu_seconds(processes) for processes in counted]
+def _round(sides: list[Side], parts: int, repeats: int) -> dict[str, float]:
+    """CPU a message and client in microseconds: of those that send, and of all of a side."""
+    before = _spent(sides)
     for _ in range(repeats):
-        side.swarm.tell(f"take {parts}")
-        side.go()
-        side.swarm.taken(parts)
-    own, whole = (
-        (cpu_seconds(processes) - was) / (repeats * parts * side.swarm.count) * 1e6
-        for processes, was in zip(counted, before, strict=True)
-    )
-    return own, whole
+        for side in sides:
+            side.swarm.tell(f"take {parts}")
+            side.go()
+            side.swarm.taken(parts)
+    taken = repeats * parts * sides[0].swarm.count
+    return {who: (spent - before[who]) / taken * 1e6 for who, spent in _spent(sides).items()}
+
+
+def _spent(sides: list[Side]) -> dict[str, float]:
+    """CPU seconds until now."""
+    own = {side.peer.name: cpu_seconds(side.peer.processes) for side in sides}
+    whole = {f"{side.peer.name}, all processes": cpu_seconds(side.whole) for side in sides}
+    return own | whole
 
 
 def _sides(stack: ExitStack, on: Stage, count: int, parts: int, value_bytes: int) -> list[Side]:
