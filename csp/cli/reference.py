@@ -26,6 +26,8 @@ arguments.
 | 2 | wrong usage, or the object was refused |
 | 3 | no connection, or no port |
 | 4 | refused by the server |
+| 5 | `csp status`: an alarm is raised |
+| 6 | a server can not start: this machine has too little of something, which the log names |
 """
 CONFSERV = """## confserv
 

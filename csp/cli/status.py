@@ -1,11 +1,16 @@
-"""csp status: shows what a server says of itself."""
+"""csp status: shows what a server says of itself, its alarms last and in words."""
 
 from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from csp.cli.connecting import client_options, show_json, show_mapping, signed_in
 from csp.client import Address
+from csp.exits import EXIT_ALARM
 from csp.model.types import CLASSES
 
 
@@ -13,15 +18,31 @@ from csp.model.types import CLASSES
 @click.option("--classes", is_flag=True, help="Also the number of objects of each class.")
 @client_options
 def command(classes: bool, server: Address, as_json: bool) -> None:
-    """Show the state of a server: role, revision, age, objects, workers, sessions."""
+    """Show the state of a server: role, revision, age, objects, workers, sessions, alarms.
+
+    The exit code is 5 where an alarm is raised: docs/reference/alarms.md says what to do.
+    """
     with signed_in(server, "status") as client:
         status = client.status()
         counts: dict[str, int] = {}
         if classes:
             counts = {name: client.count(name) for name in CLASSES}
+    alarms: list[dict[str, Any]] = status["alarms"]
     if as_json:
         show_json(status | ({"classes": counts} if classes else {}))
-        return
-    show_mapping(status)
-    if classes:
-        show_mapping(counts)
+    else:
+        show_mapping(status | {"alarms": len(alarms) or "none"})
+        if classes:
+            show_mapping(counts)
+        for one in alarms:
+            show_alarm(one)
+    if alarms:
+        sys.exit(EXIT_ALARM)
+
+
+def show_alarm(one: dict[str, Any]) -> None:
+    """An alarm in words: what, since when, and what to do."""
+    since = datetime.fromtimestamp(one["since"] / 1000, UTC)
+    click.echo(f"\nALARM {one['number']} {one['name']}, since {since:%Y-%m-%d %H:%M:%S} UTC")
+    click.echo(f"  {one['text']}")
+    click.echo(f"  What to do: {one['todo']}")

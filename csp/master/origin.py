@@ -36,10 +36,11 @@ from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import Actor, WriteOutcome, WriteRequest
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
-from csp.observe.events import log_event
 from csp.process.context import ProcessContext, StartRefused
 from csp.process.origin import Descriptor, StoreForOrigin, Sums
-from csp.store.control import ALARM_DATABASE, ALARM_REPLACED, LINK_DATABASE, LINK_DOWN
+from csp.store.alarms import ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
+from csp.store.control import LINK_DATABASE, LINK_DOWN
+from csp.tables.events import Alarm
 
 PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
 PASSWORD_FILE: Final = "default-password"
@@ -59,7 +60,6 @@ class DatabaseOrigin:
         self._host: StoreForOrigin | None = None
         self._outage: Outage | None = None
         self._heard_ms = 0
-        self._trouble = ""  # what was logged last of it
         self._is_ended = False
 
     @classmethod
@@ -210,6 +210,7 @@ class DatabaseOrigin:
         self._watch_over()
         if self._outage is not None or self._engine is None or self._engine.ended:
             return
+        assert self._host is not None
         if not self.retention.step_due(now_ms):
             return
         if self._engine.held_back:
@@ -220,15 +221,15 @@ class DatabaseOrigin:
         except errors.MasterDown as error:
             self._tell_trouble(error.text)
         else:
-            self._trouble = ""
+            self._host.end_alarm(ALARM_DATABASE_FAILS)
             self._heard(self._engine.revision, wall_ms())
         self._watch_over()
 
     def _tell_trouble(self, text: str) -> None:
-        """Logs once that the database refuses what is asked of it, though it is there."""
-        if not self.database.lost and text != self._trouble:
-            self._trouble = text
-            log_event(log, "51320", reason=text)
+        """The database refuses what is asked of it, though it is there."""
+        assert self._host is not None
+        if not self.database.lost:
+            self._host.raise_alarm(ALARM_DATABASE_FAILS, reason=text)
 
     # -- loss and return -----------------------------------------------------------------------
 
@@ -237,13 +238,11 @@ class DatabaseOrigin:
         if self._outage is not None:
             self._look_for_it(self._outage)
         elif self.database.lost:
-            log_event(log, "51317", reason=self.database.lost)
             self._outage = Outage(self.database)
-            self._show_down(ALARM_DATABASE)
+            self._show_down(ALARM_DATABASE, self.database.lost)
         elif self._engine is not None and self._engine.ended and not self._is_ended:
             self._is_ended = True
-            log_event(log, "51319", reason=self._engine.ended)
-            self._show_down(ALARM_REPLACED)
+            self._show_down(ALARM_REPLACED, self._engine.ended)
 
     def _look_for_it(self, outage: Outage) -> None:
         found = outage.found()
@@ -256,7 +255,8 @@ class DatabaseOrigin:
         except OperationalError as error:  # lost again: the next turn looks for it anew
             self.database.note_loss(error)
         else:
-            log_event(log, "51318", elapsed_ms=outage.elapsed_ms)
+            assert self._host is not None
+            self._host.end_alarm(ALARM_DATABASE)
         self._watch_over()
 
     def _go_on(self, found: Found) -> None:
@@ -273,16 +273,16 @@ class DatabaseOrigin:
                 "this one takes no writes any more"
             )
 
-    def _show_down(self, alarm: int) -> None:
+    def _show_down(self, alarm: Alarm, reason: str) -> None:
         assert self._host is not None
-        self._host.set_alarm(alarm, True)
+        self._host.raise_alarm(alarm, reason=reason)
         self._host.set_link(LINK_DOWN, self._host.published, self._heard_ms)
 
     def _heard(self, revision: int, at_ms: int) -> None:
         assert self._host is not None
         self._heard_ms = at_ms
         for alarm in (ALARM_DATABASE, ALARM_REPLACED):
-            self._host.set_alarm(alarm, False)
+            self._host.end_alarm(alarm)
         self._host.set_link(LINK_DATABASE, revision, at_ms)
 
     def _publish_held(self) -> None:

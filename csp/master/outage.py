@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -33,15 +32,10 @@ class Outage:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._began = time.monotonic()
         self._ended = threading.Event()
         self._found: Found | None = None
         self._thread = threading.Thread(target=self._look, name="outage", daemon=True)
         self._thread.start()
-
-    @property
-    def elapsed_ms(self) -> int:
-        return int((time.monotonic() - self._began) * 1000)
 
     def found(self) -> Found | None:
         """The new connection, once there is one; the caller owns it then."""

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from csp.observe.events import EVENTS
+from csp.observe.events import TRACE, words_of
 from csp.observe.output import Output
 
 LogFormat = Literal["text", "json"]
 LEVELS = {
     "debug": logging.DEBUG,
+    "trace": TRACE,
     "info": logging.INFO,
     "warning": logging.WARNING,
     "error": logging.ERROR,
     "none": logging.CRITICAL + 1,
 }
-LEVEL_WORDS = {logging.CRITICAL: "alarm"}
+LEVEL_WORDS = {logging.CRITICAL: "alarm", TRACE: "trace"}
 CLOSE_SECONDS = 0.2  # what a process waits at its end for a slow output
 FIELD_CHARACTERS_MAX = 2_000  # a field is a name or a reason, never an object
 
@@ -70,11 +71,9 @@ class LogHandler(logging.Handler):
         if not count:
             return
         dropped = self._output.dropped
-        event = EVENTS["51008"]
-        record = logging.LogRecord(
-            "csp", event.level, "", 0, event.words.format(count=count), None, None
-        )
-        record.event, record.fields = event.number, {"count": count}
+        text = words_of("51008", count=count)
+        record = logging.LogRecord("csp", logging.WARNING, "", 0, text, None, None)
+        record.event, record.fields = "51008", {"count": count}
         self._output.write(self._line(record))
         if self._output.dropped == dropped:
             self._reported = dropped

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from csp.model.history import HistoryPage, HistoryQuestion
     from csp.model.requests import WriteOutcome, WriteRequest
+    from csp.tables.events import Alarm
 
 T = TypeVar("T")
 
@@ -97,8 +98,11 @@ class StoreForOrigin(Protocol):
     @fence.setter
     def fence(self, number: int) -> None: ...
 
-    def set_alarm(self, alarm: int, is_raised: bool) -> None:
-        """Raises an alarm of csp.store.control, or takes it back."""
+    def raise_alarm(self, alarm: Alarm, number: str = "", /, **fields: object) -> None:
+        """Raises an alarm of csp.store.alarms and logs its event with the fields, once."""
+
+    def end_alarm(self, alarm: Alarm, /, **fields: object) -> None:
+        """Takes an alarm back and logs that it is over, once; nothing where it is not raised."""
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link: LINK_*, the newest revision of the master, when it was last heard."""

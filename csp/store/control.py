@@ -1,4 +1,7 @@
-"""Names the numbers that stand in the control segment: state, link, alarms, whose slot is whose."""
+"""Names the numbers that stand in the control segment: state, link, whose slot is whose.
+
+The alarms that stand there are in alarms.py.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,6 @@ LINK_UP = 1
 LINK_DOWN = 2
 LINK_NAMES = ("database", "up", "down")
 
-# Alarms that are raised, as bits, and their words in CFG.STATUS.
-ALARM_FULL = 1
-ALARM_DAMAGED = 2
-ALARM_DATABASE = 4
-ALARM_REPLACED = 8
-ALARM_HELD = 16
-ALARM_WORDS = {
-    ALARM_FULL: "store full",
-    ALARM_DAMAGED: "damaged record",
-    ALARM_DATABASE: "database lost",
-    ALARM_REPLACED: "another master writes",
-    ALARM_HELD: "memory held back",
-}
-
 # Workers have the first slots, auth, the writer and the supervisor the next; guests take what is
 # free of the rest. The writer's stands in csp/_fastpath/store/shm.h too.
 WORKER_SLOTS = range(48)
@@ -38,11 +27,6 @@ GUEST_SLOTS = range(51, 64)
 PIN_MS_MAX = 2_000  # a worker answers BUSY before; auth and the writer read one record
 GUEST_PIN_MS_MAX = 60_000  # a comparison of whole stores; then a guest pins anew, or gives up
 PIN_SLACK_MS = 1_000  # on a busy machine it may stand so much longer before anybody is told
-
-
-def alarm_words(alarms: int) -> str:
-    """What is raised, in words; empty where nothing is."""
-    return ", ".join(words for bit, words in ALARM_WORDS.items() if alarms & bit)
 
 
 def slot_words(slot: int, pid: int) -> str:

@@ -25,9 +25,11 @@ from csp.observe.events import log_event
 from csp.process.application import application_of
 from csp.process.context import ProcessContext
 from csp.store import locks, segment
-from csp.store.control import ALARM_DAMAGED, LINK_UP, STATE_READY, WRITER_SLOT, slot_words
+from csp.store.alarms import ALARM_DAMAGED, end_alarm, is_raised, raise_alarm
+from csp.store.control import LINK_UP, STATE_READY, WRITER_SLOT, slot_words
 from csp.store.difference import difference_entry
 from csp.store.guest import open_reader
+from csp.tables.events import Alarm
 from csp.tables.metrics import PLACES
 
 LOG_SHARE = 16  # of a small store the log gets no more than this part
@@ -229,10 +231,13 @@ class StoreHost:
         self.count("damaged", 1)
         return ended, Damage(*damaged)
 
-    def set_alarm(self, alarm: int, is_raised: bool) -> None:
-        """Raises an alarm of csp.store.control, or takes it back."""
-        alarms = self.control.alarms & ~alarm
-        self.control.alarms = alarms | alarm if is_raised else alarms
+    def raise_alarm(self, alarm: Alarm, number: str = "", /, **fields: object) -> None:
+        """Raises an alarm of the writer and logs it, once."""
+        raise_alarm(self.control, alarm, number, **fields)
+
+    def end_alarm(self, alarm: Alarm, /, **fields: object) -> None:
+        """Takes it back and logs that it is over, once."""
+        end_alarm(self.control, alarm, **fields)
 
     @property
     def fence(self) -> int:
@@ -371,7 +376,7 @@ class StoreHost:
             self._writer_fd = segment.open_data_to_write(self._instance, in_force)
             writer = self._open_writer(self._writer_fd, format=False)
             is_known = self._run != 0 and self.control.verified == self._run
-            is_checked = not is_known or bool(self.control.alarms & ALARM_DAMAGED)
+            is_checked = not is_known or is_raised(self.control, ALARM_DAMAGED)
             writer.recover(check=is_checked)
         except (StoreError, segment.SegmentMissing) as error:
             # It serves on, as far as it goes; the origin loads the next one.

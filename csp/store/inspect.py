@@ -16,7 +16,8 @@ from csp._fastpath import Control, StoreReader
 from csp.model.image import check_crc, json_of, parse_header, parse_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 from csp.store import segment
-from csp.store.control import ALARM_FULL, LINK_NAMES, STATE_NAMES, WORKER_SLOTS
+from csp.store.alarms import ALARM_FULL, is_raised
+from csp.store.control import LINK_NAMES, STATE_NAMES, WORKER_SLOTS
 from csp.store.guest import Guest, Pinned
 from csp.store.locks import LockHeld
 
@@ -84,7 +85,7 @@ def stat(view: View) -> dict[str, Any]:
         "mark": f"{reader.mark:016x}",
         "oldest": reader.oldest,
         "master_revision": master_revision,
-        "full": bool(control.alarms & ALARM_FULL),
+        "full": is_raised(control, ALARM_FULL),
         "objects": sum(counts.values()),
         "classes": counts,
         "segments": [_sizes(view.instance, number) for number in _generations(view.instance)],

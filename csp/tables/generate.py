@@ -27,6 +27,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/reference/objects.md": render_docs.objects_md,
     "docs/reference/options.md": render_docs.options_md,
     "docs/reference/errors.md": render_docs.errors_md,
+    "docs/reference/events.md": render_docs.events_md,
+    "docs/reference/alarms.md": render_docs.alarms_md,
     "docs/reference/metrics.md": render_docs.metrics_md,
     "docs/reference/commands.md": render_docs.commands_md,
     "docs/reference/cli.md": cli_md,

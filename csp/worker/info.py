@@ -11,6 +11,7 @@ import psutil
 
 from csp.observe.clock import wall_ms
 from csp.resp.values import Verbatim
+from csp.store.alarms import raised
 from csp.store.control import WRITER_SLOT
 from csp.tables.metrics import NAMES
 from csp.worker.call import Call, Handler
@@ -164,6 +165,8 @@ def csp(call: Call) -> Rows:
     counters = control.slot_counters(WRITER_SLOT)
     checks: Rows = {name: counters[name] for name in SCRUBBER}
     status: Rows = dict(status_of(call))
+    names = ", ".join(f"{one.alarm.raised} {one.alarm.name}" for one in raised(control))
+    status["alarms"] = names
     # Redis has a `role` of its own in another section, and clients put all sections into one map.
     return {"csp_role": status.pop("role")} | status | checks
 

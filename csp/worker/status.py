@@ -10,6 +10,7 @@ from csp.process.application import dbid_of
 from csp.resp.encode import error, integer
 from csp.resp.values import Value
 from csp.store import segment
+from csp.store.alarms import Raised, raised
 from csp.store.control import (
     AUTH_SLOT,
     LINK_DATABASE,
@@ -17,7 +18,6 @@ from csp.store.control import (
     LINK_NAMES,
     SUPERVISOR_SLOT,
     WRITER_SLOT,
-    alarm_words,
 )
 from csp.tables.metrics import of_process
 from csp.worker.asking import ask_writer
@@ -29,7 +29,7 @@ SYNC_WAIT_MS_MAX = 600_000
 
 
 def status_of(call: Call) -> dict[str, int | str]:
-    """The figures of CFG.STATUS, which INFO shows too."""
+    """The figures of CFG.STATUS but the alarms, which INFO shows too."""
     lane = call.lane
     control, info = lane.control, lane.info
     loading = lane.loading
@@ -61,7 +61,6 @@ def status_of(call: Call) -> dict[str, int | str]:
         "sessions": gauge(call, "connections"),
         "generation": control.generation,
         "bytes": stored_bytes(call),
-        "alarms": alarm_words(control.alarms),
         "restarts": restarts(call),
         "uptime": max(0, wall_ms() - info.started_ms),
         "instance": info.instance,
@@ -123,7 +122,20 @@ def status(call: Call) -> bytes:
     """CFG.STATUS"""
     values: dict[Value, Value] = {}
     values.update(status_of(call))
+    values["alarms"] = [_shown(one) for one in raised(call.lane.control)]
     return call.encode(values)
+
+
+def _shown(one: Raised) -> Value:
+    """An alarm as a map; in RESP2 a flat array."""
+    alarm = one.alarm
+    return {
+        "number": alarm.raised,
+        "name": alarm.name,
+        "since": one.since_ms,
+        "text": one.text,
+        "todo": alarm.todo,
+    }
 
 
 def classes(call: Call) -> bytes:

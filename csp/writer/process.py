@@ -26,7 +26,7 @@ from csp.process.channel.answering import Listener, Message, Peer
 from csp.process.context import ProcessContext, Request, StartRefused
 from csp.process.origin import Descriptor, Origin
 from csp.resp import Decoder, ProtocolError
-from csp.store.control import ALARM_DAMAGED
+from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import StoreHost
 from csp.writer.alarms import HeldAlarm, StoreAlarm
 from csp.writer.answers import Answers
@@ -140,8 +140,7 @@ class Writer:
         try:
             self._has_walk = self._host.walk(WALK_MS)
         except StoreCorrupt as error:
-            self._host.set_alarm(ALARM_DAMAGED, True)
-            log_event(log, "51324", reason=error)
+            self._host.raise_alarm(ALARM_DAMAGED, "51324", reason=error)
             self._is_ended = True  # the successor checks everything, and has the store loaded anew
 
     def _tick(self) -> None:

@@ -10,20 +10,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol
 
 import orjson
 
 from csp.model.types import by_id
-from csp.observe.events import log_event
 from csp.process.application import options_in
-from csp.store.control import ALARM_DAMAGED
+from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import Damage
+from csp.tables.events import Alarm
 
 MEGABYTE = 1_000_000
-
-log = logging.getLogger("csp.writer")
 
 
 class Scrubbed(Protocol):
@@ -38,7 +35,8 @@ class Scrubbed(Protocol):
     def scrub(self, bytes_max: int) -> tuple[bool, Damage | None]:
         """Checks the next records; whether the last was among them, and damage."""
 
-    def set_alarm(self, alarm: int, is_raised: bool) -> None: ...
+    def raise_alarm(self, alarm: Alarm, number: str = "", /, **fields: object) -> None: ...
+    def end_alarm(self, alarm: Alarm, /, **fields: object) -> None: ...
 
 
 class Scrubber:
@@ -67,12 +65,13 @@ class Scrubber:
             self._wait(now_ms)
         if damage is None:
             if ended:
-                self._store.set_alarm(ALARM_DAMAGED, False)
+                self._store.end_alarm(ALARM_DAMAGED)
             return False
-        self._store.set_alarm(ALARM_DAMAGED, True)
         known = by_id.get(damage.class_id)
         name = known.name if known is not None else "account of"
-        log_event(log, "51321", type=name, dbid=damage.dbid, revision=damage.revision)
+        self._store.raise_alarm(
+            ALARM_DAMAGED, type=name, dbid=damage.dbid, revision=damage.revision
+        )
         return True
 
     def _wait(self, now_ms: int) -> None:

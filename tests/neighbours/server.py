@@ -109,6 +109,12 @@ class Server(ABC):
         """Runs `csp ARGUMENTS --server` against this server."""
         return run_cli(*arguments, "--server", f"127.0.0.1:{self.port}", **options)
 
+    def alarms(self) -> dict[str, dict[str, Any]]:
+        """What CFG.STATUS shows as raised, by name."""
+        with self.client(protocol=3) as client:
+            found: list[dict[str, Any]] = client.execute_command("CFG.STATUS")["alarms"]
+        return {str(one["name"]): one for one in found}
+
     def children(self) -> dict[str, psutil.Process]:
         """The processes by role: writer, auth, worker 0, …"""
         assert self.process is not None

@@ -37,7 +37,7 @@ def test_damage_is_found_and_mended(tmp_path: Path, which: str) -> None:
             shown = status(server)
             generation = int(shown["generation"])
             assert flip_byte(shown["instance"], generation, TEXT, 100)
-            wait_until(lambda: status(server)["alarms"] == "damaged record", 20, "the alarm")
+            wait_until(lambda: "damaged record" in server.alarms(), 20, "the alarm")
             wait_until(lambda: int(status(server)["generation"]) > generation, 20, "loaded anew")
             with server.client() as client:
                 answer = client.execute_command("GET", f"CfgSkill:{dbids[1]}")
@@ -47,7 +47,7 @@ def test_damage_is_found_and_mended(tmp_path: Path, which: str) -> None:
             assert f"CfgSkill {dbids[1]}, revision" in lines[0]
             assert figures(server)["damaged"] == 1
             assert server.cli("verify").returncode == 0
-            wait_until(lambda: status(server)["alarms"] == "", 10, "a pass without findings")
+            wait_until(lambda: not server.alarms(), 10, "a pass without findings")
 
 
 def figures(server: Server) -> dict[str, int]:

@@ -14,7 +14,7 @@ from csp.conf.table import OPTIONS
 from csp.model.keys import BY_ID, KEYS
 from csp.model.types import CLASSES, KEYS_PER_CLASS, TYPE_WORDS
 from csp.store.control import WRITER_SLOT
-from csp.tables import generate, metrics
+from csp.tables import events, generate, metrics
 from csp.tables.commands import COMMANDS, SUBCOMMANDS
 from csp.tables.render_errors import rows
 
@@ -126,3 +126,20 @@ def test_an_obsolete_option_says_why() -> None:
 def test_the_release_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == __version__
+
+
+def test_every_event_that_is_logged_is_in_the_table() -> None:
+    files = [path for path in (ROOT / "csp").rglob("*.py") if path.parent.name != "tables"]
+    logged = {number for path in files for number in re.findall(r'"(\d{5})"', path.read_text())}
+    assert logged - set(events.EVENTS) == set()
+
+
+def test_an_alarm_has_a_row_a_process_and_two_events_of_its_own() -> None:
+    numbers = [n for one in events.ALARMS.values() for n in (one.raised, one.over, *one.also)]
+    assert len(numbers) == len(set(numbers))
+    assert {events.EVENTS[number].level for number in numbers} == {"alarm"}
+    of_level = {one.number for one in events.EVENTS.values() if one.level == "alarm"}
+    assert of_level == set(numbers), "an event of level alarm belongs to an alarm"
+    for one in events.ALARMS.values():
+        assert one.place in range(Control.ALARMS)
+        assert one.process in metrics.PROCESSES

@@ -8,19 +8,21 @@ from typing import Any
 from csp.model.entry import mark_of, parse_entry, revision_of, why_not_continues
 from csp.model.image import TOMBSTONE, parse_header, parse_image, split_images
 from csp.model.types import CLASSES
+from tests.unit.fake_flags import FakeAlarms
 
 
-class FakeHost:
+class FakeHost(FakeAlarms):
     """Does with records what csp.process.origin.StoreForOrigin says, without shared memory."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.records: dict[tuple[int, int], bytes] = {}
         self.entries: list[bytes] = []
         self.stream = b""
         self.published = self.mark = self.time_ms = 0
         self.room: int | None = None
         self.loads = 0
-        self.alarms = self.fence = 0
+        self.fence = 0
         self.link: tuple[int, int, int] = (0, 0, 0)
 
     @property
@@ -99,9 +101,6 @@ class FakeHost:
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return self.records.get((class_id, dbid))
-
-    def set_alarm(self, alarm: int, is_raised: bool) -> None:
-        self.alarms = self.alarms | alarm if is_raised else self.alarms & ~alarm
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.link = (state, master_revision, heard_ms)

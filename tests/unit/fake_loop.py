@@ -19,6 +19,7 @@ from csp.tables.metrics import NAMES
 from csp.worker.ports import Control, Loop, Reader, Session
 from csp.worker.server_info import ServerInfo
 from csp.worker.slowlane import Lane
+from tests.unit.fake_flags import FakeFlags
 
 HEADER_BYTES = 64
 
@@ -130,10 +131,9 @@ class FakeReader:
 
 
 @dataclass
-class FakeControl:
+class FakeControl(FakeFlags):
     generation: int = 1
     state: int = 1
-    alarms: int = 0
     links: tuple[int, int, int] = (0, 10, 1)
 
     def link(self) -> tuple[int, int, int]:

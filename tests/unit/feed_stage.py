@@ -22,6 +22,7 @@ from csp.model.feed import FORMAT
 from csp.model.keys import TABLE_DIGEST
 from csp.process.context import ProcessContext, Upstream
 from csp.resp import Decoder, request
+from tests.unit.fake_flags import FakeAlarms
 
 TURN_LIMIT_SECONDS = 5.0
 
@@ -163,10 +164,11 @@ class FakeMaster:
         self.guests.clear()
 
 
-class FakeHost:
+class FakeHost(FakeAlarms):
     """A store that remembers what was done to it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.loaded = False
         self.stream = b""
         self.published = 0
@@ -174,7 +176,7 @@ class FakeHost:
         self.time_ms = 0
         self.calls: list[str] = []
         self.links: list[tuple[int, int, int]] = []
-        self.alarms = self.fence = 0
+        self.fence = 0
         self.full_at = 0  # from this revision on there is no room
         self._loading = b""
 
@@ -229,9 +231,6 @@ class FakeHost:
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return b"x" * 8  # smaller than whatever comes
-
-    def set_alarm(self, alarm: int, is_raised: bool) -> None:
-        self.alarms = self.alarms | alarm if is_raised else self.alarms & ~alarm
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.links.append((state, master_revision, heard_ms))

@@ -13,7 +13,7 @@ from csp.model.extract import Nothing
 from csp.model.image import build_image, json_of
 from csp.model.types import CLASSES
 from csp.store import segment
-from csp.store.control import ALARM_DAMAGED
+from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import StoreHost
 from tests.neighbours import instances
 
@@ -110,16 +110,17 @@ def damage(instance: str, host: StoreHost, dbid: int) -> None:
     os.close(fd)
 
 
-@pytest.mark.parametrize(("run", "alarms", "is_checked"), [
-    (7, 0, False), (8, 0, True), (7, ALARM_DAMAGED, True)
+@pytest.mark.parametrize(("run", "is_damaged", "is_checked"), [
+    (7, False, False), (8, False, True), (7, True, True)
 ])  # fmt: skip
 def test_records_are_checked_once_in_a_run_and_after_damage(
-    instance: str, run: int, alarms: int, is_checked: bool
+    instance: str, run: int, is_damaged: bool, is_checked: bool
 ) -> None:
     host = open_host(instance, run=7)
     load(host, range(101, 201))
     damage(instance, host, 150)
-    host.control.alarms |= alarms
+    if is_damaged:
+        host.raise_alarm(ALARM_DAMAGED, "51324", reason="a test")
     host.close()
     assert open_host(instance, run=run).loaded == (not is_checked)
 

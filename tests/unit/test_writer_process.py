@@ -19,15 +19,10 @@ from csp.process.origin import Descriptor, Later, StoreForOrigin, Sums
 from csp.resp import Decoder, request
 from csp.writer.process import Writer
 from tests.neighbours.waiting import wait_until
+from tests.unit.fake_flags import FakeFlags
 from tests.unit.feed_stage import FakeHost, a_context
 
 SKILL = b'{"name":"english","tenantDBID":1}'
-
-
-class FakeControl:
-    """Where alarms are shown."""
-
-    alarms = 0
 
 
 class CountingHost(FakeHost):
@@ -35,7 +30,7 @@ class CountingHost(FakeHost):
 
     def __init__(self) -> None:
         super().__init__()
-        self.control = FakeControl()
+        self.control = FakeFlags()
         self.refused_full = 0
         self.refused_room_bytes = 0
         self.reclaimed = 0
@@ -292,6 +287,6 @@ def test_the_writer_ends_when_the_supervisor_is_dead(tmp_path: Path) -> None:
 def test_the_alarm_is_raised_while_the_store_is_full_and_taken_back(running: Running) -> None:
     running.host.room = 0
     running.host.refused_full += 1
-    wait_until(lambda: running.host.control.alarms == 1, 5, "the alarm")
+    wait_until(lambda: running.host.control.names() == ["store full"], 5, "the alarm")
     running.host.room = 1 << 30
-    wait_until(lambda: running.host.control.alarms == 0, 5, "the alarm's end")
+    wait_until(lambda: not running.host.control.names(), 5, "the alarm's end")

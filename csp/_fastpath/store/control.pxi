@@ -1,4 +1,5 @@
-# Included by csp/_fastpath.pyx after: status, arena. Maps the control segment: slots, epoch, generation, link.
+# Included by csp/_fastpath.pyx after: status, arena. Maps the control segment: slots, epoch, generation, link,
+# alarms.
 #
 # Invariants:
 # 1. Every process maps it for writing; each word has one writer: its slot's owner, or csp's writer.
@@ -48,6 +49,7 @@ cdef class Control:
 
     SIZE = sizeof(csp_control_t)
     SLOTS = CSP_SLOTS
+    ALARMS = CSP_ALARMS
     WRITER_SLOT = CSP_WRITER_SLOT
 
     cdef csp_control_t *control
@@ -106,14 +108,44 @@ cdef class Control:
     def state(self, uint64_t value):
         csp_store(&self.control.state, value)
 
-    @property
-    def alarms(self) -> int:
-        """Bits: csp/store/control.py."""
-        return csp_load(&self.control.alarms)
+    cdef csp_alarm_t *_alarm(self, int place) except NULL:
+        if place < 0 or place >= CSP_ALARMS:
+            raise ValueError(f"alarm {place}: there are {CSP_ALARMS}")
+        return &self.control.alarms[place]
 
-    @alarms.setter
-    def alarms(self, uint64_t value):
-        csp_store(&self.control.alarms, value)
+    def alarm(self, int place) -> tuple[int, int, bytes]:
+        """(since when it is raised, ms UTC, 0 where it is not; figure; text), by its place in alarms.toml."""
+        cdef csp_alarm_t *row = self._alarm(place)
+        cdef int64_t since = 0
+        cdef uint64_t figure = 0
+        cdef bytes text = b""
+        cdef int i
+        for i in range(64):  # raised anew meanwhile: its text may be half of each
+            since = <int64_t> csp_load(<uint64_t *> &row.since_ms)
+            if since == 0:
+                return 0, 0, b""
+            figure = csp_load(&row.figure)
+            text = (<const char *> row.text)[:CSP_ALARM_TEXT].rstrip(b"\0")
+            if <int64_t> csp_load_all(<uint64_t *> &row.since_ms) == since:
+                break
+        return since, figure, text
+
+    def raise_alarm(self, int place, int64_t since_ms, bytes text not None, uint64_t figure=0):
+        """Shows an alarm of the caller's own; a text that is too long is cut off."""
+        cdef csp_alarm_t *row = self._alarm(place)
+        cdef size_t size = min(len(text), CSP_ALARM_TEXT)
+        if since_ms <= 0:
+            raise ValueError("an alarm is raised since a time")
+        csp_store(&row.figure, figure)
+        if csp_load(<uint64_t *> &row.since_ms) != <uint64_t> since_ms:
+            csp_swap(<uint64_t *> &row.since_ms, 0)
+            memset(row.text, 0, CSP_ALARM_TEXT)
+            memcpy(row.text, <const char *> text, size)
+        csp_store(<uint64_t *> &row.since_ms, <uint64_t> since_ms)
+
+    def end_alarm(self, int place):
+        """Takes an alarm of the caller's own back."""
+        csp_swap(<uint64_t *> &self._alarm(place).since_ms, 0)
 
     @property
     def fence(self) -> int:

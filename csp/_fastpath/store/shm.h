@@ -21,6 +21,8 @@
 #define CSP_SLOTS 64
 #define CSP_WRITER_SLOT 49 /* as csp/store/control.py has it */
 #define CSP_COUNTERS 64
+#define CSP_ALARMS 24
+#define CSP_ALARM_TEXT 144
 #define CSP_CLASSES 256
 #define CSP_KEYS 4096 /* key id = class id * 64 + n: room for classes 0 to 63 */
 #define CSP_KEYS_A_CLASS 64
@@ -192,6 +194,12 @@ typedef struct { /* 64 bytes of a word hash: 7 words (hash << 32 | low), the ref
 
 /* ---- the control segment ---- */
 
+typedef struct { /* one alarm; written by the process that csp/tables/alarms.toml names, read by all */
+    int64_t since_ms;    /* UTC; 0: it is not raised. Stored last when it is, first when it is over */
+    uint64_t figure;     /* what its owner's successor must know to take it back */
+    uint8_t text[CSP_ALARM_TEXT]; /* UTF-8, ended by zeros */
+} csp_alarm_t;
+
 typedef struct { /* one reader; the line is written by its owner, cleared when its lock is free */
     uint64_t seen;       /* epoch announced; 0 offline */
     uint64_t asleep;     /* 1 in the poll; the writer swaps it to 0 when it rings */
@@ -209,7 +217,7 @@ typedef struct {
     uint64_t spare0[6];
     uint64_t generation; /* 64: data segment in force, 0 none yet */
     uint64_t state;      /* 0 loading, 1 ready */
-    uint64_t alarms;     /* bits: csp/store/control.py */
+    uint64_t spare4;
     uint64_t fence;      /* of a master: the number under which this run writes; 0 none yet */
     uint64_t verified;   /* the run (its start, ms) that checked every record of the generation, or made it */
     uint64_t spare1[3];
@@ -221,7 +229,7 @@ typedef struct {
     int64_t link_heard_ms;
     int64_t link_wall_ms;
     uint64_t spare3[3];
-    uint8_t pad0[4096 - 256];
+    csp_alarm_t alarms[CSP_ALARMS];                /* 256: a row each, at the place that the table names */
     csp_slot_t slots[CSP_SLOTS];                   /* 4096 */
     uint64_t counters[CSP_SLOTS][CSP_COUNTERS];    /* 8192: each row written by its slot's owner */
     uint8_t space[CSP_SPACE_BYTES];                /* the loop's; the store never touches it */
@@ -243,6 +251,7 @@ _Static_assert(sizeof(csp_list_t) == 40, "list head");
 _Static_assert(sizeof(csp_leaf_t) == 16, "leaf");
 _Static_assert(sizeof(csp_bucket_t) == 64, "bucket, one cache line");
 _Static_assert(sizeof(csp_slot_t) == 64, "slot, one cache line");
+_Static_assert(sizeof(csp_alarm_t) == 160, "alarm");
 _Static_assert(offsetof(csp_control_t, slots) == 4096, "slots");
 _Static_assert(offsetof(csp_control_t, counters) == 8192, "counters");
 

@@ -12,6 +12,8 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_LAYOUT
         CSP_SLOTS
         CSP_COUNTERS
+        CSP_ALARMS
+        CSP_ALARM_TEXT
         CSP_WRITER_SLOT
         CSP_CLASSES
         CSP_KEYS
@@ -165,13 +167,17 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t progress
         uint64_t pid
 
+    ctypedef struct csp_alarm_t:
+        int64_t since_ms
+        uint64_t figure
+        uint8_t text[144]
+
     ctypedef struct csp_control_t:
         uint64_t magic
         uint32_t format
         uint32_t layout
         uint64_t generation
         uint64_t state
-        uint64_t alarms
         uint64_t fence
         uint64_t verified
         uint64_t epoch
@@ -180,6 +186,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t link_revision
         int64_t link_heard_ms
         int64_t link_wall_ms
+        csp_alarm_t alarms[24]
         csp_slot_t slots[64]
         uint64_t counters[64][64]
         uint8_t space[65536]

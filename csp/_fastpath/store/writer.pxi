@@ -181,7 +181,7 @@ cdef class StoreWriter:
         cdef int status
         with nogil:
             status = load_images(&self.w, start, size, &count)
-        self._raise(status, "load")
+        raise_for_status(status, "load")
         return count
 
     def load_entry(self, bytes entry not None, accounts=(), images=None):
@@ -190,7 +190,7 @@ cdef class StoreWriter:
         self._give(given)
         status = load_change(&self.w, <const uint8_t *> <const char *> entry, len(entry))
         self._give(None)
-        self._raise(status, "load_entry")
+        raise_for_status(status, "load_entry")
         for account in accounts:
             self.load(account)
 
@@ -199,15 +199,15 @@ cdef class StoreWriter:
         cdef int status
         with nogil:
             status = load_finish(&self.w, revision, mark, time_ms)
-        self._raise(status, "load_end")
+        raise_for_status(status, "load_end")
 
     def seed_log(self, bytes entry not None):
         """History from before the load, ascending without gaps; in force once it ends at `published`."""
-        self._raise(log_seed(&self.w, <const uint8_t *> <const char *> entry, len(entry)), "seed_log")
+        raise_for_status(log_seed(&self.w, <const uint8_t *> <const char *> entry, len(entry)), "seed_log")
 
     def prepare(self, bytes entry not None, accounts=()):
         """Stages one transaction, so that apply() of the same can't fail; StoreFull: nothing has changed."""
-        self._raise(self._stage_or_apply(entry, accounts, 0, True), "prepare")
+        raise_for_status(self._stage_or_apply(entry, accounts, 0, True), "prepare")
 
     def abandon(self):
         """Undoes prepare(): the transaction is not to be applied."""
@@ -219,12 +219,12 @@ cdef class StoreWriter:
         for each changed object, b"" for a deletion, with keys of this store's table."""
         cdef Texts given
         if images is None:
-            self._raise(self._stage_or_apply(entry, accounts, store_wall_ms(), False), "apply")
+            raise_for_status(self._stage_or_apply(entry, accounts, store_wall_ms(), False), "apply")
             return
         given = Texts(images)
         self._give(given)
         try:
-            self._raise(self._stage_or_apply(entry, accounts, store_wall_ms(), False), "apply")
+            raise_for_status(self._stage_or_apply(entry, accounts, store_wall_ms(), False), "apply")
         finally:
             self._give(None)
 
@@ -254,23 +254,17 @@ cdef class StoreWriter:
                     writer_settle(&self.w, now_ms)
         return status
 
-    cdef _raise(self, int status, str doing):
-        """The writer process takes the alarm back, when there is room for more than one change."""
-        if status == FULL:
-            csp_store(&self.control.control.alarms, self.control.control.alarms | 1)
-        raise_for_status(status, doing)
-
     def recover(self, *, bint check=True) -> dict[str, int]:
         """After attaching to a segment whose writer died: completes its change; the next one may come at once, and
         walk() does the rest between them. With `check` all of it is done here, checksums and names included."""
         cdef int status
         with nogil:
             status = writer_recover(&self.w, check)
-        self._raise(status, "recover")
+        raise_for_status(status, "recover")
         while check and self.w.walk.phase:
             with nogil:
                 status = walk_on(&self.w, WALK_CHECK_STEPS, INT64_MAX)
-            self._raise(status, "recover")
+            raise_for_status(status, "recover")
             PyErr_CheckSignals()
         self.reclaim()
         return self.walked()
@@ -280,7 +274,7 @@ cdef class StoreWriter:
         cdef int status
         with nogil:
             status = walk_on(&self.w, steps, store_clock_ms() + ms)
-        self._raise(status, "walk")
+        raise_for_status(status, "walk")
         return self.w.walk.phase != 0 and not self.w.prepared
 
     def walked(self) -> dict[str, int]:
