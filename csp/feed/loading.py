@@ -30,10 +30,8 @@ from csp.model.feed import (
     read_numbers,
     request_words,
 )
-from csp.model.image import parse_header, split_images
-from csp.model.keys import TABLE_DIGEST
-from csp.model.rekey import LOOKS_AT_OTHERS
 from csp.observe.events import log_event
+from csp.process.keyed_load import KeyedLoad
 from csp.process.origin import StoreForOrigin
 from csp.resp import Value
 
@@ -65,8 +63,7 @@ class Loading:
         self._snapshot = Snapshot(0)
         self._kept = 0  # the part whose link goes on as the feed
         self._mark = 0  # of the newest change taken
-        # Records whose keys, built by another table, led through objects that were not there yet.
-        self._again: list[tuple[int, int]] = []
+        self._records = KeyedLoad(host)
         self._since_ms = clocks.monotonic_ms()
 
     def start(self, count: int) -> None:
@@ -92,7 +89,7 @@ class Loading:
             kind, frame = read_frame(value)
             if kind == RECORDS and len(frame) == 1:
                 self._snapshot.record_bytes += len(frame[0])
-                self._load(index, frame[0])
+                self._records.take(frame[0], self._snapshot.parts[index].table)
             elif kind == PART and len(frame) == 4:
                 self._end_part(index, *read_numbers(frame))
             elif kind == CHANGE and self._snapshot.completed_all:
@@ -103,19 +100,6 @@ class Loading:
             self._outcomes.full(str(error))
         except (FeedError, StoreCorrupt, ValueError) as error:
             self._outcomes.refused(f"while loading: {error}")
-
-    def _load(self, index: int, images: bytes) -> None:
-        """Another key table's keys are not believed: they are built anew from the objects."""
-        if self._snapshot.parts[index].table == TABLE_DIGEST:
-            self._host.load(images)
-            return
-        self._host.load_rekeyed(images)
-        headers = map(parse_header, split_images(images))
-        self._again += [
-            (header.class_id, header.dbid)
-            for header in headers
-            if header.class_id in LOOKS_AT_OTHERS
-        ]
 
     def _begin_part(self, index: int, greeting: Greeting) -> None:
         if not greeting.snapshot:
@@ -144,9 +128,7 @@ class Loading:
                 feeds.pop(index).close()
         if not snapshot.completed_all:
             return
-        for class_id, dbid in self._again:
-            self._host.load_again(class_id, dbid)
-        self._again.clear()
+        self._records.settle()
         target, time_ms = snapshot.target()
         if target.revision == snapshot.begin().revision:
             self._end(target, time_ms)

@@ -236,6 +236,29 @@ def revision_of(entry: bytes) -> int:
     return int.from_bytes(entry[16:24], "little")
 
 
+def accounts_changed(entry: bytes) -> Iterator[int]:
+    """DBIDs of the persons whose account record changed with it."""
+    at = HEADER_SIZE
+    while at < len(entry):
+        size, _, flags, _, dbid, *_ = _ITEM.unpack_from(entry, at)
+        if flags & ACCOUNT_CHANGED:
+            yield dbid
+        at += size
+
+
+def split_entries(entries: bytes) -> Iterator[tuple[int, int]]:
+    """Place and size of each entry of a concatenation; ValueError where that can't be one."""
+    at = 0
+    while at < len(entries):
+        if len(entries) - at < HEADER_SIZE:
+            raise ValueError(f"an entry is cut off at byte {at}")
+        form, size = struct.unpack_from("<II", entries, at)
+        if form != FORMAT or not HEADER_SIZE <= size <= len(entries) - at:
+            raise ValueError(f"no entry begins at byte {at}")
+        yield at, size
+        at += size
+
+
 def why_not_continues(entry: bytes, prev_mark: int) -> str | None:
     """Why an entry (refs 0) can't follow the state with `prev_mark`; None if it does."""
     try:

@@ -18,11 +18,13 @@ from typing import Any
 
 from csp.errors import BadValue, CspError
 from csp.model.keys import TABLE_DIGEST
-from csp.model.types import CLASSES
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 
 FORMAT = 2
 PARTS_MAX = 64
 SKIPPABLE = b"+"
+# Whose records one csp gives another, in this order; a proxy keeps the same on its disk.
+FED_CLASSES = (*sorted(by_id), ACCOUNT_CLASS_ID)
 GREETING, RECORDS, PART, CHANGE, ALIVE, BYE = (
     b"greeting", b"records", b"part", b"change", b"alive", b"bye",
 )  # fmt: skip

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from csp.model.entry import ACCOUNT_CHANGED, HEADER_SIZE, mark_of
+from csp.model.entry import accounts_changed, mark_of
 from csp.model.feed import (
     BYE,
     CHANGE,
+    FED_CLASSES,
     RECORDS,
     Asked,
     Position,
@@ -26,7 +27,7 @@ from csp.model.feed import (
     part_words,
     read_request,
 )
-from csp.model.types import ACCOUNT_CLASS_ID, by_id
+from csp.model.types import ACCOUNT_CLASS_ID
 from csp.observe.clock import wall_ms
 from csp.resp.encode import request
 from csp.store.control import LINK_DATABASE
@@ -158,15 +159,10 @@ class Feeds:
         Of one that changed again since, only the newest is kept: it goes with its own change.
         """
         revision = _revision_of(entry)
-        at = HEADER_SIZE
-        while at < len(entry):
-            size = int.from_bytes(entry[at : at + 4], "little")
-            if entry[at + 5] & ACCOUNT_CHANGED:
-                dbid = int.from_bytes(entry[at + 8 : at + 12], "little")
-                image = self._lane.reader.raw_image(ACCOUNT_CLASS_ID, dbid)
-                if image is not None and _revision_of(image) <= revision:
-                    yield image
-            at += size
+        for dbid in accounts_changed(entry):
+            image = self._lane.reader.raw_image(ACCOUNT_CLASS_ID, dbid)
+            if image is not None and _revision_of(image) <= revision:
+                yield image
 
     def _end(self, feed: Feed, why: str) -> None:
         self._lane.loop.push(feed.conn, request(BYE, why))
@@ -211,10 +207,8 @@ def feed(call: Call) -> bytes:
     if goes_on:
         started = Feed(call.conn, asked.revision + 1)
     else:
-        classes = [*sorted(by_id), ACCOUNT_CLASS_ID]
-        started = Feed(
-            call.conn, published + 1, asked.part or 0, asked.parts, classes, snapshot=True
-        )
+        part, parts = asked.part or 0, asked.parts
+        started = Feed(call.conn, published + 1, part, parts, list(FED_CLASSES), snapshot=True)
     lane.feeds.add(started)
     position = Position(reader.stream, published, reader.mark)
     return request(*greeting_words(lane.info.release, position, snapshot=not goes_on))

@@ -31,6 +31,7 @@ COMPILED = {
 PYTHON = {
     "csp/worker/feed_server.py": "another server gets everything",
     "csp/worker/sums.py": "sums of all records, for an administrator",
+    "csp/snapshot/write.py": "a proxy's snapshot holds everything",
     "csp/auth/accounts.py": "account records, to sign in with",
     "csp/store/inspect.py": "the tools of who runs the server",
     "csp/worker/ports.py": "names the reader's methods",
