@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from csp import errors
 from csp.master import schema, statements
@@ -109,6 +109,8 @@ def in_words() -> Iterator[None]:
     """Turns what the database refuses, outside a commit, into MasterDown with its words."""
     try:
         yield
+    except IntegrityError:
+        raise  # it does answer, and contradicts what its master believes
     except SQLAlchemyError as error:
         raise errors.MasterDown(f"the database does not answer: {said(error)}") from error
 

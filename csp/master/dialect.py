@@ -3,7 +3,8 @@
 1. A writing transaction begins IMMEDIATE on SQLite: it never fails half-way for a lock.
 2. A commit that returned is on the disk (WAL with synchronous=FULL; PostgreSQL: postgres.py).
 3. SQLite's file must be the one that was opened: nothing is written into a removed file.
-4. No file but these two names a dialect. An address is never shown: it may hold a password.
+4. No file but these two names a dialect. An address is never shown: it may hold a password; nor are
+   a statement's values: they may hold the hash of one.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def _open_sqlite(url: URL) -> Engine:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise errors.BadValue(f"--db {path}: can't be opened: {error.strerror}") from error
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, hide_parameters=True
+    )
     event.listen(engine, "connect", _sqlite_connected)
     event.listen(engine, "begin", _sqlite_begin)
     if path and path != ":memory:":

@@ -4,12 +4,15 @@
 2. Rules are checked when all commands of the transaction are known.
 3. The database commits before the store hears of anything.
 4. A request that changes nothing takes no revision.
-5. A master that was replaced takes no writes any more.  One whose database was lost takes none
+5. Whatever fails before the commit is an answer and leaves no trace; after it, a fault ends the
+   process, and its successor brings the store to what the database holds.
+6. A master that was replaced takes no writes any more.  One whose database was lost takes none
    until the origin has found it again, and settled a commit that was under way, with a new engine.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -31,7 +34,9 @@ from csp.master.taken import explain_taken
 from csp.master.transaction import Transaction
 from csp.model.requests import Actor, Create, WriteOutcome, WriteRequest
 from csp.observe import failpoint
+from csp.observe.faults import told_fault
 
+log = logging.getLogger("csp.master")
 Argument = TypeVar("Argument")
 
 
@@ -52,6 +57,7 @@ class Engine:
         self.committed: Callable[[Built], None] = lambda _built: None
         self._ended: errors.CspError | None = None
         self._unpublished: list[Built] = []
+        self._is_committed = False  # the request that is being written
 
     def write(self, request: WriteRequest) -> WriteOutcome:
         """One request, answered; whatever is wrong with it is in the answer."""
@@ -59,6 +65,7 @@ class Engine:
             return self._answer(request)
 
     def _answer(self, request: WriteRequest) -> WriteOutcome:
+        self._is_committed = False
         try:
             if self._ended is not None:
                 raise self._ended
@@ -69,6 +76,11 @@ class Engine:
                 revision, results = self._write(request)
         except errors.CspError as error:
             return WriteOutcome(0, (), error)
+        except Exception as error:
+            if self._is_committed:
+                raise  # the store lacks what the database has: a successor brings it there
+            says = said(error) if isinstance(error, SQLAlchemyError) else ""
+            return WriteOutcome(0, (), told_fault(log, "a write", error, says=says))
         return WriteOutcome(revision, tuple(results))
 
     def _write(self, request: WriteRequest) -> tuple[int, Sequence[int]]:
@@ -154,9 +166,10 @@ class Engine:
     def _commit(self, built: Built, tx: Transaction, actor: Actor) -> None:
         try:
             self._guarded(self.database.commit_change, built.rows)
-        except IntegrityError as error:
+        except IntegrityError:
             explain_taken(tx, self.database)
-            raise RuntimeError(f"the database refused a change by no known rule: {error}") from None
+            raise
+        self._is_committed = True
         self.revision, self.mark = built.rows.revision, built.rows.mark
         self.next_dbids.update(tx.given)
         for touched in tx.touched.values():
@@ -198,7 +211,7 @@ class Engine:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            if not self._is_committed(error):
+            if not self._has_committed(error):
                 raise errors.MasterDown(
                     f"the database can't take the change: {said(error)}"
                 ) from error
@@ -212,7 +225,7 @@ class Engine:
         """Why this master takes no writes any more; empty while it does."""
         return self._ended.text if self._ended else ""
 
-    def _is_committed(self, error: SQLAlchemyError) -> bool:
+    def _has_committed(self, error: SQLAlchemyError) -> bool:
         """The database failed, perhaps after its commit: asks it whether the head has moved."""
         if not self.database.is_committing:
             return False

@@ -64,6 +64,7 @@ def open_postgres(url: URL) -> Engine:
         # A writer that waited for the head row must see what the other one left there.
         isolation_level="READ COMMITTED",
         connect_args={"connect_timeout": CONNECT_SECONDS_MAX, "application_name": "csp master"},
+        hide_parameters=True,
     )
     event.listen(engine, "do_connect", _connect)
     event.listen(engine, "connect", _connected)

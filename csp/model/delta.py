@@ -238,6 +238,10 @@ def _change_members(
     checks = _MEMBER_CHECKS[part.name]
     there = {member_key(part, member): member for member in value_at(obj, path) or ()}
     for given in value:
+        if not isinstance(given, dict):
+            raise BadValue(
+                f"{name}: {shown(given)} is not a member: state its key and what changes"
+            )
         key = _key_of(part, given, name, context)
         member = there.get(key)
         if member is None:

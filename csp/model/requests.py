@@ -181,6 +181,8 @@ def check_write_id(raw: bytes) -> str:
     text = _text(raw, "ID")
     if not text or len(text) > MAX_WRITE_ID:
         raise TooBig(f"ID has {len(text)} characters, 1 to {MAX_WRITE_ID} are allowed")
+    if "\0" in text:
+        raise BadValue("ID: holds a NUL, which no ID may")
     return text
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,9 @@ from csp.model.types import MAX_DBID, MAX_NAME, Attribute, Enumeration, Part
 MAX_OPTION_VALUE = 64 * 1024
 MAX_BINARY_VALUE = 16 * 1024 * 1024
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1
-# How much of a refused value an error shows.
+# How much of a refused value an error shows, and how deep into it.
 SHOWN = 60
+SHOWN_LEVELS = 8
 
 
 @dataclass(slots=True)
@@ -38,10 +39,41 @@ Check = Callable[[Any, str, Context], Any]
 
 
 def shown(value: Any) -> str:
-    """A value as an error may quote it."""
-    is_text = isinstance(value, str)
-    text = repr(value) if is_text else json.dumps(value, ensure_ascii=False, default=repr)
+    """A value as an error may quote it: its beginning, whatever its size and depth."""
+    if isinstance(value, str):
+        return _cut(repr(value[: SHOWN + 1]))
+    text = ""
+    for piece in _pieces(value, SHOWN_LEVELS):
+        text += piece
+        if len(text) > SHOWN:
+            break
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def _pieces(value: Any, levels: int) -> Iterator[str]:
+    """A value's JSON bit by bit, so that nobody pays for more than is shown."""
+    if isinstance(value, str):
+        yield json.dumps(value[: SHOWN + 1], ensure_ascii=False)
+    elif not isinstance(value, list | dict):
+        yield json.dumps(value, default=repr)
+    elif not levels:
+        yield "…"
+    elif isinstance(value, list):
+        yield "["
+        for at, one in enumerate(value):
+            yield ", " if at else ""
+            yield from _pieces(one, levels - 1)
+        yield "]"
+    else:
+        yield "{"
+        for at, (name, one) in enumerate(value.items()):
+            yield f"{', ' if at else ''}{json.dumps(name[: SHOWN + 1], ensure_ascii=False)}: "
+            yield from _pieces(one, levels - 1)
+        yield "}"
 
 
 def check_text(value: Any, path: str, most: int = 0) -> str:

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csp.errors import BadClass, BadKey, BadValue, CspError, TooBig, from_line
-from csp.model.requests import Create, Delete, Grant, Update, parse_command, parse_request
+from csp.model.requests import (
+    Create,
+    Delete,
+    Grant,
+    Update,
+    check_write_id,
+    parse_command,
+    parse_request,
+)
 from csp.model.symbolic import parse_key, parse_symbolic
 from csp.model.types import CLASSES
 
@@ -99,3 +107,8 @@ def test_an_error_survives_the_wire() -> None:
     assert isinstance(error, BadValue)
     assert error.line == "BADVALUE no  such thing"
     assert from_line("WHAT is this").line == "ERR WHAT is this"
+
+
+def test_a_write_id_with_a_nul_is_refused_in_words() -> None:
+    with pytest.raises(BadValue, match="ID: holds a NUL"):
+        check_write_id(b"a\0b")
