@@ -7,19 +7,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import selectors
-import socket
 
 import orjson
 
 from csp.auth.accounts import Account
-from csp.auth.channel import Channel, Peer
 from csp.auth.passwords import ARGON2ID
 from csp.auth.store import StoreView
 from csp.auth.verifier import Verifier
 from csp.observe.events import log_event
-from csp.process.context import ProcessContext, Request
+from csp.process.channel.answering import Answerer, Message, Peer
+from csp.process.channel.framing import AUTH_LIMITS
+from csp.process.context import ProcessContext
+from csp.process.polling import READ, Descriptor, Poller
 
 POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is noticed
 USER_CHARACTERS_LOGGED = 64
@@ -39,37 +38,35 @@ class AuthProcess:
         self._context = context
         self._store = StoreView(context)
         self._verifier = Verifier(self._store.find_account, self._store.count)
-        self._selector = selectors.DefaultSelector()
-        listener = socket.socket(fileno=context.channel_fd)
-        self._channel = Channel(self._selector, listener, self._on_question)
-        self._selector.register(
-            self._verifier.done_fd, selectors.EVENT_READ, lambda _: self._verifier.take_done()
-        )
-        self._selector.register(
-            context.control_fd, selectors.EVENT_READ, lambda _: self._on_control()
-        )
-        self._is_draining = False
+        self._poller = Poller()
+        self._channel = Answerer(context.channel_fd, AUTH_LIMITS, ask=self._on_question, log=log)
+        self._is_ended = False
 
     def run(self) -> None:
         """Turns until drained."""
         self._context.report_ready()
-        while not self._is_draining:
-            for key, events in self._selector.select(POLL_SECONDS):
-                key.data(events)
+        while not self._is_ended:
+            self._poller.wait(self._descriptors(), POLL_SECONDS)
+            self._channel.flush()
         self._channel.close()
+        self._poller.close()
 
-    def _on_control(self) -> None:
-        for request in self._context.read_requests():
-            if request is Request.EXIT:
-                os._exit(1)
-            self._is_draining = request is Request.DRAIN
+    def _descriptors(self) -> list[Descriptor]:
+        return [
+            Descriptor(self._context.control_fd, READ, self._take_requests),
+            Descriptor(self._verifier.done_fd, READ, self._verifier.take_done),
+            *self._channel.descriptors(),
+        ]
 
-    def _on_question(self, peer: Peer, parts: list[bytes]) -> None:
+    def _take_requests(self) -> None:
+        # Nothing that was asked changes anything yet: a sign-in is asked again of the successor.
+        self._is_ended = self._is_ended or bool(self._context.read_requests())
+
+    def _on_question(self, peer: Peer, parts: Message) -> None:
         is_change = len(parts) == 5 and parts[0] == b"PASSWD"
         if not is_change and (len(parts) != 4 or parts[0] != b"VERIFY"):
             log.error("a question that auth does not know: %r", parts[:1])
-            if len(parts) > 1:
-                peer.fail(parts[1], "ERR auth does not know this question")
+            peer.fail(parts[1], "ERR auth does not know this question")
             return
         number, user, password = parts[1:4]
         if not self._store.is_loaded:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from csp.process.context import Upstream
-from csp.process.origin import Descriptor
+from csp.process.polling import Descriptor
 from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Value, request
 
 CONNECT_MS_MAX = 5_000  # a host that is down answers nothing at all

@@ -13,7 +13,7 @@ from csp.errors import MasterDown
 from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
 from csp.process.context import Upstream
-from csp.process.origin import Descriptor
+from csp.process.polling import Descriptor
 from csp.resp import ErrorReply, Value
 
 

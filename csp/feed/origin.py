@@ -29,7 +29,8 @@ from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext
-from csp.process.origin import Descriptor, Later, StoreForOrigin, Sums
+from csp.process.origin import Later, StoreForOrigin, Sums
+from csp.process.polling import Descriptor
 from csp.resp import Value
 
 PARTS = 4  # more than the master has workers gain nothing; fewer leave its cores idle

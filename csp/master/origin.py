@@ -37,7 +37,8 @@ from csp.model.requests import Actor, WriteOutcome, WriteRequest
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.process.context import ProcessContext, StartRefused
-from csp.process.origin import Descriptor, StoreForOrigin, Sums
+from csp.process.origin import StoreForOrigin, Sums
+from csp.process.polling import Descriptor
 from csp.store.alarms import ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
 from csp.store.control import LINK_DATABASE, LINK_DOWN
 from csp.tables.events import Alarm

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
+from csp.process.polling import Descriptor
+
 if TYPE_CHECKING:
     from csp.model.history import HistoryPage, HistoryQuestion
     from csp.model.requests import WriteOutcome, WriteRequest
@@ -106,14 +108,6 @@ class StoreForOrigin(Protocol):
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link: LINK_*, the newest revision of the master, when it was last heard."""
-
-
-class Descriptor(NamedTuple):
-    """A descriptor that the writer's loop watches for an origin."""
-
-    fd: int
-    events: int  # selectors.EVENT_READ | selectors.EVENT_WRITE
-    callback: Callable[[], None]
 
 
 class Sums(NamedTuple):

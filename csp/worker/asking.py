@@ -9,19 +9,19 @@ from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import Argument, error
 from csp.worker.call import Call
 
-WRITER_AWAY = error(MasterDown("the writer is being restarted").line)
-
 
 def ask_writer(
     call: Call,
     verb: str,
     *arguments: Argument,
     done: Callable[[list[bytes]], bytes | None],
-    away: bytes = WRITER_AWAY,
+    away: bytes | None = None,
+    within_ms: int | None = None,
 ) -> None:
     """Asks; replies with what `done` makes of the answer's parts (None: it replies later itself).
 
-    A refusal is passed on; `away` is the reply where the writer is not there, or ended meanwhile.
+    A refusal is passed on; `away` is the reply where the writer is not there or did not answer,
+    MASTERDOWN and why if there is none. `within_ms` is for what takes long.
     """
     lane, conn = call.lane, call.conn
 
@@ -33,7 +33,7 @@ def ask_writer(
                     lane.finish(conn, reply)
             case Fail(text):
                 lane.finish(conn, error(text))
-            case Absent() | Broken():
-                lane.finish(conn, away)
+            case Absent(why) | Broken(why):
+                lane.finish(conn, away if away is not None else error(MasterDown(why).line))
 
-    lane.writer.ask(verb, *arguments, then=answered)
+    lane.writer.ask(verb, *arguments, then=answered, within_ms=within_ms)

@@ -3,7 +3,7 @@
 1. A HELLO that fails changes nothing: neither the protocol, nor the name, nor who is signed in.
 2. Passwords go to the auth process and nowhere else; the loop goes on while it decides.
 3. While auth is being restarted a sign-in waits for its successor, bounded: a question that broke
-   is asked again, because it changes nothing.
+   is asked again, because it changes nothing; few times, lest it be what broke the channel.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ DEFAULT_USER = "default"
 ADMINISTRATOR = DEFAULT_USER  # until permissions say who else is one
 AUTH_RETRY_MS = 50
 AUTH_RETRIES_MAX = 100  # 5 s: a restarted auth serves within one
+BROKEN_RETRIES_MAX = 2
 
 
 def hello(call: Call) -> bytes | None:
@@ -142,18 +143,21 @@ def _greeting(info: ServerInfo, proto: int, session_id: int) -> dict[Value, Valu
 
 def _sign_in(call: Call, user: bytes, password: bytes, *, then: Callable[[], bytes]) -> None:
     lane, conn, session = call.lane, call.conn, call.session
-    retries = AUTH_RETRIES_MAX
+    retries, broken_retries = AUTH_RETRIES_MAX, BROKEN_RETRIES_MAX
 
     def ask() -> None:
         if conn in lane.states:
             lane.auth.ask("VERIFY", user, password, then=answered)
 
     def answered(answer: Answer) -> None:
-        nonlocal retries
+        nonlocal retries, broken_retries
         if conn not in lane.states:
             return
-        is_away = isinstance(answer, Broken) or (isinstance(answer, Absent) and answer.is_away)
-        if is_away and retries:
+        if isinstance(answer, Broken) and not answer.is_late and broken_retries:
+            broken_retries -= 1
+            lane.loop.call_later(AUTH_RETRY_MS, ask)
+            return
+        if isinstance(answer, Absent) and answer.is_away and retries:
             retries -= 1
             lane.loop.call_later(AUTH_RETRY_MS, ask)
             return
@@ -180,8 +184,8 @@ def _sign_in_reply(answer: Answer) -> bytes | dict[str, Any]:
             return error(text)
         case Absent(why):
             return error(Busy(f"can't sign in now: {why}").line)
-        case Broken():
-            return error(Busy("can't sign in now: sign-in is being restarted").line)
+        case Broken(why):
+            return error(Busy(f"can't sign in now: {why}").line)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -42,8 +42,8 @@ def passwd(call: Call) -> None:
                 _store(call, dbid, user == own, orjson.loads(parts[0]))
             case Fail(text):
                 lane.finish(conn, error(_refusal(text)))
-            case Absent() | Broken():
-                lane.finish(conn, error(Busy("nothing was done: auth is being restarted").line))
+            case Absent(why) | Broken(why):
+                lane.finish(conn, error(Busy(f"nothing was done: {why}").line))
 
     lane.auth.ask("PASSWD", own.encode("utf-8", "surrogateescape"), old, new, then=answered)
 

@@ -62,7 +62,7 @@ class WorkerProcess:
     def _on_control(self) -> None:
         for request in self._context.read_requests():
             if request is Request.EXIT:
-                os._exit(1)
+                self._loop.stop()
             if request is Request.DRAIN:
                 self._loop.drain()
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from csp.errors import BadValue, Busy, CspError, NoRef, Stale
+from csp.errors import BadValue, Busy, CspError, MasterDown, NoRef, Stale
 from csp.process.application import SERVER_TYPE, application_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
-from csp.worker.asking import WRITER_AWAY
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
@@ -121,8 +120,8 @@ def register(call: Call) -> None:
                 lane.finish(conn, error(text))
             case Absent(why):
                 lane.finish(conn, error(Busy(f"can't register now: {why}").line))
-            case Broken():
-                lane.finish(conn, WRITER_AWAY)
+            case Broken(why):
+                lane.finish(conn, error(MasterDown(why).line))
 
     lane.publications.wait(options.get("minrev", 0), MINREV_WAIT_MS, reached)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from csp.errors import CspError, Loading, TooBig
 from csp.observe.events import log_event
 from csp.process.channel.asking import Asker
+from csp.process.channel.framing import AUTH_LIMITS, WRITER_LIMITS
 from csp.resp.encode import error
 from csp.store.control import STATE_LOADING
 from csp.tables.commands import BY_NUMBER
@@ -91,9 +92,12 @@ class Lane:
         self.own_options = own_options.OwnOptions(self)
         self.own_options.start()
         self.writer = Asker(
-            loop, self.info.writer_channel, connected=self.registrations.register_again
+            loop,
+            self.info.writer_channel,
+            WRITER_LIMITS,
+            connected=self.registrations.register_again,
         )
-        self.auth = Asker(loop, self.info.auth_channel)
+        self.auth = Asker(loop, self.info.auth_channel, AUTH_LIMITS)
         folder = Path(self.info.writer_channel).parent
         slot, count = self.info.slot, self.info.worker_count
         self.mailbox = Mailbox(loop, folder, slot, count, self._asked)

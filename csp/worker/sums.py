@@ -28,6 +28,7 @@ REACH_MS = 10_000
 SLICE_SECONDS = 0.005
 RANGE_SIZE = 512  # DBIDs a step: some 0.5 ms of records
 DBID_MAX = 2**32 - 1
+SUMS_MS_MAX = 3_600_000  # of a database, in steps between the writes, one question at a time
 PIN = "sums pin"
 GUESTS_MAX = 2  # of one worker: the guest slots are the whole server's
 ACCOUNT_CLASS = "account"
@@ -192,7 +193,7 @@ def _database(call: Call, args: list[bytes]) -> None:
         }
         return encode([int(parts[0]), found], proto)
 
-    ask_writer(call, "SUMS", *words, done=done)
+    ask_writer(call, "SUMS", *words, done=done, within_ms=SUMS_MS_MAX)
 
 
 HANDLERS: dict[str, Handler] = {"cfg.sums": sums}

@@ -127,11 +127,9 @@ def failure(answer: Answer, kind: str, write_id: str) -> bytes:
         case Absent(why, is_away):
             refusal = MasterDown if is_away else Busy
             return error(refusal(f"nothing was done: {why}").line)
-        case Broken():
+        case Broken(text):
             hint = f"ask CFG.OUTCOME {write_id}" if write_id else "it had no ID to ask for it by"
-            return error(
-                UnknownOutcome(f"the writer ended while the write was under way; {hint}").line
-            )
+            return error(UnknownOutcome(f"the write was under way, but {text}; {hint}").line)
         case Done():
             raise TypeError("a write that was done has no failure")
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 class StepsQuestion:
     """An answer that is being worked out in steps, or waits for it."""
 
-    channel: Peer
+    peer: Peer
     request: bytes
     begin: Callable[[], Iterator[Sums | HistoryPage | None]]
     steps: Iterator[Sums | HistoryPage | None] | None = None
@@ -51,19 +51,19 @@ class Answers:
             b"HISTORY": self._history,
         }
 
-    def take(self, channel: Peer, message: Message) -> None:
+    def take(self, peer: Peer, message: Message) -> None:
         """Answers, now or later."""
         verb, request = message[0], message[1]
         known = self._verbs.get(verb)
         if known is None:
-            channel.answer("FAIL", request, f"ERR the writer knows no {verb[:32]!r}")
+            peer.fail(request, f"ERR the writer knows no {verb[:32]!r}")
             return
         try:
-            known(channel, message)
+            known(peer, message)
         except CspError as error:
-            channel.answer("FAIL", request, error.line)
+            peer.fail(request, error.line)
         except (ValueError, IndexError, KeyError, TypeError) as error:
-            channel.answer("FAIL", request, f"ERR {verb.decode()} can't be read: {error}")
+            peer.fail(request, f"ERR {verb.decode()} can't be read: {error}")
 
     @property
     def has_steps(self) -> bool:
@@ -80,32 +80,32 @@ class Answers:
                 question.steps = iter(question.begin())
             result = next(question.steps)
         except CspError as error:
-            question.channel.answer("FAIL", question.request, error.line)
+            question.peer.fail(question.request, error.line)
         except StopIteration:
-            question.channel.answer("FAIL", question.request, "ERR it ended without a result")
+            question.peer.fail(question.request, "ERR it ended without a result")
         else:
             if result is None:
                 return
             words = _page_words(result) if isinstance(result, HistoryPage) else _sums_words(result)
-            question.channel.answer("DONE", question.request, *words)
+            question.peer.done(question.request, *words)
         self._questions.popleft()
 
-    def forget(self, channel: Peer) -> None:
+    def forget(self, peer: Peer) -> None:
         """A worker went: its questions and sessions end."""
-        self._questions = deque(one for one in self._questions if one.channel is not channel)
-        self._registry.drop_channel(channel.number)
+        self._questions = deque(one for one in self._questions if one.peer is not peer)
+        self._registry.drop_channel(peer.number)
 
-    def _outcome(self, channel: Peer, message: Message) -> None:
+    def _outcome(self, peer: Peer, message: Message) -> None:
         found = self._origin.outcome(message[2].decode())
-        self._when_known(channel, message[1], found, lambda text: (0, text))
+        self._when_known(peer, message[1], found, lambda text: (0, text))
 
-    def _head(self, channel: Peer, message: Message) -> None:
+    def _head(self, peer: Peer, message: Message) -> None:
         found = self._origin.head()
-        self._when_known(channel, message[1], found, lambda revision: (revision,))
+        self._when_known(peer, message[1], found, lambda revision: (revision,))
 
     def _when_known(
         self,
-        channel: Peer,
+        peer: Peer,
         request: bytes,
         found: T | Later[T],
         words: Callable[[T], tuple[int | str | bytes, ...]],
@@ -113,50 +113,50 @@ class Answers:
         def answer(value: T | Exception) -> None:
             if isinstance(value, Exception):
                 line = value.line if isinstance(value, CspError) else f"ERR {value}"
-                channel.answer("FAIL", request, line)
+                peer.fail(request, line)
             else:
-                channel.answer("DONE", request, *words(value))
+                peer.done(request, *words(value))
 
         if isinstance(found, Later):
             found.then(answer)
         else:
             answer(found)
 
-    def _register(self, channel: Peer, message: Message) -> None:
+    def _register(self, peer: Peer, message: Message) -> None:
         now_ms = wall_ms()
-        answer = self._registry.register(json.loads(message[2]), channel.number, now_ms)
-        channel.answer("DONE", message[1], 0, json.dumps(answer))
+        answer = self._registry.register(json.loads(message[2]), peer.number, now_ms)
+        peer.done(message[1], 0, json.dumps(answer))
 
-    def _unregister(self, channel: Peer, message: Message) -> None:
+    def _unregister(self, peer: Peer, message: Message) -> None:
         self._registry.unregister(str(json.loads(message[2])["session"]))
-        channel.answer("DONE", message[1], 0, "{}")
+        peer.done(message[1], 0, "{}")
 
-    def _ask_sums(self, channel: Peer, message: Message) -> None:
+    def _ask_sums(self, peer: Peer, message: Message) -> None:
         """SUMS req DATABASE [class_id low high]."""
         if message[2].upper() != b"DATABASE" or len(message) not in (3, 4, 6):
             raise ValueError("SUMS DATABASE [class [low high]] is meant")
         numbers = [int(word) for word in message[3:]]
         class_id = numbers[0] if numbers else None
         low, high = numbers[1:] if len(numbers) == 3 else (0, DBID_MAX)
-        self._work_out(channel, message[1], lambda: self._origin.sums(class_id, low, high))
+        self._work_out(peer, message[1], lambda: self._origin.sums(class_id, low, high))
 
-    def _history(self, channel: Peer, message: Message) -> None:
+    def _history(self, peer: Peer, message: Message) -> None:
         """HISTORY req question."""
         found = self._origin.history(HistoryQuestion.from_json(message[2]))
         if isinstance(found, Later):
-            self._when_known(channel, message[1], found, _page_words)
+            self._when_known(peer, message[1], found, _page_words)
         else:
-            self._work_out(channel, message[1], lambda: found)
+            self._work_out(peer, message[1], lambda: found)
 
     def _work_out(
         self,
-        channel: Peer,
+        peer: Peer,
         request: bytes,
         begin: Callable[[], Iterator[Sums | HistoryPage | None]],
     ) -> None:
         if len(self._questions) >= WAITING_MAX:
             raise Busy(f"{WAITING_MAX} questions to the database wait already")
-        self._questions.append(StepsQuestion(channel, request, begin))
+        self._questions.append(StepsQuestion(peer, request, begin))
 
 
 def _page_words(page: HistoryPage) -> tuple[int | str | bytes, ...]:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
-import selectors
 import socket
 import time
-from collections.abc import Callable
 
 from csp._fastpath import StoreCorrupt, StoreFull
 from csp.errors import CspError
@@ -22,9 +20,11 @@ from csp.model.requests import WriteOutcome, WriteRequest, parse_request
 from csp.observe import failpoint
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
-from csp.process.channel.answering import Listener, Message, Peer
+from csp.process.channel.answering import Answerer, Message, Peer
+from csp.process.channel.framing import WRITER_LIMITS
 from csp.process.context import ProcessContext, Request, StartRefused
-from csp.process.origin import Descriptor, Origin
+from csp.process.origin import Origin
+from csp.process.polling import READ, Descriptor, Poller
 from csp.resp import Decoder, ProtocolError
 from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import StoreHost
@@ -56,10 +56,15 @@ class Writer:
         self._held = HeldAlarm(host.control, host)
         self._scrubber = Scrubber(host, mode=context.mode, app_name=context.app_name)
         self._turns = Turns()
-        self._channels: set[Peer] = set()
-        self._selector = selectors.DefaultSelector()
-        self._events: dict[int, tuple[int, Callable[[], None]]] = {}
-        self._listener = Listener(context.channel_fd, self._accept)
+        self._poller = Poller()
+        self._channel = Answerer(
+            context.channel_fd,
+            WRITER_LIMITS,
+            ask=self._take,
+            joined=self._turns.join,
+            left=self._left,
+            log=log,
+        )
         self._next_tick_ms = 0
         self._has_walk = True  # until the store says that it is over
         self._is_ready = False
@@ -68,20 +73,13 @@ class Writer:
 
     def run(self) -> None:
         """Serves until asked to end."""
-        self._register(self._context.control_fd, selectors.EVENT_READ, self._take_requests)
-        self._register(self._listener.fileno(), selectors.EVENT_READ, self._listener.accept)
         self._origin.start(self._host)
         while not self._is_ended:
             self._report_ready()
-            self._watch()
-            for key, _ in self._selector.select(self._patience_s()):
-                # An earlier callback of this turn may have closed it.
-                known = self._events.get(key.fd)
-                if known is not None and known[1] == key.data:
-                    key.data()
+            self._poller.wait(self._descriptors(), self._patience_s())
             self._write_group()
             self._answers.step()
-            self._flush()
+            self._channel.flush()
             self._walk()
             self._tick()
             self._end_if_drained()
@@ -96,44 +94,13 @@ class Writer:
             self._context.report_ready()
 
     def _patience_s(self) -> float:
-        if (
-            self._has_walk
-            or self._answers.has_steps
-            or any(channel.writes for channel in self._channels)
-        ):
+        if self._has_walk or self._answers.has_steps or self._turns.has_writes:
             return 0.0
         return max(0, self._next_tick_ms - _now_ms()) / 1000
 
-    def _watch(self) -> None:
-        """Brings the selector to what the origin and the workers' channels want now."""
-        wanted: dict[int, tuple[int, Callable[[], None]]] = {
-            self._context.control_fd: (selectors.EVENT_READ, self._take_requests)
-        }
-        if not self._is_draining:
-            wanted[self._listener.fileno()] = (selectors.EVENT_READ, self._listener.accept)
-        for watch in [*self._origin.watches(), *self._channel_watches()]:
-            wanted[watch.fd] = (watch.events, watch.callback)
-        for fd, known in list(self._events.items()):
-            if wanted.get(fd) != known:
-                self._selector.unregister(fd)
-                del self._events[fd]
-        for fd, (events, callback) in wanted.items():
-            if fd not in self._events:
-                self._register(fd, events, callback)
-
-    def _channel_watches(self) -> list[Descriptor]:
-        found = []
-        for channel in self._channels:
-            assert channel.socket is not None
-            events = 0 if channel.is_full or self._is_draining else selectors.EVENT_READ
-            events |= selectors.EVENT_WRITE if channel.unsent else 0
-            if events:
-                found.append(Descriptor(channel.socket.fileno(), events, channel.on_ready))
-        return found
-
-    def _register(self, fd: int, events: int, callback: Callable[[], None]) -> None:
-        self._selector.register(fd, events, callback)
-        self._events[fd] = (events, callback)
+    def _descriptors(self) -> list[Descriptor]:
+        control = Descriptor(self._context.control_fd, READ, self._take_requests)
+        return [control, *self._origin.watches(), *self._channel.descriptors()]
 
     def _walk(self) -> None:
         """Learns, between changes, what a dead predecessor knew of the store's memory."""
@@ -157,32 +124,15 @@ class Writer:
 
     # Workers.
 
-    def _accept(self, channel: Peer) -> None:
-        channel.on_ready = lambda: self._receive(channel)
-        self._channels.add(channel)
-        self._turns.join(channel)
+    def _take(self, peer: Peer, message: Message) -> None:
+        if message[0] == b"WRITE":
+            self._turns.add(peer, message)
+        else:
+            self._answers.take(peer, message)
 
-    def _receive(self, channel: Peer) -> None:
-        try:
-            messages, is_there = channel.receive()
-        except ProtocolError as error:
-            log_event(log, "51312", reason=str(error))
-            messages, is_there = [], False
-        for message in messages:
-            if message[0] == b"WRITE":
-                channel.queue_write(message)
-            else:
-                self._answers.take(channel, message)
-        if not is_there:
-            self._drop(channel)
-
-    def _drop(self, channel: Peer) -> None:
-        """A worker went.  Its queued writes were not begun, so they never are."""
-        if channel in self._channels:
-            self._channels.remove(channel)
-            self._turns.leave(channel)
-            self._answers.forget(channel)
-            channel.close()
+    def _left(self, peer: Peer) -> None:
+        self._turns.leave(peer)
+        self._answers.forget(peer)
 
     def _write_group(self) -> None:
         group = self._turns.take(GROUP_REQUESTS_MAX, GROUP_BYTES_MAX)
@@ -190,27 +140,22 @@ class Writer:
             return
         requests: list[WriteRequest] = []
         answers: list[tuple[Peer, bytes, CspError | None]] = []
-        for channel, message in group:
+        for peer, message in group:
             refused = None
             try:
                 requests.append(read_write(message))
             except CspError as error:
                 refused = error
-            answers.append((channel, message[1], refused))
+            answers.append((peer, message[1], refused))
         self._host.count("writes", len(group))
         outcomes = iter(self._origin.write(requests) if requests else ())
-        for channel, number, refused in answers:
+        for peer, number, refused in answers:
             outcome = next(outcomes) if refused is None else WriteOutcome(0, (), refused)
             if outcome.error is not None:
                 self._host.count("writes_refused")
-                channel.answer("FAIL", number, outcome.error.line)
+                peer.fail(number, outcome.error.line)
             else:
-                channel.answer("DONE", number, outcome.revision, *map(_dbid, outcome.results))
-
-    def _flush(self) -> None:
-        for channel in list(self._channels):
-            if channel.unsent and not channel.flush():
-                self._drop(channel)
+                peer.done(number, outcome.revision, *map(_dbid, outcome.results))
 
     # The end.
 
@@ -220,20 +165,17 @@ class Writer:
                 self._is_ended = True
             elif request is Request.DRAIN:
                 self._is_draining = True
+                self._channel.drain()
 
     def _end_if_drained(self) -> None:
         """Drained when what was taken in is written and answered."""
-        if self._is_draining and not any(
-            channel.writes or channel.unsent for channel in self._channels
-        ):
+        if self._is_draining and not (self._turns.has_writes or self._channel.has_unsent):
             self._is_ended = True
 
     def _close(self) -> None:
         self._origin.close()
-        for channel in list(self._channels):
-            self._drop(channel)
-        self._listener.detach()
-        self._selector.close()
+        self._channel.close()
+        self._poller.close()
         self._host.close()
 
 
@@ -241,6 +183,7 @@ def run_writer(context: ProcessContext, origin: Origin) -> None:
     """The main of the writer process: attach, recover, start the origin, serve."""
     began_ms = _now_ms()
     failpoint.take_file(context.runtime_folder)
+    failpoint.passed("writer.start")
     host = StoreHost.open(context)
     if host.loaded:
         log_event(log, "51313", revision=host.published, elapsed_ms=_now_ms() - began_ms)

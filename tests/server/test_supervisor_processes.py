@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from csp._fastpath import Control
+from csp.process.channel.framing import WRITER_LIMITS
 from csp.store import segment
 from csp.supervisor.hang import SILENCE_SECONDS_MAX
 from tests.neighbours.server import PASSWORD, Master
@@ -112,6 +113,25 @@ def test_connections_in_a_dead_workers_queue_are_served(master: Master) -> None:
         opened.sendall(b"PING\r\n")
         assert opened.recv(100) == b"+PONG\r\n"
         opened.close()
+
+
+def test_writes_are_refused_while_the_writer_dies_at_every_start(master: Master) -> None:
+    spec = next(master.runtime.glob("*/writer.sock")).parent / "failpoint"
+    spec.write_text("writer.start=kill\n" * 100)
+    master.child("writer").kill()
+    skill = '{"name":"english","tenantDBID":1}'
+    with master.client(socket_timeout=15) as client:
+        # The first may have been under way when the writer died; the others are told at once.
+        with pytest.raises(redis.RedisError):
+            client.execute_command("CFG.CREATE", "CfgSkill", skill)
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(redis.exceptions.MasterDownError, match=r"^nothing was done"):
+                client.execute_command("CFG.CREATE", "CfgSkill", skill)
+        assert time.monotonic() - began < WRITER_LIMITS.greeting_ms / 1000 + 1
+        assert client.execute_command("GET", KEY)
+        spec.unlink()
+        wait_until(lambda: _can_sign_in_and_write(master), within=20)
 
 
 @pytest.mark.parametrize("role", ["writer", "auth"])

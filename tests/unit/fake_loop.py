@@ -264,12 +264,19 @@ class Peer:
         self.listener.settimeout(5)
         self.socket: socket.socket | None = None
         self.decoder = Decoder()
+        self.on_greeted = lambda: None  # lets the asker hear it
+
+    def accept(self) -> None:
+        """Takes the channel in and greets."""
+        self.socket, _ = self.listener.accept()
+        self.socket.settimeout(5)
+        self.answer("READY", 0)
+        self.on_greeted()
 
     def take(self) -> list[bytes]:
         """The next question."""
         if self.socket is None:
-            self.socket, _ = self.listener.accept()
-            self.socket.settimeout(5)
+            self.accept()
         while True:
             value = self.decoder.next()
             if isinstance(value, list):
@@ -310,6 +317,7 @@ class Server:
         self.guests_out = 0
         self.lane = Lane(ServerInfo(**(options | info)), self.control, self._open_guest)
         self.lane.start(self.loop)
+        self.writer.on_greeted = self.auth.on_greeted = self.loop.poll
         self._guest = guest
         self.connect(1)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from csp.process.channel.asking import Asker
+from csp.process.channel.framing import AUTH_LIMITS
 from csp.worker.handshake import AUTH_RETRIES_MAX, AUTH_RETRY_MS
 from tests.unit.fake_loop import Server
 
@@ -132,7 +133,7 @@ def test_a_sign_in_waits_for_auths_successor(server: Server) -> None:
 def test_a_sign_in_does_not_wait_for_ever(server: Server) -> None:
     server.auth.close()
     server.lane.auth.close()
-    server.lane.auth = Asker(server.loop, "/nowhere")
+    server.lane.auth = Asker(server.loop, "/nowhere", AUTH_LIMITS)
     assert server.raw("AUTH", "pw") is None
     server.loop.pass_time(AUTH_RETRY_MS * (AUTH_RETRIES_MAX + 1))
     assert str(server.later()).startswith("BUSY can't sign in now")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
+from csp.process.channel.framing import WRITER_LIMITS
 from csp.resp import Value
 from tests.unit.fake_loop import Server, decode_one
 
@@ -93,7 +95,7 @@ def test_absent_writer_means_nothing_was_done(tmp_path: Path) -> None:
 
 
 def test_in_flight_is_bounded(server: Server) -> None:
-    server.lane.writer._in_flight_max = 1
+    server.lane.writer._limits = replace(WRITER_LIMITS, in_flight=1)
     assert server.raw("CFG.DELETE", "CfgSkill", "1") is None
     server.connect(2)
     assert str(server.ask("CFG.DELETE", "CfgSkill", "1", conn=2)).startswith(

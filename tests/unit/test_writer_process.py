@@ -15,7 +15,8 @@ import pytest
 from csp.errors import BadValue, MasterDown
 from csp.model.requests import Create, WriteOutcome, WriteRequest
 from csp.process.context import Request, Upstream
-from csp.process.origin import Descriptor, Later, StoreForOrigin, Sums
+from csp.process.origin import Later, StoreForOrigin, Sums
+from csp.process.polling import Descriptor
 from csp.resp import Decoder, request
 from csp.writer.process import Writer
 from tests.neighbours.waiting import wait_until
@@ -152,6 +153,7 @@ class Worker:
         self.socket.settimeout(5)
         self.socket.connect(path)
         self.decoder = Decoder()
+        assert self.read() == [b"READY", b"0"]
 
     def send(self, *words: bytes | str | int) -> None:
         """One message."""

@@ -1,92 +1,107 @@
-"""Talks with the workers: reads their messages from Unix sockets and queues the answers.
+"""Answers other processes of the same server: takes their questions from Unix sockets.
 
-1. A message is an array of strings; a worker that sends anything else is cut off.
-2. Writes of one worker are answered in the order in which they came.
-3. A worker that does not take its answers is cut off: its clients get "unknown outcome".
+1. A question is an array of strings, its verb and its number first; a peer that sends anything
+   else, or more than the limits allow, is cut off and its end logged.
+2. A peer is greeted when it is taken in: before that it sends nothing, so what it holds back is
+   known not to have been done.
+3. An answer goes to whoever asked; if that is gone, it goes nowhere.
+4. A peer that does not take its answers is cut off: it hangs, or will be told that they broke.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 import socket
-from collections import deque
 from collections.abc import Callable
 
+from csp.observe.events import log_event
+from csp.process.channel.framing import ANSWERED, GREETING, REFUSED, Limits
+from csp.process.polling import READ, WRITE, Descriptor
 from csp.resp import Decoder, ProtocolError, request
 
 RECEIVE_BYTES = 256 * 1024
-UNSENT_BYTES_MAX = 64 * 1024 * 1024  # answers are small; a worker that is so far behind is dead
-QUEUED_MAX = 100_000  # messages of one worker; beyond, the worker is not read until some are done
-QUEUED_BYTES_MAX = 128 * 1024 * 1024  # two of the largest transactions
+ACCEPTS_MAX = 64  # in one turn: a server has as many workers at most
 
-Message = list[bytes]
+Message = list[bytes]  # verb, number, arguments…
 
 
 class Peer:
-    """One worker's connection."""
+    """One process that asks."""
 
-    def __init__(self, sock: socket.socket, number: int) -> None:
+    def __init__(self, sock: socket.socket, number: int, limits: Limits) -> None:
         self.number = number
-        self.socket: socket.socket | None = sock
-        self.writes: deque[tuple[Message, int]] = deque()  # WRITE messages and their sizes
-        self.write_bytes = 0
-        self.unsent = bytearray()
-        self.on_ready: Callable[[], None] = lambda: None
-        self._decoder = Decoder()
+        self.is_paused = False  # its next questions wait in the socket
+        self.on_ready: Callable[[], None] = lambda: None  # what the loop calls
+        self._socket: socket.socket | None = sock
+        self._limits = limits
+        self._unsent = bytearray(request(GREETING, 0))
+        self._decoder = Decoder(bulk_size_max=limits.question_bytes)
 
     @property
-    def is_full(self) -> bool:
-        """Whether more messages have to wait in the socket."""
-        return len(self.writes) >= QUEUED_MAX or self.write_bytes >= QUEUED_BYTES_MAX
+    def is_there(self) -> bool:
+        """Whether an answer could still reach it."""
+        return self._socket is not None
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether answers wait for the socket to take them."""
+        return bool(self._unsent)
+
+    def done(self, number: bytes, *parts: bytes | str | int) -> None:
+        """Answers a question with its result; `flush` sends it."""
+        self._answer(ANSWERED, number, *parts)
+
+    def fail(self, number: bytes, line: str) -> None:
+        """Answers a question with an error, word first; `flush` sends it."""
+        self._answer(REFUSED, number, line)
+
+    def _answer(self, *words: bytes | str | int) -> None:
+        if self._socket is not None:
+            self._unsent += request(*words)
 
     def receive(self) -> tuple[list[Message], bool]:
-        """The messages that came, and whether the worker is still there."""
-        if self.socket is None:
+        """The questions that came, and whether the peer is still there; raises ProtocolError."""
+        if self._socket is None:
             return [], False
         try:
-            data = self.socket.recv(RECEIVE_BYTES)
+            data = self._socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return [], True
-        except ConnectionError:
+        except OSError:
             return [], False
         self._decoder.feed(data)
         return self._messages(), len(data) > 0
 
-    def queue_write(self, message: Message) -> None:
-        """Holds a WRITE until its turn."""
-        size = sum(len(word) for word in message)
-        self.writes.append((message, size))
-        self.write_bytes += size
-
-    def next_write(self) -> tuple[Message, int]:
-        """The oldest WRITE, which leaves the queue."""
-        message, size = self.writes.popleft()
-        self.write_bytes -= size
-        return message, size
-
-    def answer(self, *words: bytes | str | int) -> None:
-        """Queues an answer; `flush` sends it."""
-        if self.socket is not None:
-            self.unsent += request(*words)
-
     def flush(self) -> bool:
-        """Sends what the socket takes; False if the worker has to be cut off."""
-        if self.socket is None or not self.unsent:
-            return self.socket is not None
+        """Sends what the socket takes; False where the peer is gone or takes nothing."""
+        if self._socket is None or not self._unsent:
+            return self._socket is not None
         try:
-            count = self.socket.send(self.unsent)
+            count = self._socket.send(self._unsent)
         except BlockingIOError:
             count = 0
-        except ConnectionError:
+        except OSError:
             return False
-        del self.unsent[:count]
-        return len(self.unsent) <= UNSENT_BYTES_MAX
+        del self._unsent[:count]
+        if len(self._unsent) > self._limits.unsent_answers_bytes:
+            raise ProtocolError(f"{len(self._unsent)} bytes of answers are not taken")
+        return True
+
+    def descriptor(self, *, is_read: bool) -> Descriptor | None:
+        """What the loop is to watch for it now."""
+        events = READ if is_read and not self.is_paused else 0
+        events |= WRITE if self._unsent else 0
+        if self._socket is None or not events:
+            return None
+        return Descriptor(self._socket.fileno(), events, self.on_ready)
 
     def close(self) -> None:
         """Ends the connection; answers that are still to come go nowhere."""
-        if self.socket is not None:
-            self.socket.close()
-            self.socket = None
-        self.unsent.clear()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._unsent.clear()
 
     def _messages(self) -> list[Message]:
         found: list[Message] = []
@@ -100,30 +115,97 @@ class Peer:
         return found
 
 
-class Listener:
-    """The Unix socket that workers connect to; the supervisor owns its name."""
+class Answerer:
+    """The Unix socket that others connect to, whose name the supervisor owns, and those who did."""
 
-    def __init__(self, fd: int, on_accept: Callable[[Peer], None]) -> None:
-        self._socket = socket.socket(fileno=fd)
-        self._socket.setblocking(False)
-        self._on_accept = on_accept
+    def __init__(
+        self,
+        fd: int,
+        limits: Limits,
+        *,
+        ask: Callable[[Peer, Message], None],
+        joined: Callable[[Peer], None] = lambda _: None,
+        left: Callable[[Peer], None] = lambda _: None,
+        log: logging.Logger,
+    ) -> None:
+        self.peers: list[Peer] = []
+        self._listener = socket.socket(fileno=fd)
+        self._listener.setblocking(False)
+        self._limits = limits
+        self._ask = ask
+        self._joined = joined
+        self._left = left
+        self._log = log
         self._count = 0
+        self._is_draining = False
 
-    def fileno(self) -> int:
-        """For the selector."""
-        return self._socket.fileno()
+    @property
+    def has_unsent(self) -> bool:
+        """Whether somebody has not taken all answers."""
+        return any(peer.has_unsent for peer in self.peers)
 
-    def accept(self) -> None:
-        """Takes in all who wait."""
-        while True:
+    def drain(self) -> None:
+        """Takes in nobody and no question any more."""
+        self._is_draining = True
+
+    def descriptors(self) -> list[Descriptor]:
+        """What the loop is to watch now."""
+        found = []
+        if not self._is_draining:
+            found.append(Descriptor(self._listener.fileno(), READ, self._accept))
+        for peer in self.peers:
+            one = peer.descriptor(is_read=not self._is_draining)
+            if one is not None:
+                found.append(one)
+        return found
+
+    def flush(self) -> None:
+        """Sends all answers; called once a turn."""
+        for peer in list(self.peers):
+            if peer.has_unsent:
+                self._flush(peer)
+
+    def close(self) -> None:
+        """Lets everybody go, but not the socket: the supervisor's other children share it."""
+        for peer in list(self.peers):
+            self._drop(peer)
+        self._listener.detach()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_MAX):
             try:
-                accepted, _ = self._socket.accept()
+                accepted, _ = self._listener.accept()
             except BlockingIOError:
                 return
             accepted.setblocking(False)
             self._count += 1
-            self._on_accept(Peer(accepted, self._count))
+            peer = Peer(accepted, self._count, self._limits)
+            peer.on_ready = functools.partial(self._receive, peer)
+            self.peers.append(peer)
+            self._joined(peer)
 
-    def detach(self) -> None:
-        """Lets the descriptor go without closing it: the supervisor's other children share it."""
-        self._socket.detach()
+    def _receive(self, peer: Peer) -> None:
+        try:
+            messages, is_there = peer.receive()
+        except ProtocolError as error:
+            log_event(self._log, "51312", reason=str(error))
+            messages, is_there = [], False
+        for message in messages:
+            self._ask(peer, message)
+        if not is_there:
+            self._drop(peer)
+
+    def _flush(self, peer: Peer) -> None:
+        try:
+            is_there = peer.flush()
+        except ProtocolError as error:
+            log_event(self._log, "51312", reason=str(error))
+            is_there = False
+        if not is_there:
+            self._drop(peer)
+
+    def _drop(self, peer: Peer) -> None:
+        if peer in self.peers:
+            self.peers.remove(peer)
+            peer.close()
+            self._left(peer)

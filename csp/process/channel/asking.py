@@ -1,9 +1,13 @@
 """Asks another process of the same server over a Unix socket, never waiting for the answer.
 
-1. Every question gets exactly one answer: Done, Fail, or Broken when the channel ended meanwhile.
-2. The socket is non-blocking: what it doesn't take now goes when it is writable again.
-3. At most `in_flight_max` questions and `unsent_max` bytes wait; one more is refused at once.
-4. A channel that broke connects again by itself, at once and then with growing delays.
+1. Every question gets exactly one answer: Done, Fail, Absent where nothing was and nothing will be
+   done, or Broken where it may have been.
+2. Nothing is sent before the other process has greeted: its socket is the supervisor's and takes
+   connections also while nobody serves them. Questions wait for the greeting, each and all
+   together as long as the limits say; after that they are Absent at once, until it comes.
+3. The socket is non-blocking: what it doesn't take now goes when it is writable again.
+4. Beyond the limits of questions under way and of bytes a question is refused at once.
+5. A channel that broke connects again by itself, at once and then with growing delays.
 """
 
 from __future__ import annotations
@@ -14,14 +18,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from csp.errors import TooBig
+from csp.process.channel.framing import ANSWERED, GREETING, REFUSED, Limits
 from csp.resp import Decoder, ProtocolError, request
 from csp.resp.encode import Argument
 
-IN_FLIGHT_MAX = 10_000
-UNSENT_BYTES_MAX = 256 * 1024 * 1024  # four of the largest transactions
 RECEIVE_BYTES = 256 * 1024
 RETRY_MS_FIRST = 20
 RETRY_MS_MAX = 500
+CHECK_MS = 1_000  # how often it is looked whose answer is late
+
+_GREETING, _ANSWERED, _REFUSED = (word.encode() for word in (GREETING, ANSWERED, REFUSED))
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,10 @@ class Fail:
 
 @dataclass(frozen=True)
 class Broken:
-    """The channel ended before the answer came; what was asked may have been done."""
+    """No answer: the channel ended, or it took too long; what was asked may have been done."""
+
+    text: str
+    is_late: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,14 @@ class Loop(Protocol):
     def call_later(self, delay_ms: int, callback: Callable[[], None]) -> object: ...
 
 
+@dataclass
+class Question:
+    """One that was asked and has no answer."""
+
+    then: Then | None  # None: it was told that the answer is late
+    checks_left: int
+
+
 class Asker:
     """One connection to one process, made again whenever it breaks."""
 
@@ -70,25 +88,30 @@ class Asker:
         self,
         loop: Loop,
         path: str,
+        limits: Limits,
         *,
         connected: Callable[[], None] = lambda: None,
-        in_flight_max: int = IN_FLIGHT_MAX,
-        unsent_max: int = UNSENT_BYTES_MAX,
     ) -> None:
         self._loop = loop
         self._path = path
+        self._limits = limits
         self._connected = connected
-        self._in_flight_max = in_flight_max
-        self._unsent_max = unsent_max
         self._socket: socket.socket | None = None
         self._write_fd = -1  # a second descriptor, watched while bytes wait
         self._unsent = bytearray()
+        self._held: dict[int, bytes] = {}  # questions that wait for the greeting
+        self._held_bytes = 0
         self._decoder = Decoder()
-        self._asked: dict[int, Then] = {}
+        self._asked: dict[int, Question] = {}
         self._last = 0
         self._retry_ms = RETRY_MS_FIRST
-        self._retrying = False
-        self._closed = False
+        self._is_retrying = False
+        self._is_closed = False
+        self._is_greeted = False
+        self._is_given_up = False  # no greeting within the limit: nobody waits for it any more
+        self._is_awaited = False  # the limit of the greeting runs
+        self._silence = 0  # number of that wait
+        self._is_checking = False
 
     @property
     def in_flight(self) -> int:
@@ -97,8 +120,8 @@ class Asker:
 
     def open(self) -> None:
         """Connects; where nobody listens, tries again later."""
-        self._retrying = False
-        if self._socket is not None or self._closed:
+        self._is_retrying = False
+        if self._socket is not None or self._is_closed:
             return
         peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
@@ -110,31 +133,103 @@ class Asker:
         self._socket = peer
         self._decoder = Decoder()
         self._loop.add_fd(peer.fileno(), self._readable)
-        self._connected()
+        self._await_greeting()
 
     def close(self) -> None:
         """Ends it for good; open questions are answered as broken."""
-        self._closed = True
+        self._is_closed = True
         self._break()
+        self._refuse_held("this process ends")
 
-    def ask(self, verb: str, *arguments: Argument, then: Then) -> None:
-        """Sends a question; `then` gets its answer later, or now where nothing was asked."""
-        if self._socket is None and not self._retrying:
+    def ask(
+        self, verb: str, *arguments: Argument, then: Then, within_ms: int | None = None
+    ) -> None:
+        """Sends a question; `then` gets its answer later, or now where nothing was asked.
+
+        `within_ms` is for what takes longer than the limit of the channel.
+        """
+        if self._socket is None and not self._is_retrying:
             self.open()
-        if self._socket is None:
+        if self._socket is None or self._is_given_up:
             then(Absent("the process that decides it is being restarted", is_away=True))
             return
-        full = len(self._unsent) > self._unsent_max
-        if full or self.in_flight >= self._in_flight_max:
+        unsent = len(self._unsent) + self._held_bytes
+        is_full = unsent > self._limits.unsent_questions_bytes
+        if is_full or self.in_flight >= self._limits.in_flight:
             then(Absent(f"{len(self._asked)} requests are waiting already"))
             return
+        question = request(verb, self._last + 1, *arguments)
+        if len(question) > self._limits.question_bytes:
+            size, most = len(question), self._limits.question_bytes
+            then(Fail(TooBig(f"{size} bytes where {most} are allowed").line))
+            return
         self._last += 1
-        self._asked[self._last] = then
-        self._unsent += request(verb, self._last, *arguments)
+        checks = (within_ms or self._limits.answer_ms) // CHECK_MS + 1
+        self._asked[self._last] = Question(then, checks)
+        self._check_later()
+        if self._is_greeted:
+            self._unsent += question
+            self._send()
+        else:
+            self._held[self._last] = question
+            self._held_bytes += len(question)
+
+    # The wait for the greeting, and for answers.
+
+    def _await_greeting(self) -> None:
+        if self._is_awaited or self._is_given_up:
+            return  # who dies at each start is not waited for anew at each
+        self._is_awaited = True
+        self._silence += 1
+        number = self._silence
+        self._loop.call_later(self._limits.greeting_ms, lambda: self._give_up(number))
+
+    def _give_up(self, number: int) -> None:
+        if number == self._silence and self._is_awaited and not self._is_closed:
+            self._is_awaited = False
+            self._is_given_up = True
+            seconds = self._limits.greeting_ms // 1000
+            self._refuse_held(f"the process that decides it has not served for {seconds} s")
+
+    def _refuse_held(self, text: str) -> None:
+        held, self._held, self._held_bytes = self._held, {}, 0
+        for number in held:
+            question = self._asked.pop(number)
+            if question.then is not None:
+                question.then(Absent(text, is_away=True))
+
+    def _greeted(self) -> None:
+        self._is_greeted = True
+        self._is_awaited = self._is_given_up = False
+        for question in self._held.values():
+            self._unsent += question
+        self._held.clear()
+        self._held_bytes = 0
+        self._connected()
         self._send()
 
+    def _check_later(self) -> None:
+        if not self._is_checking:
+            self._is_checking = True
+            self._loop.call_later(CHECK_MS, self._check)
+
+    def _check(self) -> None:
+        """Tells whoever has waited too long.  A question that is held has the greeting's limit."""
+        self._is_checking = False
+        for number, question in list(self._asked.items()):
+            if number in self._held or question.then is None:
+                continue
+            question.checks_left -= 1
+            if question.checks_left <= 0:
+                then, question.then = question.then, None  # its place is kept: it may still come
+                then(Broken("no answer came in time", is_late=True))
+        if self._asked and not self._is_closed:
+            self._check_later()
+
+    # The socket.
+
     def _send(self) -> None:
-        if self._socket is None:
+        if self._socket is None or not self._unsent:
             return
         try:
             sent = self._socket.send(self._unsent)
@@ -181,15 +276,20 @@ class Asker:
         kind, asked, *parts = frame
         if not isinstance(asked, bytes) or not asked.isdigit():
             raise ProtocolError("an answer without its number")
-        then = self._asked.pop(int(asked), None)
-        if then is None:
+        if kind == _GREETING and not self._is_greeted:
+            self._greeted()
+            return
+        question = self._asked.pop(int(asked), None)
+        if question is None:
             raise ProtocolError(f"an answer to {asked!r}, which was not asked")
-        if kind == b"DONE":
-            then(Done(parts))
-        elif kind == b"FAIL" and parts and isinstance(parts[0], bytes):
-            then(Fail(parts[0].decode("utf-8", "replace")))
+        if kind == _ANSWERED:
+            answer: Answer = Done(parts)
+        elif kind == _REFUSED and parts and isinstance(parts[0], bytes):
+            answer = Fail(parts[0].decode("utf-8", "replace"))
         else:
             raise ProtocolError(f"an answer of kind {kind!r}")
+        if question.then is not None:
+            question.then(answer)
 
     def _break(self) -> None:
         self._watch_writable(False)
@@ -198,14 +298,19 @@ class Asker:
             self._socket.close()
             self._socket = None
         self._unsent.clear()
+        self._is_greeted = False
+        # What is held was never sent: it waits on for the successor.
         asked, self._asked = self._asked, {}
-        for then in asked.values():
-            then(Broken())
-        if not self._closed:
+        self._asked |= {number: asked.pop(number) for number in self._held}
+        for question in asked.values():
+            if question.then is not None:
+                question.then(Broken("the process that decides it ended meanwhile"))
+        if not self._is_closed:
+            self._await_greeting()
             self._retry()
 
     def _retry(self) -> None:
-        if not self._closed and not self._retrying:
-            self._retrying = True
+        if not self._is_closed and not self._is_retrying:
+            self._is_retrying = True
             self._loop.call_later(self._retry_ms, self.open)
             self._retry_ms = min(self._retry_ms * 2, RETRY_MS_MAX)
