@@ -9,13 +9,14 @@ from typing import Any
 
 from csp.model.types import WORD_OF_CLASS
 from csp.transfer.collecting import Collection
-from csp.transfer.forms import FORMS, Form
+from csp.transfer.forms import ENVIRONMENT_NAME, FORMS, OWN_FORM, Form
 from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Item, Key, Node
-from csp.transfer.reading import RawObject
+from csp.transfer.reading import METADATA, RawObject
 from csp.transfer.references import (
     DN,
     FOLDER,
+    PUBLISHED_FOLDERS,
     TENANT,
     Context,
     WrongValue,
@@ -36,11 +37,28 @@ class Definitions:
     def __init__(
         self, collection: Collection, default_folders: dict[str, str], environment: str
     ) -> None:
+        """default_folders: what the server calls them now; environment: and its tenant 1."""
         self._collection = collection
         self._items: list[Item] = []
         self._context = Context(collection.registry)
-        self._context.default_folders = default_folders
-        self._environment = environment
+        self._folder_names = {
+            kind: names | {default_folders.get(kind, "")}
+            for kind, names in PUBLISHED_FOLDERS.items()
+        }
+        self._environment = tenant_node(environment, self._context)
+        self._is_named = False  # some file says what its tenant 1 is called
+
+    def call_environment(self, name: Any) -> None:
+        """Takes that name in the files for the server's tenant 1, whatever it is called there.
+
+        Raises WrongValue where it can't be.
+        """
+        node = self._collection.registry.nodes.setdefault(
+            (TENANT.id, text(name)), self._environment
+        )
+        if node is not self._environment:
+            raise WrongValue(f"a file before this one has another tenant {name!r}: give it later")
+        self._is_named = True
 
     def define(self, raw: RawObject) -> None:
         """First pass: which objects there are."""
@@ -48,9 +66,12 @@ class Definitions:
         if not self._collection.is_text(raw):
             return
         try:
-            key = self._key(form, raw.value)
+            key = self._key(form, raw)
         except WrongValue as problem:
             self._collection.report(raw, "", problem)
+            return
+        except RecursionError:
+            self._collection.report(raw, "", WrongValue("nested too deeply"))
             return
         physical = raw.value.get("physicalSwitch")
         if not isinstance(physical, str):
@@ -61,16 +82,43 @@ class Definitions:
 
     def convert(self) -> None:
         """Second pass: what each object is made of."""
+        if not self._is_named and self._environment.item is None:
+            self._find_environment()
         for item in self._items:
             raw = item.raw
             assert raw is not None
             self._read(FORMS[raw.section], item, raw)
             raw.value = {}  # not needed again
 
+    def _find_environment(self) -> None:
+        """Reports a tenant that looks like another server's tenant 1 under its name there."""
+        for item in self._items:
+            raw = item.raw
+            if item.node.cls is TENANT and raw is not None and raw.value.get("superTenant") is True:
+                name, here = item.node.key[1], self._environment.key[1]
+                rule = (
+                    f"{name!r} seems to be tenant 1 of where the file comes from; here it is "
+                    f"called {here!r}. Say which it is in {METADATA}: "
+                    f'"{ENVIRONMENT_NAME}": "{name}" if so, "{here}" if not'
+                )
+                self._collection.report(raw, "superTenant", WrongValue(rule))
+
     # ------------------------------------------------------------------ first pass
 
-    def _key(self, form: Form[Context], value: dict[str, Any]) -> Key:
+    def _within(self, raw: RawObject) -> Context:
+        """What an object's values are read in, but for its tenant.
+
+        csp's own form knows default folders by their published names alone, so that a file means
+        the same everywhere; other tools write the names that they have on their server.
+        """
         context = self._context
+        own = raw.form == OWN_FORM
+        context.folder_names = PUBLISHED_FOLDERS if own else self._folder_names
+        return context
+
+    def _key(self, form: Form[Context], raw: RawObject) -> Key:
+        context = self._within(raw)
+        value = raw.value
         context.refs = []  # the second pass takes down what the object refers to
         if form.cls is FOLDER:
             kind = step("type", text, member(value, "type")).lower()
@@ -94,9 +142,9 @@ class Definitions:
     # ------------------------------------------------------------------ second pass
 
     def _read(self, form: Form[Context], item: Item, raw: RawObject) -> None:
-        context = self._context
+        context = self._within(raw)
         context.refs = item.refs
-        context.tenant = _tenant_of(item.node) or tenant_node(self._environment, context)
+        context.tenant = _tenant_of(item.node) or self._environment
         context.content = WORD_OF_CLASS[item.node.cls.name]
 
         def report(attribute: str, problem: WrongValue) -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import orjson
 
-from csp.model.types import CLASSES, ObjectClass
-from csp.transfer.forms import FORM_OF
-from csp.transfer.importing import OWN_FORM
-from csp.transfer.naming import Names
-from csp.transfer.naturals import BY_PATH, IN_ORDER_OF_SCOPES
+from csp.model.types import CLASSES, ENVIRONMENT, ObjectClass
+from csp.transfer.forms import ENVIRONMENT_NAME, FORM_OF, OWN_FORM
+from csp.transfer.naming import Names, NoName
+from csp.transfer.naturals import BY_PATH, IN_ORDER_OF_SCOPES, TENANT
 from csp.transfer.present import Object
 from csp.transfer.raw.words import RAW_FORM, SECTION_OF
 from csp.transfer.raw.writing import RawWriter
@@ -120,6 +120,9 @@ def export(
         "formatVersion": FORM_VERSION,
         "revision": report.revision,
     }
+    if layout is NAMED:
+        with suppress(NoName):  # the reader may not see it
+            metadata[ENVIRONMENT_NAME] = names.key(TENANT, ENVIRONMENT)[0]
     yield b'{\n"__metadata__": ' + orjson.dumps(metadata)
     for name in layout.order:
         if not classes or name in classes:
@@ -163,11 +166,6 @@ def _section(
 def _is_of(names: Names, name: str, dbid: int, tenant: int) -> bool:
     if name == "CfgTenant":
         return dbid == tenant
-    if name == BY_PATH:
-        owner = names.folder_object(dbid)["ownerID"]
-        if owner["type"] == "tenant":
-            return bool(owner["DBID"] == tenant)
-        return names.tenant("CfgSwitch", owner["DBID"]) == tenant
     return names.tenant(name, dbid) == tenant
 
 

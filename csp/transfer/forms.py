@@ -30,6 +30,10 @@ OPTION_BYTES_MAX = 64 * 1024
 OPTION_CHARACTERS_SAFE = OPTION_BYTES_MAX // 4  # so many never have more bytes
 SURROGATE = re.compile("[\ud800-\udfff]")
 
+# What `formatName` says of a file in csp's own form.
+OWN_FORM = "CSP"
+# Under this name `__metadata__` says what tenant 1 is called where the file comes from.
+ENVIRONMENT_NAME = "environment"
 # Sections that mutagen does not have.
 OWN_SECTIONS = frozenset((
     "agentLogins", "statDays", "statTables", "formats", "tableAccesses", "callingLists",
@@ -310,10 +314,12 @@ FORMS: dict[str, Form[Context]] = {cls.mutagen: _named_form(cls) for cls in CLAS
 FORM_OF: dict[str, Form[Context]] = {form.cls.name: form for form in FORMS.values()}
 
 __all__ = [
+    "ENVIRONMENT_NAME",
     "FORMS",
     "FORM_OF",
     "MAPS",
     "MERE_NAMES",
+    "OWN_FORM",
     "OWN_SECTIONS",
     "SEVERAL",
     "Form",

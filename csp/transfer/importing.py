@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from csp.transfer.collecting import Collection
 from csp.transfer.definitions import Definitions
-from csp.transfer.forms import FORMS, OWN_SECTIONS
+from csp.transfer.forms import ENVIRONMENT_NAME, FORMS, OWN_FORM, OWN_SECTIONS
 from csp.transfer.interpolate import interpolate
 from csp.transfer.missing import Missing
 from csp.transfer.plan import Plan, make_plan
@@ -18,10 +18,10 @@ from csp.transfer.problems import Problems
 from csp.transfer.raw.definitions import RawDefinitions
 from csp.transfer.raw.definitions import Server as Lookup
 from csp.transfer.raw.words import CLASS_OF_SECTION, RAW_FORM
-from csp.transfer.reading import RawObject, Reader
+from csp.transfer.reading import METADATA, RawObject, Reader
+from csp.transfer.references import WrongValue
 from csp.transfer.run import Progress, Sink, run
 
-OWN_FORM = "CSP"
 FORMS_READ = ("JSON", "COMPACT_JSON", OWN_FORM, RAW_FORM)
 VERSION_MAJOR = "1"
 
@@ -68,9 +68,7 @@ def prepare(
             except OSError as problem:
                 problems.add(file, f"can't be read: {problem.strerror or problem}")
                 continue
-            reader = Reader(file, stream, problems)
-            for raw in _known(reader, wishes, problems):
-                (numbered if _is_raw(reader) else named).define(raw)
+            _File(file, stream, wishes, problems).define(named, numbered)
     named.convert()
     numbered.convert()
     registry, items = collection.registry, collection.items
@@ -86,51 +84,84 @@ def carry_out(prepared: Prepared, server: Server, problems: Problems, progress: 
     return run(prepared.plan, prepared.revision, server, problems, progress)
 
 
-def _known(reader: Reader, wishes: Wishes, problems: Problems) -> Iterator[RawObject]:
-    """The objects of classes that csp has, variables filled in."""
-    checked = False
-    for raw in reader.objects(wishes.section):
-        if not checked and wishes.section is None:
-            _check_form(reader, problems)
-            checked = True
-        rule = _why_not(raw.section, reader, wishes)
+class _File:
+    """One file: its form and sections are checked whether or not any object comes."""
+
+    def __init__(self, file: str, stream: BinaryIO, wishes: Wishes, problems: Problems) -> None:
+        self._wishes = wishes
+        self._problems = problems
+        self._reader = Reader(file, stream, problems, on_section=self._begin)
+        self._unknown = False  # the section that is being read is no class's
+
+    def define(self, named: Definitions, numbered: RawDefinitions) -> None:
+        """Reads the file, and hands every object on to what reads its form."""
+        for raw in self._reader.objects(self._wishes.section):
+            self._name_environment(named)
+            if self._unknown:
+                continue
+            if self._is_raw:
+                numbered.define(raw)
+                continue
+            if raw.variables:
+                self._fill(raw)
+            named.define(raw)
+
+    @property
+    def _is_raw(self) -> bool:
+        return self._reader.metadata.get("formatName") == RAW_FORM
+
+    def _fill(self, raw: RawObject) -> None:
+        where = f"{raw.section}[{raw.index}] (line {raw.line})"
+
+        def report(path: str, rule: str) -> None:
+            self._problems.add(raw.file, rule, object=where, path=path)
+
+        raw.value = interpolate(raw.value, self._wishes.variables, report)
+
+    def _name_environment(self, named: Definitions) -> None:
+        """Once, before the first object: what the file calls tenant 1."""
+        name = self._reader.metadata.pop(ENVIRONMENT_NAME, None)
+        if name is None or self._is_raw:
+            return
+        try:
+            named.call_environment(name)
+        except WrongValue as problem:
+            self._report(problem.rule, ENVIRONMENT_NAME)
+
+    # ------------------------------------------------------------------ form and sections
+
+    def _begin(self, name: str) -> None:
+        """A section begins, or `__metadata__` has been read."""
+        if name == METADATA:
+            self._check_form()
+            return
+        rule = self._why_not(name)
+        self._unknown = rule is not None
         if rule is not None:
-            problems.add(raw.file, rule, object=raw.section)
-            continue
-        if raw.variables and not _is_raw(reader):
-            where = f"{raw.section}[{raw.index}] (line {raw.line})"
+            self._problems.add(self._reader.file, rule, object=name)
 
-            def report(path: str, rule: str, file: str = raw.file, where: str = where) -> None:
-                problems.add(file, rule, object=where, path=path)
+    def _check_form(self) -> None:
+        form = self._reader.metadata.get("formatName")
+        version = self._reader.metadata.get("formatVersion")
+        if form not in FORMS_READ:
+            rule = f"{form!r} is not a form that can be imported: {', '.join(FORMS_READ)}"
+            self._report(rule, "formatName")
+        if str(version).partition(".")[0] != VERSION_MAJOR:
+            rule = f"{version!r}: only version {VERSION_MAJOR} of the form is known"
+            self._report(rule, "formatVersion")
 
-            raw.value = interpolate(raw.value, wishes.variables, report)
-        yield raw
+    def _report(self, rule: str, path: str) -> None:
+        self._problems.add(self._reader.file, rule, object=METADATA, path=path)
 
-
-def _check_form(reader: Reader, problems: Problems) -> None:
-    form = reader.metadata.get("formatName")
-    version = reader.metadata.get("formatVersion")
-    if form not in FORMS_READ:
-        rule = f"{form!r} is not a form that can be imported: {', '.join(FORMS_READ)}"
-        problems.add(reader.file, rule, object="__metadata__", path="formatName")
-    if str(version).partition(".")[0] != VERSION_MAJOR:
-        rule = f"{version!r}: only version {VERSION_MAJOR} of the form is known"
-        problems.add(reader.file, rule, object="__metadata__", path="formatVersion")
-
-
-def _is_raw(reader: Reader) -> bool:
-    return reader.metadata.get("formatName") == RAW_FORM
-
-
-def _why_not(section: str, reader: Reader, wishes: Wishes) -> str | None:
-    if _is_raw(reader):
-        if section not in CLASS_OF_SECTION:
-            known = ", ".join(CLASS_OF_SECTION)
-            return f"there is no class whose raw section is {section!r}; there are {known}"
+    def _why_not(self, section: str) -> str | None:
+        if self._is_raw:
+            if section not in CLASS_OF_SECTION:
+                known = ", ".join(CLASS_OF_SECTION)
+                return f"there is no class whose raw section is {section!r}; there are {known}"
+            return None
+        if section not in FORMS:
+            return f"there is no class whose section is {section!r}; there are {', '.join(FORMS)}"
+        own = self._reader.metadata.get("formatName") == OWN_FORM
+        if section in OWN_SECTIONS and not own:
+            return f'mutagen\'s form has no {section}: say "formatName": "{OWN_FORM}"'
         return None
-    if section not in FORMS:
-        return f"there is no class whose section is {section!r}; there are {', '.join(FORMS)}"
-    own = reader.metadata.get("formatName") == OWN_FORM or wishes.section is not None
-    if section in OWN_SECTIONS and not own:
-        return f'mutagen\'s form has no {section}: say "formatName": "{OWN_FORM}"'
-    return None

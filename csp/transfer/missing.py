@@ -14,7 +14,7 @@ from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Body, Item, Node, Registry
 from csp.transfer.present import Present
 from csp.transfer.problems import Problems
-from csp.transfer.references import FOLDER, SWITCH
+from csp.transfer.references import FOLDER, SWITCH, TENANT_WORD
 
 # Types of objects that have no tenant: their folders are Environment's.
 OF_ENVIRONMENT = frozenset(WORD_OF_CLASS[cls.name] for cls in CLASSES.values() if cls.is_global)
@@ -112,33 +112,40 @@ class Missing:
     # ------------------------------------------------------------------ folders
 
     def _make_folder(self, node: Node) -> bool:
+        """Makes a folder, those that it lies in before it."""
         number, word, owner, kind, names = node.key
         if not self._need(owner):
             self.unresolved[node] = self.unresolved[owner]
             return False
-        if kind in OF_ENVIRONMENT and word == "tenant" and owner.dbid != ENVIRONMENT:
-            self.unresolved[node] = (
-                f"folders of type {kind!r} belong to the tenant {self.present.environment()}"
-            )
+        lacking = self._why_no_folders(word, owner, kind)
+        if lacking:
+            self.unresolved[node] = lacking
             return False
-        if not names:
-            # The owner's default folder: a new owner gets it from the server.
-            if owner.dbid:
-                self.unresolved[node] = f"{owner.shown} has no default folder of type {kind!r}"
-            return not owner.dbid
+        above: Node | None = None
+        for size in range(1, len(names) + 1):
+            one = self.registry.refer(FOLDER, (number, word, owner, kind, names[:size]))
+            if not one.dbid and one.item is None:
+                self._add_folder(one, above)
+            above = one
+        if not names and owner.dbid:  # a new owner gets its default folder from the server
+            self.unresolved[node] = f"{owner.shown} has no default folder of type {kind!r}"
+        return bool(names or not owner.dbid)
+
+    def _why_no_folders(self, word: str, owner: Node, kind: str) -> str:
+        if kind in OF_ENVIRONMENT and word == TENANT_WORD and owner.dbid != ENVIRONMENT:
+            return f"folders of type {kind!r} belong to the tenant {self.present.environment()}"
+        return ""
+
+    def _add_folder(self, node: Node, above: Node | None) -> None:
+        _, word, owner, kind, names = node.key
         body: Body = {"name": names[-1], "type": kind, "ownerID": {"type": word, "DBID": owner}}
         refs = [owner]
-        if len(names) > 1:
-            above = self.registry.refer(FOLDER, (number, word, owner, kind, names[:-1]))
-            if not self._need(above):
-                self.unresolved[node] = self.unresolved[above]
-                return False
+        if above is not None:
             body["folderDBID"] = above
             refs.append(above)
         elif self.present.stands_alone(word, kind):
             body["folderDBID"] = 0  # there is no default folder to put it into
         self._add(node, body, refs, "missing folder")
-        return True
 
     # ------------------------------------------------------------------ errors
 

@@ -4,6 +4,8 @@
 #    be imported into any other database.
 # 2. A DBID that the server does not show to the reader has no name: NoName says which.
 # 3. The names of all objects are held, not the objects.
+# 4. A path says where its first folder lies by itself: one that is called as a default folder is
+#    has that folder's name before it, because an import leaves that name out.
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ from typing import Any
 from csp.model.types import CLASS_OF_WORD, ENVIRONMENT
 from csp.transfer.naturals import BY_PATH, GLOBAL, NATURALS, TENANT
 from csp.transfer.present import Object
-from csp.transfer.references import GENERIC_FOLDER
+from csp.transfer.references import (
+    DEFAULT_FOLDERS,
+    GENERIC_FOLDER,
+    OBJECT_TYPE,
+    TENANT_WORD,
+)
 
 
 class NoName(Exception):
@@ -73,6 +80,8 @@ class Names:
         return [(one, other) for one, other in found if one != other]
 
     def _order(self, class_name: str, dbid: int) -> tuple[str, ...]:
+        if class_name == BY_PATH:
+            return self._folder_order(dbid)
         natural = NATURALS[class_name]
         texts: list[str] = []
         for part, value in zip(natural.parts, self.key(class_name, dbid), strict=False):
@@ -80,7 +89,12 @@ class Names:
         return (*texts, str(self.key(class_name, dbid)[-1] or ""), f"{dbid:010}")
 
     def tenant(self, class_name: str, dbid: int) -> int:
-        """The tenant in which an object's own references are read."""
+        """The tenant in which an object's own references are read; of a folder, its owner's."""
+        if class_name == BY_PATH:
+            owner = self._folder(dbid)["ownerID"]
+            if owner["type"] == TENANT_WORD:
+                return int(owner["DBID"])
+            return self.tenant(CLASS_OF_WORD[owner["type"]], owner["DBID"])
         natural = NATURALS[class_name]
         if class_name in GLOBAL:
             return ENVIRONMENT
@@ -94,21 +108,26 @@ class Names:
     def reference(self, class_name: str, dbid: int, tenant: int) -> Any:
         """How an object of that tenant refers to this one."""
         if class_name == BY_PATH:
-            return self.folder(dbid)
+            return self.folder(dbid) or self._placed(self._folder(dbid), [])
         natural, key = NATURALS[class_name], self.key(class_name, dbid)
         if class_name in GLOBAL:
             return key[0]
         own = self.tenant(class_name, dbid)
         if natural.in_tenant and len(natural.parts) == 2 and own == tenant:
             return key[1]
-        found: dict[str, Any] = {}
-        for part, value in zip(natural.parts, key, strict=False):
+        found = self._parts(class_name, key, own)
+        if own != tenant:
+            found["tenant"] = self.key(TENANT, own)[0]
+        return found
+
+    def _parts(self, class_name: str, key: tuple[Any, ...], own: int) -> Object:
+        """What tells an object from others of its tenant."""
+        found: Object = {}
+        for part, value in zip(NATURALS[class_name].parts, key, strict=False):
             if part.of != TENANT:
                 found[part.name] = self.reference(part.of, value, own) if part.of else value
         if class_name == "CfgDN" and key[-1] and found["type"] == "destinationlabel":
             found["name"] = key[-1]
-        if own != tenant:
-            found["tenant"] = self.key(TENANT, own)[0]
         return found
 
     def described(self, pair: tuple[str, ...], value: Object, tenant: int) -> Object:
@@ -142,32 +161,47 @@ class Names:
         one = self._folders[dbid]
         return (
             not one.get("folderDBID")
-            and one["ownerID"]["type"] == "tenant"
+            and one["ownerID"]["type"] == TENANT_WORD
             and one["type"] != GENERIC_FOLDER
         )
 
     def folder(self, dbid: int) -> Object | None:
         """A folder by type, owner and path; None for a default folder of a tenant."""
-        one = self._folders.get(dbid)
-        if one is None:
-            raise NoName(BY_PATH, dbid)
+        one = self._folder(dbid)
         if self.is_default_folder(dbid):
             return None
-        return {**self.around(one), "path": [*self._path_above(one), one["name"]]}
+        return self._placed(one, [*self._path_above(one), one["name"]])
 
-    def around(self, one: Object) -> Object:
-        """Type and owner of a folder."""
-        word, number = one["ownerID"]["type"], one["ownerID"]["DBID"]
+    def _folder(self, dbid: int) -> Object:
+        found = self._folders.get(dbid)
+        if found is None:
+            raise NoName(BY_PATH, dbid)
+        return found
+
+    def _placed(self, one: Object, path: list[str]) -> Object:
+        """A path of folders of the type and owner of one of them."""
+        owner = one["ownerID"]["type"]
+        if path and owner == TENANT_WORD and path[0] == DEFAULT_FOLDERS.get(one["type"]):
+            path = [path[0], *path]
+        return {"type": one["type"], "owner": self._owner(one), "path": path}
+
+    def _owner(self, folder: Object) -> Object:
+        """The owner of a folder, an object of any class."""
+        word, number = folder["ownerID"]["type"], folder["ownerID"]["DBID"]
         class_name = CLASS_OF_WORD[word]
-        owner = {"type": word, "name": self.key(class_name, number)[-2]}
-        if class_name not in GLOBAL:
-            owner["tenant"] = self.key(TENANT, self.tenant(class_name, number))[0]
-        return {"type": one["type"], "owner": owner}
+        if class_name == BY_PATH:
+            return {OBJECT_TYPE: word, **self.reference(class_name, number, ENVIRONMENT)}
+        key = self.key(class_name, number)
+        if class_name in GLOBAL:
+            return {"type": word, "name": key[0]}
+        own = self.tenant(class_name, number)
+        found = self._parts(class_name, key, own) | {"tenant": self.key(TENANT, own)[0]}
+        return {OBJECT_TYPE if "type" in found else "type": word, **found}
 
     def place_of(self, dbid: int) -> Object:
         """Where a folder itself lies: as `folder`, without its own name."""
         one = self._folders[dbid]
-        return {**self.around(one), "path": self._path_above(one)}
+        return self._placed(one, self._path_above(one))
 
     def folder_object(self, dbid: int) -> Object:
         return self._folders[dbid]
@@ -186,7 +220,7 @@ class Names:
         return path[::-1]
 
     def _folder_order(self, dbid: int) -> tuple[str, ...]:
-        one = self._folders[dbid]
+        one = self._folder(dbid)
         word, number = one["ownerID"]["type"], one["ownerID"]["DBID"]
         owner = self._order(CLASS_OF_WORD[word], number)
         return (word, *owner, one["type"], *self._path_above(one), one["name"])
@@ -194,4 +228,4 @@ class Names:
 
 def _with_type(word_name: str, word: str, reference: Any) -> Object:
     rest = {"name": reference} if isinstance(reference, str) else reference
-    return {word_name: word, **rest}
+    return {OBJECT_TYPE if word_name in rest else word_name: word, **rest}

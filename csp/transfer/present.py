@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
-from csp.transfer.naturals import IN_ORDER_OF_SCOPES, NATURALS
+from csp.transfer.naturals import BY_PATH, IN_ORDER_OF_SCOPES, NATURALS
 from csp.transfer.objects import Key, Node, Registry
 from csp.transfer.problems import Problems
 from csp.transfer.references import dn_key
@@ -82,10 +82,10 @@ class Present:
         for name in IN_ORDER_OF_SCOPES:
             cls = CLASSES[name]
             nodes = by_class.get(cls.id)
-            if nodes and name == "CfgFolder":
-                self._match_folders(nodes)
-            elif nodes:
+            if nodes and name != BY_PATH:
                 self._match(cls, nodes, problems)
+        # Objects of any class may own folders, and only folders have a folder in their key.
+        self._match_folders(by_class.get(CLASSES[BY_PATH].id, []))
 
     def _match(self, cls: ObjectClass, nodes: list[Node], problems: Problems) -> None:
         wanted: dict[Key, list[Node]] = {}
@@ -135,7 +135,7 @@ class Present:
             key = (owner["type"], owner["DBID"], folder["type"])
             names = self._path(dbid, self._roots.get(key, 0))
             paths.setdefault((*key, names), dbid)
-        for node in nodes:
+        for node in nodes:  # a folder that owns others was spoken of before them
             _, word, owner_node, kind, names = node.key
             dbid = paths.get((word, owner_node.dbid, kind, names), 0)
             if dbid and owner_node.dbid:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -33,7 +33,8 @@ class RawObject:
     index: int
     line: int
     value: dict[str, Any]
-    variables: bool  # some string holds "${"
+    form: str  # of its file; empty for bare objects
+    variables: bool  # some string may hold "${"
     escapes: bool  # some character is written as \\uXXXX: only so can it be no text
 
 
@@ -70,8 +71,17 @@ def _reject_constant(name: str) -> Any:
 class Reader:
     """The objects of one file; metadata holds what `__metadata__` said."""
 
-    def __init__(self, file: str, stream: BinaryIO, problems: Problems) -> None:
+    def __init__(
+        self,
+        file: str,
+        stream: BinaryIO,
+        problems: Problems,
+        *,
+        on_section: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """on_section is told each section's name before its objects, `__metadata__` when read."""
         self.file = file
+        self._on_section = on_section
         self.metadata: dict[str, Any] = {}
         self._stream = stream
         self._problems = problems
@@ -121,7 +131,8 @@ class Reader:
                 self._report_twice(self.metadata, METADATA, METADATA)
             elif METADATA not in seen:
                 raise _Malformed(f"{METADATA} must come first: it says the form", at)
-            else:
+            self._on_section(name)
+            if name != METADATA:
                 yield from self._section(name)
             if not self._take(","):
                 break
@@ -159,9 +170,10 @@ class Reader:
         if self._twice:
             self._report_twice(value, f"{section}[{index}] (line {line})", "")
             value = _once(value)
-        variables = self._text.find("${", start, self._at) >= 0
         escapes = self._text.find("\\u", start, self._at) >= 0
-        return RawObject(self.file, section, index, line, value, variables, escapes)
+        variables = escapes or self._text.find("${", start, self._at) >= 0
+        form = str(self.metadata.get("formatName", ""))
+        return RawObject(self.file, section, index, line, value, form, variables, escapes)
 
     # ------------------------------------------------------------------ tokens
 

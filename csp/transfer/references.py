@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from csp.model.types import CLASS_OF_WORD, CLASSES, ObjectClass
+from csp.model.types import (
+    CLASS_OF_WORD,
+    CLASSES,
+    WORD_OF_CLASS,
+    ObjectClass,
+)
 from csp.transfer.naturals import GLOBAL, NATURALS, Natural
 from csp.transfer.objects import Key, Node, Registry
 
 TENANT = CLASSES["CfgTenant"]
 SWITCH = CLASSES["CfgSwitch"]
 FOLDER = CLASSES["CfgFolder"]
+TENANT_WORD = WORD_OF_CLASS[TENANT.name]
+FOLDERS_DEEP_MAX = 999  # a server takes a thousand, the default folder among them
 DN = CLASSES["CfgDN"]
 GENERIC_FOLDER = "folder"
+# Where a reference has a `type` of its own, as a DN's, the word of its class stands here.
+OBJECT_TYPE = "objectType"
+# What the server calls the folders that it makes with each tenant, by the type of their content.
+DEFAULT_FOLDERS = {WORD_OF_CLASS[cls.name]: cls.folder for cls in CLASSES.values() if cls.folder}
+PUBLISHED_FOLDERS = {kind: frozenset((name,)) for kind, name in DEFAULT_FOLDERS.items()}
 
 
 class WrongValue(Exception):
@@ -33,13 +45,13 @@ class WrongValue(Exception):
 class Context:
     """What a value is read in: the object it belongs to."""
 
-    __slots__ = ("content", "default_folders", "refs", "registry", "tenant")
+    __slots__ = ("content", "folder_names", "refs", "registry", "tenant")
 
-    def within(self, tenant: Node) -> Context:
+    def within(self, tenant: Node | None) -> Context:
         """The same for what lies in another tenant."""
         inner = Context(self.registry)
         inner.tenant, inner.refs = tenant, self.refs
-        inner.content, inner.default_folders = self.content, self.default_folders
+        inner.content, inner.folder_names = self.content, self.folder_names
         return inner
 
     def __init__(self, registry: Registry) -> None:
@@ -47,8 +59,8 @@ class Context:
         self.tenant: Node | None = None  # the tenant of the object
         self.content = ""  # the type of folder that holds such an object
         self.refs: list[Node] = []
-        # Names of the default folders by type, left out at the beginning of a path.
-        self.default_folders: dict[str, str] = {}
+        # What tenants' default folders of a type may be called at the beginning of a path.
+        self.folder_names: Mapping[str, Collection[str]] = PUBLISHED_FOLDERS
 
 
 Reference = Callable[[Any, Context], Node]
@@ -193,23 +205,37 @@ def folder_parts(value: Any, context: Context) -> tuple[str, Node, str, tuple[st
     """Owner's type, owner, type of the content, path below the default folder."""
     only(value, "type", "owner", "path")
     kind = step("type", text, member(value, "type")).lower()
-    owner = step("owner", only, member(value, "owner"), "type", "name", "tenant")
-    word = step("owner", step, "type", text, member(owner, "type")).lower()
-    name = step("owner", step, "name", text, member(owner, "name"))
-    cls = CLASSES.get(CLASS_OF_WORD.get(word, ""))
-    if cls is TENANT:
-        node = tenant_node(name, context)
-    elif cls is SWITCH:
-        node = context.registry.refer(SWITCH, (SWITCH.id, scope_of(owner, context), name))
-    else:
-        raise WrongValue(f"a folder owned by a {word} is not supported", "owner.type")
+    word, owner = step("owner", _owner, member(value, "owner"), context)
     path = value.get("path") or []
     if not isinstance(path, list):
         raise WrongValue("a list of folder names is expected", "path")
+    if len(path) > FOLDERS_DEEP_MAX:
+        rule = f"{len(path)} folders in one another; at most {FOLDERS_DEEP_MAX} are allowed"
+        raise WrongValue(rule, "path")
     names = tuple(step(f"path[{index}]", text, name) for index, name in enumerate(path))
-    if names and names[0] == context.default_folders.get(kind):
+    if names and word == TENANT_WORD and names[0] in context.folder_names.get(kind, ()):
         names = names[1:]
-    return word, node, kind, names
+    return word, owner, kind, names
+
+
+def _owner(value: Any, context: Context) -> tuple[str, Node]:
+    """The word of the class that owns a folder, and the object: of any class, by its key."""
+    if not isinstance(value, dict):
+        raise WrongValue(f"an object of type and name is expected, not {shown_type(value)}")
+    stated = OBJECT_TYPE if OBJECT_TYPE in value else "type"
+    word = step(stated, text, member(value, stated)).lower()
+    cls = CLASSES.get(CLASS_OF_WORD.get(word, ""))
+    if cls is None:
+        raise WrongValue(f"objects of type {word!r} own no folders", stated)
+    rest = {name: part for name, part in value.items() if name != stated}
+    if cls is TENANT:
+        only(rest, "name", "tenant")
+        return word, tenant_node(step("name", text, member(rest, "name")), context)
+    outer, context.refs = context.refs, []  # an owner is asked for with its folder
+    try:
+        return word, REFERENCES[cls.name](rest, context)
+    finally:
+        context.refs = outer
 
 
 def folder_node(
@@ -251,7 +277,7 @@ def typed(pair: tuple[str, ...], *, mere_name: str = "") -> Reading:
             word, key = (mere_name, value) if mere_name else _typed_text(value)
             rest: Any = key
         elif isinstance(value, dict):
-            stated = word_name if word_name in value else "type"
+            stated = next((name for name in (OBJECT_TYPE, word_name) if name in value), "type")
             word = step(stated, text, member(value, stated)).lower()
             rest = {name: part for name, part in value.items() if name != stated}
         else:

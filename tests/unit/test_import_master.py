@@ -149,3 +149,36 @@ def test_what_the_master_refuses_names_the_object(master: ImportMaster) -> None:
     assert problem.object.startswith("persons[0] (line 1) CfgPerson '2'")
     assert "refused by the server: UNIQUE" in problem.rule
     assert master.revision() == before
+
+
+# ---------------------------------------------------------------------- a renamed tenant 1
+
+RENAMED = [{"name": "Resources", "superTenant": True}, {"name": "acme"}]
+
+
+def test_a_file_says_what_it_calls_tenant_1(master: ImportMaster) -> None:
+    file = json.loads(document(tenants=RENAMED, skills=[{"tenant": "Resources", "name": "Sales"}]))
+    file["__metadata__"]["environment"] = "Resources"
+    run(master, {"file": json.dumps(file).encode()})
+    tenants = {one["DBID"]: one["name"] for one in master.read("CfgTenant")}
+    assert tenants == {1: "Resources", 101: "acme"}
+    assert [one["tenantDBID"] for one in master.read("CfgSkill")] == [1]
+
+
+def test_a_tenant_1_of_another_name_is_asked_about(master: ImportMaster) -> None:
+    with pytest.raises(ImportRefused) as refusal:
+        run(master, {"file": document(tenants=RENAMED)})
+    (problem,) = refusal.value.problems.found
+    assert "'Resources' seems to be tenant 1 of where the file comes from" in problem.rule
+    assert '"environment": "Resources" if so, "Environment" if not' in problem.rule
+
+
+def test_a_raw_file_has_tenant_1_under_any_name(master: ImportMaster) -> None:
+    raw = {
+        "__metadata__": {"formatName": "RAW", "formatVersion": "1.0.0"},
+        "CFGTenant": [{"DBID": 1, "name": "Resources"}],
+        "CFGSkill": [{"DBID": 7, "tenantDBID": 1, "name": "Sales"}],
+    }
+    run(master, {"file": json.dumps(raw).encode()})
+    assert [(one["DBID"], one["name"]) for one in master.read("CfgTenant")] == [(1, "Resources")]
+    assert [one["tenantDBID"] for one in master.read("CfgSkill")] == [1]

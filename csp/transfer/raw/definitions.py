@@ -8,10 +8,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from csp.model.types import CLASS_OF_WORD, CLASSES, WORD_OF_CLASS, ObjectClass
+from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
 from csp.transfer.collecting import Collection
 from csp.transfer.naturals import NATURALS, Part
 from csp.transfer.objects import Item, Key, Node
@@ -106,6 +107,22 @@ class RawDefinitions:
         raise WrongValue(f"no file has a {class_name} with the DBID {dbid}")
 
     def _node(self, one: Stated) -> Node:
+        if one.cls is FOLDER:
+            for above in self._unread_above(one):
+                self._node_of(above)
+        return self._node_of(one)
+
+    def _unread_above(self, one: Stated) -> list[Stated]:
+        """The folders that a folder lies in, the uppermost first, as far as they have no Node."""
+        found: dict[int, Stated] = {}
+        with suppress(WrongValue):  # reported where the folder's key is read
+            while (above := self._above(one, _place(one))) is not None and above.node is None:
+                if above.dbid in found:
+                    break
+                found[above.dbid] = one = above
+        return list(found.values())[::-1]
+
+    def _node_of(self, one: Stated) -> Node:
         if one.node is not None:
             return one.node
         if one.busy:
@@ -137,6 +154,8 @@ class RawDefinitions:
         value = one.raw.value
         if one.cls is FOLDER:
             return self._folder_key(one)
+        if one.cls is TENANT and one.dbid == ENVIRONMENT:
+            return self._of_server(TENANT.name, ENVIRONMENT).key  # whatever it is called
         key = (one.cls.id, *(self._part(part, value) for part in KEY_PARTS[one.cls.name]))
         if one.cls is DN:
             name = as_text(value.get("name"))
@@ -202,7 +221,7 @@ class RawDefinitions:
         name = step("name", text, as_text(member(one.raw.value, "name")))
         above = self._above(one, place)
         if above is not None:
-            node = self._node(above)
+            node = self._node_of(above)
             names = (*node.key[-1], name) if node.is_named else (name,)
         else:
             names = () if self._tops.get(place) == one.dbid else (name,)
