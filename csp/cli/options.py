@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from csp.observe.log import LEVELS, LogSettings
+from csp.process.credentials import PasswordFileRefused, read_password
 from csp.supervisor.listeners import Address, parse_address
 from csp.supervisor.settings import RESERVE_BYTES_DEFAULT, WORKERS_MAX
 
@@ -20,6 +21,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 RESERVE_BYTES_MIN = 16 << 20
 APP_CHARACTERS_MAX = 255
+PASSWORD_FILE_VARIABLE = "CSP_PASSWORD_FILE"
 
 
 class AddressType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -118,12 +120,20 @@ def check_app_name(name: str) -> str:
     return name
 
 
-def ask_credentials() -> tuple[str, str]:
-    """User and password from the environment, or the password from a prompt; never an argument."""
+def ask_credentials(password_file: str = "") -> tuple[str, str]:
+    """User and password from the environment, from a file, or from a prompt; never an argument."""
     user = os.environ.get("CSP_USER", "default")
+    path = password_file or os.environ.get(PASSWORD_FILE_VARIABLE, "")
+    if path:
+        try:
+            return user, read_password(path)
+        except PasswordFileRefused as error:
+            raise click.UsageError(f"the password file {error}") from None
     password = os.environ.get("CSP_PASSWORD")
     if password is None:
         if not os.isatty(0):
-            raise click.UsageError("set CSP_PASSWORD: there is no terminal to ask for it")
+            raise click.UsageError(
+                "set CSP_PASSWORD or CSP_PASSWORD_FILE: there is no terminal to ask for it"
+            )
         password = str(click.prompt(f"Password of {user}", hide_input=True, err=True))
     return user, password

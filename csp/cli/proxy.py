@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 from csp.cli.options import (
+    PASSWORD_FILE_VARIABLE,
     AddressType,
     ask_credentials,
     check_app_name,
@@ -36,6 +38,13 @@ from csp.supervisor.settings import ServerSettings
 @click.option(
     "--create-app", is_flag=True, help="Make Application and Host at the master if missing."
 )
+@click.option(
+    "--password-file",
+    default="",
+    metavar="PATH",
+    envvar=PASSWORD_FILE_VARIABLE,
+    help="The password for the master, mode 0600; read anew at SIGHUP (or CSP_PASSWORD_FILE).",
+)
 @server_options
 def command(
     host: str,
@@ -44,6 +53,7 @@ def command(
     license_place: str,
     listen: Address | None,
     create_app: bool,
+    password_file: str,
     workers: int | None,
     reserve: int,
     log_file: str | None,
@@ -52,13 +62,16 @@ def command(
 ) -> None:
     """Run a proxy of a configuration server.
 
-    It signs in at the master as CSP_USER (default: default) with CSP_PASSWORD, or asks for it.
+    It signs in at the master as CSP_USER (default: default) with the password of --password-file,
+    else with CSP_PASSWORD, or asks for it.
     """
     if create_app and listen is None:
         raise click.UsageError("--create-app needs --listen HOST:PORT: the port goes into it")
     if create_app and listen is not None and listen.port == 0:
         raise click.UsageError("--create-app needs a --listen with a port number")
-    user, password = ask_credentials()
+    if password_file:
+        password_file = os.path.abspath(password_file)
+    user, password = ask_credentials(password_file)
     settings = ServerSettings(
         mode="proxy",
         app_name=check_app_name(app_name),
@@ -66,7 +79,7 @@ def command(
         worker_count=workers or default_worker_count(),
         log=log_settings(log_file, log_format, log_level),
         reserve_bytes=reserve,
-        upstream=Upstream(host, port, user, password),
+        upstream=Upstream(host, port, user, password, password_file),
         must_create_application=create_app,
         license_place=license_place,
     )

@@ -2,7 +2,8 @@
 
 1. Commands are answered in order; what a feed sends after its own command goes to `on_value`.
 2. A link that broke stays broken: the owner makes a new one.
-3. `on_broken` is called once, with the reason in words, and never from within a constructor.
+3. `on_broken` is called once, with the reason in words, and never from within a constructor;
+   where the master refuses the sign-in it is `on_refused`, with the word of its error too.
 4. Every command is answered once: by the master, or by an error when the link breaks.
 5. No secret stands in a reason.
 """
@@ -49,6 +50,7 @@ class Link:
         on_ready: Callable[[], None],
         on_value: Callable[[Value], None],
         on_broken: Callable[[str], None],
+        on_refused: Callable[[str, str], None],
     ) -> None:
         self.state = LinkState.CONNECTING
         self.paused = False  # the owner takes no values for now
@@ -60,6 +62,7 @@ class Link:
         # What may take values off the received bytes before `on_value`: see Decoder.lend.
         self.on_bytes: Callable[[memoryview], tuple[int, bool]] | None = None
         self._on_broken = on_broken
+        self._on_refused = on_refused
         self._answers: deque[Callable[[Value], None]] = deque()
         self._unsent = bytearray()
         self._decoder = Decoder()
@@ -124,8 +127,8 @@ class Link:
             # A loopback connection is refused at once, and a poll may have missed it.
             self.ready()
 
-    def close(self, reason: str = "") -> None:
-        """Closes; with a reason the owner is told."""
+    def close(self, reason: str = "", refused: str = "") -> None:
+        """Closes; with a reason the owner is told, with the word of a refusal that it is one."""
         if self.state is LinkState.BROKEN:
             return
         self.state = LinkState.BROKEN
@@ -133,7 +136,9 @@ class Link:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if reason:
+        if refused:
+            self._on_refused(reason, refused)
+        elif reason:
             self._on_broken(reason)
         # Whoever waits for an answer hears that none comes, after the owner knows why.
         while self._answers:
@@ -179,7 +184,7 @@ class Link:
 
     def _signed_in(self, value: Value) -> None:
         if isinstance(value, ErrorReply):
-            self.close(f"sign-in as {self._upstream.user} refused: {value}")
+            self.close(f"sign-in as {self._upstream.user} refused: {value}", value.word)
             return
         self.state = LinkState.READY
         self._on_ready()

@@ -26,7 +26,7 @@ class Links:
         register: Sequence[str | int],
         clocks: Clocks,
         on_broken: Callable[[str], None],
-        on_refused: Callable[[str], None],
+        on_refused: Callable[[str, str], None],
     ) -> None:
         self.feeds: dict[int, Link] = {}
         self._upstream = upstream
@@ -35,6 +35,16 @@ class Links:
         self._on_broken = on_broken
         self._on_refused = on_refused
         self._session: Link | None = None
+
+    def use(self, upstream: Upstream) -> None:
+        """Signs in with these credentials from now on; links that are there stay."""
+        self._upstream = upstream
+
+    def try_credentials(self, answer: Callable[[Value], None]) -> None:
+        """Signs in once more on the session, where there is one: does the master take them?"""
+        link = self._session
+        if link is not None and link.state is LinkState.READY:
+            link.command("AUTH", self._upstream.user, self._upstream.password, answer=answer)
 
     def open_session(self, on_ready: Callable[[], None]) -> None:
         """Connects, signs in and registers; then commands may be asked."""
@@ -109,6 +119,7 @@ class Links:
             on_ready=on_ready,
             on_value=on_value,
             on_broken=self._on_broken,
+            on_refused=self._on_refused,
         )
 
     def _ask_place(self, link: Link, then: Callable[[], None]) -> None:
@@ -118,7 +129,8 @@ class Links:
             if link.state is LinkState.BROKEN:
                 return
             if isinstance(value, ErrorReply):
-                self._on_refused(f"application {self._register[0]} refused: {value}")
+                reason = f"application {self._register[0]} refused: {value}"
+                self._on_refused(reason, value.word)
             else:
                 then()
 

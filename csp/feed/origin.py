@@ -15,6 +15,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from csp.errors import CspError, ReadOnly
+from csp.feed.alarms import LinkAlarms
 from csp.feed.following import Following
 from csp.feed.frames import read_history, read_outcome, read_revision
 from csp.feed.greeting import take_greeting
@@ -29,9 +30,10 @@ from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext
+from csp.process.credentials import PasswordFileRefused, renewed
 from csp.process.origin import Later, StoreForOrigin, Sums
 from csp.process.polling import Descriptor
-from csp.resp import Value
+from csp.resp import ErrorReply, Value
 
 PARTS = 4  # more than the master has workers gain nothing; fewer leave its cores idle
 SILENCE_MS_MAX = 10_000  # a feed that is alive says so every second
@@ -64,6 +66,7 @@ class FeedOrigin:
         self._links = Links(self._upstream, place, self._clocks, self._lost, self._refused)
         self._host: StoreForOrigin
         self._heard: Heard
+        self._alarms: LinkAlarms
         self._following: Following
         self._loading: Loading | None = None
         self._must_load = ""  # why the next attempt loads whatever the master says
@@ -76,6 +79,7 @@ class FeedOrigin:
         """Begins the first attempt."""
         self._host = host
         self._heard = Heard(host)
+        self._alarms = LinkAlarms(host, self._upstream, self._clocks.monotonic_ms())
         self._following = Following(
             host,
             self._heard,
@@ -131,6 +135,7 @@ class FeedOrigin:
 
     def tick(self, now_ms: int) -> None:
         """Retries, and gives up what is silent."""
+        self._alarms.tick(now_ms)
         if self.phase is Phase.AWAY:
             if now_ms >= self._try_ms:
                 self._connect()
@@ -144,6 +149,14 @@ class FeedOrigin:
         if self._links.is_silent(now_ms, limit):
             self._lost(f"silent for {limit} ms")
 
+    def reload(self) -> None:
+        """Takes the master's password from its file, and asks at once whether it is right."""
+        self._renew_credentials()
+        if self.phase is Phase.AWAY:
+            self._try_ms = 0
+        else:
+            self._links.try_credentials(self._tried)
+
     def close(self) -> None:
         """Ends the links."""
         self.phase = Phase.AWAY
@@ -151,7 +164,24 @@ class FeedOrigin:
 
     # Connecting.
 
+    def _renew_credentials(self) -> None:
+        try:
+            self._upstream = renewed(self._upstream)
+        except PasswordFileRefused as error:
+            self._reports.once("51335", reason=str(error))
+        self._links.use(self._upstream)
+
+    def _tried(self, value: Value) -> None:
+        """The master's answer to credentials that were read while the link was up."""
+        if isinstance(value, ErrorReply):
+            reason = f"sign-in as {self._upstream.user} refused: {value}"
+            self._alarms.refused(reason, value.word)
+        else:
+            self._alarms.accepted()
+            log_event(log, "51334", user=self._upstream.user)
+
     def _connect(self) -> None:
+        self._renew_credentials()
         log_event(log, "04500", host=self._upstream.host, port=self._upstream.port)
         self.phase = Phase.SIGNING_IN
         self._links.open_session(self._registered)
@@ -207,6 +237,7 @@ class FeedOrigin:
 
     def _load_begun(self) -> None:
         self.phase = Phase.LOADING
+        self._alarms.there()
 
     def _loaded(self, kept: int) -> None:
         self._loading = None
@@ -224,14 +255,16 @@ class FeedOrigin:
 
     def _follow(self, index: int) -> None:
         self.phase = Phase.FOLLOWING
+        self._alarms.there()
         self._following_since_ms = self._clocks.monotonic_ms()
         self._following.follow(self._links.feeds[index])
 
     # Losing the links.
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self, reason: str, word: str = "") -> None:
         """The master is there and says no: asking again at once would not help."""
         if self.phase is not Phase.AWAY:
+            self._alarms.refused(reason, word)
             self._backoff.skip_first()
             self._lost(reason)
 
@@ -247,6 +280,7 @@ class FeedOrigin:
         self._try_ms = now_ms + self._backoff.next_delay_ms()
         if wait:
             self._try_ms = max(self._try_ms, now_ms + NO_ROOM_RETRY_MS)
+        self._alarms.lost(reason, now_ms)
         self._reports.loss(was, reason, now_ms)
         self._heard.show_down()
 

@@ -21,6 +21,12 @@ class Reports:
         self._warned: set[str] = set()
         self._reason, self._reason_ms = "", 0
 
+    def once(self, number: str, *, reason: str) -> None:
+        """An event once for each reason in the life of the process."""
+        if reason not in self._warned:
+            self._warned.add(reason)
+            log_event(log, number, reason=reason)
+
     def warnings(self, texts: Iterable[str]) -> None:
         """Each warning once in the life of the process."""
         for text in texts:

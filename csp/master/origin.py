@@ -292,6 +292,9 @@ class DatabaseOrigin:
         except errors.UnknownOutcome as error:
             log.error("%s", error.text)
 
+    def reload(self) -> None:
+        """The database's password is read by its driver whenever it connects."""
+
     def close(self) -> None:
         if self._outage is not None:
             self._outage.give_up()

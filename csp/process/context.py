@@ -40,6 +40,7 @@ class Request(Enum):
 
     DRAIN = b"D"  # take nothing new, finish what is under way, exit 0
     PING = b"P"  # answered by Report.BEAT
+    RELOAD = b"H"  # writer: takes anew what lies in files, the master's password
     EXIT = b""  # the supervisor is dead: exit now
 
 
@@ -58,6 +59,7 @@ class Upstream:
     port: int
     user: str
     password: str = field(repr=False)
+    password_file: str = ""  # read before each sign-in, where it is named
 
 
 @dataclass(frozen=True)

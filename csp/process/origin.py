@@ -181,5 +181,8 @@ class Origin(Protocol):
     def tick(self, now_ms: int) -> None:
         """Called ten times a second with the monotonic clock."""
 
+    def reload(self) -> None:
+        """Takes anew what lies in files: the password with which it signs in."""
+
     def close(self) -> None:
         """Ends connections; the store stays."""

@@ -19,6 +19,7 @@ from csp.model.types import ENVIRONMENT
 from csp.observe.events import log_event
 from csp.process.application import SERVER_TYPE
 from csp.process.context import StartRefused, Upstream
+from csp.process.credentials import PasswordFileRefused, renewed
 from csp.supervisor.application import (
     PORT_ID,
     ApplicationWanted,
@@ -33,6 +34,10 @@ def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> dict[str
     """The Application object; raises StartRefused with the exit code that fits."""
     log_event(log, "04500", host=upstream.host, port=upstream.port)
     address = Address(upstream.host, upstream.port)
+    try:
+        upstream = renewed(upstream)
+    except PasswordFileRefused as error:
+        log_event(log, "51335", reason=error)
     credentials = Credentials(upstream.user, upstream.password)
     try:
         name = f"csp-{wanted.name}"

@@ -22,6 +22,7 @@ import setproctitle
 from csp.exits import EXIT_FAULT
 from csp.observe.log import LogSettings, start_log, stop_log
 from csp.process.context import StartRefused
+from csp.supervisor.signals import ignore_from_outside
 
 PR_SET_PDEATHSIG = 1
 STANDARD_FDS = frozenset({0, 1, 2})
@@ -58,10 +59,9 @@ def fork_child(
 def _become_child(parent: int, keep: frozenset[int]) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # A terminal, `timeout` and service managers send these to the whole group; the supervisor alone
-    # answers them, in order.  To end one child, SIGKILL it: its place is filled again at once.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    # A terminal, `timeout` and service managers signal the whole group; the supervisor alone
+    # answers, in order.  To end one child, SIGKILL it: its place is filled again at once.
+    ignore_from_outside()
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above
         os._exit(EXIT_FAULT)

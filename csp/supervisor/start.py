@@ -37,6 +37,7 @@ from csp.supervisor.plan import Plan
 from csp.supervisor.roles import import_shared
 from csp.supervisor.segments import Segments, SegmentsRefused
 from csp.supervisor.settings import ServerSettings
+from csp.supervisor.signals import STOPPING, ignore_from_outside
 from csp.supervisor.supervise import Supervisor
 
 ALL_ADDRESSES = "0.0.0.0"  # where a port that comes from the Application object is bound
@@ -47,7 +48,8 @@ def serve(settings: ServerSettings) -> int:
     setproctitle.setproctitle(f"csp {settings.app_name}: supervisor")
     log = start_log(settings.log, "supervisor")
     notifier = Notifier(os.environ)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    ignore_from_outside()
+    for number in STOPPING:
         signal.signal(number, _end_early)
     try:
         return _serve(settings, notifier)

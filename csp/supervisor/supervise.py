@@ -17,11 +17,12 @@ from collections.abc import Sequence
 
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.observe.events import log_event
+from csp.process.context import Request
 from csp.supervisor.bootstrap import Bootstrap
 from csp.supervisor.child import Child, ChildState, death_reason
 from csp.supervisor.plan import Plan
 from csp.supervisor.roles import import_for_replacements
-from csp.supervisor.signals import SignalQueue
+from csp.supervisor.signals import RELOADING, REOPENING, STOPPING, SignalQueue, name_of
 from csp.supervisor.stop import Stop
 from csp.supervisor.watch import Watch
 
@@ -170,21 +171,35 @@ class Supervisor:
 
     # ---- signals and clock
 
-    def _on_signal(self, number: signal.Signals) -> None:
+    def _on_signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
             return  # _reap asks for each child by its pid
-        if number == signal.SIGHUP:
-            log_event(log, "51006", signal=number.name, text="nothing to reload, log reopened")
-            for handler in logging.getLogger("csp").handlers:
-                handler.flush()
+        name = name_of(number)
+        if number not in STOPPING:
+            self._on_message(number, name)
             return
         if self.stop.has_begun:
             if time.monotonic() - self.stop.begun_at >= SAME_SIGNAL_SECONDS:
-                log_event(log, "51006", signal=number.name, text="again: stopping at once")
+                log_event(log, "51006", signal=name, text="again: stopping at once")
                 self.stop.at_once()
             return
         self.plan.notifier.stopping()
-        self.stop.begin(f"signal {number.name}", exit_code=0)
+        self.stop.begin(f"signal {name}", exit_code=0)
+
+    def _on_message(self, number: int, name: str) -> None:
+        """A signal that ends nothing."""
+        if number not in (*RELOADING, *REOPENING):
+            log_event(log, "51006", signal=name, text="ignored")
+            return
+        text = "log files are opened anew"
+        if number in RELOADING:
+            text += ", the master's password is read anew"
+            for child in self.children:
+                if child.role == "writer" and child.state is ChildState.READY:
+                    child.ask(Request.RELOAD)
+        log_event(log, "51006", signal=name, text=text)
+        for handler in logging.getLogger("csp").handlers:
+            handler.flush()
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -166,6 +166,8 @@ class Writer:
             elif request is Request.DRAIN:
                 self._is_draining = True
                 self._channel.drain()
+            elif request is Request.RELOAD:
+                self._origin.reload()
 
     def _end_if_drained(self) -> None:
         """Drained when what was taken in is written and answered."""

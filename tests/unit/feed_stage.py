@@ -77,6 +77,7 @@ class FakeMaster:
         self.history = history
         self.guests: list[Guest] = []
         self.register_reply = b"*0\r\n"
+        self.hello_reply = b"*0\r\n"
         self.greeting: dict[str, Any] = {}
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
@@ -115,7 +116,7 @@ class FakeMaster:
             words = [word for word in command if isinstance(word, bytes)]
             guest.commands.append(words)
             if words[0] == b"HELLO":
-                guest.socket.sendall(b"*0\r\n")
+                guest.socket.sendall(self.hello_reply)
             elif words[0] == b"CFG.REGISTER":
                 guest.socket.sendall(self.register_reply)
             elif words[0] == b"CFG.SYNC":
