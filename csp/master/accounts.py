@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from csp.master.database import ChangeRows, Database
-from csp.master.passwords import Hashed, Hasher
-from csp.master.transaction import Touched, Transaction
+from csp.master.passwords import Hasher
 from csp.model.entry import Change
 from csp.model.image import build_account_image, build_tombstone
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
+from csp.rules.transaction import Hashed, Touched, Transaction
 
 PERSON: Final = CLASSES["CfgPerson"]
 

@@ -14,17 +14,17 @@ from typing import Any
 import orjson
 
 from csp.master.accounts import account_changes
-from csp.master.cascade import deletion_order
 from csp.master.database import ChangeRows, Database, Row
-from csp.master.names import UniqueName, names_of
 from csp.master.passwords import Hasher
-from csp.master.references import references_of, rows_of
 from csp.master.taken import clash
-from csp.master.transaction import Touched, Transaction
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, json_of, parse_header
 from csp.model.types import ObjectClass
+from csp.rules.cascade import deletion_order
+from csp.rules.names import UniqueName, names_of
+from csp.rules.references import references_of, rows_of
+from csp.rules.transaction import Touched, Transaction
 
 
 @dataclass(slots=True)

@@ -31,9 +31,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from csp import errors
 from csp.master import schema, statements
 from csp.master.dialect import migrating, open_engine, reading_options
-from csp.master.passwords import Hashed
 from csp.model.types import FIRST_DBID
 from csp.observe import failpoint
+from csp.rules.transaction import Hashed
 
 MIGRATIONS = "csp.master:migrations"
 HEAD_ID: Final = 1

@@ -21,20 +21,20 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from csp import errors
 from csp._fastpath import StoreFull
 from csp.master import outcome
-from csp.master.assemble import assemble, finish
 from csp.master.build import Built, build, counter_rows
-from csp.master.complete import add_default_folders
 from csp.master.database import ChangeRows, Database, Head, Replaced, in_words, said
-from csp.master.forward import Created, Forward
 from csp.master.heap import without_cycle_search
 from csp.master.passwords import Hasher
 from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import explain_taken
-from csp.master.transaction import Transaction
 from csp.model.requests import Actor, Create, WriteOutcome, WriteRequest
 from csp.observe import failpoint
 from csp.observe.faults import told_fault
+from csp.rules.assemble import assemble, finish
+from csp.rules.complete import add_default_folders
+from csp.rules.forward import Created, Forward
+from csp.rules.transaction import Transaction
 
 log = logging.getLogger("csp.master")
 Argument = TypeVar("Argument")

@@ -19,7 +19,6 @@ from csp.master.accounts import PERSON, account_image
 from csp.master.build import object_of
 from csp.master.database import Database, Head
 from csp.master.heap import without_cycle_search
-from csp.master.passwords import Hashed
 from csp.master.published import HostView
 from csp.model.entry import ACCOUNT_CHANGED, parse_entry
 from csp.model.extract import Object as JsonObject
@@ -27,6 +26,7 @@ from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
 from csp.process.origin import StoreForOrigin
+from csp.rules.transaction import Hashed
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024  # of history that a freshly loaded store is given
 IMAGES_BYTES: Final = 1024 * 1024  # handed to the store at a time

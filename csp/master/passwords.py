@@ -14,9 +14,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from typing import Final, NamedTuple
+from typing import Final
 
 from argon2 import PasswordHasher
+
+from csp.rules.transaction import Hashed
 
 STRONG_MAX: Final = 4  # argon2id hashes per batch of writes: 4 x 40 ms is the longest pause
 ARGON2ID: Final = "argon2id"
@@ -27,13 +29,6 @@ GENERATED_BYTES: Final = 15  # 120 bits, 20 characters
 
 # OWASP's smallest recommendation for argon2id: 19 MiB, two passes, one lane.
 _argon2id = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-
-
-class Hashed(NamedTuple):
-    """A secret as the database keeps it."""
-
-    algorithm: str
-    hash: str
 
 
 class Hasher:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from csp.master.complete import FOLDER
 from csp.master.database import Database
-from csp.master.transaction import Key
 from csp.model.extract import Object as JsonObject
 from csp.model.image import parse_image
 from csp.model.types import CLASSES, by_id
 from csp.process.origin import StoreForOrigin
+from csp.rules.complete import FOLDER
+from csp.rules.transaction import Key
 
 
 class HostView:

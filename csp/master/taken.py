@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from csp import errors
 from csp.master.database import Database
-from csp.master.names import UniqueName, names_of, said
-from csp.master.transaction import Transaction
 from csp.model.types import by_id
+from csp.rules.names import UniqueName, names_of, said
+from csp.rules.transaction import Transaction
 
 
 def explain_taken(tx: Transaction, database: Database) -> None:

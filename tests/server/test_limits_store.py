@@ -19,7 +19,7 @@ OBJECTS_MAX = 200  # far more than fit
 LOG_CHARACTERS_MAX = 1_000_000
 RECOVERY_SECONDS_MAX = 12
 CHANGED_MAX = 120  # a new database begins with some seventy objects, in one transaction
-LOWER_CASCADE = f"import csp.master.transaction as t\nt.CHANGED_OBJECTS_MAX = {CHANGED_MAX}"
+LOWER_CASCADE = f"import csp.rules.transaction as t\nt.CHANGED_OBJECTS_MAX = {CHANGED_MAX}"
 
 # As if /dev/shm had what containers have by default.
 LOWER_SHARED_MEMORY = """

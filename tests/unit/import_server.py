@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from csp.errors import CspError, ExecAbort, NoRef, Unique
-from csp.master.references import references_of
 from csp.model.delta import apply_delta
 from csp.model.extract import value_at
 from csp.model.objects import check_object
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass
 from csp.resp import Decoder
+from csp.rules.references import references_of
 from csp.transfer.run import LinkLost
 
 Object = dict[str, Any]

@@ -403,10 +403,10 @@ def test_a_cascade_over_many_objects_and_its_limit(
         ]
     )
     assert outcome.error is None
-    monkeypatch.setattr("csp.master.transaction.CHANGED_OBJECTS_MAX", 150)
+    monkeypatch.setattr("csp.rules.transaction.CHANGED_OBJECTS_MAX", 150)
     line = stage.refused("CFG.DELETE", "CfgSkill", skill)
     assert line.startswith("TOOBIG a transaction changes at most 150 objects")
-    monkeypatch.setattr("csp.master.transaction.CHANGED_OBJECTS_MAX", 151)
+    monkeypatch.setattr("csp.rules.transaction.CHANGED_OBJECTS_MAX", 151)
     stage.delete("CfgSkill", skill)
     assert stage.object("CfgPerson", 101)["agentInfo"] == {}
     assert stage.origin.database.referrers(13, skill, 10) == []

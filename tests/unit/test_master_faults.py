@@ -35,7 +35,7 @@ def test_a_fault_of_one_write_harms_no_other(
         raise AttributeError("no such thing")
 
     with monkeypatch.context() as patched:
-        patched.setattr("csp.master.assemble.fill_in", broken)
+        patched.setattr("csp.rules.assemble.fill_in", broken)
         line = stage.refused("CFG.CREATE", "CfgSkill", {"tenantDBID": 1, "name": "English"})
     assert line.startswith("ERR internal error (AttributeError): nothing was changed")
     (told,) = faults(caplog)

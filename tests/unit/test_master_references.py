@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from csp.master.references import clear, references_of, references_to
 from csp.model.delta import make_delta
 from csp.model.types import CLASSES
+from csp.rules.references import clear, references_of, references_to
 
 PERSON: dict[str, Any] = {
     "class": "CfgPerson",

@@ -138,8 +138,8 @@ def test_all_or_nothing_beyond_the_limit(stage: Stage, monkeypatch: pytest.Monke
     at = folder(stage, "f", "skill")
     skills = [{"tenantDBID": 1, "name": f"s{number}", "folderDBID": at} for number in range(50)]
     assert stage.exec(*[("CFG.CREATE", "CfgSkill", skill) for skill in skills]).error is None
-    monkeypatch.setattr("csp.master.transaction.CHANGED_OBJECTS_MAX", 50)
+    monkeypatch.setattr("csp.rules.transaction.CHANGED_OBJECTS_MAX", 50)
     assert stage.refused("CFG.UPDATE", "CfgFolder", at, DISABLED).startswith("TOOBIG")
-    monkeypatch.setattr("csp.master.transaction.CHANGED_OBJECTS_MAX", 51)
+    monkeypatch.setattr("csp.rules.transaction.CHANGED_OBJECTS_MAX", 51)
     stage.update("CfgFolder", at, DISABLED)
     assert len(disabled(stage)) == 51

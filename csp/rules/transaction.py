@@ -10,17 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from csp import errors
-from csp.master.passwords import Hashed
-from csp.master.references import Found, targets_of
 from csp.model.extract import Object as JsonObject
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass, by_id
+from csp.rules.references import Found, targets_of
 
 CHANGED_OBJECTS_MAX: Final = 200_000
 
 Key = tuple[int, int]
+
+
+class Hashed(NamedTuple):
+    """A secret as the database keeps it."""
+
+    algorithm: str
+    hash: str
 
 
 class Published(Protocol):

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from csp import errors
-from csp.master.complete import FOLDER
-from csp.master.transaction import Touched, Transaction
 from csp.model.extract import Object as JsonObject
 from csp.model.extract import value_at
 from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS
+from csp.rules.complete import FOLDER
+from csp.rules.transaction import Touched, Transaction
 
 Rule = Callable[[Transaction, Touched, JsonObject], None]
 

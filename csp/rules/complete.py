@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Final
 
 from csp import errors
-from csp.master.transaction import Touched, Transaction
 from csp.model.extract import Object as JsonObject
 from csp.model.objects import complete
 from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
+from csp.rules.transaction import Touched, Transaction
 
 TENANT: Final = CLASSES["CfgTenant"]
 FOLDER: Final = CLASSES["CfgFolder"]

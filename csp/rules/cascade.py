@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from csp import errors
-from csp.master.complete import ACCESS_GROUP, FOLDER, TENANT, is_default_group
-from csp.master.references import Reference, clear, references_to, targets_of
-from csp.master.transaction import Key, Touched, Transaction, class_of
+from csp.rules.complete import ACCESS_GROUP, FOLDER, TENANT, is_default_group
+from csp.rules.references import Reference, clear, references_to, targets_of
+from csp.rules.transaction import Key, Touched, Transaction, class_of
 
 NAMED_MAX: Final = 10
 

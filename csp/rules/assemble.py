@@ -11,19 +11,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from csp import errors
-from csp.master.cascade import cascade
-from csp.master.complete import TENANT, add_tenant_furniture, fill_in
-from csp.master.forward import Created
-from csp.master.passwords import Hashed
-from csp.master.references import check_references, references_of, targets_of
-from csp.master.rules import RULES, check_deletable, check_fixed, check_folder
-from csp.master.states import hand_down_states, note_state
-from csp.master.transaction import Touched, Transaction
 from csp.model.delta import apply_delta
 from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
 from csp.model.requests import Command, Create, Delete, Expect, Password, Skip, Update
 from csp.model.types import CLASSES, ObjectClass
+from csp.rules.cascade import cascade
+from csp.rules.complete import TENANT, add_tenant_furniture, fill_in
+from csp.rules.forward import Created
+from csp.rules.objects import RULES, check_deletable, check_fixed, check_folder
+from csp.rules.references import check_references, references_of, targets_of
+from csp.rules.states import hand_down_states, note_state
+from csp.rules.transaction import Hashed, Touched, Transaction
 
 PERSON: Final = CLASSES["CfgPerson"]
 GIVEN_BY_SERVER: Final = ("DBID", "revision")

@@ -17,7 +17,7 @@ from csp.model.extract import Object as JsonObject
 from csp.model.types import CLASS_OF_WORD, CLASSES, Attribute, ObjectClass
 
 if TYPE_CHECKING:
-    from csp.master.transaction import Key, Touched, Transaction
+    from csp.rules.transaction import Key, Touched, Transaction
 
 FOLDER_PATH: Final = "folderDBID"
 
