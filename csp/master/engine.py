@@ -28,10 +28,12 @@ from csp.master.passwords import Hasher
 from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import explain_taken
-from csp.model.requests import Actor, Create, WriteOutcome, WriteRequest
+from csp.model.principal import ITSELF, Principal
+from csp.model.requests import Create, WriteOutcome, WriteRequest
 from csp.observe import failpoint
 from csp.observe.faults import told_fault
 from csp.rules.assemble import assemble, finish
+from csp.rules.authorize import authorize
 from csp.rules.complete import add_default_folders
 from csp.rules.forward import Created, Forward
 from csp.rules.transaction import Transaction
@@ -90,6 +92,8 @@ class Engine:
             return known
         tx = Transaction(self.view, self.next_dbids)
         try:
+            for tx.command, command in enumerate(request.commands, 1):
+                authorize(request.principal, command)
             created = self._resolve(request, tx)
             assemble(tx, request.commands, created, self.revision)
             results = [one.dbid if one else 0 for one in created]
@@ -107,7 +111,7 @@ class Engine:
         if tx.touched:
             finish(tx)
             with in_words():
-                self._finish(WriteRequest(0, Actor(), "", "one", ()), tx, ())
+                self._finish(WriteRequest(0, ITSELF, "", "one", ()), tx, ())
         return len(tx.touched)
 
     @staticmethod
@@ -132,7 +136,7 @@ class Engine:
     def _finish(self, request: WriteRequest, tx: Transaction, results: Sequence[int]) -> int:
         """Builds, commits and publishes; the revision at which the request holds."""
         self.time_ms = max(self.clock_ms(), self.time_ms)
-        actor = request.actor.as_json()
+        actor = request.principal.as_actor()
         built = build(
             tx, self.database, self.hasher, actor, self.revision + 1, self.mark, self.time_ms
         )
@@ -151,7 +155,7 @@ class Engine:
         built.rows.writes = remember
         self._prepare(built)
         try:
-            self._commit(built, tx, request.actor)
+            self._commit(built, tx, request.principal)
         except BaseException:
             self.view.host.abandon()
             raise
@@ -163,7 +167,7 @@ class Engine:
         except StoreFull as error:
             raise errors.Busy(f"{error}; nothing was changed") from error
 
-    def _commit(self, built: Built, tx: Transaction, actor: Actor) -> None:
+    def _commit(self, built: Built, tx: Transaction, principal: Principal) -> None:
         try:
             self._guarded(self.database.commit_change, built.rows)
         except IntegrityError:
@@ -178,7 +182,7 @@ class Engine:
         try:
             self.publish()
         finally:
-            report_changes(built.changes, actor)
+            report_changes(built.changes, principal)
         self.committed(built)
 
     def publish(self) -> None:

@@ -33,7 +33,8 @@ from csp.master.retention import Retention
 from csp.master.seed import SeedPlan, seed_transaction
 from csp.master.sums import Summer
 from csp.model.history import HistoryPage, HistoryQuestion
-from csp.model.requests import Actor, WriteOutcome, WriteRequest
+from csp.model.principal import ITSELF
+from csp.model.requests import WriteOutcome, WriteRequest
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.process.context import ProcessContext, StartRefused
@@ -157,7 +158,7 @@ class DatabaseOrigin:
         plan = replace(self.plan, password=given or passwords.generate())
         tx = seed_transaction(plan)
         built = build(
-            tx, self.database, passwords.Hasher(), Actor().as_json(), 1, head.mark, wall_ms()
+            tx, self.database, passwords.Hasher(), ITSELF.as_actor(), 1, head.mark, wall_ms()
         )
         assert built is not None
         built.rows.counters = []  # built-in numbers lie below those that the counters give

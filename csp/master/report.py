@@ -12,7 +12,7 @@ from typing import Final
 
 from csp.model.entry import Change
 from csp.model.extract import value_at
-from csp.model.requests import Actor
+from csp.model.principal import Principal
 from csp.observe.events import log_event
 
 EVENTS: Final = {"create": "24200", "update": "24201", "delete": "24202"}
@@ -20,11 +20,11 @@ EVENTS: Final = {"create": "24200", "update": "24201", "delete": "24202"}
 log = logging.getLogger("csp.master")
 
 
-def report_changes(changes: Sequence[Change], actor: Actor) -> None:
+def report_changes(changes: Sequence[Change], principal: Principal) -> None:
     """Logs an event for every object that was created, changed or deleted."""
     if not log.isEnabledFor(logging.INFO):
         return
-    client = " ".join(part for part in (actor.account, actor.application, actor.address) if part)
+    client = " ".join(principal.as_actor().values())
     for one in changes:
         shown = one.after or one.before or {}
         name = "/".join(str(value_at(shown, path)) for path in one.cls.natural)

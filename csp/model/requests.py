@@ -10,41 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import orjson
-
 from csp.errors import BadKey, BadValue, CspError, TooBig
 from csp.model.extract import Object
 from csp.model.objects import decode
+from csp.model.principal import Principal, principal_of
 from csp.model.symbolic import class_named, parse_dbid, parse_key
 from csp.model.types import ObjectClass
 
 MAX_WRITE_ID = 36
 MAX_COMMANDS = 10_000
 RIGHTS = ("R", "C", "U", "X", "D", "RP", "CP")
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who asks: the account's key, the application's key, the address."""
-
-    account: str = ""
-    application: str = ""
-    address: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """As events and the history show it; what is not known is left out."""
-        found = {
-            "account": self.account,
-            "application": self.application,
-            "address": self.address,
-        }
-        return {name: value for name, value in found.items() if value}
-
-    @classmethod
-    def from_json(cls, text: bytes) -> Actor:
-        """The actor of a channel message."""
-        found = orjson.loads(text) if text else {}
-        return cls(found.get("account", ""), found.get("application", ""), found.get("address", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +99,7 @@ class WriteRequest:
     """One transaction to be made."""
 
     req: int
-    actor: Actor
+    principal: Principal
     write_id: str
     kind: str
     commands: tuple[Command, ...]
@@ -247,7 +222,7 @@ def _parse_grant(args: Sequence[bytes], revoke: bool) -> tuple[Command, str]:
 
 
 def parse_request(
-    req: int, actor: bytes, write_id: bytes, kind: bytes, commands: Sequence[Sequence[bytes]]
+    req: int, asks: bytes, write_id: bytes, kind: bytes, commands: Sequence[Sequence[bytes]]
 ) -> WriteRequest:
     """A WRITE message of the channel; in a transaction an error names its command, from 1."""
     count = sum(1 for args in commands if args and args[0] != EXPECT)
@@ -263,4 +238,4 @@ def parse_request(
             raise
         own = own or stated
         parsed.append(command)
-    return WriteRequest(req, Actor.from_json(actor), own, kind.decode(), tuple(parsed))
+    return WriteRequest(req, principal_of(asks), own, kind.decode(), tuple(parsed))

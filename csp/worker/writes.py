@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import orjson
-
 from csp.errors import BadValue, Busy, MasterDown, ReadOnly, TooBig, UnknownOutcome
+from csp.model.principal import Principal, message_of
 from csp.model.requests import check_write_id, split_options
 from csp.model.symbolic import class_named
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
@@ -104,18 +103,19 @@ def send(
         lane.publications.wait(revision, PUBLISH_WAIT_MS, published)
 
     encoded = [request(*args) for args in commands]
-    lane.writer.ask("WRITE", actor_of(call), write_id, kind, *encoded, then=answered)
+    lane.writer.ask("WRITE", asks_of(call), write_id, kind, *encoded, then=answered)
 
 
-def actor_of(call: Call) -> bytes:
-    """Who writes, for the history."""
+def asks_of(call: Call) -> bytes:
+    """Who writes, for the one that decides whether that may be."""
     session = call.session
-    actor: dict[str, object] = {"address": session.address}
-    if session.account_dbid:
-        actor["account"] = f"CfgPerson:{session.account_dbid}"
-    if call.state.application:
-        actor["application"] = call.state.application
-    return orjson.dumps(actor)
+    principal = Principal(
+        session.account_dbid,
+        is_administrator=session.administrator,
+        application=call.state.application,
+        address=session.address,
+    )
+    return message_of(principal, is_server=session.server)
 
 
 def failure(answer: Answer, kind: str, write_id: str) -> bytes:

@@ -201,11 +201,11 @@ def run_writer(context: ProcessContext, origin: Origin) -> None:
 
 
 def read_write(message: Message) -> WriteRequest:
-    """WRITE req actor-JSON id-or-empty kind commands…"""
+    """WRITE req who-JSON id-or-empty kind commands…"""
     try:
-        _, number, actor, write_id, kind, *encoded = message
+        _, number, asks, write_id, kind, *encoded = message
         commands = [_read_command(one) for one in encoded]
-        return parse_request(int(number), actor, write_id, kind, commands)
+        return parse_request(int(number), asks, write_id, kind, commands)
     except (ValueError, ProtocolError) as error:
         raise CspError(f"the write can't be read: {error}") from error
 

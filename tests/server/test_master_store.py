@@ -13,6 +13,7 @@ from csp.errors import UnknownOutcome
 from csp.master.origin import DatabaseOrigin
 from csp.master.seed import SeedPlan
 from csp.model.image import json_of
+from csp.model.principal import ITSELF, message_of
 from csp.model.requests import parse_request
 from csp.store.host import StoreHost
 from tests.neighbours import instances
@@ -43,7 +44,9 @@ def open_origin(url: str, host: StoreHost) -> DatabaseOrigin:
 
 def create(origin: DatabaseOrigin, name: str) -> int:
     text = b'{"tenantDBID":1,"name":"%b"}' % name.encode()
-    request = parse_request(1, b"{}", b"", b"one", [[b"CFG.CREATE", b"CfgSkill", text]])
+    request = parse_request(
+        1, message_of(ITSELF, is_server=False), b"", b"one", [[b"CFG.CREATE", b"CfgSkill", text]]
+    )
     outcome = origin.write([request])[0]
     if outcome.error:
         raise outcome.error

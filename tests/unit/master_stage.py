@@ -10,11 +10,12 @@ import orjson
 from csp.errors import CspError
 from csp.master.origin import DatabaseOrigin
 from csp.master.seed import SeedPlan
+from csp.model.principal import Principal, message_of
 from csp.model.requests import WriteOutcome, parse_request
 from tests.neighbours.databases import Place, SqlitePlace
 from tests.unit.fake_host import FakeHost
 
-ACTOR = b'{"account":"CfgPerson:100","address":"192.0.2.7:1"}'
+ASKS = message_of(Principal(100, is_administrator=True, address="192.0.2.7:1"), is_server=False)
 
 
 class Stage:
@@ -26,6 +27,7 @@ class Stage:
             self.place = SqlitePlace(place) if isinstance(place, Path) else place
         self.address = place if isinstance(place, str) else self.place.url
         self.host = FakeHost()
+        self.asks = ASKS
         self.origin = self.open()
 
     def open(self) -> DatabaseOrigin:
@@ -86,7 +88,7 @@ class Stage:
     def _send(self, kind: str, commands: list[tuple[Any, ...]], write_id: str) -> WriteOutcome:
         raw = [[_bytes(argument) for argument in command] for command in commands]
         try:
-            request = parse_request(1, ACTOR, write_id.encode(), kind.encode(), raw)
+            request = parse_request(1, self.asks, write_id.encode(), kind.encode(), raw)
         except CspError as error:
             return WriteOutcome(0, (), error)
         return self.origin.write([request])[0]

@@ -17,7 +17,7 @@ from csp.transfer.importing import Prepared, Wishes, carry_out, prepare
 from csp.transfer.problems import Problems
 from tests.neighbours.databases import Place
 from tests.unit.fake_host import FakeHost
-from tests.unit.master_stage import Stage
+from tests.unit.master_stage import ASKS, Stage
 
 
 class Link:
@@ -48,7 +48,7 @@ class Link:
         commands = [list(command) for command in decoder][1:-1]  # type: ignore[call-overload]
         result: Any
         try:
-            request = parse_request(1, b"{}", b"", b"exec", commands)
+            request = parse_request(1, ASKS, b"", b"exec", commands)
             outcome = self.origin.write([request])[0]
             result = outcome.error or [
                 [outcome.revision, dbid] if dbid else outcome.revision for dbid in outcome.results

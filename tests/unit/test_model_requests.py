@@ -98,8 +98,8 @@ def test_a_transaction_names_the_command_that_is_wrong() -> None:
     with pytest.raises(BadClass, match="there is no class") as caught:
         parse_request(1, b"{}", b"", b"exec", commands)
     assert caught.value.line.startswith("BADCLASS command 2: ")
-    request = parse_request(1, b'{"account":"CfgPerson:100"}', b"w", b"exec", commands[:1])
-    assert (request.write_id, request.actor.account) == ("w", "CfgPerson:100")
+    request = parse_request(1, b'{"account":100}', b"w", b"exec", commands[:1])
+    assert (request.write_id, request.principal.account) == ("w", "CfgPerson:100")
 
 
 def test_an_error_survives_the_wire() -> None:

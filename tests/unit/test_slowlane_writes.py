@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import orjson
 import pytest
 
+from csp.model.principal import Principal, principal_of
 from csp.process.channel.framing import WRITER_LIMITS
 from csp.resp import Value
 from tests.unit.fake_loop import Server, decode_one
@@ -23,9 +23,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def test_create_is_forwarded_and_answered_when_published(server: Server) -> None:
     assert server.raw("CFG.CREATE", "CfgSkill", '{"name":"x"}', "ID", "w-1") is None
-    verb, req, actor, write_id, kind, command = server.writer.take()
+    verb, req, asks, write_id, kind, command = server.writer.take()
     assert (verb, write_id, kind) == (b"WRITE", b"w-1", b"one")
-    assert orjson.loads(actor) == {"account": "CfgPerson:100", "address": "127.0.0.1:50000"}
+    assert principal_of(asks) == Principal(100, is_administrator=True, address="127.0.0.1:50000")
     assert decode_one(command)[:2] == [b"CFG.CREATE", b"CfgSkill"]  # type: ignore[index]
     server.writer.answer("DONE", req, "11", "101")
     server.loop.poll()

@@ -1,0 +1,91 @@
+"""Who asks for a change: one object from the worker that took the request to the history.
+
+1. A principal is an account; the application and the address say from where it came.
+2. A server may write on behalf of another's client, and nobody else may: the principal is that
+   client then, and the history says so.
+3. Rights are decided by what stands here and nothing else (csp/rules/authorize.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from csp.errors import NoPerm
+
+ACCOUNT_CLASS = "CfgPerson"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An account that asks, and from where."""
+
+    account_dbid: int = 0  # its Person; 0: nobody is signed in
+    is_administrator: bool = False
+    groups: tuple[int, ...] = ()  # DBIDs of the access groups whose rights it has too
+    application: str = ""  # as registered
+    address: str = ""
+
+    @property
+    def account(self) -> str:
+        """The account's key; empty where there is none."""
+        return f"{ACCOUNT_CLASS}:{self.account_dbid}" if self.account_dbid else ""
+
+    def as_actor(self) -> dict[str, str]:
+        """As events and the history show it; what is not known is left out."""
+        found = {
+            "account": self.account,
+            "application": self.application,
+            "address": self.address,
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def as_json(self) -> dict[str, Any]:
+        """As it goes from the worker to the writer; what is not known is left out."""
+        found = {
+            "account": self.account_dbid,
+            "administrator": self.is_administrator,
+            "groups": self.groups,
+            "application": self.application,
+            "address": self.address,
+        }
+        return {name: value for name, value in found.items() if value}
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Principal:
+        """What `as_json` said."""
+        return cls(
+            int(found.get("account", 0)),
+            found.get("administrator") is True,
+            tuple(int(group) for group in found.get("groups", ())),
+            str(found.get("application", "")),
+            str(found.get("address", "")),
+        )
+
+
+# What the server does of its own accord: the first objects of a database, missing folders.
+ITSELF = Principal(is_administrator=True)
+
+
+def message_of(asks: Principal, *, is_server: bool, behalf: Principal | None = None) -> bytes:
+    """What a write says of who asks: the connection's account, and for whom it does."""
+    found = asks.as_json() | {"server": is_server}
+    if behalf is not None:
+        found["behalf"] = behalf.as_json()
+    return orjson.dumps(found)
+
+
+def principal_of(message: bytes) -> Principal:
+    """Who asks, by `message_of`; raises NoPerm where it speaks for another and may not.
+
+    Only a registered server (CFG.REGISTER) speaks for others: for its own clients.
+    """
+    found = orjson.loads(message)
+    behalf = found.get("behalf")
+    if behalf is None:
+        return Principal.from_json(found)
+    if found.get("server") is not True:
+        raise NoPerm("only a registered server writes on behalf of others")
+    return Principal.from_json(behalf)
