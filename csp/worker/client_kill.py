@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from csp.errors import CspError
 from csp.process.application import dbid_of
 from csp.resp.encode import OK, error, integer
+from csp.worker import mailbox
 from csp.worker.call import Call, Handler
 from csp.worker.clients import Row, Test, go_through, of_type
 from csp.worker.refusal import SYNTAX, number, text_of
@@ -52,20 +53,20 @@ def kill(call: Call) -> None:
             lane.loop.close(one)
         here = len(others) + len(me)
         try:
-            lane.mailbox.ask([KILL, *words], lambda elsewhere: count(here + elsewhere))
+            lane.mailbox.ask([KILL, *words], lambda answers: count(here + mailbox.total(answers)))
         except CspError as refusal:
             lane.finish(conn, error(refusal.line))
 
     find_here(lane, tests, found_here)
 
 
-def kill_for_another(lane: Lane, words: list[bytes], tell: Callable[[int], None]) -> None:
+def kill_for_another(lane: Lane, words: list[bytes], tell: mailbox.Tell) -> None:
     """What another worker's CLIENT KILL closes here."""
 
     def found_here(found: list[int]) -> None:
         for one in found:
             lane.loop.close(one)
-        tell(len(found))
+        tell(mailbox.count(len(found)))
 
     find_here(lane, _tests(words, lane.info), found_here)
 

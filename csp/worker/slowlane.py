@@ -31,6 +31,7 @@ from csp.worker import (
     keyspace,
     own_options,
     password,
+    pubsub,
     register,
     scan,
     status,
@@ -39,7 +40,7 @@ from csp.worker import (
     writes,
 )
 from csp.worker.call import Call, Handler, State
-from csp.worker.mailbox import Mailbox
+from csp.worker.mailbox import Mailbox, Tell, Words
 from csp.worker.ports import Control, Loop, Reader
 from csp.worker.publication import Publications
 from csp.worker.refusal import text_of
@@ -55,6 +56,7 @@ HANDLERS: Mapping[str, Handler] = {
     **info.HANDLERS,
     **config.HANDLERS,
     **keyspace.HANDLERS,
+    **pubsub.HANDLERS,
     **transactions.HANDLERS,
     **writes.HANDLERS,
     **register.HANDLERS,
@@ -228,11 +230,13 @@ class Lane:
         self.auth.close()
         self.mailbox.close()
 
-    def _asked(self, words: list[bytes], tell: Callable[[int], None]) -> None:
+    def _asked(self, words: Words, tell: Tell) -> None:
         """Another worker asks."""
         try:
             if words[0] == client_kill.KILL:
                 client_kill.kill_for_another(self, words[1:], tell)
+            elif words[0] == pubsub.PUBSUB:
+                pubsub.answer_another(self, words[1:], tell)
         except (CspError, ValueError) as problem:
             log.warning("a question of another worker can't be answered: %s", problem)
 

@@ -1,4 +1,4 @@
-"""CLIENT LIST and CLIENT KILL reach the connections of all workers; none waits for another."""
+"""CLIENT LIST, CLIENT KILL and PUBSUB reach all workers' connections; none waits for another."""
 
 from __future__ import annotations
 
@@ -78,3 +78,31 @@ def test_a_stopped_worker_costs_a_second_and_nobody_else_anything(master: Master
             child.resume()
         # It was asked, and does it when it can.
         wait_until(lambda: named(admin, "victim") == [], 10, "all are gone")
+
+
+def test_pubsub_tells_what_is_subscribed_to_on_every_worker(master: Master) -> None:
+    with ExitStack() as stack:
+        asks = stack.enter_context(master.client())
+        for number, client in enumerate(connected(master, stack, "subscriber")):
+            subscriptions = stack.enter_context(client.pubsub())
+            subscriptions.subscribe("cfg", f"cfg:CfgSkill:{number}", "odd ÿ spelling")
+            subscriptions.psubscribe("cfg@*", f"cfg:CfgPlace:{number}?")
+            for _ in range(5):
+                assert subscriptions.get_message(timeout=5) is not None
+        assert len({row["worker"] for row in named(asks, "subscriber")}) > 1
+        own = sorted(f"cfg:CfgSkill:{number}" for number in range(CONNECTIONS))
+        assert asks.pubsub_channels() == sorted(["cfg", *own, "odd ÿ spelling"])
+        assert asks.pubsub_channels("cfg:CfgSkill:1?") == own[2:12]
+        assert asks.pubsub_channels("cfg@*") == []  # a pattern is no channel
+        counts = asks.pubsub_numsub("cfg", "cfg:CfgSkill:3", "cfg:CfgSkill:99", "odd ÿ spelling")
+        assert counts == [
+            ("cfg", CONNECTIONS),
+            ("cfg:CfgSkill:3", 1),
+            ("cfg:CfgSkill:99", 0),
+            ("odd ÿ spelling", CONNECTIONS),
+        ]
+        assert asks.pubsub_numpat() == 1 + CONNECTIONS
+    with master.client() as asks:
+        wait_until(
+            lambda: asks.pubsub_channels() == [] and not asks.pubsub_numpat(), 5, "all ended"
+        )

@@ -217,6 +217,12 @@ class FakeLoop:
     def unsubscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
         return 0
 
+    def subscribed_from(self, start: int, most: int, pattern: bool) -> tuple[list[bytes], int]:
+        return [], -1
+
+    def subscribers(self, channels: list[bytes]) -> list[int]:
+        return [0 for _ in channels]
+
     def unsubscribe_all(self, conn: int) -> None:
         self.sessions[conn].subscriptions = 0
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from csp.errors import Busy, TooBig
 from csp.worker import mailbox
-from csp.worker.mailbox import ANSWER_MS_MAX, ASKED_MAX, MESSAGE_BYTES_MAX, Mailbox
+from csp.worker.mailbox import (
+    ANSWER_MS_MAX,
+    ASKED_MAX,
+    MESSAGE_BYTES_MAX,
+    Mailbox,
+    Tell,
+    Words,
+)
 from tests.unit.fake_loop import FakeLoop
 
 
@@ -23,15 +29,16 @@ class Worker:
         self.heard: list[list[bytes]] = []
         self.slot = slot
         self.totals: list[int] = []
+        self.names: Words = []
         self.mailbox = Mailbox(self.loop, folder, slot, workers, self._answer)
         self.mailbox.open()
 
-    def _answer(self, words: list[bytes], tell: Callable[[int], None]) -> None:
+    def _answer(self, words: Words, tell: Tell) -> None:
         self.heard.append(words)
-        tell(self.slot)
+        tell(mailbox.count(self.slot) if words[0] == b"KILL" else self.names)
 
     def ask(self, *words: bytes) -> None:
-        self.mailbox.ask(list(words), self.totals.append)
+        self.mailbox.ask(list(words), lambda answers: self.totals.append(mailbox.total(answers)))
 
 
 def test_the_answers_are_added_up(tmp_path: Path) -> None:
@@ -91,6 +98,23 @@ def test_what_a_full_socket_does_not_take_is_sent_again(tmp_path: Path) -> None:
         asks.loop.pass_time(mailbox.RETRY_MS)
     asks.loop.poll()
     assert asks.totals == [1]
+
+
+def test_an_answer_of_many_words_comes_whole_or_not_at_all(tmp_path: Path) -> None:
+    asks, tells = Worker(tmp_path, 0, 2), Worker(tmp_path, 1, 2)
+    tells.names = [b"%d" % number * 50 for number in range(10_000)]
+    answers: list[list[Words]] = []
+    asks.mailbox.ask([b"NAMES"], answers.append)
+    tells.loop.poll()
+    for _ in range(100):  # more messages than a socket holds
+        asks.loop.poll()
+        tells.loop.pass_time(mailbox.RETRY_MS)
+    assert [[sorted(words) for words in answer] for answer in answers] == [[sorted(tells.names)]]
+    asks.mailbox.ask([b"NAMES"], answers.append)
+    tells.loop.poll()
+    asks.loop.poll()  # some parts, not all
+    asks.loop.pass_time(ANSWER_MS_MAX)
+    assert answers[1:] == [[]]
 
 
 def test_bounds(tmp_path: Path) -> None:

@@ -456,6 +456,34 @@ cdef class Loop:
         if c != NULL:
             watch_drop(&self.w, c)
 
+    def subscribed_from(self, start: int, most: int, pattern: bool) -> tuple:
+        """Channels, or patterns, of up to `most` buckets from one on, and where to go on; -1 at the end.
+
+        The table may grow between two calls: then a name may come twice, but none is left out.
+        """
+        cdef watch_t *watch = &self.w.watch
+        cdef int64_t at = start
+        cdef int64_t end = min(<int64_t> start + most, <int64_t> watch.room)
+        cdef node_t *node
+        found = []
+        while at < end:
+            node = watch.buckets[at]
+            while node != NULL:
+                if node.pattern == <bint> pattern:
+                    found.append(node.name[:node.size])
+                node = node.next
+            at += 1
+        return found, at if at < <int64_t> watch.room else -1
+
+    def subscribers(self, channels: list) -> list:
+        """How many connections of this worker subscribe to each channel."""
+        cdef node_t *node
+        counts = []
+        for channel in channels:
+            node = watch_find(&self.w.watch, <const char *> channel, <uint32_t> len(channel), False)
+            counts.append(node.count if node != NULL else 0)
+        return counts
+
     def want_published(self, on: bool) -> None:
         self.w.publish_wanted = on
         self.w.told = self.w.view.revision

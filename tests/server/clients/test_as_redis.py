@@ -109,6 +109,8 @@ EXCHANGES = {
         *("slowlog", "slowlog reset", "slowlog get -2", "slowlog get x", "slowlog foo"),
         *("object", "object foo", "role x", "lastsave x", "acl foo", "acl getuser nobody"),
         *("pubsub", "pubsub foo", "pubsub shardchannels", "pubsub shardnumsub a b"),
+        *("pubsub channels", "pubsub channels a b", "pubsub numsub", "pubsub numsub a b a"),
+        *("pubsub numpat", "pubsub numpat x"),
     ],
     "other": ["time x", "readonly x", "cluster", "cluster nodes", "reset x", "quit"],
 }

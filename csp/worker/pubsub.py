@@ -1,0 +1,130 @@
+"""PUBSUB: what is subscribed to, over the workers of this server.
+
+1. Each worker lists its own, some thousand names a turn; the others are asked (mailbox.py). Who
+   does not answer in time is left out, as a dead worker's connections are.
+2. No list has more than NAMES_MAX names of a worker, nor names above NAME_BYTES_MAX, which no
+   change can have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from csp.errors import CspError, TooBig
+from csp.resp.encode import array, bulk, error, integer
+from csp.worker.call import Call, Handler
+from csp.worker.glob import compile_glob
+from csp.worker.mailbox import Tell, Words
+from csp.worker.refusal import text_of
+
+if TYPE_CHECKING:
+    from csp.worker.slowlane import Lane
+
+PUBSUB = b"PUBSUB"  # the mailbox's verb: CHANNELS pattern | PATTERNS | COUNTS channel…
+NAMES_MAX = 100_000
+NAME_BYTES_MAX = 1_024
+BUCKETS_AT_ONCE = 1_024
+SLICE_SECONDS = 0.002
+WHOLE, TOO_MANY = b"WHOLE", b"TOOMANY"  # how an answer of names begins
+
+
+def channels(call: Call) -> None:
+    """PUBSUB CHANNELS [pattern]"""
+    if len(call.args) > 3:
+        word = text_of(call.args[1])
+        raise CspError(
+            f"unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
+        )
+    pattern = call.args[2] if len(call.args) == 3 else b"*"
+    _name_all(
+        call, [b"CHANNELS", pattern], lambda names: array(bulk(name) for name in sorted(names))
+    )
+
+
+def pattern_count(call: Call) -> None:
+    """PUBSUB NUMPAT: a pattern counts once, however many use it."""
+    _name_all(call, [b"PATTERNS"], lambda names: integer(len(names)))
+
+
+def _name_all(call: Call, question: Words, reply_of: Callable[[set[bytes]], bytes]) -> None:
+    """Answers by the names that all workers together have."""
+    lane, conn = call.lane, call.conn
+
+    def told(own: Words, others: list[Words]) -> None:
+        answers = [own, *others]
+        if any(words[0] == TOO_MANY for words in answers):
+            refusal = TooBig(f"a worker has more than {NAMES_MAX} of them: give a narrower pattern")
+            lane.finish(conn, error(refusal.line))
+        else:
+            lane.finish(conn, reply_of(set(chain.from_iterable(words[1:] for words in answers))))
+
+    def named(own: Words) -> None:
+        _ask(lane, conn, question, partial(told, own))
+
+    _names(lane, question, named)
+
+
+def counts(call: Call) -> None:
+    """PUBSUB NUMSUB channel…"""
+    lane, conn, asked = call.lane, call.conn, call.args[2:]
+    if not asked:
+        lane.finish(conn, array([]))
+        return
+
+    def told(others: list[Words]) -> None:
+        sums = lane.loop.subscribers(asked)
+        for words in others:
+            sums = [a + int(b) for a, b in zip(sums, words, strict=True)]
+        pairs = zip(asked, sums, strict=True)
+        lane.finish(conn, array(chain.from_iterable((bulk(a), integer(b)) for a, b in pairs)))
+
+    _ask(lane, conn, [b"COUNTS", *asked], told)
+
+
+def answer_another(lane: Lane, words: Words, tell: Tell) -> None:
+    """What another worker's PUBSUB asks of this one."""
+    if words[0] == b"COUNTS":
+        tell([b"%d" % count for count in lane.loop.subscribers(words[1:])])
+    else:
+        _names(lane, words, tell)
+
+
+def _ask(lane: Lane, conn: int, question: Words, then: Callable[[list[Words]], None]) -> None:
+    try:
+        lane.mailbox.ask([PUBSUB, *question], then)
+    except CspError as refusal:
+        lane.finish(conn, error(refusal.line))
+
+
+def _names(lane: Lane, question: Words, then: Tell) -> None:
+    """This worker's channels that match, or its patterns, gathered over several turns."""
+    is_pattern = question[0] == b"PATTERNS"
+    matches = compile_glob(b"*" if is_pattern else question[1])
+    found: Words = []
+
+    def step(start: int) -> None:
+        until = time.monotonic() + SLICE_SECONDS
+        at = start
+        while at >= 0:
+            names, at = lane.loop.subscribed_from(at, BUCKETS_AT_ONCE, is_pattern)
+            found.extend(name for name in names if len(name) <= NAME_BYTES_MAX and matches(name))
+            if len(found) > NAMES_MAX:
+                then([TOO_MANY])
+                return
+            if at >= 0 and time.monotonic() > until:
+                lane.loop.call_later(0, partial(step, at))
+                return
+        then([WHOLE, *found])
+
+    step(0)
+
+
+HANDLERS: dict[str, Handler] = {
+    "pubsub|channels": channels,
+    "pubsub|numsub": counts,
+    "pubsub|numpat": pattern_count,
+}
