@@ -58,7 +58,8 @@ FLAGS: Final = {
     )
 }
 # csp's own, needed where the original reads a file.
-OWN: Final = ("--db", "--listen", "--workers", "--reserve", "--create-app")
+OWN: Final = ("--db", "--listen", "--workers", "--reserve")
+OWN_FLAGS: Final = ("--create-app", "--forget-memory")
 LOG: Final = "-log-"
 OUTPUTS: Final = ("all", "standard", "interaction", "trace", "debug")
 # The five levels of the original, by csp's own.
@@ -98,8 +99,10 @@ def parse(arguments: Sequence[str]) -> Line:
     line, rest = Line(), list(arguments)
     while rest:
         word = rest.pop(0)
-        if word in OWN:
-            line.own += [word] if word == "--create-app" else [word, _value(word, rest)]
+        if word in OWN_FLAGS:
+            line.own.append(word)
+        elif word in OWN:
+            line.own += [word, _value(word, rest)]
         elif word.startswith(LOG):
             _take_log(line, word.removeprefix(LOG), _value(word, rest))
         elif word not in FLAGS:

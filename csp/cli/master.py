@@ -32,11 +32,17 @@ from csp.supervisor.settings import ServerSettings
 @click.option(
     "-listen", "--listen", type=AddressType(), required=True, help="Where clients connect."
 )
+@click.option(
+    "--forget-memory",
+    is_flag=True,
+    help="Remove what an earlier run left in memory, and begin with what the database holds.",
+)
 @server_options
 def command(
     database_url: str,
     app_name: str,
     listen: Address,
+    forget_memory: bool,
     workers: int | None,
     reserve: int,
     log_file: str | None,
@@ -55,6 +61,7 @@ def command(
         log=log_settings(log_file, log_format, log_level),
         reserve_bytes=reserve,
         database_url=database_url,
+        must_forget_memory=forget_memory,
     )
     from csp.supervisor.start import serve
 

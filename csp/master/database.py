@@ -5,7 +5,8 @@
 2. It first takes the head row FOR UPDATE; another fence there means that another master took
    over, and nothing is written.
 3. The caller is the only writer of this process; readers take connections of their own.
-4. A connection that was lost makes every further question MASTERDOWN at once, until `adopt`.
+4. A connection that was lost, a damaged file and one that is not there any more make every further
+   question MASTERDOWN at once, until `adopt`.
 """
 
 from __future__ import annotations
@@ -27,15 +28,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 
 from csp import errors
 from csp.master import schema, statements
-from csp.master.dialect import migrating, open_engine, reading_options
+from csp.master.dialect import count_waits, is_wait_in_vain, open_engine, reading_options
+from csp.master.patience import Turn
+from csp.master.sqlite import FileLost, check_whole, is_damage
+from csp.master.upgrade import upgrade, version_of
 from csp.model.types import FIRST_DBID
 from csp.observe import failpoint
 from csp.rules.transaction import Hashed
 
-MIGRATIONS = "csp.master:migrations"
 HEAD_ID: Final = 1
 READ_CHUNK: Final = 2000  # rows a step while all objects are read
 
@@ -119,7 +123,8 @@ class Database:
     """One master's connection to its database."""
 
     def __init__(self, address: str) -> None:
-        self.engine = open_engine(address)
+        self.turn = Turn()
+        self.engine, self.file = open_engine(address, self.turn)
         event.listen(self.engine, "handle_error", self._on_error)
         self._connection: Connection | None = None
         self._reader: Connection | None = None
@@ -133,17 +138,27 @@ class Database:
     def connection(self) -> Connection:
         self.check_there()
         if self._connection is None:
-            self._connection = self.engine.connect()
+            self._connection = self._connect()
         return self._connection
 
     @property
     def reader(self) -> Connection:
         self.check_there()
         if self._reader is None:
-            self._reader = self.engine.connect().execution_options(**reading_options(self.engine))
+            self._reader = self._connect().execution_options(**reading_options(self.engine))
         return self._reader
 
+    def _connect(self) -> Connection:
+        if self.file is not None:
+            reason = self.file.why_not_open()
+            if reason:
+                raise FileLost(reason)
+        connection = self.engine.connect()
+        count_waits(connection, self.turn)
+        return connection
+
     def close(self) -> None:
+        """Closes all connections but those of questions under way."""
         for connection in (self._connection, self._reader):
             if connection is not None:
                 connection.close()
@@ -153,17 +168,35 @@ class Database:
     # -- loss and return ------------------------------------------------------------------------
 
     def check_there(self) -> None:
-        """Raises MasterDown while the database is lost."""
+        """Raises MasterDown while the database is lost, or was waited for in vain in this turn."""
         if self.lost:
             raise errors.MasterDown(f"the database is not there: {self.lost}")
+        if self.turn.is_over:
+            raise errors.MasterDown("the database does not answer: it was just waited for in vain")
 
-    def note_loss(self, error: BaseException) -> None:
+    def note_loss(self, error: BaseException | str) -> None:
         """The database is lost from now on; the first reason is kept."""
-        self.lost = self.lost or said(error)
+        self.lost = self.lost or (error if isinstance(error, str) else said(error))
+
+    def look_at_file(self) -> None:
+        """Notices that the file was damaged, removed or replaced, without a question to it."""
+        if self.file is not None and not self.lost:
+            reason = self.file.why_not_write() or self.file.why_damaged()
+            if reason:
+                self.note_loss(reason)
 
     def _on_error(self, context: ExceptionContext) -> None:
-        if context.is_disconnect:
-            self.note_loss(context.original_exception)
+        error = context.original_exception
+        if context.is_disconnect or is_damage(error):
+            self.note_loss(error)
+        elif is_wait_in_vain(error):
+            self.turn.give_up()
+
+    def let_go(self) -> None:
+        """After a loss: closes what is open.  SQLite then saves what a lost WAL has to the file."""
+        if self.file is not None:
+            self.close()
+            self.file.forget_beside()
 
     def connect(self) -> tuple[Connection, Head | None]:
         """A new connection for writing, and the head; called by the thread that waits for it.
@@ -171,7 +204,7 @@ class Database:
         It waits for the head row: a commit that was under way is through, or never will be.
         None for the head if the database has none yet.
         """
-        connection = self.engine.connect()
+        connection = self._connect_anew()
         try:
             with connection.begin():
                 if not inspect(connection).has_table(schema.head.name):
@@ -182,48 +215,44 @@ class Database:
             connection.close()
             raise
 
+    def _connect_anew(self) -> Connection:
+        if self.file is None:
+            return self.engine.connect()
+        reason = self.file.why_not_open()
+        pool = self.engine.pool
+        if not reason and isinstance(pool, QueuePool) and pool.checkedout():
+            reason = "a question still reads the files that were lost"
+        if reason:
+            raise FileLost(reason)
+        with self.engine.connect() as plain:
+            connection = plain.execution_options(**reading_options(self.engine))
+            with connection.begin():
+                reason = check_whole(connection)
+        if reason:
+            raise FileLost(reason)
+        return self.engine.connect()
+
     def adopt(self, connection: Connection) -> None:
         """Goes on with this connection in place of those that were lost."""
         for old in (self._connection, self._reader):
             if old is not None:
                 old.close()
         self._connection, self._reader = connection, None
+        count_waits(connection, self.turn)
         self.lost = ""
+
+    def stream(self) -> bytes:
+        """The stream of a database that holds a configuration; empty where it holds none yet."""
+        with self.connection.begin():
+            if version_of(self.connection) is None:
+                return b""
+            row = self.connection.execute(select(schema.head.c.stream, schema.head.c.revision))
+            found = row.one_or_none()
+            return bytes.fromhex(found[0]) if found is not None and found[1] else b""
 
     def migrate(self) -> None:
         """Brings the tables to this release's form, in one transaction."""
-        if self._version() == schema.VERSION:
-            return
-        from alembic import command
-        from alembic.config import Config
-        from alembic.script import ScriptDirectory
-
-        config = Config()
-        config.set_main_option("script_location", MIGRATIONS)
-        config.set_main_option("path_separator", "os")
-        known = [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()]
-        with self.connection.begin(), migrating(self.connection):
-            found = self._version_seen_by(self.connection)
-            if found is not None and found not in known:
-                raise errors.BadValue(
-                    f"--db: the tables have form {found}, made by a newer csp; this one knows "
-                    f"forms up to {schema.VERSION}: use the newer csp, or restore a backup that "
-                    f"an older one made"
-                )
-            config.attributes["connection"] = self.connection
-            command.upgrade(config, "head")
-
-    def _version(self) -> str | None:
-        """The form that the tables have; None in a new database."""
-        with self.connection.begin():
-            return self._version_seen_by(self.connection)
-
-    @staticmethod
-    def _version_seen_by(connection: Connection) -> str | None:
-        if not inspect(connection).has_table(schema.versions.name):
-            return None
-        found: str | None = connection.execute(select(schema.versions)).scalar()
-        return found
+        upgrade(self.connection)
 
     def take_fence(self, mine: int, note: Callable[[int], None]) -> Head:
         """Becomes the only master that may write; creates the head row of a new database.

@@ -1,38 +1,38 @@
-"""Opens the database, with what differs between SQLite and PostgreSQL (more in postgres.py).
+"""Opens the database, with what differs between SQLite and PostgreSQL.
 
-1. A writing transaction begins IMMEDIATE on SQLite: it never fails half-way for a lock.
-2. A commit that returned is on the disk (WAL with synchronous=FULL; PostgreSQL: postgres.py).
-3. SQLite's file must be the one that was opened: nothing is written into a removed file.
-4. No file but these two names a dialect. An address is never shown: it may hold a password; nor are
-   a statement's values: they may hold the hash of one.
+1. No file but this one, sqlite.py and postgres.py names a dialect.
+2. An address is never shown: it may hold a password; nor are a statement's values: they may hold
+   the hash of one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Text, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy import Connection, Engine, Text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from csp import errors
+from csp.master.patience import Turn
+from csp.master.sqlite import READ_ONLY, DatabaseFile, file_of, open_sqlite
 
-# Longer than a checkpoint of a large WAL, shorter than the silence at which the supervisor calls
-# the writer hung (3 s).
-BUSY_TIMEOUT_MS = 2000
+CANCELLED = ("QueryCanceled", "LockNotAvailable")  # by PostgreSQL's time-outs, as psycopg says
 MIGRATING = 0x637370  # key of PostgreSQL's advisory lock: one master migrates at a time
 # Names compare byte by byte: SQLite does so by itself, PostgreSQL when the collation is C.
 BINARY_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 # A table that is little more than its key is its own index, where the database can do that.
 CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False}
-READ_ONLY = "csp_read_only"  # execution option of connections that only read
 
 
-def open_engine(address: str) -> Engine:
-    """An engine for `sqlite:///PATH` or a PostgreSQL address; checks what can be checked."""
+def open_engine(address: str, turn: Turn) -> tuple[Engine, DatabaseFile | None]:
+    """An engine for `sqlite:///PATH`, with its file, or for a PostgreSQL address.
+
+    Checks what can be checked without connecting; waits are told to the turn.
+    """
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
@@ -41,11 +41,12 @@ def open_engine(address: str) -> Engine:
         ) from None
     backend = url.get_backend_name()
     if backend == "sqlite":
-        return _open_sqlite(url)
+        file = file_of(url)
+        return open_sqlite(url, file, turn), file
     if backend == "postgresql":
         from csp.master.postgres import open_postgres
 
-        return open_postgres(url)
+        return open_postgres(url), None
     raise errors.BadValue(f"--db {backend}: csp keeps its configuration in sqlite or postgresql")
 
 
@@ -64,6 +65,21 @@ def reading_options(engine: Engine) -> dict[str, Any]:
     return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
+def count_waits(connection: Connection, turn: Turn) -> None:
+    """What is waited for on this connection is waited for by the writer's loop."""
+    if connection.dialect.name == "postgresql":
+        from csp.master.postgres import wait_within
+
+        wait_within(connection, turn)
+
+
+def is_wait_in_vain(error: BaseException) -> bool:
+    """Whether the database gave up a wait for a lock, or a statement that took too long."""
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
+        return True
+    return type(error).__name__ in CANCELLED
+
+
 @contextmanager
 def migrating(connection: Connection) -> Iterator[None]:
     """Inside a transaction that changes the tables: alone, and with time for it."""
@@ -78,74 +94,3 @@ def migrating(connection: Connection) -> Iterator[None]:
         yield
     finally:
         take_back_time(connection)
-
-
-def is_unreadable(error: DatabaseError) -> bool:
-    """Whether SQLite says that the file is no database, or a damaged one: no retry mends that."""
-    name = getattr(error.orig, "sqlite_errorname", "")
-    return name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
-
-
-def _open_sqlite(url: URL) -> Engine:
-    path = url.database
-    if path and path != ":memory:":
-        folder = os.path.dirname(os.path.abspath(path))
-        if not os.path.isdir(folder):
-            raise errors.BadValue(f"--db {path}: there is no folder {folder}")
-        # Hashes of secrets live here: the file belongs to its owner alone from the first byte.
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            raise errors.BadValue(f"--db {path}: can't be opened: {error.strerror}") from error
-    engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, hide_parameters=True
-    )
-    event.listen(engine, "connect", _sqlite_connected)
-    event.listen(engine, "begin", _sqlite_begin)
-    if path and path != ":memory:":
-        event.listen(engine, "begin", _same_file(path))
-    return engine
-
-
-def _same_file(path: str) -> Callable[[Connection], None]:
-    """Refuses to write where the file is not the opened one any more: the write would be lost."""
-    opened = _identity(path)
-
-    def check(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get(READ_ONLY)
-        if not read_only and _identity(path) != opened:
-            connection.exec_driver_sql("ROLLBACK")
-            raise errors.MasterDown(
-                f"the database file {path} was removed or replaced under the running master; "
-                f"nothing is written any more: put it back and restart the master"
-            )
-
-    return check
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _sqlite_connected(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions by itself
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "temp_store=MEMORY",
-        "cache_size=-65536",
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _sqlite_begin(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get(READ_ONLY)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -3,7 +3,10 @@
 1. `start` leaves the store with exactly what the database holds, whatever was there before.
 2. Every write is answered after its revision is published here.
 3. The database belongs to this process alone for as long as its fence number is the newest.
-4. While the database is lost, what is in the store serves on; writes are refused with the reason.
+4. While the database is lost, damaged or not the one that it was, what is in the store serves on;
+   writes are refused with the reason.
+5. A start that finds a database without a configuration never puts it in the place of one that
+   survived in memory.
 """
 
 from __future__ import annotations
@@ -16,14 +19,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from csp import errors
-from csp.exits import EXIT_NO_CONNECTION, EXIT_USAGE
+from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.master import outcome, passwords
 from csp.master.build import Built, build
 from csp.master.database import Database, Head, Replaced, in_words, said
-from csp.master.dialect import file_beside, is_unreadable
+from csp.master.dialect import file_beside
 from csp.master.engine import Engine
 from csp.master.history import history_page
 from csp.master.load import catch_up, load_everything
@@ -31,6 +34,7 @@ from csp.master.outage import Found, Outage
 from csp.master.published import HostView
 from csp.master.retention import Retention
 from csp.master.seed import SeedPlan, seed_transaction
+from csp.master.sqlite import FileLost, is_unreadable
 from csp.master.sums import Summer
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.principal import ITSELF
@@ -48,6 +52,10 @@ PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
 PASSWORD_FILE: Final = "default-password"
 
 log = logging.getLogger("csp.master")
+
+
+class OtherDatabase(Exception):
+    """The database holds no configuration, or not the one that this master served."""
 
 
 class DatabaseOrigin:
@@ -70,9 +78,11 @@ class DatabaseOrigin:
         port = context.address.rpartition(":")[2]
         host = socket.gethostname()
         try:
-            return cls(context.database_url, SeedPlan("", context.app_name, host, port))
+            origin = cls(context.database_url, SeedPlan("", context.app_name, host, port))
         except errors.BadValue as error:
             raise StartRefused(EXIT_USAGE, error.text) from error
+        origin.database.turn.sign = context.report_life
+        return origin
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -87,20 +97,19 @@ class DatabaseOrigin:
             self._open(host)
         except errors.BadValue as error:
             raise StartRefused(EXIT_USAGE, error.text) from error
-        except OperationalError as error:
+        except (OtherDatabase, FileLost, SQLAlchemyError) as error:
+            text = _in_one_line(error)
             if not host.loaded:
-                text = f"--db: the database can't be opened: {said(error)}"
-                raise StartRefused(EXIT_NO_CONNECTION, text) from error
-            self.database.note_loss(error)
+                raise StartRefused(_exit_code(error), f"--db: {text}") from error
+            if isinstance(error, OtherDatabase) and not host.fence:
+                self.close()
+                raise StartRefused(EXIT_REFUSED, f"--db: {text}") from error
+            self.database.note_loss(text)
             self._watch_over()
-        except DatabaseError as error:
-            if host.loaded or not is_unreadable(error):
-                raise
-            text = f"--db: the database can't be read: {said(error)}"
-            raise StartRefused(EXIT_USAGE, text) from error
 
     def _open(self, host: StoreForOrigin) -> None:
         """Becomes the database's master, and serves what it holds."""
+        self._check_content(host)
         self.database.migrate()
 
         def note(number: int) -> None:
@@ -116,6 +125,30 @@ class DatabaseOrigin:
         if head.revision == 0:
             self._seed(head)
         self._serve(host)
+
+    def _check_content(self, host: StoreForOrigin) -> None:
+        """Makes a new file where nothing was served yet; OtherDatabase, or FileLost, otherwise."""
+        file = self.database.file
+        is_first = not host.loaded and not host.fence
+        is_made = file is not None and not host.fence and file.create()
+        if is_first:
+            return
+        stream = self.database.stream()
+        if stream and (stream == host.stream or not host.fence or not host.loaded):
+            return
+        if is_made and file is not None:
+            self.database.close()
+            file.remove()
+        held = f"stream {host.stream.hex()} at revision {host.published}"
+        if stream:
+            raise OtherDatabase(
+                f"the database holds another configuration, stream {stream.hex()}; this master "
+                f"serves {held}: put it back, or restart the master to take what is there"
+            )
+        raise OtherDatabase(
+            f"the database holds no configuration, so it would begin a new stream, and {held} "
+            f"is still in memory: put the database back, or begin anew with --forget-memory"
+        )
 
     def _serve(self, host: StoreForOrigin) -> None:
         """Brings the store to what the database holds, under the fence that is ours."""
@@ -184,6 +217,10 @@ class DatabaseOrigin:
         engine.hasher.next_batch()
         outcomes = [engine.write(request) for request in requests]
         self._watch_over()
+        for outcome_ in outcomes:
+            if isinstance(outcome_.error, errors.MasterDown):
+                self._tell_trouble(outcome_.error.text)
+                break
         return outcomes
 
     def outcome(self, write_id: str) -> str:
@@ -205,6 +242,7 @@ class DatabaseOrigin:
             yield from history_page(self.database, question)
 
     def watches(self) -> Sequence[Descriptor]:
+        self.database.turn.begin()  # asked once in every turn
         return ()
 
     def tick(self, now_ms: int) -> None:
@@ -213,10 +251,11 @@ class DatabaseOrigin:
         if self._outage is not None or self._engine is None or self._engine.ended:
             return
         assert self._host is not None
-        if not self.retention.step_due(now_ms):
+        if self.database.turn.is_over or not self.retention.step_due(now_ms):
             return
         if self._engine.held_back:
             self._publish_held()
+        self.database.look_at_file()
         try:
             with in_words():
                 self.retention.step(self.database.connection, wall_ms())
@@ -228,10 +267,10 @@ class DatabaseOrigin:
         self._watch_over()
 
     def _tell_trouble(self, text: str) -> None:
-        """The database refuses what is asked of it, though it is there."""
-        assert self._host is not None
-        if not self.database.lost:
-            self._host.raise_alarm(ALARM_DATABASE_FAILS, reason=text)
+        """The database is there but refuses what is asked of it: shown until it takes something."""
+        engine = self._engine
+        if not (self.database.lost or engine is None or engine.ended):
+            self._show_down(ALARM_DATABASE_FAILS, text)
 
     # -- loss and return -----------------------------------------------------------------------
 
@@ -240,6 +279,7 @@ class DatabaseOrigin:
         if self._outage is not None:
             self._look_for_it(self._outage)
         elif self.database.lost:
+            self.database.let_go()
             self._outage = Outage(self.database)
             self._show_down(ALARM_DATABASE, self.database.lost)
         elif self._engine is not None and self._engine.ended and not self._is_ended:
@@ -250,15 +290,17 @@ class DatabaseOrigin:
         found = outage.found()
         if found is None:
             return
-        self._outage = None
         self.database.adopt(found.connection)
         try:
             self._go_on(found)
-        except OperationalError as error:  # lost again: the next turn looks for it anew
-            self.database.note_loss(error)
-        else:
-            assert self._host is not None
-            self._host.end_alarm(ALARM_DATABASE)
+        except (OtherDatabase, FileLost, SQLAlchemyError) as error:
+            self.database.note_loss(_in_one_line(error))
+            self.database.let_go()
+            outage.look_on()
+            return
+        self._outage = None
+        assert self._host is not None
+        self._host.end_alarm(ALARM_DATABASE)
         self._watch_over()
 
     def _go_on(self, found: Found) -> None:
@@ -267,7 +309,9 @@ class DatabaseOrigin:
         fence = self.database.fence
         if fence == 0:  # lost before this process became its master
             self._open(self._host)
-        elif found.head is not None and found.head.fence == fence:
+        elif found.head is None or found.head.stream != self._host.stream:
+            self._check_content(self._host)
+        elif found.head.fence == fence:
             self._serve(self._host)
         else:
             self.engine.end(
@@ -283,7 +327,7 @@ class DatabaseOrigin:
     def _heard(self, revision: int, at_ms: int) -> None:
         assert self._host is not None
         self._heard_ms = at_ms
-        for alarm in (ALARM_DATABASE, ALARM_REPLACED):
+        for alarm in (ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED):
             self._host.end_alarm(alarm)
         self._host.set_link(LINK_DATABASE, revision, at_ms)
 
@@ -304,6 +348,25 @@ class DatabaseOrigin:
     def _committed(self, built: Built) -> None:
         self.retention.added(len(built.entry))
         self._heard(built.rows.revision, built.rows.time_ms)
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, errors.CspError):
+        return error.text
+    if isinstance(error, OtherDatabase):
+        return str(error)
+    verb = "read" if _is_damage(error) else "opened"
+    return f"the database can't be {verb}: {said(error)}"
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, OtherDatabase):
+        return EXIT_REFUSED
+    return EXIT_USAGE if _is_damage(error) else EXIT_NO_CONNECTION
+
+
+def _is_damage(error: Exception) -> bool:
+    return isinstance(error, DatabaseError) and is_unreadable(error)
 
 
 def _tell(password: str, address: str) -> None:

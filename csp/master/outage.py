@@ -34,8 +34,12 @@ class Outage:
         self._database = database
         self._ended = threading.Event()
         self._found: Found | None = None
-        self._thread = threading.Thread(target=self._look, name="outage", daemon=True)
-        self._thread.start()
+        self._pause = FIRST_PAUSE_SECONDS
+        self.look_on()
+
+    def look_on(self) -> None:
+        """Looks for it, at first or because what was found is of no use."""
+        threading.Thread(target=self._look, name="outage", daemon=True).start()
 
     def found(self) -> Found | None:
         """The new connection, once there is one; the caller owns it then."""
@@ -50,9 +54,8 @@ class Outage:
             found.connection.close()
 
     def _look(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._ended.wait(pause):
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        while not self._ended.wait(self._pause):
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
             try:
                 found = Found(*self._database.connect())
             except (SQLAlchemyError, CspError):

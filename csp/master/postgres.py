@@ -1,8 +1,9 @@
 """Opens PostgreSQL: connections that are never waited for without limit, and what they must be.
 
-1. No statement is waited for longer than ANSWER_SECONDS_MAX, whatever became of the server: after
-   that the connection is closed, and what it was doing ends without us or not at all.
-2. That limit lies below the silence at which the supervisor calls the writer hung (3 s).
+1. No silence of the server is waited for longer than the turn has left (patience.py), whatever
+   became of it: after that the connection is closed, and what it was doing ends without us or not
+   at all. Each piece of an answer begins the wait anew.
+2. A connection that only reads much, on a thread or in steps, has a limit of its own.
 3. A commit that returned is on the server's disk: `synchronous_commit` is never off.
 4. Text is UTF-8 on both sides; another encoding is refused at the first connection.
 """
@@ -18,9 +19,9 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from csp import errors
+from csp.master.patience import ONE_WAIT_SECONDS_MAX, Turn
 
 CONNECT_SECONDS_MAX: Final = 2  # libpq takes whole seconds, two at least
-ANSWER_SECONDS_MAX: Final = 2.0  # for the answer to one statement
 MIGRATION_SECONDS_MAX: Final = 600.0  # a statement of a migration, which may read every row
 STATEMENT_MS_MAX: Final = 1500  # told to the server, which says then what took so long
 IDLE_MS_MAX: Final = 60_000  # of a stopped master's open transaction: it then lets the head row go
@@ -34,25 +35,40 @@ Ready = Generator[Any, Any, Result]
 class Patient(psycopg.Connection[Any]):
     """A connection whose every wait has a limit; libpq itself knows one for connecting only."""
 
-    seconds_max = ANSWER_SECONDS_MAX
+    turn: Turn | None = None  # None: outside of the writer's loop
+    seconds_max = ONE_WAIT_SECONDS_MAX  # longer where it was given time
 
     def wait(self, gen: Ready[Result], *_: Any, **__: Any) -> Result:
         """Waits for the server's answer; OperationalError and a closed connection if none came."""
         return super().wait(self._limited(gen), interval=LOOK_SECONDS)
 
     def _limited(self, gen: Ready[Result]) -> Ready[Result]:
-        end = time.monotonic() + self.seconds_max
+        began = time.monotonic()
+        seconds_max = self.seconds_max
+        if self.turn is not None and seconds_max == ONE_WAIT_SECONDS_MAX:
+            seconds_max = self.turn.wait_seconds
         try:
             wanted = next(gen)
             while True:
                 ready = yield wanted
-                if not ready and time.monotonic() > end:
+                if ready:
+                    began = self._answered(began)
+                elif time.monotonic() - began > seconds_max:
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(f"no answer within {self.seconds_max:g} s")
+                    raise psycopg.OperationalError(f"no answer within {seconds_max:.1f} s")
+                elif self.turn is not None and seconds_max > ONE_WAIT_SECONDS_MAX:
+                    self.turn.answered()  # a long wait that was meant
                 wanted = gen.send(ready)
         except StopIteration as done:
             found: Result = done.value
             return found
+
+    def _answered(self, began: float) -> float:
+        now = time.monotonic()
+        if self.turn is not None:
+            self.turn.waited(now - began)
+            self.turn.answered()
+        return now
 
 
 def open_postgres(url: URL) -> Engine:
@@ -71,8 +87,13 @@ def open_postgres(url: URL) -> Engine:
     return engine
 
 
+def wait_within(connection: Any, turn: Turn) -> None:
+    """This connection is waited for by the writer's loop: its waits count."""
+    connection.connection.driver_connection.turn = turn
+
+
 def give_time(connection: Any) -> None:
-    """Lets the statements of a migration take their time, for as long as this connection lives."""
+    """Lets the statements of a migration take their time, until `take_back_time`."""
     driver = connection.connection.driver_connection
     driver.seconds_max = MIGRATION_SECONDS_MAX
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
@@ -81,7 +102,7 @@ def give_time(connection: Any) -> None:
 
 def take_back_time(connection: Any) -> None:
     """Ends what `give_time` began."""
-    connection.connection.driver_connection.seconds_max = ANSWER_SECONDS_MAX
+    connection.connection.driver_connection.seconds_max = ONE_WAIT_SECONDS_MAX
 
 
 def _connect(_dialect: Any, _record: Any, words: list[Any], named: dict[str, Any]) -> Patient:

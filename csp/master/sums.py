@@ -46,6 +46,8 @@ class Summer:
             if class_id in (None, ACCOUNT_CLASS_ID):
                 accounts = (one for one in rows.accounts() if low <= one[0] <= high)
                 yield from self._add(accounts, ACCOUNT_CLASS_ID, classes)
+        self.database.look_at_file()
+        self.database.check_there()  # what was read must still be the database
         yield Sums(revision, classes)
 
     def _read_through(self, rows: Rows, class_id: int) -> Iterator[None]:

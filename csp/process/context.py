@@ -111,6 +111,10 @@ class ProcessContext:
         """Tells the supervisor that this process serves."""
         _send(self.report_fd, Report.READY)
 
+    def report_life(self) -> None:
+        """Tells the supervisor, unasked, that this process works on: for waits that may be long."""
+        _send(self.report_fd, Report.BEAT)
+
     def read_requests(self) -> list[Request]:
         """Takes what was asked and answers pings; called when `control_fd` is readable."""
         try:

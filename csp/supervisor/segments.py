@@ -31,14 +31,24 @@ class Segments:
     """The control segment, the session table and the eventfds of one instance."""
 
     def __init__(
-        self, instance: str, worker_count: int, client_count_max: int, reserve_bytes: int
+        self,
+        instance: str,
+        worker_count: int,
+        client_count_max: int,
+        reserve_bytes: int,
+        *,
+        must_forget: bool = False,
     ) -> None:
         self._instance = instance
+        if must_forget:
+            segment.unlink_all(instance)
         try:
             segment.check_room(reserve_bytes)
         except segment.SharedMemoryTooSmall as error:
             raise SegmentsRefused(str(error)) from None
-        self._control_fd, self.control = _attach_control(instance) or _create_control(instance)
+        attached = _attach_control(instance)
+        self._is_taken_over = attached is not None
+        self._control_fd, self.control = attached or _create_control(instance)
         # A start is the word to be master, also after a replacement; a writer's restart is not.
         self.control.fence = 0
         self.control.claim_slot(SUPERVISOR_SLOT, os.getpid())
@@ -73,9 +83,13 @@ class Segments:
         """A child ended unasked and is started again."""
         self.control.count(SUPERVISOR_SLOT, PLACES[f"{role}_restarts"])
 
-    def remove(self) -> None:
-        """Removes every segment of the instance; processes that still map one keep it."""
-        segment.unlink_all(self._instance)
+    def remove(self, *, is_refused: bool = False) -> None:
+        """Removes every segment of the instance; processes that still map one keep it.
+
+        A start that was refused leaves what an earlier run left: it may be the last copy.
+        """
+        if not (is_refused and self._is_taken_over):
+            segment.unlink_all(self._instance)
         segment.unlink(_session_name(self._instance))
 
 

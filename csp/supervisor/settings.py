@@ -28,4 +28,5 @@ class ServerSettings:
     database_url: str = field(default="", repr=False)
     upstream: Upstream | None = None
     must_create_application: bool = False
+    must_forget_memory: bool = False  # what an earlier run left in memory is removed
     license_place: str = ""  # accepted for the sake of old start scripts; csp needs no licence

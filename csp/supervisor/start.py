@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import setproctitle
 
 from csp import __version__
-from csp.exits import EXIT_NO_CONNECTION, EXIT_USAGE
+from csp.exits import EXIT_DONE, EXIT_NO_CONNECTION, EXIT_USAGE
 from csp.observe.events import log_event
 from csp.observe.log import start_log, stop_log
 from csp.supervisor.application import ApplicationWanted, port_of
@@ -87,7 +87,8 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             listeners = bind_listeners(address, settings.worker_count)
         import_shared()
         segments = Segments(
-            instance.name, settings.worker_count, client_count_max, settings.reserve_bytes
+            *(instance.name, settings.worker_count, client_count_max, settings.reserve_bytes),
+            must_forget=settings.must_forget_memory,
         )
     except BaseException:
         instance.remove()
@@ -98,7 +99,7 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
         plan.take_application(bootstrap.application)
     exit_code = Supervisor(plan, bootstrap).run()
     # Not in a `finally`: what a fault leaves behind is what the next start attaches to.
-    segments.remove()
+    segments.remove(is_refused=exit_code != EXIT_DONE)
     instance.remove()
     log_event(logging.getLogger("csp.supervisor"), "51003")
     return exit_code

@@ -33,12 +33,16 @@ class FakeAlarms:
 
     def __init__(self) -> None:
         self.alarms: dict[str, dict[str, object]] = {}
+        self.told: list[str] = []  # the events of all that were raised, and of those over
         self.over: list[str] = []  # the texts of those that were taken back
 
     def raise_alarm(self, alarm: Alarm, number: str = "", /, **fields: object) -> None:
         assert words_of(number or alarm.raised, **fields)
+        if alarm.name not in self.alarms:
+            self.told.append(number or alarm.raised)
         self.alarms.setdefault(alarm.name, fields)
 
     def end_alarm(self, alarm: Alarm, /, **fields: object) -> None:
         if self.alarms.pop(alarm.name, None) is not None:
+            self.told.append(alarm.over)
             self.over.append(words_of(alarm.over, elapsed_ms=0, **fields))

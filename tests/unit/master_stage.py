@@ -91,6 +91,7 @@ class Stage:
             request = parse_request(1, self.asks, write_id.encode(), kind.encode(), raw)
         except CspError as error:
             return WriteOutcome(0, (), error)
+        self.origin.watches()  # as the writer's loop does in each turn
         return self.origin.write([request])[0]
 
 

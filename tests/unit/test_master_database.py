@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from csp.errors import BadValue
-from csp.master import dialect
+from csp.master import sqlite
 from csp.master.dialect import open_engine
+from csp.master.patience import Turn
 from tests.neighbours.databases import Place, PostgresPlace, SqlitePlace
 from tests.unit.master_stage import Stage
 
@@ -84,7 +85,7 @@ def test_postgresql_keeps_names_in_the_c_collation_and_commits_to_the_disk(place
 )
 def test_an_address_is_refused_without_its_password(address: str, says: str) -> None:
     with pytest.raises(BadValue, match=says) as refused:
-        open_engine(address)
+        open_engine(address, Turn())
     assert "open-sesame" not in str(refused.value)
 
 
@@ -94,7 +95,7 @@ def test_an_address_is_refused_without_its_password(address: str, says: str) -> 
 def test_a_locked_file_is_waited_for_with_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialect, "BUSY_TIMEOUT_MS", 200)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 200)
     stage = Stage(tmp_path)
     other = sqlite3.connect(tmp_path / "master.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -13,9 +13,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import select
 
 from csp.errors import BadValue
-from csp.master import database as database_module
 from csp.master import migrations, schema
+from csp.master import upgrade as upgrade_module
 from csp.master.database import Database
+from csp.master.upgrade import version_of
 from csp.model.entry import mark_of, why_not_continues
 from csp.process.context import StartRefused
 from tests.data.schema.dump import WRITE_ID
@@ -74,10 +75,18 @@ def play_back(place: Place, form: str) -> None:
             plain.execute(text.encode())
 
 
-def version(place: Place) -> str | None:
+def opened(place: Place) -> Database:
     database = Database(place.url)
+    if database.file is not None:
+        database.file.create()
+    return database
+
+
+def version(place: Place) -> str | None:
+    database = opened(place)
     try:
-        return database._version()
+        with database.connection.begin():
+            return version_of(database.connection)
     finally:
         database.close()
 
@@ -85,7 +94,7 @@ def version(place: Place) -> str | None:
 def test_a_database_is_migrated_once(empty: Place) -> None:
     for expected in (None, schema.VERSION):
         assert version(empty) == expected
-        database = Database(empty.url)
+        database = opened(empty)
         database.migrate()
         database.close()
     assert version(empty) == schema.VERSION
@@ -130,13 +139,13 @@ def test_a_step_runs_over_rows(
     folder = tmp_path / "migrations"
     shutil.copytree(str(migrations.__path__[0]), folder)
     (folder / "versions" / "v9999_test.py").write_text(NEXT.format(before=schema.VERSION))
-    monkeypatch.setattr(database_module, "MIGRATIONS", str(folder))
+    monkeypatch.setattr(upgrade_module, "MIGRATIONS", str(folder))
     monkeypatch.setattr(schema, "VERSION", "9999")
     for _ in range(2):
         stage = Stage(empty)
         stage.close()
     assert version(empty) == "9999"
-    database = Database(empty.url)
+    database = opened(empty)
     with database.reading() as connection:
         found = connection.exec_driver_sql("SELECT bytes, body FROM objects").all()
     database.close()
@@ -147,7 +156,7 @@ def test_a_step_runs_over_rows(
 def test_tables_of_a_newer_csp_are_refused(empty: Place) -> None:
     stage = Stage(empty)
     stage.close()
-    database = Database(empty.url)
+    database = opened(empty)
     with database.connection.begin():
         database.connection.execute(schema.versions.update().values(version_num="9999"))
     with pytest.raises(BadValue, match=r"form 9999, made by a newer csp; .* up to 0"):

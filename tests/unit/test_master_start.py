@@ -6,9 +6,10 @@ import orjson
 import pytest
 from sqlalchemy import delete, select
 
-from csp.master import complete, schema
+from csp.master import schema
 from csp.model.entry import parse_entry
 from csp.model.types import CLASSES, WORD_OF_CLASS
+from csp.rules import complete
 from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 
