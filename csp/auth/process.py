@@ -7,21 +7,22 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import orjson
 
 from csp.auth.accounts import Account
+from csp.auth.failures import Failures
+from csp.auth.line import line_of
 from csp.auth.passwords import ARGON2ID
 from csp.auth.store import StoreView
-from csp.auth.verifier import Verifier
-from csp.observe.events import log_event
+from csp.auth.verifier import BUSY, Verifier
 from csp.process.channel.answering import Answerer, Message, Peer
 from csp.process.channel.framing import AUTH_LIMITS
 from csp.process.context import ProcessContext
 from csp.process.polling import READ, Descriptor, Poller
 
 POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is noticed
-USER_CHARACTERS_LOGGED = 64
 
 log = logging.getLogger("csp.auth")
 
@@ -38,6 +39,7 @@ class AuthProcess:
         self._context = context
         self._store = StoreView(context)
         self._verifier = Verifier(self._store.find_account, self._store.count)
+        self._failures = Failures(self._store.flags)
         self._poller = Poller()
         self._channel = Answerer(context.channel_fd, AUTH_LIMITS, ask=self._on_question, log=log)
         self._is_ended = False
@@ -47,6 +49,8 @@ class AuthProcess:
         self._context.report_ready()
         while not self._is_ended:
             self._poller.wait(self._descriptors(), POLL_SECONDS)
+            self._verifier.work_off()
+            self._failures.tick(_now_ms())
             self._channel.flush()
         self._channel.close()
         self._poller.close()
@@ -63,35 +67,43 @@ class AuthProcess:
         self._is_ended = self._is_ended or bool(self._context.read_requests())
 
     def _on_question(self, peer: Peer, parts: Message) -> None:
-        is_change = len(parts) == 5 and parts[0] == b"PASSWD"
-        if not is_change and (len(parts) != 4 or parts[0] != b"VERIFY"):
+        is_change = len(parts) == 6 and parts[0] == b"PASSWD"
+        if not is_change and (len(parts) != 5 or parts[0] != b"VERIFY"):
             log.error("a question that auth does not know: %r", parts[:1])
             peer.fail(parts[1], "ERR auth does not know this question")
             return
-        number, user, password = parts[1:4]
+        number, host, user, password = parts[1:5]
+        address = host.decode("ascii", "replace")
         if not self._store.is_loaded:
             peer.fail(number, "LOADING the store is being loaded, nobody can sign in yet")
             return
 
         def answer(result: Account | str) -> None:
             if isinstance(result, Account) and is_change:
-                self._hash(peer, number, result, parts[4])
+                self._hash(peer, number, result, parts[5], line_of(address))
                 return
             if isinstance(result, Account):
                 peer.done(number, result.shown(user))
                 return
-            if log.isEnabledFor(logging.DEBUG):
-                name = user[:USER_CHARACTERS_LOGGED].decode(errors="replace")
-                log_event(log, "51200", user=name, reason=result)
+            self._failures.add(user, address, result, _now_ms())
             peer.fail(number, result)
 
-        self._verifier.verify(user, password, answer)
+        self._verifier.verify(user, password, answer, line_of(address))
 
-    def _hash(self, peer: Peer, number: bytes, account: Account, password: bytes) -> None:
+    def _hash(
+        self, peer: Peer, number: bytes, account: Account, password: bytes, line: str
+    ) -> None:
         """Answers PASSWD once the old password was right."""
 
-        def answer(found: str) -> None:
+        def answer(found: str | None) -> None:
+            if found is None:
+                peer.fail(number, BUSY)
+                return
             told = {"revision": account.revision, "algorithm": ARGON2ID, "hash": found}
             peer.done(number, orjson.dumps(told))
 
-        self._verifier.hash(password, answer)
+        self._verifier.hash(password, answer, line)
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,9 +1,9 @@
-"""Remembers successful sign-ins as keyed digests, so that a repeat costs no argon2id.
+"""Remembers sign-ins as keyed digests, so that a repeat costs no argon2id.
 
 1. The key is random, lives in this process's memory alone and dies with it.
 2. A digest covers the account's DBID and the revision of its record: any change of the account
    makes every digest of it worthless at once.
-3. Only successes are remembered, at most REMEMBERED_MAX of them; the least used one goes first.
+3. Right ones and wrong ones are remembered apart, a bounded number; the least used one goes first.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ DIGEST_BYTES = 32
 
 
 class Remembered:
-    """The proofs of past sign-ins."""
+    """Past sign-ins of one outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, count_max: int = REMEMBERED_MAX) -> None:
+        self._count_max = count_max
         self._key = secrets.token_bytes(DIGEST_BYTES)
         self._digests: OrderedDict[bytes, None] = OrderedDict()
 
@@ -31,16 +32,16 @@ class Remembered:
         ).digest()
 
     def has(self, digest: bytes) -> bool:
-        """Whether this sign-in succeeded before."""
+        """Whether this sign-in was made before."""
         if digest not in self._digests:
             return False
         self._digests.move_to_end(digest)
         return True
 
     def add(self, digest: bytes) -> None:
-        """Remembers a success."""
+        """Remembers one."""
         self._digests[digest] = None
-        if len(self._digests) > REMEMBERED_MAX:
+        if len(self._digests) > self._count_max:
             self._digests.popitem(last=False)
 
     def __len__(self) -> int:

@@ -29,6 +29,11 @@ class StoreView:
         """Whether there is anything to read."""
         return bool(self._control.state == STATE_READY)
 
+    @property
+    def flags(self) -> Control:
+        """Where alarms are shown."""
+        return self._control
+
     def count(self, metric: str) -> None:
         """Adds one to a metric of auth."""
         self._control.count(self._context.slot, PLACES[metric])

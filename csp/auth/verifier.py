@@ -1,7 +1,9 @@
 """Decides sign-ins and hashes new passwords: remembered sign-ins at once, the rest by two threads.
 
-1. At most THREADS of them are worked on, at most WAITING_MAX requests wait; more get BUSY at once.
-2. Equal requests that wait at the same time share one comparison.
+1. At most THREADS are worked on; the rest stands in a line (line.py), and who finds no place in it
+   gets BUSY at once.
+2. Equal requests that wait at the same time share one comparison; what was wrong is remembered for
+   a while too, so clients that come again and again with an old password cost nothing.
 3. Threads only compare and hash; everything else happens in the main thread, between two polls.
 """
 
@@ -10,15 +12,18 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from csp.auth.accounts import Account
+from csp.auth.line import Line
 from csp.auth.passwords import compare_in_vain, hash_password, is_password
 from csp.auth.remembered import Remembered
 
+SHARED_MAX = 10_000  # of one comparison: a whole site comes back with one account
 THREADS = 2  # argon2id takes 19 MiB and a processor for 40 ms; workers need processors too
-WAITING_MAX = 1_000  # 20 s of comparisons
+WRONG_REMEMBERED_MAX = 10_000
 SUPPORTED_USER = b"default"
 
 WRONG = "WRONGPASS invalid username-password pair or user is disabled."
@@ -33,6 +38,7 @@ class Comparison:
     """One password that is compared, and who waits for the result."""
 
     digest: bytes
+    address: str  # in whose line it stands
     password: bytes
     account: Account | None
     answers: list[Answer] = field(default_factory=list)
@@ -51,7 +57,7 @@ class Hashing:
     """A new password that is hashed, and who waits for the hash."""
 
     password: bytes
-    answer: Callable[[str], None]
+    answer: Callable[[str | None], None]
     hash: str = ""
 
     def work(self) -> None:
@@ -63,20 +69,26 @@ class Verifier:
     """All sign-ins under way."""
 
     def __init__(
-        self, find_account: Callable[[bytes], Account | None], count: Callable[[str], None]
+        self,
+        find_account: Callable[[bytes], Account | None],
+        count: Callable[[str], None],
+        now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
     ) -> None:
         self._find_account = find_account
         self._count = count  # adds one to a metric
+        self._now_ms = now_ms
         self._remembered = Remembered()
+        self._wrong = Remembered(WRONG_REMEMBERED_MAX)
         self._by_digest: dict[bytes, Comparison] = {}
-        self._waiting = 0
+        self._line: Line[Comparison | Hashing] = Line()
+        self._working = 0
         self._todo: queue.SimpleQueue[Comparison | Hashing] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Comparison | Hashing] = queue.SimpleQueue()
         self.done_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         for index in range(THREADS):
             threading.Thread(target=self._work, name=f"argon2-{index}", daemon=True).start()
 
-    def verify(self, user: bytes, password: bytes, answer: Answer) -> None:
+    def verify(self, user: bytes, password: bytes, answer: Answer, address: str = "") -> None:
         """Answers now or from a later `take_done`."""
         account = self._find_account(user) if user == SUPPORTED_USER else None
         dbid, revision = (account.dbid, account.revision) if account else (0, 0)
@@ -85,25 +97,47 @@ class Verifier:
             self._count("remembered" if account.is_enabled else "refused")
             answer(account if account.is_enabled else WRONG)
             return
-        if self._waiting >= WAITING_MAX + THREADS:
+        wrong = WRONG if user == SUPPORTED_USER else WRONG_USER
+        if self._wrong.has(digest):
             self._count("refused")
-            answer(BUSY)
+            answer(wrong)
             return
-        self._waiting += 1
         comparison = self._by_digest.get(digest)
         if comparison is None:
-            comparison = Comparison(digest, password, account)
+            comparison = Comparison(digest, address, password, account)
+            if not self._line.add(address, comparison, self._now_ms()):
+                self._count("refused")
+                answer(BUSY)
+                return
             self._by_digest[digest] = comparison
-            self._todo.put(comparison)
-        if user != SUPPORTED_USER:
-            comparison.answers.append(lambda _: answer(WRONG_USER))
+        if len(comparison.answers) >= SHARED_MAX:
+            self._count("refused")
+            answer(BUSY)
+        elif user != SUPPORTED_USER:
+            comparison.answers.append(lambda said: answer(BUSY if said == BUSY else WRONG_USER))
         else:
             comparison.answers.append(answer)
+        self.work_off()
 
-    def hash(self, password: bytes, answer: Callable[[str], None]) -> None:
-        """Hashes a new password of somebody who has been verified; answers from `take_done`."""
-        self._waiting += 1
-        self._todo.put(Hashing(password, answer))
+    def hash(
+        self, password: bytes, answer: Callable[[str | None], None], address: str = ""
+    ) -> None:
+        """Hashes a new password of somebody who has been verified; answers from `take_done`.
+
+        None where there is no place in the line.
+        """
+        if not self._line.add(address, Hashing(password, answer), self._now_ms()):
+            answer(None)
+        self.work_off()
+
+    def work_off(self) -> None:
+        """Gives the threads what is next; called in each turn, for those that wait at a pace."""
+        while self._working < THREADS:
+            task = self._line.take(self._now_ms())
+            if task is None:
+                return
+            self._working += 1
+            self._todo.put(task)
 
     def take_done(self) -> None:
         """Answers what the threads have worked out; called when `done_fd` is readable."""
@@ -114,20 +148,34 @@ class Verifier:
         while not self._done.empty():
             comparison = self._done.get()
             self._count("hashes")
+            self._working -= 1
             if isinstance(comparison, Hashing):
-                self._waiting -= 1
                 comparison.answer(comparison.hash)
                 continue
             del self._by_digest[comparison.digest]
-            self._waiting -= len(comparison.answers)
             account = comparison.account
             if comparison.is_right and account is not None:
                 self._remembered.add(comparison.digest)
+            else:
+                self._wrong.add(comparison.digest)
+                for task in self._line.failed(comparison.address, self._now_ms()):
+                    self._refuse(task)
             is_in = comparison.is_right and account is not None and account.is_enabled
             for answer in comparison.answers:
                 if not is_in:
                     self._count("refused")
                 answer(account if is_in and account is not None else WRONG)
+        self.work_off()
+
+    def _refuse(self, task: Comparison | Hashing) -> None:
+        """Its place was taken away."""
+        if isinstance(task, Hashing):
+            task.answer(None)
+            return
+        del self._by_digest[task.digest]
+        for answer in task.answers:
+            self._count("refused")
+            answer(BUSY)
 
     def _work(self) -> None:
         while True:

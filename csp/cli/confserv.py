@@ -64,7 +64,7 @@ LOG: Final = "-log-"
 OUTPUTS: Final = ("all", "standard", "interaction", "trace", "debug")
 # The five levels of the original, by csp's own.
 LEVELS: Final = {
-    **{"all": "debug", "debug": "debug", "trace": "info", "interaction": "info"},
+    **{"all": "debug", "debug": "debug", "trace": "trace", "interaction": "trace"},
     **{"standard": "info", "none": "none"},
 }
 

@@ -20,6 +20,7 @@ from csp.resp.encode import OK, bulk, encode, error
 from csp.resp.values import Value
 from csp.worker.call import Call, Handler, State
 from csp.worker.clients import check_name
+from csp.worker.ports import Session
 from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
 from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION, ServerInfo
 
@@ -143,11 +144,12 @@ def _greeting(info: ServerInfo, proto: int, session_id: int) -> dict[Value, Valu
 
 def _sign_in(call: Call, user: bytes, password: bytes, *, then: Callable[[], bytes]) -> None:
     lane, conn, session = call.lane, call.conn, call.session
+    host = host_of(session)
     retries, broken_retries = AUTH_RETRIES_MAX, BROKEN_RETRIES_MAX
 
     def ask() -> None:
         if conn in lane.states:
-            lane.auth.ask("VERIFY", user, password, then=answered)
+            lane.auth.ask("VERIFY", host, user, password, then=answered)
 
     def answered(answer: Answer) -> None:
         nonlocal retries, broken_retries
@@ -169,9 +171,15 @@ def _sign_in(call: Call, user: bytes, password: bytes, *, then: Callable[[], byt
         session.account_dbid = int(reply["dbid"])
         session.administrator = session.user == ADMINISTRATOR
         session.authenticated = True
+        lane.tell_client(conn, "51204")
         lane.finish(conn, then())
 
     ask()
+
+
+def host_of(session: Session) -> str:
+    """The host of a client, as auth tells clients apart."""
+    return session.address.rpartition(":")[0].strip("[]")
 
 
 def _sign_in_reply(answer: Answer) -> bytes | dict[str, Any]:

@@ -12,7 +12,7 @@ import psutil
 from csp.observe.clock import wall_ms
 from csp.resp.values import Verbatim
 from csp.store.alarms import raised
-from csp.store.control import WRITER_SLOT
+from csp.store.control import AUTH_SLOT, WRITER_SLOT
 from csp.tables.metrics import NAMES
 from csp.worker.call import Call, Handler
 from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
@@ -93,7 +93,8 @@ def persistence(call: Call) -> Rows:
 
 def stats(call: Call) -> Rows:
     """Counters of all workers."""
-    rows = [call.lane.control.slot_counters(slot) for slot in range(call.lane.info.worker_count)]
+    lane = call.lane
+    rows = [lane.control.slot_counters(slot) for slot in range(lane.info.worker_count)]
     sums = {name: sum(row[name] for row in rows) for name in NAMES}
     return {
         "total_connections_received": sums["accepted"],
@@ -103,6 +104,7 @@ def stats(call: Call) -> Rows:
         "rejected_connections": sums["rejected"],
         "keyspace_hits": sums["hits"],
         "keyspace_misses": sums["misses"],
+        "acl_access_denied_auth": lane.control.slot_counters(AUTH_SLOT)["refused"],
         "expired_keys": 0,
         "evicted_keys": 0,
         "pubsub_channels": 0,

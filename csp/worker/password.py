@@ -14,6 +14,7 @@ from csp.process.application import dbid_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, error
 from csp.worker.call import Call, Handler
+from csp.worker.handshake import host_of
 from csp.worker.refusal import text_of, wrong_arity
 from csp.worker.writes import send
 
@@ -45,7 +46,8 @@ def passwd(call: Call) -> None:
             case Absent(why) | Broken(why):
                 lane.finish(conn, error(Busy(f"nothing was done: {why}").line))
 
-    lane.auth.ask("PASSWD", own.encode("utf-8", "surrogateescape"), old, new, then=answered)
+    who = own.encode("utf-8", "surrogateescape")
+    lane.auth.ask("PASSWD", host_of(session), who, old, new, then=answered)
 
 
 def _check_new(new: bytes) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from csp.errors import CspError, Loading, TooBig
-from csp.observe.events import log_event
+from csp.observe.events import TRACE, log_event
 from csp.process.channel.asking import Asker
 from csp.process.channel.framing import AUTH_LIMITS, WRITER_LIMITS
 from csp.resp.encode import error
@@ -209,11 +209,21 @@ class Lane:
 
     def closed(self, conn: int) -> None:
         """Forgets a connection that has ended."""
+        self.tell_client(conn, "51205")
         state = self.states.pop(conn, None)
         if state is None:
             return
         for undo in list(state.on_close.values()):
             undo()
+
+    def tell_client(self, conn: int, number: str) -> None:
+        """Traces a client that signed in or went."""
+        if not log.isEnabledFor(TRACE):
+            return
+        session = self.loop.session(conn)
+        if session.authenticated:
+            fields = {"session": session.id, "address": session.address, "user": session.user}
+            log_event(log, number, **fields)
 
     def writable(self, conn: int) -> None:
         """A feed may go on."""

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import collections
+import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from csp._fastpath import Control
 from csp.resp import request
+from csp.store import segment
+from csp.store.control import AUTH_SLOT
+from tests.neighbours.leaks import INSTANCE
 from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
 
 CLIENTS = 200
+GUESSERS = 1_000
+HASHES_WAITED_MAX = (
+    12  # before a right one of another address; 1,000 were before it, 500 found a place
+)
+RIGHT_SECONDS_MAX = 5.0  # a fifth of a second alone
+FAILURES = 120
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +115,68 @@ def test_connected_clients_do_not_notice_that_auth_is_away(tmp_path: Path) -> No
                 return False
 
         wait_until(can_sign_in, within=10)
+
+
+def plain_from(server: Master, host: str) -> socket.socket:
+    """A connection from another address of this machine."""
+    return socket.create_connection(("127.0.0.1", server.port), 30, source_address=(host, 0))
+
+
+def test_a_thousand_guesses_of_one_address_hold_up_no_other(tmp_path: Path) -> None:
+    with Master(tmp_path, workers=2).start(ready=False) as server:
+        wait_until(lambda: " 51001 " in server.log_text(), 30, "it to be ready")
+        guessers = [plain_from(server, "127.0.0.2") for _ in range(GUESSERS)]
+        for number, one in enumerate(guessers):
+            one.sendall(request("AUTH", "default", f"guess {number}"))
+        hashes = auth_counter(server, "hashes")
+        with plain_from(server, "127.0.0.3") as other:
+            began = time.monotonic()
+            # Not remembered: nobody has signed in at this server yet.
+            assert ask(other, "AUTH", "default", PASSWORD) == b"+OK\r\n"
+            seconds = time.monotonic() - began
+        # Its turn came behind the two under way and one of the other address; sharing what the
+        # test's own reading of the counters took, the machine's load does not matter.
+        assert auth_counter(server, "hashes") - hashes <= HASHES_WAITED_MAX
+        assert seconds < RIGHT_SECONDS_MAX, f"{seconds:.2f} s"
+        # All are answered: few are compared, at a pace, and the rest need not wait for it.
+        replies = collections.Counter(one.recv(4096)[:6] for one in guessers)
+        assert set(replies) == {b"-WRONG", b"-BUSY "}
+        for one in guessers:
+            one.close()
+        wait_until(lambda: "sign-in of default from 127.0.0.2 refused" in server.log_text(), 10)
+        assert "guess " not in server.log_text(1_000_000)
+
+
+def auth_counter(server: Master, name: str) -> int:
+    """A counter of auth, read where it is kept: nobody has to sign in for it."""
+    instance = INSTANCE.findall(server.log_text(100_000))[-1]
+    fd = segment.open_control(instance)
+    control = Control(fd)
+    os.close(fd)
+    return int(control.slot_counters(AUTH_SLOT)[name])
+
+
+def test_failed_sign_ins_are_logged_counted_and_an_alarm(tmp_path: Path) -> None:
+    with Master(tmp_path, extra=("-log-level", "trace")).start() as server:
+        with plain_from(server, "127.0.0.2") as guesser:
+            for number in range(FAILURES):
+                # Few comparisons: the rest are passwords that were wrong before.
+                word = f"guess {number % 3}"
+                assert ask(guesser, "AUTH", "ann", word).startswith(b"-WRONGPASS ")
+        alarm = server.alarms()["sign-ins fail"]
+        assert "the last one of ann from 127.0.0.2" in alarm["text"]
+        text = server.log_text(1_000_000)
+        assert text.count(" 51200 ") == 1
+        assert "sign-in of ann from 127.0.0.2 refused: WRONGPASS" in text
+        assert "guess " not in text
+        with server.client() as client:
+            assert client.info("stats")["acl_access_denied_auth"] == FAILURES
+            number = client.client_id()
+        # Who comes and goes is traced.
+        assert f"client {number} from 127.0.0.1:" in server.log_text(1_000_000)
+        wait_until(lambda: f"client {number} from" in went(server), 5, "the end of a client")
+
+
+def went(server: Master) -> str:
+    lines = server.log_text(1_000_000).splitlines()
+    return "\n".join(line for line in lines if " 51205 " in line)

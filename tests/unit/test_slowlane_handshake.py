@@ -78,8 +78,8 @@ def test_hello_auth_waits_for_the_auth_process(server: Server) -> None:
     words = ["HELLO", "3", "AUTH", "default", "pw", "SETNAME", "me"]
     assert server.raw(*words, conn=2) is None
     assert not server.loop.session(2).authenticated
-    verb, req, user, password = server.auth.take()
-    assert (verb, user, password) == (b"VERIFY", b"default", b"pw")
+    verb, req, host, user, password = server.auth.take()
+    assert (verb, host, user, password) == (b"VERIFY", b"127.0.0.1", b"default", b"pw")
     server.auth.answer("DONE", req, ACCOUNT)
     hello = server.later(2)
     assert isinstance(hello, dict)
@@ -101,7 +101,7 @@ def test_hello_auth_refused(server: Server) -> None:
 
 def test_auth_with_one_argument_means_default(server: Server) -> None:
     assert server.raw("AUTH", "pw") is None
-    _, req, user, _ = server.auth.take()
+    _, req, _, user, _ = server.auth.take()
     assert user == b"default"
     server.auth.answer("DONE", req, ACCOUNT)
     assert server.later() == "OK"

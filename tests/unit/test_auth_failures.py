@@ -1,0 +1,95 @@
+"""What is told of failed sign-ins: a line at once, then one a minute and address, and an alarm."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from csp.auth.failures import (
+    ADDRESSES_MAX,
+    ALARM_COUNT,
+    ALARM_MS,
+    INTERVAL_MS,
+    Failures,
+    printable,
+)
+from csp.auth.verifier import BUSY, WRONG
+from tests.unit.fake_flags import FakeFlags
+
+
+@pytest.fixture
+def flags() -> FakeFlags:
+    return FakeFlags()
+
+
+@pytest.fixture
+def failures(flags: FakeFlags, caplog: pytest.LogCaptureFixture) -> Failures:
+    caplog.set_level(logging.INFO)
+    return Failures(flags)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [line.getMessage() for line in caplog.records]
+    caplog.clear()
+    return found
+
+
+def test_the_first_is_told_at_once_the_rest_with_a_count(
+    failures: Failures, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures.add(b"default", "10.0.0.1", WRONG, 0)
+    assert lines(caplog) == [f"sign-in of default from 10.0.0.1 refused: {WRONG}"]
+    for number in range(30):
+        failures.add(b"ann", "10.0.0.1", WRONG, number)
+    failures.add(b"bob", "10.0.0.2", WRONG, 40)
+    assert lines(caplog) == [f"sign-in of bob from 10.0.0.2 refused: {WRONG}"]
+    failures.tick(INTERVAL_MS - 1)
+    assert lines(caplog) == []
+    failures.tick(INTERVAL_MS + 1_000)
+    assert lines(caplog) == [f"sign-in of ann from 10.0.0.1 refused: {WRONG}; 30 times in 61 s"]
+    # Quiet for a minute: the next failure is told at once again.
+    failures.tick(3 * INTERVAL_MS)
+    failures.add(b"ann", "10.0.0.1", WRONG, 3 * INTERVAL_MS)
+    assert len(lines(caplog)) == 1
+
+
+def test_a_flood_of_addresses_is_not_a_flood_of_lines(
+    failures: Failures, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(ADDRESSES_MAX + 500):
+        failures.add(b"ann", f"10.0.{number // 256}.{number % 256}", WRONG, 0)
+    assert len(lines(caplog)) == ADDRESSES_MAX + 2  # one for all others, and the alarm
+    failures.tick(INTERVAL_MS)
+    (line, over) = lines(caplog)
+    assert line.startswith("sign-in of ann from other addresses refused: ")
+    assert line.endswith("; 499 times in 60 s")
+    assert over == "sign-ins fail no more often than usual"
+
+
+def test_many_failures_are_an_alarm_until_they_are_few(
+    failures: Failures, flags: FakeFlags
+) -> None:
+    for number in range(ALARM_COUNT - 1):
+        failures.add(b"ann", "10.0.0.1", WRONG, 500 * number)
+    failures.add(b"ann", "10.0.0.1", BUSY, 49_000)
+    assert flags.names() == []
+    failures.add(b"ann", "10.0.0.1", WRONG, 50_000)
+    assert flags.names() == ["sign-ins fail"]
+    failures.tick(ALARM_MS)
+    assert flags.names() == ["sign-ins fail"], "no flapping"
+    failures.tick(ALARM_MS + 30_000)
+    assert flags.names() == []
+
+
+def test_a_rare_failure_is_none(failures: Failures, flags: FakeFlags) -> None:
+    for number in range(3 * ALARM_COUNT):
+        failures.add(b"ann", "10.0.0.1", WRONG, 1_000 * number)
+    assert flags.names() == []
+
+
+def test_what_a_client_sends_is_made_printable() -> None:
+    assert (
+        printable(b"a\r\n2026 alarm\x1b[31m\xff") == "a??2026 alarm?[31m\N{REPLACEMENT CHARACTER}"
+    )
+    assert len(printable(b"x" * 10_000)) == 64
