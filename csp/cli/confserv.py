@@ -58,7 +58,7 @@ FLAGS: Final = {
     )
 }
 # csp's own, needed where the original reads a file.
-OWN: Final = ("--db", "--listen", "--workers", "--reserve")
+OWN: Final = ("--db", "--listen", "--workers", "--reserve", "--state-dir")
 OWN_FLAGS: Final = ("--create-app", "--forget-memory")
 LOG: Final = "-log-"
 OUTPUTS: Final = ("all", "standard", "interaction", "trace", "debug")

@@ -19,6 +19,7 @@ from csp.cli.options import (
 from csp.process.context import Upstream
 from csp.supervisor.listeners import PORT_MAX, Address
 from csp.supervisor.settings import ServerSettings
+from csp.supervisor.state_folder import state_root
 
 
 @click.command()
@@ -45,6 +46,14 @@ from csp.supervisor.settings import ServerSettings
     envvar=PASSWORD_FILE_VARIABLE,
     help="The password for the master, mode 0600; read anew at SIGHUP (or CSP_PASSWORD_FILE).",
 )
+@click.option(
+    "--state-dir",
+    default="",
+    envvar="CSP_STATE_DIR",
+    metavar="FOLDER",
+    help="Where the snapshot is kept (or CSP_STATE_DIR).  [default: systemd's StateDirectory,"
+    " /var/lib/csp, ~/.local/state/csp]",
+)
 @server_options
 def command(
     host: str,
@@ -54,6 +63,7 @@ def command(
     listen: Address | None,
     create_app: bool,
     password_file: str,
+    state_dir: str,
     workers: int | None,
     reserve: int,
     log_file: str | None,
@@ -80,6 +90,7 @@ def command(
         log=log_settings(log_file, log_format, log_level),
         reserve_bytes=reserve,
         upstream=Upstream(host, port, user, password, password_file),
+        state_root=state_root(os.environ, state_dir),
         must_create_application=create_app,
         license_place=license_place,
     )

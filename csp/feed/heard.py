@@ -12,7 +12,8 @@ class Heard:
     def __init__(self, host: StoreForOrigin) -> None:
         self._host = host
         self._revision = host.published if host.loaded else 0
-        self._time_ms = host.time_ms if host.loaded else 0
+        # What a predecessor was told holds: an age may grow, but not jump back to the last change.
+        self._time_ms = max(host.time_ms, host.heard_ms) if host.loaded else 0
 
     def revision(self, revision: int) -> None:
         """The master has this revision; of when, it has not said."""

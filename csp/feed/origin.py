@@ -20,6 +20,7 @@ from csp.feed.following import Following
 from csp.feed.frames import read_history, read_outcome, read_revision
 from csp.feed.greeting import take_greeting
 from csp.feed.heard import Heard
+from csp.feed.kept import load_kept
 from csp.feed.links import Links
 from csp.feed.loading import Loading, Outcomes
 from csp.feed.phase import Clocks, Phase
@@ -55,6 +56,8 @@ class FeedOrigin:
         self.phase = Phase.AWAY
         self.why_away = "not tried yet"
         self._upstream = context.upstream
+        self._app_name = context.app_name
+        self._state_folder = context.state_folder
         self._clocks = clocks or Clocks()
         self._part_count = parts
         self._backoff = Backoff(self._clocks.random)
@@ -76,9 +79,12 @@ class FeedOrigin:
     # What the writer calls.
 
     def start(self, host: StoreForOrigin) -> None:
-        """Begins the first attempt."""
+        """Begins the first attempt; what is loaded, or was kept on the disk, serves meanwhile."""
         self._host = host
+        kept = load_kept(host, self._state_folder, self._app_name)
         self._heard = Heard(host)
+        if kept is not None:
+            self._heard.state(kept.end.revision, kept.heard_ms)
         self._alarms = LinkAlarms(host, self._upstream, self._clocks.monotonic_ms())
         self._following = Following(
             host,

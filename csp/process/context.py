@@ -91,6 +91,7 @@ class ProcessContext:
 
     reserve_bytes: int  # address space of the data segment
     log_reserve_bytes: int  # part of it that the change log may take
+    state_folder: str = ""  # proxy only: 0700, holds its snapshot
     database_url: str = field(default="", repr=False)  # master only; may hold a password
     upstream: Upstream | None = None  # proxy only
     # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).

@@ -33,6 +33,10 @@ class StoreForOrigin(Protocol):
     @property
     def loaded(self) -> bool: ...
     @property
+    def has_generation(self) -> bool:
+        """Whether something is in force, though perhaps in a way that can't be changed any more."""
+
+    @property
     def stream(self) -> bytes: ...
     @property
     def published(self) -> int: ...
@@ -40,6 +44,9 @@ class StoreForOrigin(Protocol):
     def mark(self) -> int: ...
     @property
     def time_ms(self) -> int: ...
+    @property
+    def heard_ms(self) -> int:
+        """When the root was last known to have it, as a predecessor was told; 0: it wasn't."""
 
     def load_begin(self, stream: bytes) -> None:
         """Begins a load: into an empty store, or beside the generation that serves on."""

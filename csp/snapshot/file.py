@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 from csp._fastpath import crc32c
 from csp.observe import failpoint
-from csp.snapshot.info import Info, SnapshotRefused, info_bytes, read_info
+from csp.snapshot.info import ANOTHERS, OTHER_RELEASE, Info, SnapshotRefused, info_bytes, read_info
 
+NAME = "snapshot"  # in the state folder of an instance
 FORMAT = 1
 MAGIC, END_MAGIC = b"csp-snap", b"snap-end"
 RECORDS, CHANGES, INFO = b"recs", b"chng", b"info"
@@ -158,7 +159,7 @@ class SnapshotFile:
             raise SnapshotRefused("it is no snapshot of csp")
         if form != FORMAT:
             raise SnapshotRefused(
-                f"it has format {form}, this release reads {FORMAT}", "it is of another release"
+                f"it has format {form}, this release reads {FORMAT}", OTHER_RELEASE
             )
         at, total, _, count, magic = _END.unpack(self._read(self.size - _END.size, _END.size))
         if magic != END_MAGIC:
@@ -197,5 +198,5 @@ def _size_of(fd: int) -> int:
     if not stat.S_ISREG(state.st_mode):
         raise SnapshotRefused("it is no file")
     if state.st_uid != os.geteuid():
-        raise SnapshotRefused("it belongs to another user")
+        raise SnapshotRefused("it belongs to another user", ANOTHERS)
     return state.st_size

@@ -13,7 +13,10 @@ from csp.model.entry import FORMAT as ENTRY_FORMAT
 from csp.model.feed import Position
 from csp.model.keys import TABLE_DIGEST
 
+# What a refusal makes of a file.
 DAMAGED = "it is damaged"
+OTHER_RELEASE = "it is of another release"
+ANOTHERS = "it is another server's"
 
 
 class SnapshotRefused(Exception):
@@ -73,7 +76,7 @@ def read_info(payload: bytes) -> Info:
             raise SnapshotRefused(
                 f"its changes have the form {said['entry_format']:08x} of release "
                 f"{said['release']}, this release ({__version__}) reads {ENTRY_FORMAT:08x}",
-                "it is of another release",
+                OTHER_RELEASE,
             )
         stream = bytes.fromhex(said["stream"])
         return Info(

@@ -17,9 +17,7 @@ from csp.observe import failpoint
 from csp.process.keyed_load import KeyedLoad
 from csp.process.origin import StoreForOrigin
 from csp.snapshot.file import CHANGES, RECORDS, SnapshotFile
-from csp.snapshot.info import Info, SnapshotRefused
-
-WRONG_OWNER = "it belongs to another Application"
+from csp.snapshot.info import ANOTHERS, Info, SnapshotRefused
 
 
 class _Place(NamedTuple):
@@ -37,7 +35,7 @@ def load_snapshot(store: StoreForOrigin, path: Path, app_name: str) -> Info:
     """
     with SnapshotFile(path) as file:
         if file.info.application != app_name:
-            raise SnapshotRefused(f"it is of Application {file.info.application!r}", WRONG_OWNER)
+            raise SnapshotRefused(f"it is of Application {file.info.application!r}", ANOTHERS)
         try:
             _load(store, file, store.log_bytes)
         except StoreFull:

@@ -120,6 +120,11 @@ class StoreHost:
         return self._writer is not None
 
     @property
+    def has_generation(self) -> bool:
+        """Whether something is in force, though perhaps in a way that can't be changed any more."""
+        return self.control.generation != 0
+
+    @property
     def stream(self) -> bytes:
         """The stream of what is in force."""
         return self._writer.stream if self._writer is not None else b""
@@ -138,6 +143,11 @@ class StoreHost:
     def time_ms(self) -> int:
         """When it was committed."""
         return self._writer.time_ms if self._writer is not None else 0
+
+    @property
+    def heard_ms(self) -> int:
+        """When the root was last known to have it, as the link was told last; 0: it wasn't."""
+        return self.control.link()[2]
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         """The newest record image, of what is in force, else of what is being loaded."""

@@ -17,6 +17,7 @@ import posix_ipc
 SHM_FOLDER = Path("/dev/shm")
 MODE = 0o600
 BLOCK_BYTES = 512  # what stat counts in, whatever the file system
+ASIDE = ".aside"  # behind the names of segments that another release can serve
 SHM_BYTES_MIN = 512 << 20  # the log's ring, a small site, and a second generation of it
 
 
@@ -84,6 +85,39 @@ def unlink_all(instance: str) -> None:
     for generation in generations(instance):
         unlink_data(instance, generation)
     unlink(control_name(instance))
+
+
+def set_aside(instance: str) -> bool:
+    """Gives all segments of an instance other names; False where there are such already."""
+    if _aside(instance):
+        return False
+    for name in [control_name(instance), *(data_name(instance, n) for n in generations(instance))]:
+        path = SHM_FOLDER / name[1:]
+        path.rename(path.with_name(path.name + ASIDE))
+    return True
+
+
+def take_back(instance: str) -> bool:
+    """Gives those that were set aside their names again; False where there are none."""
+    found = _aside(instance)
+    for path in found:
+        path.rename(path.with_name(path.name.removesuffix(ASIDE)))
+    return bool(found)
+
+
+def drop_aside(instance: str) -> bool:
+    """Removes those that were set aside; False where there are none."""
+    found = _aside(instance)
+    for path in found:
+        path.unlink(missing_ok=True)
+    return bool(found)
+
+
+def _aside(instance: str) -> list[Path]:
+    """The data segments first: with its control segment an instance is whole again."""
+    pattern = re.compile(re.escape(f"csp-{instance}-") + r"(\d+|control)" + re.escape(ASIDE))
+    found = (path for path in SHM_FOLDER.iterdir() if pattern.fullmatch(path.name))
+    return sorted(found, key=lambda path: path.name)
 
 
 def sizes(instance: str, generation: int) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Learns, in short-lived children, what the server's Application says; tries again until it knows.
 
 1. The first answer counts: what changes later the workers see in the store (own_options.py).
-2. A proxy asks its master before its writer starts; while the master is away, what an earlier start
-   of this instance learnt serves instead.
+2. A proxy asks its master before its writer starts; while the master is away, what its state folder
+   holds serves instead.
 3. A master finds its Application in its own store once that is loaded.
 """
 
@@ -42,6 +42,7 @@ class Bootstrap:
         self.needs_store = needs_store
         self._fetch_application = fetch
         self._title = f"csp {app_name}: bootstrap"
+        self._folder = folder
         self._file = folder / APPLICATION_FILE
         self._log = log
         self._retry_seconds = RETRY_SECONDS_FIRST
@@ -99,12 +100,18 @@ class Bootstrap:
     def _recall(self) -> bool:
         try:
             self.application = json.loads(self._file.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return False
         self.is_done = True
         return True
 
     def _fetch(self) -> None:
-        draft = self._file.with_suffix(".new")
-        draft.write_text(json.dumps(self._fetch_application()))
-        draft.replace(self._file)
+        write_application(self._folder, self._fetch_application())
+
+
+def write_application(folder: Path, application: dict[str, Any]) -> None:
+    """Writes an Application down, whole or not at all."""
+    file = folder / APPLICATION_FILE
+    draft = file.with_suffix(".new")
+    draft.write_text(json.dumps(application))
+    draft.replace(file)

@@ -33,11 +33,11 @@ _libc = ctypes.CDLL(None, use_errno=True)  # before the fork: a child starts soo
 def fork_child(
     title: str,
     process: str,
-    main: Callable[[], None],
+    main: Callable[[], int | None],
     keep_fds: Iterable[int],
     log_settings: LogSettings,
 ) -> int:
-    """Returns the pid in the supervisor; the child runs `main` and ends."""
+    """Returns the pid in the supervisor; the child runs `main` and ends with what it returns."""
     keep = STANDARD_FDS.union(keep_fds)
     parent = os.getpid()
     gc.freeze()  # a collection in the child would touch, and so copy, every page of the parent
@@ -75,14 +75,13 @@ def _become_child(parent: int, keep: frozenset[int]) -> None:
     random.seed()
 
 
-def _run(main: Callable[[], None]) -> int:
+def _run(main: Callable[[], int | None]) -> int:
     log = logging.getLogger("csp.supervisor")
     try:
-        main()
+        return main() or 0
     except StartRefused as refusal:
         log.error("%s", refusal)
         return refusal.exit_code
     except Exception:
         log.exception("ended by a fault")
         return EXIT_FAULT
-    return 0

@@ -9,6 +9,7 @@ import select
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from csp.conf.options import in_force
@@ -39,6 +40,7 @@ class Plan:
         client_count_max: int,
         notifier: Notifier,
         address: str,
+        state_folder: Path | None = None,
     ) -> None:
         self.settings = settings
         self.instance = instance
@@ -47,6 +49,7 @@ class Plan:
         self.client_count_max = client_count_max
         self.notifier = notifier
         self.address = address
+        self.state_folder = state_folder
         self.started_ms = wall_ms()
         self.app_dbid = 0
         self.options = self._options_in({})
@@ -153,6 +156,7 @@ class Plan:
             session_rows=self.segments.session_rows,
             reserve_bytes=self.settings.reserve_bytes,
             log_reserve_bytes=self.settings.log_reserve_bytes,
+            state_folder=str(self.state_folder or ""),
             database_url=self.settings.database_url if role == "writer" else "",
             upstream=self._upstream(role),
             options=self.options,

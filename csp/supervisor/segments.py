@@ -1,8 +1,10 @@
 """Creates or takes over the shared memory of an instance, and the eventfds that wake its workers.
 
 1. Only the supervisor creates the control segment and removes segments; it never reads an object.
-2. Segments that a crashed run left are taken over if they fit this run; else they are removed.
-3. The table of sessions is always new: no connection outlives its supervisor.
+2. Segments that a crashed run left are taken over if they fit this run.
+3. What another release left, and this one can't take over, is a proxy's only copy while its master
+   is away: it is set aside, until this run serves, and has its name again if it never does.
+4. The table of sessions is always new: no connection outlives its supervisor.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Segments:
         reserve_bytes: int,
         *,
         must_forget: bool = False,
+        is_only_copy: bool = False,
     ) -> None:
+        """`is_only_copy`: what they hold may be nowhere else, as a proxy's whose master is away."""
         self._instance = instance
         if must_forget:
             segment.unlink_all(instance)
@@ -46,8 +50,8 @@ class Segments:
             segment.check_room(reserve_bytes)
         except segment.SharedMemoryTooSmall as error:
             raise SegmentsRefused(str(error)) from None
-        attached = _attach_control(instance)
-        self._is_taken_over = attached is not None
+        attached = _attach_control(instance, is_only_copy=is_only_copy)
+        self.is_taken_over = attached is not None
         self._control_fd, self.control = attached or _create_control(instance)
         # A start is the word to be master, also after a replacement; a writer's restart is not.
         self.control.fence = 0
@@ -83,42 +87,99 @@ class Segments:
         """A child ended unasked and is started again."""
         self.control.count(SUPERVISOR_SLOT, PLACES[f"{role}_restarts"])
 
-    def remove(self, *, is_refused: bool = False) -> None:
+    def drop_aside(self) -> None:
+        """This run serves: what was set aside has no use any more."""
+        segment.drop_aside(self._instance)
+
+    def remove(self, *, but_data: bool = False) -> None:
         """Removes every segment of the instance; processes that still map one keep it.
 
-        A start that was refused leaves what an earlier run left: it may be the last copy.
+        `but_data`: what the next start attaches to stays. What was set aside is back in its place.
         """
-        if not (is_refused and self._is_taken_over):
+        if not but_data:
             segment.unlink_all(self._instance)
+            segment.take_back(self._instance)
         segment.unlink(_session_name(self._instance))
 
 
-def _attach_control(instance: str) -> tuple[int, Control] | None:
+class _Useless(Exception):
+    """Segments hold nothing that anybody could serve."""
+
+
+class _Foreign(Exception):
+    """Segments of another release, which that one could serve."""
+
+
+def _attach_control(instance: str, *, is_only_copy: bool) -> tuple[int, Control] | None:
     """The control segment of an earlier run with a loaded store, if it left one that fits."""
+    while True:
+        try:
+            found = _try_control(instance)
+        except segment.SegmentMissing:
+            found = None
+        except _Useless as reason:
+            log_event(log, "51005", reason=reason)
+            segment.unlink_all(instance)
+            found = None
+        except _Foreign as reason:
+            _put_away(instance, reason, is_only_copy=is_only_copy)
+            return None
+        if found is not None:
+            log_event(log, "51004")
+            return found
+        if not segment.take_back(instance):
+            return None
+
+
+def _put_away(instance: str, reason: Exception, *, is_only_copy: bool) -> None:
+    if is_only_copy and segment.set_aside(instance):
+        log_event(log, "51016", reason=reason)
+        return
+    log_event(log, "51005", reason=reason)
+    segment.unlink_all(instance)
+
+
+def _try_control(instance: str) -> tuple[int, Control]:
+    fd = segment.open_control(instance)
+    try:
+        if os.fstat(fd).st_size != Control.SIZE:
+            raise _Foreign("the control segment has another size")
+        control = Control(fd)
+        if control.generation not in segment.generations(instance):
+            raise _Useless("there is no data segment")
+        if control.state != STATE_READY:
+            raise _Useless("its load was not finished")
+        if table_of(instance, control.generation) != TABLE_DIGEST:
+            raise _Foreign("its filter keys were built by another key table")
+    except BaseException as reason:
+        os.close(fd)
+        if isinstance(reason, ValueError | StoreError):
+            raise _Foreign(str(reason)) from reason
+        raise
+    return fd, control
+
+
+def other_table(instance: str) -> int | None:
+    """The key table of segments that fit this release in all else; None where there are none."""
     try:
         fd = segment.open_control(instance)
     except segment.SegmentMissing:
         return None
     try:
         if os.fstat(fd).st_size != Control.SIZE:
-            raise ValueError("the control segment has another size")
+            return None
         control = Control(fd)
-        if control.generation not in segment.generations(instance):
-            raise ValueError("there is no data segment")
         if control.state != STATE_READY:
-            raise ValueError("its load was not finished")
-        if _table_of(instance, control.generation) != TABLE_DIGEST:
-            raise ValueError("its filter keys were built by another key table")
-    except (ValueError, StoreError) as reason:
-        log_event(log, "51005", reason=reason)
-        segment.unlink_all(instance)
-        os.close(fd)
+            return None
+        table = table_of(instance, control.generation)
+    except (ValueError, StoreError, segment.SegmentMissing):
         return None
-    log_event(log, "51004")
-    return fd, control
+    finally:
+        os.close(fd)
+    return table if table != TABLE_DIGEST else None
 
 
-def _table_of(instance: str, generation: int) -> int:
+def table_of(instance: str, generation: int) -> int:
     """The digest of the key table by which a data segment was made."""
     fd = segment.open_data(instance, generation)
     try:

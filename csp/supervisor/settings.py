@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from csp.observe.log import LogSettings
 from csp.process.context import Mode, Upstream
@@ -27,6 +28,7 @@ class ServerSettings:
     log_reserve_bytes: int = LOG_RESERVE_BYTES_DEFAULT
     database_url: str = field(default="", repr=False)
     upstream: Upstream | None = None
+    state_root: Path | None = None  # proxy: below it lie the state folders of its instances
     must_create_application: bool = False
     must_forget_memory: bool = False  # what an earlier run left in memory is removed
     license_place: str = ""  # accepted for the sake of old start scripts; csp needs no licence

@@ -10,8 +10,9 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import setproctitle
 
@@ -19,11 +20,12 @@ from csp import __version__
 from csp.exits import EXIT_DONE, EXIT_NO_CONNECTION, EXIT_USAGE
 from csp.observe.events import log_event
 from csp.observe.log import start_log, stop_log
+from csp.process.context import StartRefused
+from csp.store import segment
 from csp.supervisor.application import ApplicationWanted, port_of
 from csp.supervisor.application_store import read_own_application
 from csp.supervisor.bootstrap import Bootstrap
 from csp.supervisor.instance import (
-    Instance,
     InstanceTaken,
     RuntimeFolderRefused,
     instance_name,
@@ -35,10 +37,14 @@ from csp.supervisor.listeners import Address, PortTaken, address_of, bind_listen
 from csp.supervisor.notify import Notifier
 from csp.supervisor.plan import Plan
 from csp.supervisor.roles import import_shared
-from csp.supervisor.segments import Segments, SegmentsRefused
+from csp.supervisor.segments import Segments, SegmentsRefused, other_table
 from csp.supervisor.settings import ServerSettings
 from csp.supervisor.signals import STOPPING, ignore_from_outside
+from csp.supervisor.state_folder import StateFolderRefused, make_state_folder
 from csp.supervisor.supervise import Supervisor
+
+if TYPE_CHECKING:
+    from csp.supervisor.snapshots import Snapshots
 
 ALL_ADDRESSES = "0.0.0.0"  # where a port that comes from the Application object is bound
 
@@ -59,7 +65,7 @@ def serve(settings: ServerSettings) -> int:
     except InstanceTaken as refusal:
         log.error("%s", refusal)
         return EXIT_NO_CONNECTION
-    except (RuntimeFolderRefused, SegmentsRefused) as refusal:
+    except (RuntimeFolderRefused, SegmentsRefused, StateFolderRefused) as refusal:
         log.error("%s", refusal)
         return EXIT_USAGE
     finally:
@@ -75,7 +81,8 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
     )
     instance = take_instance(name, runtime_root(os.environ))
     try:
-        bootstrap = _bootstrap(settings, instance)
+        folder = _state_folder(settings, instance.name)
+        bootstrap = _bootstrap(settings, folder or instance.folder)
         if address is None:
             notifier.status("waiting for the master, which knows the port")
             exit_code = bootstrap.run_to_end()
@@ -86,41 +93,76 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             address = Address(ALL_ADDRESSES, port)
             listeners = bind_listeners(address, settings.worker_count)
         import_shared()
+        snapshots = _snapshots(settings, instance.name, folder)
         segments = Segments(
             *(instance.name, settings.worker_count, client_count_max, settings.reserve_bytes),
             must_forget=settings.must_forget_memory,
+            is_only_copy=snapshots is not None,
         )
     except BaseException:
         instance.remove()
         raise
     _log_start(settings, name)
-    plan = Plan(settings, instance, listeners, segments, client_count_max, notifier, str(address))
+    plan = Plan(
+        *(settings, instance, listeners, segments, client_count_max, notifier, str(address)),
+        state_folder=folder,
+    )
     if bootstrap.is_done:
         plan.take_application(bootstrap.application)
-    exit_code = Supervisor(plan, bootstrap).run()
-    # Not in a `finally`: what a fault leaves behind is what the next start attaches to.
-    segments.remove(is_refused=exit_code != EXIT_DONE)
+    supervisor = Supervisor(plan, bootstrap, snapshots)
+    exit_code = supervisor.run()
+    # Not in a `finally`: what a fault leaves behind is what the next start attaches to. So is what
+    # a start found that was refused: it may be the last copy.
+    is_refused = exit_code != EXIT_DONE and segments.is_taken_over
+    segments.remove(but_data=supervisor.keeps_segments or is_refused)
     instance.remove()
     log_event(logging.getLogger("csp.supervisor"), "51003")
     return exit_code
 
 
-def _bootstrap(settings: ServerSettings, instance: Instance) -> Bootstrap:
+def _state_folder(settings: ServerSettings, instance: str) -> Path | None:
+    """A proxy's; a master has its database."""
+    if settings.state_root is None:
+        return None
+    return make_state_folder(settings.state_root, instance)
+
+
+def _snapshots(settings: ServerSettings, instance: str, folder: Path | None) -> Snapshots | None:
+    """A proxy's, the segments of another key table taken into one if an earlier run left such."""
+    if folder is None:
+        return None
+    from csp.supervisor.snapshots import Snapshots
+
+    snapshots = Snapshots(instance, folder, settings.app_name, settings.log)
+    table = other_table(instance)
+    if table is not None and snapshots.rescue(table):
+        segment.unlink_all(instance)
+    return snapshots
+
+
+def _bootstrap(settings: ServerSettings, folder: Path) -> Bootstrap:
     name, upstream = settings.app_name, settings.upstream
     if upstream is None:
+        instance = folder.name
         return Bootstrap(
-            lambda: read_own_application(instance.name, name),
-            *(instance.folder, name, settings.log),
+            lambda: read_own_application(instance, name),
+            *(folder, name, settings.log),
             needs_store=True,
         )
     wanted = ApplicationWanted(name, settings.listen, settings.must_create_application)
 
     def fetch() -> dict[str, Any]:
         from csp.supervisor.application_fetch import fetch_application
+        from csp.supervisor.application_kept import keep_newest
 
-        return fetch_application(upstream, wanted)
+        try:
+            return fetch_application(upstream, wanted)
+        except StartRefused as refusal:
+            if refusal.exit_code == EXIT_NO_CONNECTION:
+                keep_newest(folder, wanted)
+            raise
 
-    return Bootstrap(fetch, instance.folder, name, settings.log, needs_store=False)
+    return Bootstrap(fetch, folder, name, settings.log, needs_store=False)
 
 
 def _log_start(settings: ServerSettings, instance: str) -> None:

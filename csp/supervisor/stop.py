@@ -39,6 +39,7 @@ class Stop:
         self._deadline = 0.0
         self.begun_at = 0.0
         self.exit_code = 0
+        self.is_forced = False  # somebody does not want to wait
 
     @property
     def has_begun(self) -> bool:

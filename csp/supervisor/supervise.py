@@ -14,6 +14,7 @@ import select
 import signal
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.observe.events import log_event
@@ -25,6 +26,9 @@ from csp.supervisor.roles import import_for_replacements
 from csp.supervisor.signals import RELOADING, REOPENING, STOPPING, SignalQueue, name_of
 from csp.supervisor.stop import Stop
 from csp.supervisor.watch import Watch
+
+if TYPE_CHECKING:
+    from csp.supervisor.snapshots import Snapshots
 
 TICK_SECONDS = 1.0  # how often pulses are asked for and the status is written
 LOADED_POLL_SECONDS = 0.1  # the store's state is looked at, nobody is asked
@@ -38,9 +42,14 @@ log = logging.getLogger("csp.supervisor")
 class Supervisor:
     """The parent of all processes of one server."""
 
-    def __init__(self, plan: Plan, bootstrap: Bootstrap) -> None:
+    def __init__(
+        self, plan: Plan, bootstrap: Bootstrap, snapshots: Snapshots | None = None
+    ) -> None:
+        """`snapshots`: of a proxy."""
         self.plan = plan
         self.bootstrap = bootstrap
+        self.snapshots = snapshots
+        self.keeps_segments = False  # they hold what nothing else does
         self.signals = SignalQueue()
         self.children: list[Child] = plan.children()
         self.watch = Watch(self.children, plan)
@@ -55,7 +64,21 @@ class Supervisor:
             self._wait()
             self._reap()
             self._tick()
+        self._write_last_snapshot()
         return self.stop.exit_code
+
+    def _write_last_snapshot(self) -> None:
+        """What the segments hold must be on the disk before they may go."""
+        if self.snapshots is None or not self.plan.is_loaded():
+            return
+        if self.stop.is_forced:
+            self.snapshots.kill()
+            self.keeps_segments = True
+            return
+        self.plan.notifier.status("writing the snapshot")
+        deaf_until = self.stop.begun_at + SAME_SIGNAL_SECONDS
+        is_whole = self.snapshots.write_last(self.signals, deaf_until=deaf_until)
+        self.keeps_segments = not is_whole
 
     def _wait(self) -> None:
         by_fd = {child.report_fd: child for child in self.children if child.report_fd >= 0}
@@ -181,6 +204,7 @@ class Supervisor:
         if self.stop.has_begun:
             if time.monotonic() - self.stop.begun_at >= SAME_SIGNAL_SECONDS:
                 log_event(log, "51006", signal=name, text="again: stopping at once")
+                self.stop.is_forced = True
                 self.stop.at_once()
             return
         self.plan.notifier.stopping()
@@ -212,6 +236,9 @@ class Supervisor:
         if not self.stop.has_begun:
             self.watch.tick(now)
             self._announce()
+            if self.snapshots is not None and self.plan.is_loaded():
+                interval = self.plan.options["snapshot-interval"]
+                self.snapshots.tick(now, interval_seconds=float(interval))
         for handler in logging.getLogger("csp").handlers:
             handler.flush()
 
@@ -229,6 +256,7 @@ class Supervisor:
         status = self.plan.status(self.children)
         if self._is_newly_ready():
             self.is_announced = True
+            self.plan.segments.drop_aside()
             log_event(log, "51001", address=self.plan.address)
             self.plan.notifier.ready(status)
             import_for_replacements(self.plan.settings.mode, self.plan.settings.database_url)

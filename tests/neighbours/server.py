@@ -23,7 +23,7 @@ from tests.neighbours.waiting import wait_until
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct horse"
 READY_SECONDS_MAX = 30.0
-STOP_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 45.0  # a proxy's snapshot may take 30 of them
 
 
 class Server(ABC):
@@ -36,6 +36,7 @@ class Server(ABC):
         self.log = folder / f"{type(self).__name__.lower()}-{self.port}.log"
         # A socket's path is limited to 108 bytes, so it can't lie under pytest's long folders.
         self.runtime = Path(tempfile.mkdtemp(prefix="csp-test-"))
+        self.state = folder / f"state-{self.port}"  # of a proxy, over its stops
         self.environment = environment or {}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -50,6 +51,7 @@ class Server(ABC):
             "CSP_PASSWORD": PASSWORD,
             "CSP_DEFAULT_PASSWORD": PASSWORD,
             "CSP_RUNTIME_DIR": str(self.runtime),
+            "CSP_STATE_DIR": str(self.state),
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -191,6 +191,11 @@ def test_guarantee_08_reads_and_sign_ins_go_on_without_the_master(tmp_path: Path
         proxy.start()
         with proxy.client() as client:
             assert orjson.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "g8"
+        assert proxy.stop() == 0
+        proxy.start()
+        with proxy.client() as client:
+            assert orjson.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "g8"
+            assert client.execute_command("CFG.COUNT", "CfgSkill") >= 1
 
 
 @pytest.mark.parametrize("role", ["writer", "auth", "worker 1"])

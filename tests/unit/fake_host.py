@@ -30,6 +30,14 @@ class FakeHost(FakeAlarms):
         return self.stream != b""
 
     @property
+    def has_generation(self) -> bool:
+        return self.loaded
+
+    @property
+    def heard_ms(self) -> int:
+        return self.link[2]
+
+    @property
     def log_bytes(self) -> int:
         return 1 << 30
 

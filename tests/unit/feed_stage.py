@@ -170,8 +170,9 @@ class FakeHost(FakeAlarms):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loaded = False
+        self.loaded = self.has_generation = False
         self.stream = b""
+        self.heard_ms = 0
         self.published = 0
         self.mark = 0
         self.time_ms = 0

@@ -265,7 +265,7 @@ def test_another_format_or_application_is_told_apart_from_damage(
     instance: str, second: str, path: Path
 ) -> None:
     whole = bytearray(written(instance, path))
-    assert "another Application: it is of Application 'proxy1'" in refusal(second, path, "other")
+    assert "another server's: it is of Application 'proxy1'" in refusal(second, path, "other")
     pack_into("<I", whole, 8, 9)
     path.write_bytes(whole)
     assert "another release: it has format 9" in refusal(second, path)

@@ -22,6 +22,7 @@ class FakePlan:
     def __init__(self) -> None:
         self.loaded = False
         self.told: list[str] = []
+        self.segments = SimpleNamespace(drop_aside=lambda: None)
         self.notifier = SimpleNamespace(ready=self.told.append, status=lambda text: None)
 
     def children(self) -> list[Any]:
