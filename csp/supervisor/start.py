@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -80,7 +81,8 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
         settings.mode, settings.app_name, str(address or ""), settings.database_url
     )
     instance = take_instance(name, runtime_root(os.environ))
-    try:
+    with ExitStack() as undo:  # a start that is refused, or stopped, before it has begun
+        undo.callback(instance.remove)
         folder = _state_folder(settings, instance.name)
         bootstrap = _bootstrap(settings, folder or instance.folder)
         if address is None:
@@ -99,17 +101,16 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             must_forget=settings.must_forget_memory,
             is_only_copy=snapshots is not None,
         )
-    except BaseException:
-        instance.remove()
-        raise
-    _log_start(settings, name)
-    plan = Plan(
-        *(settings, instance, listeners, segments, client_count_max, notifier, str(address)),
-        state_folder=folder,
-    )
-    if bootstrap.is_done:
-        plan.take_application(bootstrap.application)
-    supervisor = Supervisor(plan, bootstrap, snapshots)
+        undo.callback(lambda: segments.remove(but_data=segments.is_taken_over))
+        _log_start(settings, name)
+        plan = Plan(
+            *(settings, instance, listeners, segments, client_count_max, notifier, str(address)),
+            state_folder=folder,
+        )
+        if bootstrap.is_done:
+            plan.take_application(bootstrap.application)
+        supervisor = Supervisor(plan, bootstrap, snapshots)
+        undo.pop_all()
     exit_code = supervisor.run()
     # Not in a `finally`: what a fault leaves behind is what the next start attaches to. So is what
     # a start found that was refused: it may be the last copy.

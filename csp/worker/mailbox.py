@@ -154,7 +154,8 @@ class Mailbox:
             if words[0] == b"ASK":
                 self._asked_by(int(words[1]), int(words[2]), words[3:])
             elif words[0] == b"TOLD":
-                self._told_by(*map(int, words[1:5]), words[5:])
+                other, number, part, parts = (int(word) for word in words[1:5])
+                self._told_by(other, number, part, parts, words[5:])
         except (ProtocolError, TypeError, ValueError, IndexError):
             return  # of another release, in the moment of an upgrade: it gets no answer
 
