@@ -16,13 +16,12 @@ import orjson
 from csp.master.accounts import account_changes
 from csp.master.database import ChangeRows, Database, Row
 from csp.master.passwords import Hasher
-from csp.master.taken import clash
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, json_of, parse_header
 from csp.model.types import ObjectClass
 from csp.rules.cascade import deletion_order
-from csp.rules.names import UniqueName, names_of
+from csp.rules.names import Taken, names_of
 from csp.rules.references import references_of, rows_of
 from csp.rules.transaction import Touched, Transaction
 
@@ -35,21 +34,6 @@ class Built:
     entry: bytes = b""
     accounts: list[bytes] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Names:
-    """The names that this transaction takes."""
-
-    taken: dict[UniqueName, Touched] = field(default_factory=dict)
-
-    def take(self, tx: Transaction, touched: Touched, names: list[UniqueName]) -> None:
-        for name in names:
-            other = self.taken.setdefault(name, touched)
-            if other is not touched:
-                tx.command = touched.command
-                assert touched.after is not None
-                raise clash(name, touched.after, other.dbid)
 
 
 def build(
@@ -66,7 +50,7 @@ def build(
     rows = built.rows
     changes = built.changes
     images: list[bytes] = []
-    names = _Names()
+    names = Taken()
     for touched in tx.changes():
         assert touched.after is not None
         is_same = touched.before is not None and touched.before == touched.after
@@ -129,7 +113,7 @@ def _object_rows(rows: ChangeRows, touched: Touched, image: bytes, revision: int
         rows.updated.append(row)
 
 
-def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: _Names) -> None:
+def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: Taken) -> None:
     assert touched.after is not None
     names = names_of(touched.cls, touched.after)
     taken.take(tx, touched, names)

@@ -27,15 +27,15 @@ from csp.master.heap import without_cycle_search
 from csp.master.passwords import Hasher
 from csp.master.published import HostView
 from csp.master.report import report_changes
-from csp.master.taken import explain_taken
 from csp.model.principal import ITSELF, Principal
-from csp.model.requests import Create, WriteOutcome, WriteRequest
+from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe import failpoint
 from csp.observe.faults import told_fault
 from csp.rules.assemble import assemble, finish
 from csp.rules.authorize import authorize
 from csp.rules.complete import add_default_folders
-from csp.rules.forward import Created, Forward
+from csp.rules.forward import resolve
+from csp.rules.names import check_published
 from csp.rules.transaction import Transaction
 
 log = logging.getLogger("csp.master")
@@ -94,7 +94,7 @@ class Engine:
         try:
             for tx.command, command in enumerate(request.commands, 1):
                 authorize(request.principal, command)
-            created = self._resolve(request, tx)
+            created = resolve(request.commands, tx, forward=request.kind == "exec")
             assemble(tx, request.commands, created, self.revision)
             results = [one.dbid if one else 0 for one in created]
             return self._finish(request, tx, results), results
@@ -113,23 +113,6 @@ class Engine:
             with in_words():
                 self._finish(WriteRequest(0, ITSELF, "", "one", ()), tx, ())
         return len(tx.touched)
-
-    @staticmethod
-    def _resolve(request: WriteRequest, tx: Transaction) -> list[Created | None]:
-        """Gives DBIDs to what the commands create, and puts them where they are referred to."""
-        created: list[Created | None] = []
-        for command in request.commands:
-            if isinstance(command, Create):
-                created.append(Created(command.cls, tx.give_dbid(command.cls)))
-            else:
-                created.append(None)
-        if request.kind == "exec":
-            forward = Forward(created)
-            for number, command in enumerate(request.commands, 1):
-                tx.command = number
-                forward.resolve(command)
-        tx.command = 0
-        return created
 
     # -- committing ----------------------------------------------------------------------------
 
@@ -171,7 +154,7 @@ class Engine:
         try:
             self._guarded(self.database.commit_change, built.rows)
         except IntegrityError:
-            explain_taken(tx, self.database)
+            check_published(tx, lambda name: self.database.name_owner(*name))
             raise
         self._is_committed = True
         self.revision, self.mark = built.rows.revision, built.rows.mark
