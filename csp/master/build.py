@@ -15,6 +15,7 @@ import orjson
 
 from csp.master.accounts import account_changes
 from csp.master.database import ChangeRows, Database, Row
+from csp.master.history import details_of
 from csp.master.passwords import Hasher
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
@@ -73,7 +74,7 @@ def build(
     rows.counters = counter_rows(tx)
     built.entry = build_entry(revision, prev_mark, time_ms, actor, changes, images, 0, tx)
     rows.mark = mark_of(built.entry)
-    rows.history = _history(rows, changes, actor, built.entry)
+    _log_rows(rows, changes, actor, built.entry)
     return built
 
 
@@ -158,16 +159,15 @@ def _key_row(touched: Touched) -> Row:
     return {"class_id_": touched.cls.id, "dbid_": touched.dbid}
 
 
-def _history(
+def _log_rows(
     rows: ChangeRows, changes: list[Change], actor: Mapping[str, Any], entry: bytes
-) -> Row:
-    return {
-        "revision": rows.revision,
-        "mark": f"{rows.mark:016x}",
-        "time_ms": rows.time_ms,
+) -> None:
+    same = {"revision": rows.revision, "mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
+    rows.entry = {**same, "size": len(entry), "entry": entry}
+    rows.history = {
+        **same,
         "actor": orjson.dumps(actor).decode(),
         "write_id": "",
         "changes": orjson.dumps([[one.op, one.cls.name, one.dbid] for one in changes]).decode(),
-        "entry_size": len(entry),
-        "entry": entry,
+        "details": details_of(entry),
     }

@@ -60,6 +60,7 @@ FAILPOINTS: Final = (
     "master.after_accounts_gone",
     "master.after_accounts",
     "master.after_counters",
+    "master.after_entry",
     "master.after_history",
     "master.before_commit",
     "master.after_commit",
@@ -98,6 +99,7 @@ class ChangeRows:
     accounts: list[Row] = field(default_factory=list)
     accounts_gone: list[Row] = field(default_factory=list)
     counters: list[Row] = field(default_factory=list)
+    entry: Row = field(default_factory=dict)
     history: Row = field(default_factory=dict)
     writes: list[Row] = field(default_factory=list)
 
@@ -358,6 +360,7 @@ class Database:
         yield statements.DELETE_ACCOUNT, rows.accounts_gone, "master.after_accounts_gone"
         yield statements.INSERT["accounts"], rows.accounts, "master.after_accounts"
         yield statements.MOVE_COUNTER, rows.counters, "master.after_counters"
+        yield statements.INSERT["entries"], [rows.entry], "master.after_entry"
         yield statements.INSERT["history"], [rows.history], "master.after_history"
         yield statements.INSERT["writes"], rows.writes, "master.before_commit"
 
@@ -450,32 +453,3 @@ class Database:
         return connection.execute(
             select(schema.accounts).order_by(schema.accounts.c.class_id, schema.accounts.c.dbid)
         ).all()
-
-    def entries_from(self, first: int, last: int, most_bytes: int) -> list[bytes]:
-        """Log entries from `first` to `last`, ascending; the newest of them that fit."""
-        table = schema.history
-        with self.reader.begin():
-            size = 0
-            sizes = self.reader.execute(
-                select(table.c.revision, table.c.entry_size, table.c.entry.is_(None))
-                .where(table.c.revision >= first, table.c.revision <= last)
-                .order_by(table.c.revision.desc())
-            )
-            for at, entry_size, is_pruned in sizes:
-                size += entry_size
-                if is_pruned or size > most_bytes:
-                    first = at + 1
-                    break
-            rows = self.reader.execute(
-                select(table.c.entry)
-                .where(table.c.revision >= first, table.c.revision <= last)
-                .order_by(table.c.revision)
-            )
-            return [bytes(row[0]) for row in rows]
-
-    def mark_at(self, revision: int) -> int | None:
-        """The mark that the history names for this revision."""
-        mark = self._one_value(
-            select(schema.history.c.mark).where(schema.history.c.revision == revision)
-        )
-        return None if mark is None else int(mark, 16)

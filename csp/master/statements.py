@@ -38,6 +38,7 @@ INSERT = {
         schema.unique_names,
         schema.refs,
         schema.accounts,
+        schema.entries,
         schema.history,
         schema.writes,
     )
