@@ -13,6 +13,7 @@ from csp._fastpath import next_mark
 from csp.errors import CspError, MasterDown, from_line
 from csp.model.feed import BYE, FeedError
 from csp.model.history import HistoryPage
+from csp.model.requests import WriteOutcome
 from csp.resp import ErrorReply, Value
 
 ENTRY_HEAD = Struct("<IIIIQQqIIQQ")
@@ -74,12 +75,12 @@ def read_revision(value: Value) -> int | Exception:
     return MasterDown(f"the master did not say its revision: {value!r}")
 
 
-def read_outcome(value: Value) -> str | Exception:
+def read_outcome(value: Value) -> WriteOutcome | Exception:
     """The reply to CFG.OUTCOME."""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return WriteOutcome(0, text=value.decode("utf-8", "replace"))
     if isinstance(value, str) and not isinstance(value, ErrorReply):
-        return str(value)
+        return WriteOutcome(0, text=str(value))
     return MasterDown(f"the master did not say the outcome: {value!r}")
 
 

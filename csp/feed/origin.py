@@ -28,7 +28,7 @@ from csp.feed.reports import Reports
 from csp.feed.resume import Backoff, decide
 from csp.model.feed import NOWHERE, FeedError, Position, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
-from csp.model.requests import WriteOutcome, WriteRequest
+from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext
 from csp.process.credentials import PasswordFileRefused, renewed
@@ -43,6 +43,7 @@ STEADY_MS = 1_000  # a link that held so long has earned an attempt at once when
 NO_ROOM_RETRY_MS = 5_000  # a load that found no room is a lot of work to try again
 
 log = logging.getLogger("csp.feed")
+_READ_ONLY = WriteOutcome(0, (), ReadOnly("this proxy is read-only: write to its master"))
 
 
 class FeedOrigin:
@@ -96,16 +97,16 @@ class FeedOrigin:
         self._heard.show_down()
         self._connect()
 
-    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
-        """A proxy takes no writes yet."""
-        refused = ReadOnly("this proxy is read-only: write to its master")
-        return [WriteOutcome(0, (), refused) for _ in requests]
+    def write(
+        self, requests: Sequence[WriteRequest]
+    ) -> Sequence[WriteOutcome | Later[WriteOutcome]]:
+        """A proxy takes no writes yet, but asks its master what became of one."""
+        return [self._outcome(one) if one.kind == OUTCOME else _READ_ONLY for one in requests]
 
-    def outcome(self, write_id: str) -> str | Later[str]:
-        """Asks the master."""
-        later: Later[str] = Later()
+    def _outcome(self, request: WriteRequest) -> Later[WriteOutcome]:
+        later: Later[WriteOutcome] = Later()
         self._links.ask(
-            *("CFG.OUTCOME", write_id),
+            *("CFG.OUTCOME", request.write_id),
             answer=lambda value: later.answer(read_outcome(value)),
             why_away=self.why_away,
         )

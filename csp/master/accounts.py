@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from csp.master.database import ChangeRows, Database
 from csp.master.passwords import Hasher
+from csp.master.rows import ChangeRows
 from csp.model.entry import Change
 from csp.model.image import build_account_image, build_tombstone
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
@@ -19,9 +19,16 @@ from csp.rules.transaction import Hashed, Touched, Transaction
 PERSON: Final = CLASSES["CfgPerson"]
 
 
+class Accounts(Protocol):
+    """Who knows the hashes as they are."""
+
+    def account(self, class_id: int, dbid: int) -> Hashed | None:
+        """The hash that is kept for an object's secret."""
+
+
 def account_changes(
     tx: Transaction,
-    database: Database,
+    accounts: Accounts,
     hasher: Hasher,
     rows: ChangeRows,
     changes: list[Change],
@@ -32,11 +39,11 @@ def account_changes(
     for change in changes:
         touched = tx.touched[change.cls.id, change.dbid]
         if change.op == "delete":
-            _remove(database, rows, change, images, revision)
+            _remove(accounts, rows, change, images, revision)
         elif touched.has_secret:
             _set(hasher, rows, change, touched, images, revision)
         elif change.cls is PERSON and _renamed(change):
-            _rename(database, rows, change, images, revision)
+            _rename(accounts, rows, change, images, revision)
 
 
 def account_image(dbid: int, user: str, hashed: Hashed, revision: int) -> bytes:
@@ -69,9 +76,9 @@ def _set(
 
 
 def _remove(
-    database: Database, rows: ChangeRows, change: Change, images: list[bytes], revision: int
+    accounts: Accounts, rows: ChangeRows, change: Change, images: list[bytes], revision: int
 ) -> None:
-    if not change.cls.secrets or database.account(change.cls.id, change.dbid) is None:
+    if not change.cls.secrets or accounts.account(change.cls.id, change.dbid) is None:
         return
     rows.accounts_gone.append(_key(change))
     if change.cls is PERSON:
@@ -80,9 +87,9 @@ def _remove(
 
 
 def _rename(
-    database: Database, rows: ChangeRows, change: Change, images: list[bytes], revision: int
+    accounts: Accounts, rows: ChangeRows, change: Change, images: list[bytes], revision: int
 ) -> None:
-    hashed = database.account(change.cls.id, change.dbid)
+    hashed = accounts.account(change.cls.id, change.dbid)
     if hashed is None or change.after is None:
         return
     rows.accounts_gone.append(_key(change))

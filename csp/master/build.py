@@ -13,16 +13,16 @@ from typing import Any
 
 import orjson
 
-from csp.master.accounts import account_changes
-from csp.master.database import ChangeRows, Database, Row
-from csp.master.history import details_of
+from csp.master.accounts import Accounts, account_changes
 from csp.master.passwords import Hasher
+from csp.master.rows import ChangeRows, Row
+from csp.master.taken import clash
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, json_of, parse_header
 from csp.model.types import ObjectClass
 from csp.rules.cascade import deletion_order
-from csp.rules.names import Taken, names_of
+from csp.rules.names import UniqueName, names_of
 from csp.rules.references import references_of, rows_of
 from csp.rules.transaction import Touched, Transaction
 
@@ -35,11 +35,27 @@ class Built:
     entry: bytes = b""
     accounts: list[bytes] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    images: list[bytes] = field(default_factory=list)  # of the changes, empty for a deletion
+
+
+@dataclass(slots=True)
+class _Names:
+    """The names that this transaction takes."""
+
+    taken: dict[UniqueName, Touched] = field(default_factory=dict)
+
+    def take(self, tx: Transaction, touched: Touched, names: list[UniqueName]) -> None:
+        for name in names:
+            other = self.taken.setdefault(name, touched)
+            if other is not touched:
+                tx.command = touched.command
+                assert touched.after is not None
+                raise clash(name, touched.after, other.dbid)
 
 
 def build(
     tx: Transaction,
-    database: Database,
+    accounts: Accounts,
     hasher: Hasher,
     actor: Mapping[str, Any],
     revision: int,
@@ -50,8 +66,8 @@ def build(
     built = Built(ChangeRows(revision, 0, time_ms))
     rows = built.rows
     changes = built.changes
-    images: list[bytes] = []
-    names = Taken()
+    images = built.images
+    names = _Names()
     for touched in tx.changes():
         assert touched.after is not None
         is_same = touched.before is not None and touched.before == touched.after
@@ -70,11 +86,11 @@ def build(
         images.append(b"")
     if not changes:
         return None
-    account_changes(tx, database, hasher, rows, changes, built.accounts, revision)
+    account_changes(tx, accounts, hasher, rows, changes, built.accounts, revision)
     rows.counters = counter_rows(tx)
     built.entry = build_entry(revision, prev_mark, time_ms, actor, changes, images, 0, tx)
     rows.mark = mark_of(built.entry)
-    _log_rows(rows, changes, actor, built.entry)
+    rows.history = [_history(rows, changes, actor, built.entry)]
     return built
 
 
@@ -114,7 +130,7 @@ def _object_rows(rows: ChangeRows, touched: Touched, image: bytes, revision: int
         rows.updated.append(row)
 
 
-def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: Taken) -> None:
+def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: _Names) -> None:
     assert touched.after is not None
     names = names_of(touched.cls, touched.after)
     taken.take(tx, touched, names)
@@ -159,15 +175,16 @@ def _key_row(touched: Touched) -> Row:
     return {"class_id_": touched.cls.id, "dbid_": touched.dbid}
 
 
-def _log_rows(
+def _history(
     rows: ChangeRows, changes: list[Change], actor: Mapping[str, Any], entry: bytes
-) -> None:
-    same = {"revision": rows.revision, "mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
-    rows.entry = {**same, "size": len(entry), "entry": entry}
-    rows.history = {
-        **same,
+) -> Row:
+    return {
+        "revision": rows.revision,
+        "mark": f"{rows.mark:016x}",
+        "time_ms": rows.time_ms,
         "actor": orjson.dumps(actor).decode(),
         "write_id": "",
         "changes": orjson.dumps([[one.op, one.cls.name, one.dbid] for one in changes]).decode(),
-        "details": details_of(entry),
+        "entry_size": len(entry),
+        "entry": entry,
     }

@@ -1,9 +1,7 @@
-"""Reads and writes the tables: one transaction per change, and what the start needs.
+"""Connects to the database, and asks it what the engine and the start need.
 
-1. `commit_change` moves head, objects, names, references, accounts, history and write id together,
-   or nothing of them.
-2. It first takes the head row FOR UPDATE; another fence there means that another master took
-   over, and nothing is written.
+1. A change is committed whole or not at all (commit.py).
+2. A question of one statement is asked without a transaction.
 3. The caller is the only writer of this process; readers take connections of their own.
 4. A connection that was lost, a damaged file and one that is not there any more make every further
    question MASTERDOWN at once, until `adopt`.
@@ -14,7 +12,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import (
@@ -27,49 +24,34 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from csp import errors
 from csp.master import schema, statements
-from csp.master.dialect import count_waits, is_wait_in_vain, open_engine, reading_options
+from csp.master.commit import Replaced, send_changes
+from csp.master.dialect import (
+    count_waits,
+    is_wait_in_vain,
+    open_engine,
+    quick_options,
+    reading_options,
+)
+from csp.master.driver import Driver
 from csp.master.patience import Turn
+from csp.master.rows import ChangeRows
 from csp.master.sqlite import FileLost, check_whole, is_damage
 from csp.master.upgrade import upgrade, version_of
 from csp.model.types import FIRST_DBID
 from csp.observe import failpoint
+from csp.rules.names import UniqueName
 from csp.rules.transaction import Hashed
 
 HEAD_ID: Final = 1
+DIGEST_KEY_BYTES: Final = 32
 READ_CHUNK: Final = 2000  # rows a step while all objects are read
 
 T = TypeVar("T")
-Row = dict[str, Any]
-
-# Where a change can be interrupted (csp.observe.failpoint), in this order.
-FAILPOINTS: Final = (
-    "master.begin",
-    "master.after_head",
-    "master.after_names_gone",
-    "master.after_refs_gone",
-    "master.after_deleted",
-    "master.after_updated",
-    "master.after_created",
-    "master.after_names",
-    "master.after_refs",
-    "master.after_accounts_gone",
-    "master.after_accounts",
-    "master.after_counters",
-    "master.after_entry",
-    "master.after_history",
-    "master.before_commit",
-    "master.after_commit",
-    "master.after_apply",
-)
-
-
-class Replaced(Exception):
-    """Another master took this database over; this one must not write any more."""
 
 
 class Head(NamedTuple):
@@ -80,28 +62,6 @@ class Head(NamedTuple):
     mark: int
     time_ms: int
     stream: bytes
-
-
-@dataclass
-class ChangeRows:
-    """All rows of one change, ready to be sent to the database."""
-
-    revision: int
-    mark: int
-    time_ms: int
-    created: list[Row] = field(default_factory=list)
-    updated: list[Row] = field(default_factory=list)
-    deleted: list[Row] = field(default_factory=list)  # class_id_, dbid_
-    names: list[Row] = field(default_factory=list)
-    names_gone: list[Row] = field(default_factory=list)  # objects whose names go first
-    refs: list[Row] = field(default_factory=list)
-    refs_gone: list[Row] = field(default_factory=list)
-    accounts: list[Row] = field(default_factory=list)
-    accounts_gone: list[Row] = field(default_factory=list)
-    counters: list[Row] = field(default_factory=list)
-    entry: Row = field(default_factory=dict)
-    history: Row = field(default_factory=dict)
-    writes: list[Row] = field(default_factory=list)
 
 
 def said(error: BaseException) -> str:
@@ -115,7 +75,7 @@ def in_words() -> Iterator[None]:
     """Turns what the database refuses, outside a commit, into MasterDown with its words."""
     try:
         yield
-    except IntegrityError:
+    except (IntegrityError, DataError):
         raise  # it does answer, and contradicts what its master believes
     except SQLAlchemyError as error:
         raise errors.MasterDown(f"the database does not answer: {said(error)}") from error
@@ -130,11 +90,11 @@ class Database:
         event.listen(self.engine, "handle_error", self._on_error)
         self._connection: Connection | None = None
         self._reader: Connection | None = None
+        self._quick: Connection | None = None
         self.fence = 0
         self.lost = ""  # why the database is not there; empty while it is
         self.is_committing = False  # whether a commit was under way when it was lost
-        # Statements as the driver takes them: their text, and the order of their values.
-        self._bare: dict[Any, tuple[str, list[str] | None]] = {}
+        self.driver = Driver(self._failed)
 
     @property
     def connection(self) -> Connection:
@@ -150,6 +110,14 @@ class Database:
             self._reader = self._connect().execution_options(**reading_options(self.engine))
         return self._reader
 
+    @property
+    def quick(self) -> Connection:
+        """For questions of one statement, which need no transaction: through `driver` only."""
+        self.check_there()
+        if self._quick is None:
+            self._quick = self._connect().execution_options(**quick_options(self.engine))
+        return self._quick
+
     def _connect(self) -> Connection:
         if self.file is not None:
             reason = self.file.why_not_open()
@@ -161,10 +129,10 @@ class Database:
 
     def close(self) -> None:
         """Closes all connections but those of questions under way."""
-        for connection in (self._connection, self._reader):
+        for connection in (self._connection, self._reader, self._quick):
             if connection is not None:
                 connection.close()
-        self._connection = self._reader = None
+        self._connection = self._reader = self._quick = None
         self.engine.dispose()
 
     # -- loss and return ------------------------------------------------------------------------
@@ -188,8 +156,11 @@ class Database:
                 self.note_loss(reason)
 
     def _on_error(self, context: ExceptionContext) -> None:
-        error = context.original_exception
-        if context.is_disconnect or is_damage(error):
+        self._failed(context.original_exception, context.is_disconnect)
+
+    def _failed(self, error: BaseException, is_lost: bool) -> None:
+        """Hears of every error of the driver."""
+        if is_lost or is_damage(error):
             self.note_loss(error)
         elif is_wait_in_vain(error):
             self.turn.give_up()
@@ -236,12 +207,12 @@ class Database:
 
     def adopt(self, connection: Connection) -> None:
         """Goes on with this connection in place of those that were lost."""
-        for old in (self._connection, self._reader):
+        for old in (self._connection, self._reader, self._quick):
             if old is not None:
                 old.close()
-        self._connection, self._reader = connection, None
+        self._connection, self._reader, self._quick = connection, None, None
         count_waits(connection, self.turn)
-        self.lost = ""
+        self.lost, self.is_committing = "", False
 
     def stream(self) -> bytes:
         """The stream of a database that holds a configuration; empty where it holds none yet."""
@@ -282,6 +253,7 @@ class Database:
                             "mark": "0" * 16,
                             "time_ms": 0,
                             "stream": secrets.token_hex(16),
+                            "digest_key": secrets.token_hex(DIGEST_KEY_BYTES),
                         }
                     ],
                 )
@@ -304,76 +276,18 @@ class Database:
 
     # -- the change ---------------------------------------------------------------------------
 
-    def commit_change(self, rows: ChangeRows) -> None:
-        """Makes one change durable; Replaced or an IntegrityError leave the database as it was."""
-        with self._committing() as connection:
-            failpoint.passed("master.begin")
-            self._take_head(connection, rows.revision - 1)
-            head = {"mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
-            self._execute(connection, statements.MOVE_HEAD, [head])
-            failpoint.passed("master.after_head")
-            for statement, values, place in self._statements(rows):
-                if values:
-                    self._execute(connection, statement, values)
-                failpoint.passed(place)
-        failpoint.passed("master.after_commit")
-
-    @contextmanager
-    def _committing(self) -> Iterator[Connection]:
-        """A transaction that changes something; a loss while it ends leaves `is_committing` set."""
+    def commit(self, changes: Sequence[ChangeRows]) -> None:
+        """Makes changes durable, all or none; Replaced or an IntegrityError leave the database as
+        it was.  A loss while the transaction ends leaves `is_committing` set.
+        """
         connection = self.connection
         self.is_committing = False
         with connection.begin():
-            yield connection
+            failpoint.passed("master.begin")
+            send_changes(self.driver, connection, changes, self.fence)
             self.is_committing = True
         self.is_committing = False
-
-    def _take_head(self, connection: Connection, revision: int | None = None) -> None:
-        """Holds the head row until the transaction ends; Replaced if it is not ours any more."""
-        found = self._execute(connection, statements.LOCK_HEAD, []).one()
-        if found[0] != self.fence or revision not in (None, found[1]):
-            raise Replaced("another master has taken this database over")
-
-    def _execute(self, connection: Connection, statement: Any, values: list[Row]) -> Any:
-        """`connection.execute` with all columns, without its work on every statement and row."""
-        bare = self._bare.get(statement)
-        if bare is None:
-            compiled = statement.compile(dialect=connection.dialect)
-            self._bare[statement] = bare = str(compiled), compiled.positiontup
-        text, names = bare
-        if names is None:  # the driver wants names
-            return connection.exec_driver_sql(text, values)
-        return connection.exec_driver_sql(
-            text, [tuple([row[name] for name in names]) for row in values]
-        )
-
-    @staticmethod
-    def _statements(rows: ChangeRows) -> Iterator[tuple[Any, list[Row], str]]:
-        # What goes comes first: a name may move from one object to another in one change.
-        yield statements.DELETE_NAMES, rows.names_gone, "master.after_names_gone"
-        yield statements.DELETE_REFS, rows.refs_gone, "master.after_refs_gone"
-        yield statements.DELETE_OBJECT, rows.deleted, "master.after_deleted"
-        yield statements.UPDATE_OBJECT, rows.updated, "master.after_updated"
-        yield statements.INSERT["objects"], rows.created, "master.after_created"
-        yield statements.INSERT["unique_names"], rows.names, "master.after_names"
-        yield statements.INSERT["refs"], rows.refs, "master.after_refs"
-        yield statements.DELETE_ACCOUNT, rows.accounts_gone, "master.after_accounts_gone"
-        yield statements.INSERT["accounts"], rows.accounts, "master.after_accounts"
-        yield statements.MOVE_COUNTER, rows.counters, "master.after_counters"
-        yield statements.INSERT["entries"], [rows.entry], "master.after_entry"
-        yield statements.INSERT["history"], [rows.history], "master.after_history"
-        yield statements.INSERT["writes"], rows.writes, "master.before_commit"
-
-    def commit_nothing(self, rows: ChangeRows) -> None:
-        """Keeps what is left of a transaction without changes, or a rejected one: the write id, and
-        the numbers given to what it created and deleted, since they were told.
-        """
-        with self._committing() as connection:
-            self._take_head(connection)
-            if rows.counters:
-                self._execute(connection, statements.MOVE_COUNTER, rows.counters)
-            if rows.writes:
-                self._execute(connection, statements.INSERT["writes"], rows.writes)
+        failpoint.passed("master.after_commit")
 
     # -- questions ----------------------------------------------------------------------------
 
@@ -381,28 +295,28 @@ class Database:
         with self.reader.begin():
             return self.reader.execute(question).scalar_one_or_none()
 
-    def write_result(self, write_id: str) -> str | None:
-        return self._one_value(select(schema.writes.c.result).where(schema.writes.c.id == write_id))
+    def _ask(self, question: Any, **values: Any) -> list[Any]:
+        return self.driver.ask(self.quick, question, values)
+
+    def write_known(self, account: int, write_id: str) -> tuple[str, str] | None:
+        """The digest and the result that are kept for this account's write id."""
+        rows = self._ask(statements.WRITE, account=account, id=write_id)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def digest_key(self) -> bytes:
+        """The key that digests of commands are made with."""
+        return bytes.fromhex(self._one_value(select(schema.head.c.digest_key)) or "")
 
     def referrers(self, class_id: int, dbid: int, most: int) -> list[tuple[int, int]]:
         """(class, DBID) of those that refer to this object, in order, at most `most`."""
-        with self.reader.begin():
-            rows = self.reader.execute(
-                statements.REFERRERS, {"to_class": class_id, "to_dbid": dbid, "most": most}
-            )
-            return [(row[0], row[1]) for row in rows]
+        rows = self._ask(statements.REFERRERS, to_class=class_id, to_dbid=dbid, most=most)
+        return [(row[0], row[1]) for row in rows]
 
-    def name_owner(self, class_id: int, rule: int, scope: str, value: str) -> int | None:
-        """The DBID that holds this unique name."""
-        names = schema.unique_names
-        return self._one_value(
-            select(names.c.dbid).where(
-                names.c.class_id == class_id,
-                names.c.rule == rule,
-                names.c.scope == scope,
-                names.c.value == value,
-            )
-        )
+    def name_owners(self, names: Sequence[UniqueName]) -> dict[UniqueName, int]:
+        """The DBID that holds each of these names; those that nobody holds are left out."""
+        values = [name._asdict() for name in names]
+        found = self.driver.ask_each(self.quick, statements.NAME_OWNER, values)
+        return {name: rows[0][0] for name, rows in zip(names, found, strict=True) if rows}
 
     def account_row(self, class_id: int, dbid: int) -> Any:
         """The row of an object's secret, or None."""
@@ -414,8 +328,13 @@ class Database:
 
     def account(self, class_id: int, dbid: int) -> Hashed | None:
         """The hash that is kept for an object's secret."""
-        row = self.account_row(class_id, dbid)
-        return None if row is None else Hashed(row.algorithm, row.hash)
+        rows = self._ask(statements.ACCOUNT, class_id_=class_id, dbid_=dbid)
+        return Hashed(rows[0][0], rows[0][1]) if rows else None
+
+    def account_revision(self, class_id: int, dbid: int) -> int:
+        """The revision of the record of an object's secret; 0 without one."""
+        rows = self._ask(statements.ACCOUNT, class_id_=class_id, dbid_=dbid)
+        return int(rows[0][2]) if rows else 0
 
     def counters(self) -> dict[int, int]:
         with self.reader.begin():
@@ -453,3 +372,32 @@ class Database:
         return connection.execute(
             select(schema.accounts).order_by(schema.accounts.c.class_id, schema.accounts.c.dbid)
         ).all()
+
+    def entries_from(self, first: int, last: int, most_bytes: int) -> list[bytes]:
+        """Log entries from `first` to `last`, ascending; the newest of them that fit."""
+        table = schema.history
+        with self.reader.begin():
+            size = 0
+            sizes = self.reader.execute(
+                select(table.c.revision, table.c.entry_size, table.c.entry.is_(None))
+                .where(table.c.revision >= first, table.c.revision <= last)
+                .order_by(table.c.revision.desc())
+            )
+            for at, entry_size, is_pruned in sizes:
+                size += entry_size
+                if is_pruned or size > most_bytes:
+                    first = at + 1
+                    break
+            rows = self.reader.execute(
+                select(table.c.entry)
+                .where(table.c.revision >= first, table.c.revision <= last)
+                .order_by(table.c.revision)
+            )
+            return [bytes(row[0]) for row in rows]
+
+    def mark_at(self, revision: int) -> int | None:
+        """The mark that the history names for this revision."""
+        mark = self._one_value(
+            select(schema.history.c.mark).where(schema.history.c.revision == revision)
+        )
+        return None if mark is None else int(mark, 16)

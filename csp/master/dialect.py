@@ -65,6 +65,13 @@ def reading_options(engine: Engine) -> dict[str, Any]:
     return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
+def quick_options(engine: Engine) -> dict[str, Any]:
+    """Execution options of a connection whose every statement stands alone."""
+    if engine.dialect.name == "sqlite":
+        return {READ_ONLY: True}
+    return {"isolation_level": "AUTOCOMMIT"}
+
+
 def count_waits(connection: Connection, turn: Turn) -> None:
     """What is waited for on this connection is waited for by the writer's loop."""
     if connection.dialect.name == "postgresql":

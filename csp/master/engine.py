@@ -1,8 +1,10 @@
-"""Carries out write requests: reads the commands, applies the rules, commits, publishes.
+"""Carries out write requests: groups them, commits each group, publishes its changes.
 
-1. A request is one transaction with one revision, or nothing; an error leaves no trace.
-2. Rules are checked when all commands of the transaction are known.
-3. The database commits before the store hears of anything.
+1. A request is one change with one revision, or nothing; an error leaves no trace.
+2. Rules are checked when all commands of a request are known, on the state that those before it
+   in the group leave (group.py).
+3. The database commits before the store hears of anything.  A group is one database transaction;
+   where that is refused, its requests are done one by one.
 4. A request that changes nothing takes no revision.
 5. Whatever fails before the commit is an answer and leaves no trace; after it, a fault ends the
    process, and its successor brings the store to what the database holds.
@@ -14,32 +16,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from itertools import groupby
+from typing import Final
 
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from csp import errors
 from csp._fastpath import StoreFull
-from csp.master import outcome
-from csp.master.build import Built, build, counter_rows
-from csp.master.database import ChangeRows, Database, Head, Replaced, in_words, said
+from csp.master.build import Built
+from csp.master.commit import Replaced
+from csp.master.database import Database, Head, in_words, said
+from csp.master.group import Group, Member, as_exec, fault_of
 from csp.master.heap import without_cycle_search
+from csp.master.outcome import Outcomes
+from csp.master.overlay import Overlay
 from csp.master.passwords import Hasher
 from csp.master.published import HostView
 from csp.master.report import report_changes
-from csp.model.principal import ITSELF, Principal
+from csp.master.taken import refuse_taken
+from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe import failpoint
-from csp.observe.faults import told_fault
-from csp.rules.assemble import assemble, finish
-from csp.rules.authorize import authorize
+from csp.rules.assemble import finish
 from csp.rules.complete import add_default_folders
-from csp.rules.forward import resolve
-from csp.rules.names import check_published
 from csp.rules.transaction import Transaction
 
+ALONE_COMMANDS: Final = 100  # a request of more is a group by itself: its names are many to look up
+
 log = logging.getLogger("csp.master")
-Argument = TypeVar("Argument")
 
 
 class Engine:
@@ -57,51 +61,77 @@ class Engine:
         self.time_ms = head.time_ms
         self.next_dbids = database.counters()
         self.committed: Callable[[Built], None] = lambda _built: None
+        self._digest_key = database.digest_key()
         self._ended: errors.CspError | None = None
         self._unpublished: list[Built] = []
-        self._is_committed = False  # the request that is being written
 
-    def write(self, request: WriteRequest) -> WriteOutcome:
-        """One request, answered; whatever is wrong with it is in the answer."""
+    def write(self, requests: Sequence[WriteRequest]) -> list[WriteOutcome]:
+        """One group, answered; whatever is wrong with a request is in its answer."""
+        outcomes: list[WriteOutcome] = []
         with without_cycle_search():
-            return self._answer(request)
+            for is_large, some in groupby(requests, _is_large):
+                for part in ([one] for one in some) if is_large else (list(some),):
+                    outcomes += self._write(part, outcomes[-1:])
+        return outcomes
 
-    def _answer(self, request: WriteRequest) -> WriteOutcome:
-        self._is_committed = False
+    def _write(
+        self, requests: list[WriteRequest], before: list[WriteOutcome]
+    ) -> list[WriteOutcome]:
+        """One group: together, else one by one."""
+        outcomes = self._together(requests, before)
+        if outcomes is not None:
+            return outcomes
+        outcomes = []
+        for request in requests:
+            one = self._together([request], outcomes[-1:] or before)
+            assert one is not None
+            outcomes += one
+        return outcomes
+
+    def _together(
+        self, requests: list[WriteRequest], before: list[WriteOutcome]
+    ) -> list[WriteOutcome] | None:
+        """All in one database transaction; None where they have to go one by one.
+
+        Where the database failed the request before them, it is not asked again in this turn.
+        """
+        group = self._new_group(checks_names=len(requests) > 1)
         try:
-            if self._ended is not None:
-                raise self._ended
-            self.database.check_there()
-            if self._unpublished:
-                raise errors.Busy("the store is full and has changes to take before this one")
+            if before and isinstance(before[0].error, errors.MasterDown):
+                raise before[0].error
+            self._check_open()
             with in_words():
-                revision, results = self._write(request)
+                for request in requests:
+                    group.add(request)
+            is_done = self._commit(group)
         except errors.CspError as error:
-            return WriteOutcome(0, (), error)
+            return _failed(requests, group, error)
         except Exception as error:
-            if self._is_committed:
-                raise  # the store lacks what the database has: a successor brings it there
-            says = said(error) if isinstance(error, SQLAlchemyError) else ""
-            return WriteOutcome(0, (), told_fault(log, "a write", error, says=says))
-        return WriteOutcome(revision, tuple(results))
-
-    def _write(self, request: WriteRequest) -> tuple[int, Sequence[int]]:
-        write_id = request.write_id
-        known = outcome.find_answer(self.database, write_id) if write_id else None
-        if known is not None:
-            return known
-        tx = Transaction(self.view, self.next_dbids)
-        try:
-            for tx.command, command in enumerate(request.commands, 1):
-                authorize(request.principal, command)
-            created = resolve(request.commands, tx, forward=request.kind == "exec")
-            assemble(tx, request.commands, created, self.revision)
-            results = [one.dbid if one else 0 for one in created]
-            return self._finish(request, tx, results), results
-        except errors.CspError as error:
-            if request.kind != "exec" or tx.command < 1:
+            if self.database.is_committing:
                 raise
-            raise errors.ExecAbort(f"{error.WORD} command {tx.command}: {error.text}") from error
+            if len(requests) == 1:
+                return [WriteOutcome(0, (), fault_of(error))]
+            return None
+        if not is_done:
+            return None
+        return self._published(group)
+
+    def _new_group(self, *, checks_names: bool) -> Group:
+        return Group(
+            Overlay(self.view, self.next_dbids),
+            Outcomes(self.database, self._digest_key),
+            self.hasher,
+            (self.revision, self.mark),
+            max(self.clock_ms(), self.time_ms),
+            checks_names=checks_names,
+        )
+
+    def _check_open(self) -> None:
+        if self._ended is not None:
+            raise self._ended
+        self.database.check_there()
+        if self._unpublished:
+            raise errors.Busy("the store is full and has changes to take before this one")
 
     def add_missing_folders(self) -> int:
         """Makes the default folders that classes of this release lack, once; how many."""
@@ -110,75 +140,101 @@ class Engine:
             add_default_folders(tx, tenant)
         if tx.touched:
             finish(tx)
+            group = self._new_group(checks_names=False)
             with in_words():
-                self._finish(WriteRequest(0, ITSELF, "", "one", ()), tx, ())
+                group.add_transaction(WriteRequest(0, ITSELF, "", "one", ()), tx)
+                self._commit(group)
+            self._published(group)
         return len(tx.touched)
 
     # -- committing ----------------------------------------------------------------------------
 
-    def _finish(self, request: WriteRequest, tx: Transaction, results: Sequence[int]) -> int:
-        """Builds, commits and publishes; the revision at which the request holds."""
-        self.time_ms = max(self.clock_ms(), self.time_ms)
-        actor = request.principal.as_actor()
-        built = build(
-            tx, self.database, self.hasher, actor, self.revision + 1, self.mark, self.time_ms
-        )
-        revision = built.rows.revision if built else self.revision
-        remember = []
-        if request.write_id:
-            remember.append(outcome.row_of(request.write_id, self.time_ms, revision, results))
-        if built is None:
-            left = ChangeRows(revision, self.mark, self.time_ms, writes=remember)
-            left.counters = counter_rows(tx)
-            if left.counters or left.writes:
-                self._guarded(self.database.commit_nothing, left)
-                self.next_dbids.update(tx.given)
-            return revision
-        built.rows.history["write_id"] = request.write_id
-        built.rows.writes = remember
-        self._prepare(built)
+    def _commit(self, group: Group) -> bool:
+        """Makes the group durable; False where its requests have to go one by one.
+
+        Raises what the requests are refused with: nothing was done then, or (UnknownOutcome) it is
+        not known.
+        """
+        rows = group.rows
+        if not rows:
+            return True
+        if not self._prepare(group):
+            return False
         try:
-            self._commit(built, tx, request.principal)
+            try:
+                self.database.commit(rows)
+            except (IntegrityError, DataError):
+                if len(group.members) > 1:
+                    log.warning("the database refused a group of %d writes: one by one",
+                                len(group.members))  # fmt: skip
+                    self.view.host.abandon()
+                    return False
+                self._explain(group.members[0])
+                raise
+            except Replaced as error:
+                self.end(f"{error}; this one takes no writes any more")
+                assert self._ended is not None
+                raise self._ended from error
+            except SQLAlchemyError as error:
+                if not self._has_committed(error):
+                    raise errors.MasterDown(
+                        f"the database can't take the change: {said(error)}"
+                    ) from error
         except BaseException:
             self.view.host.abandon()
             raise
-        return revision
+        self.revision, self.mark, self.time_ms = group.revision, group.mark, group.time_ms
+        return True
 
-    def _prepare(self, built: Built) -> None:
+    def _prepare(self, group: Group) -> bool:
+        """Takes the memory for all changes; False where there is not room enough for a group."""
+        built = group.built
+        if not built:
+            return True
         try:
-            self.view.host.prepare(built.entry, built.accounts)
+            self.view.host.prepare([(one.entry, one.accounts) for one in built])
         except StoreFull as error:
+            if len(group.members) > 1:
+                return False
             raise errors.Busy(f"{error}; nothing was changed") from error
+        return True
 
-    def _commit(self, built: Built, tx: Transaction, principal: Principal) -> None:
+    def _explain(self, member: Member) -> None:
+        """Raises Unique where that is why the database refused a request."""
+        if member.tx is None or member.rows is None:
+            return
         try:
-            self._guarded(self.database.commit_change, built.rows)
-        except IntegrityError:
-            check_published(tx, lambda name: self.database.name_owner(*name))
-            raise
-        self._is_committed = True
-        self.revision, self.mark = built.rows.revision, built.rows.mark
-        self.next_dbids.update(tx.given)
-        for touched in tx.touched.values():
-            self.view.note(touched.cls.id, touched.dbid, touched.after)
-        self._unpublished.append(built)
-        try:
-            self.publish()
-        finally:
-            report_changes(built.changes, principal)
-        self.committed(built)
+            refuse_taken(member.tx, member.rows.names, self.database)
+        except errors.Unique as error:
+            raise as_exec(member.request, member.tx, error) from None
+
+    def _published(self, group: Group) -> list[WriteOutcome]:
+        """Hands the store what was committed, and answers."""
+        outcomes: list[WriteOutcome] = []
+        for member in group.members:
+            outcome = member.outcome
+            if member.tx is not None:
+                self.next_dbids.update(member.tx.given)
+            if member.built is not None and member.tx is not None:
+                for touched in member.tx.touched.values():
+                    self.view.note(touched.cls.id, touched.dbid, touched.after)
+                self._unpublished.append(member.built)
+                try:
+                    self.publish()
+                except StoreFull as error:
+                    outcome = WriteOutcome(0, (), _held_back(member.built, error))
+                finally:
+                    changes, revision = member.built.changes, member.built.rows.revision
+                    report_changes(changes, member.request.principal, revision)
+                self.committed(member.built)
+            outcomes.append(outcome)
+        return outcomes
 
     def publish(self) -> None:
-        """Hands the store what the database has committed, in order; also retried by a tick."""
+        """Hands the store what the database has committed, in order; StoreFull: later again."""
         while self._unpublished:
             built = self._unpublished[0]
-            try:
-                self.view.host.apply(built.entry, built.accounts)
-            except StoreFull as error:
-                raise errors.UnknownOutcome(
-                    f"revision {built.rows.revision} is committed and will be published when the "
-                    f"store has room: {error}"
-                ) from error
+            self.view.host.apply(built.entry, built.accounts)
             del self._unpublished[0]
             failpoint.passed("master.after_apply")
 
@@ -186,22 +242,6 @@ class Engine:
     def held_back(self) -> bool:
         """Whether the store lacks changes that the database has."""
         return bool(self._unpublished)
-
-    def _guarded(self, action: Callable[[Argument], None], argument: Argument) -> None:
-        """Runs a database action; errors that a client can't help come out with words for it."""
-        try:
-            action(argument)
-        except Replaced as error:
-            self.end(f"{error}; this one takes no writes any more")
-            assert self._ended is not None
-            raise self._ended from error
-        except IntegrityError:
-            raise
-        except SQLAlchemyError as error:
-            if not self._has_committed(error):
-                raise errors.MasterDown(
-                    f"the database can't take the change: {said(error)}"
-                ) from error
 
     def end(self, reason: str) -> None:
         """Refuses all writes from now on."""
@@ -232,3 +272,35 @@ class Engine:
         return errors.UnknownOutcome(
             f"the database was lost while it committed: {said(error)}; ask for the outcome"
         )
+
+
+def _held_back(built: Built, error: StoreFull) -> errors.UnknownOutcome:
+    return errors.UnknownOutcome(
+        f"revision {built.rows.revision} is committed and will be published when the store has "
+        f"room: {error}"
+    )
+
+
+def _is_large(request: WriteRequest) -> bool:
+    return len(request.commands) > ALONE_COMMANDS
+
+
+def _failed(
+    requests: Sequence[WriteRequest], group: Group, error: errors.CspError
+) -> list[WriteOutcome]:
+    """What a group is answered that was not committed, or perhaps was.
+
+    Who was refused by rules alone keeps that answer; who was so because of a change of the group
+    is told that nothing was done for him, whatever became of that change.
+    """
+    outcomes = []
+    for at, _ in enumerate(requests):
+        member = group.members[at] if at < len(group.members) else None
+        if member is None or member.rows is not None:
+            outcomes.append(WriteOutcome(0, (), error))
+        elif member.leans:
+            down = errors.MasterDown(error.text) if error.WORD == "UNKNOWNOUTCOME" else error
+            outcomes.append(WriteOutcome(0, (), down))
+        else:
+            outcomes.append(member.outcome)
+    return outcomes

@@ -34,17 +34,22 @@ class HostView:
         return self.root_folders.get((tenant, word))
 
     def account_revision(self, dbid: int) -> int:
-        row = self.database.account_row(CLASSES["CfgPerson"].id, dbid)
-        return 0 if row is None else int(row.revision)
+        return self.database.account_revision(CLASSES["CfgPerson"].id, dbid)
 
     def note(self, class_id: int, dbid: int, obj: JsonObject | None) -> None:
         """Hears of an object that was loaded or changed; only folders matter here."""
-        if class_id not in by_id or by_id[class_id] is not FOLDER:
-            return
-        if obj is None:
-            for key in [key for key, root in self.root_folders.items() if root == dbid]:
-                del self.root_folders[key]
-        elif obj.get("folderDBID") or obj["type"] == "folder":
-            return  # sites and configuration units are nobody's default folder
-        elif obj["ownerID"]["type"] == "tenant":
-            self.root_folders[obj["ownerID"]["DBID"], obj["type"]] = dbid
+        if class_id in by_id and by_id[class_id] is FOLDER:
+            note_folder(self.root_folders, dbid, obj)
+
+
+def note_folder(
+    root_folders: dict[tuple[int, str], int], dbid: int, obj: JsonObject | None
+) -> None:
+    """Brings the default folders up to date with one folder as it is now; None: it is gone."""
+    if obj is None:
+        for key in [key for key, root in root_folders.items() if root == dbid]:
+            del root_folders[key]
+    elif obj.get("folderDBID") or obj["type"] == "folder":
+        return  # sites and configuration units are nobody's default folder
+    elif obj["ownerID"]["type"] == "tenant":
+        root_folders[obj["ownerID"]["DBID"], obj["type"]] = dbid

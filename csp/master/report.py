@@ -1,4 +1,4 @@
-"""Logs what a committed transaction did: one event for each object, by its number and name.
+"""Logs what a committed transaction did: an event for each object, or one with their number.
 
 1. Only what happened is logged: this runs after the commit.
 2. An object is named by its natural key; a secret is never part of one.
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,17 +16,27 @@ from csp.model.extract import value_at
 from csp.model.principal import Principal
 from csp.observe.events import log_event
 
+OBJECTS_MAX: Final = 100  # of one transaction, each with an event of its own
 EVENTS: Final = {"create": "24200", "update": "24201", "delete": "24202"}
 
 log = logging.getLogger("csp.master")
 
 
-def report_changes(changes: Sequence[Change], principal: Principal) -> None:
-    """Logs an event for every object that was created, changed or deleted."""
+def report_changes(changes: Sequence[Change], principal: Principal, revision: int) -> None:
+    """Logs an event for every object that was created, changed or deleted, or one for many."""
     if not log.isEnabledFor(logging.INFO):
         return
     client = " ".join(principal.as_actor().values())
+    if len(changes) > OBJECTS_MAX:
+        _report_many(changes, revision, client)
+        return
     for one in changes:
         shown = one.after or one.before or {}
         name = "/".join(str(value_at(shown, path)) for path in one.cls.natural)
         log_event(log, EVENTS[one.op], type=one.cls.name, name=name, dbid=one.dbid, client=client)
+
+
+def _report_many(changes: Sequence[Change], revision: int, client: str) -> None:
+    count = Counter(one.op for one in changes)
+    log_event(log, "24203", revision=revision, created=count["create"], updated=count["update"],
+              deleted=count["delete"], client=client)  # fmt: skip

@@ -10,7 +10,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
-    literal_column,
+    or_,
     select,
     update,
 )
@@ -26,10 +26,16 @@ _refs_of = and_(
     schema.refs.c.from_dbid == bindparam("dbid_"),
 )
 LOCK_HEAD = select(schema.head.c.fence, schema.head.c.revision).with_for_update()
-MOVE_HEAD = update(schema.head).values(
-    revision=schema.head.c.revision + literal_column("1"),
-    mark=bindparam("mark"),
-    time_ms=bindparam("time_ms"),
+MOVE_HEAD = (
+    update(schema.head)
+    .where(
+        schema.head.c.fence == bindparam("fence_"), schema.head.c.revision == bindparam("revision_")
+    )
+    .values(
+        revision=schema.head.c.revision + bindparam("moves"),
+        mark=bindparam("mark"),
+        time_ms=bindparam("time_ms"),
+    )
 )
 INSERT = {
     table.name: insert(table)
@@ -38,7 +44,6 @@ INSERT = {
         schema.unique_names,
         schema.refs,
         schema.accounts,
-        schema.entries,
         schema.history,
         schema.writes,
     )
@@ -61,6 +66,19 @@ MOVE_COUNTER = (
     update(schema.counters)
     .where(schema.counters.c.class_id == bindparam("class_id_"))
     .values(next_dbid=bindparam("next_dbid"))
+)
+NAME_OWNER = select(schema.unique_names.c.dbid).where(
+    *(
+        schema.unique_names.c[name] == bindparam(name)
+        for name in ("class_id", "rule", "scope", "value")
+    )
+)
+ACCOUNT = select(
+    schema.accounts.c.algorithm, schema.accounts.c.hash, schema.accounts.c.revision
+).where(_this_object["accounts"])
+WRITE = select(schema.writes.c.digest, schema.writes.c.result).where(
+    schema.writes.c.id == bindparam("id"),
+    or_(schema.writes.c.account == bindparam("account"), schema.writes.c.account == 0),
 )
 OBJECTS_AFTER = (
     select(schema.objects.c.dbid, schema.objects.c.revision, schema.objects.c.body)

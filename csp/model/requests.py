@@ -92,17 +92,20 @@ Command = Create | Update | Delete | Grant | Skip | Expect | Password
 SKIP = b"CFG.SKIP"
 EXPECT = b"CFG.EXPECT"
 PASSWORD = b"CFG.PASSWORD"
+OUTCOME = "outcome"  # the kind of a request that asks for what became of another
 
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    """One transaction to be made."""
+    """One transaction to be made, or (kind `outcome`) what became of one to be told."""
 
     req: int
     principal: Principal
     write_id: str
-    kind: str
+    kind: str  # "one", "exec" or OUTCOME
     commands: tuple[Command, ...]
+    # With an id: the commands' words as they were sent, without what is watched.
+    sent: tuple[Sequence[bytes], ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class WriteOutcome:
     revision: int
     results: tuple[int, ...] = ()
     error: CspError | None = None
+    text: str = ""  # what became of the write that was asked for
 
 
 def _text(raw: bytes, what: str) -> str:
@@ -238,4 +242,10 @@ def parse_request(
             raise
         own = own or stated
         parsed.append(command)
-    return WriteRequest(req, principal_of(asks), own, kind.decode(), tuple(parsed))
+    sent = tuple(args for args in commands if args[0] != EXPECT) if own else ()
+    return WriteRequest(req, principal_of(asks), own, kind.decode(), tuple(parsed), sent)
+
+
+def parse_question(req: int, asks: bytes, write_id: bytes) -> WriteRequest:
+    """An OUTCOME message of the channel: what became of the write with this id."""
+    return WriteRequest(req, principal_of(asks), check_write_id(write_id), OUTCOME, ())

@@ -87,11 +87,12 @@ class StoreForOrigin(Protocol):
         why it can't be.
         """
 
-    def prepare(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
-        """Takes the memory that the entry needs, so that applying it, as the next, can't fail.
+    def prepare(self, changes: Sequence[tuple[bytes, Sequence[bytes]]]) -> None:
+        """Takes the memory that the next entry, with its account records, needs, so that applying
+        it can't fail; of several, which follow each other, sees that there is room for them all.
 
-        Asked before a database commits it.  StoreFull if there is none: nothing has changed, and
-        deletes and whatever shrinks what is stored still fit.
+        Asked before a database commits them.  StoreFull if there is none: nothing has changed.
+        Where one is asked for alone, deletes and whatever shrinks what is stored still fit.
         """
 
     def abandon(self) -> None:
@@ -99,9 +100,6 @@ class StoreForOrigin(Protocol):
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         """The newest published record image; None where there is no such object."""
-
-    def application(self, name: str) -> bytes:
-        """The JSON of the Application of this name, as published; b"" where there is none."""
 
     @property
     def fence(self) -> int:
@@ -164,11 +162,15 @@ class Origin(Protocol):
         and `tick` do the rest, and the store serves what it has meanwhile.
         """
 
-    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
-        """Commits and applies each in this order; one outcome per request, errors included."""
+    def write(
+        self, requests: Sequence[WriteRequest]
+    ) -> Sequence[WriteOutcome | Later[WriteOutcome]]:
+        """Commits and applies each in this order; one outcome per request, errors included.
 
-    def outcome(self, write_id: str) -> str | Later[str]:
-        """`committed <revision>`, `rejected` or `unknown`."""
+        Where another server decides, an outcome comes later, and requests that follow may be
+        handed over before.  Of an OUTCOME request the text is `committed <revision>`, `rejected`
+        or `unknown`.
+        """
 
     def head(self) -> int | Later[int]:
         """The newest revision of the master, asked for after this call began."""

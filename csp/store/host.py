@@ -24,10 +24,9 @@ from csp.model.rekey import Images, rekeyed, rekeyed_entry
 from csp.observe.events import log_event
 from csp.process.application import application_of
 from csp.process.context import ProcessContext
-from csp.process.roles import WRITER
 from csp.store import locks, segment
 from csp.store.alarms import ALARM_DAMAGED, end_alarm, is_raised, raise_alarm
-from csp.store.control import LINK_UP, STATE_READY, slot_words
+from csp.store.control import LINK_UP, STATE_READY, WRITER_SLOT, slot_words
 from csp.store.difference import difference_entry
 from csp.store.guest import open_reader
 from csp.tables.events import Alarm
@@ -35,6 +34,11 @@ from csp.tables.metrics import PLACES
 
 LOG_SHARE = 16  # of a small store the log gets no more than this part
 LOG_SHARE_OF_MEMORY = 8  # and of a small /dev/shm no more than this
+
+# Ample room for several entries, of which each takes its log copy, its records, and new versions of
+# some leaves of lists: it is cheaper to have it than to count it.
+GROUP_ROOM_TIMES = 8
+GROUP_ROOM_BYTES = 16 * 1024 * 1024
 
 log = logging.getLogger("csp.store")
 
@@ -95,8 +99,8 @@ class StoreHost:
         control_fd = segment.open_control(context.instance)
         control = Control(control_fd)
         os.close(control_fd)
-        slot_lock = locks.take_slot(context.instance, WRITER.slot)
-        control.clear_slot(WRITER.slot)  # a predecessor may have died while it looked
+        slot_lock = locks.take_slot(context.instance, WRITER_SLOT)
+        control.clear_slot(WRITER_SLOT)  # a predecessor may have died while it looked
 
         def release() -> None:
             slot_lock.release()
@@ -107,7 +111,7 @@ class StoreHost:
             control,
             reserve_bytes=context.reserve_bytes,
             log_bytes=context.log_reserve_bytes,
-            slot=WRITER.slot,
+            slot=WRITER_SLOT,
             wake_fds=context.wake_fds,
             run=context.started_ms,
             release=release,
@@ -171,9 +175,16 @@ class StoreHost:
         assert self._writer is not None, "nothing is loaded"
         return follow(self._writer, frames)
 
-    def prepare(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
-        """Takes the memory for such an entry, so that applying it can't fail; or StoreFull."""
+    def prepare(self, changes: Sequence[tuple[bytes, Sequence[bytes]]]) -> None:
+        """Takes the memory for the first of such entries, so that applying it can't fail, and sees
+        that there is ample room for the others; or StoreFull.
+        """
         assert self._writer is not None, "nothing is loaded"
+        entry, accounts = changes[0]
+        if len(changes) > 1:
+            size = sum(len(one) for one, _ in changes)
+            if self.room_bytes() < GROUP_ROOM_BYTES + GROUP_ROOM_TIMES * size:
+                raise StoreFull("there is no ample room for several changes at once")
         with self._counting_refusals():
             try:
                 self._writer.prepare(entry, accounts)

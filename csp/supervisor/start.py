@@ -142,8 +142,8 @@ def _snapshots(settings: ServerSettings, instance: str, folder: Path | None) -> 
 
 
 def _bootstrap(settings: ServerSettings, folder: Path) -> Bootstrap:
-    name = settings.app_name
-    if settings.upstream is None:
+    name, upstream = settings.app_name, settings.upstream
+    if upstream is None:
         instance = folder.name
         return Bootstrap(
             lambda: read_own_application(instance, name),
@@ -156,9 +156,8 @@ def _bootstrap(settings: ServerSettings, folder: Path) -> Bootstrap:
         from csp.supervisor.application_fetch import fetch_application
         from csp.supervisor.application_kept import keep_newest
 
-        assert settings.upstream is not None  # asked for now: other children have forgotten it
         try:
-            return fetch_application(settings.upstream, wanted)
+            return fetch_application(upstream, wanted)
         except StartRefused as refusal:
             if refusal.exit_code == EXIT_NO_CONNECTION:
                 keep_newest(folder, wanted)

@@ -33,7 +33,8 @@ class ServerInfo:
     slot: int = 0
     worker_count: int = 1
     client_count_max: int = 10_000
-    folder: str = ""  # the runtime folder, where the channels' sockets lie
+    writer_channel: str = ""
+    auth_channel: str = ""
     upstream: str = ""
     release: str = __version__
     host: str = field(default_factory=socket.gethostname)
@@ -75,7 +76,8 @@ def info_of(context: ProcessContext) -> ServerInfo:
         slot=context.slot,
         worker_count=context.worker_count,
         client_count_max=context.client_count_max,
-        folder=context.runtime_folder,
+        writer_channel=context.writer_channel,
+        auth_channel=context.auth_channel,
         upstream=f"{upstream.host}:{upstream.port}" if upstream else "",
         options=context.options,
     )

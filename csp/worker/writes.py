@@ -137,7 +137,11 @@ def failure(answer: Answer, kind: str, write_id: str) -> bytes:
 def outcome(call: Call) -> None:
     """CFG.OUTCOME id"""
     write_id = check_write_id(call.args[1])
-    ask_writer(call, "OUTCOME", write_id, done=lambda parts: bulk(parts[1]), away=bulk(b"unknown"))
+    ask_writer(
+        *(call, "OUTCOME", asks_of(call), write_id),
+        done=lambda parts: bulk(parts[1]),
+        away=bulk(b"unknown"),
+    )
 
 
 HANDLERS: dict[str, Handler] = {**dict.fromkeys(NAMES, write), "cfg.outcome": outcome}

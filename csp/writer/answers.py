@@ -1,13 +1,14 @@
-"""Answers the workers' questions that are not writes: OUTCOME, HEAD, SUMS, HISTORY,
-REGISTER, UNREGISTER.
+"""Answers the workers' questions that are not writes: HEAD, SUMS, HISTORY, REGISTER, UNREGISTER.
 
-1. Every question is answered once, though some only in a later turn of the loop.
+1. Every question is answered once, though some only in a later turn of the loop, and whatever
+   fails in it ends that question alone.
 2. What reads much of the database goes in steps between the writes, one question at a time.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TypeVar
 from csp.errors import Busy, CspError
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.observe.clock import wall_ms
+from csp.observe.faults import told_fault
 from csp.process.channel.answering import Message, Peer
 from csp.process.origin import Later, Origin, Sums
 from csp.writer.registry import Registry
@@ -23,6 +25,8 @@ from csp.writer.registry import Registry
 WAITING_MAX = 16  # each may read the whole database; operators ask, not clients
 DBID_MAX = 0xFFFFFFFF
 T = TypeVar("T")
+
+log = logging.getLogger("csp.writer")
 
 
 @dataclass
@@ -43,7 +47,6 @@ class Answers:
         self._registry = registry
         self._questions: deque[StepsQuestion] = deque()
         self._verbs: dict[bytes, Callable[[Peer, Message], None]] = {
-            b"OUTCOME": self._outcome,
             b"HEAD": self._head,
             b"REGISTER": self._register,
             b"UNREGISTER": self._unregister,
@@ -64,6 +67,8 @@ class Answers:
             peer.fail(request, error.line)
         except (ValueError, IndexError, KeyError, TypeError) as error:
             peer.fail(request, f"ERR {verb.decode()} can't be read: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this question's alone
+            peer.fail(request, told_fault(log, f"a question ({verb.decode()})", error).line)
 
     @property
     def has_steps(self) -> bool:
@@ -83,6 +88,9 @@ class Answers:
             question.peer.fail(question.request, error.line)
         except StopIteration:
             question.peer.fail(question.request, "ERR it ended without a result")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this question's alone
+            told = told_fault(log, "a question to the database", error)
+            question.peer.fail(question.request, told.line)
         else:
             if result is None:
                 return
@@ -94,10 +102,6 @@ class Answers:
         """A worker went: its questions and sessions end."""
         self._questions = deque(one for one in self._questions if one.peer is not peer)
         self._registry.drop_channel(peer.number)
-
-    def _outcome(self, peer: Peer, message: Message) -> None:
-        found = self._origin.outcome(message[2].decode())
-        self._when_known(peer, message[1], found, lambda text: (0, text))
 
     def _head(self, peer: Peer, message: Message) -> None:
         found = self._origin.head()

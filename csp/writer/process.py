@@ -1,7 +1,7 @@
 """Runs the writer: workers' messages, the origin's descriptors and the clock, in one loop.
 
 1. Nothing here waits but the one poll; store and database work a few milliseconds at a time.
-2. Writes are taken from the workers in turn, handed to the origin as a group, answered in order.
+2. Writes are taken from the clients in turn and handed to the origin as a group (writes.py).
 3. The writer serves no client: its death delays changes and nothing else.
 4. It ends at once when the supervisor is dead; what it had published stays.
 """
@@ -14,9 +14,7 @@ import socket
 import time
 
 from csp._fastpath import StoreCorrupt, StoreFull
-from csp.errors import CspError
 from csp.exits import EXIT_USAGE
-from csp.model.requests import WriteOutcome, WriteRequest, parse_request
 from csp.observe import failpoint
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
@@ -25,19 +23,16 @@ from csp.process.channel.framing import WRITER_LIMITS
 from csp.process.context import ProcessContext, Request, StartRefused
 from csp.process.origin import Origin
 from csp.process.polling import READ, Descriptor, Poller
-from csp.resp import Decoder, ProtocolError
 from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import StoreHost
 from csp.writer.alarms import HeldAlarm, StoreAlarm
 from csp.writer.answers import Answers
 from csp.writer.registry import Registry, itself
 from csp.writer.scrubber import Scrubber
-from csp.writer.turns import Turns
+from csp.writer.writes import VERBS, Writes
 
 TICK_MS = 100  # the clock of reclaiming, alarms and the origin
-GROUP_REQUESTS_MAX = 32  # one group's commits hold the loop for some 100 ms at most
 WALK_MS = 5  # of a successor's walk in one turn: a change waits no longer for it
-GROUP_BYTES_MAX = 8 * 1024 * 1024
 
 log = logging.getLogger("csp.writer")
 
@@ -55,13 +50,13 @@ class Writer:
         self._alarm = StoreAlarm(host.control, host)
         self._held = HeldAlarm(host.control, host)
         self._scrubber = Scrubber(host, mode=context.mode, app_name=context.app_name)
-        self._turns = Turns()
+        self._writes = Writes(origin, host)
         self._poller = Poller()
         self._channel = Answerer(
             context.channel_fd,
             WRITER_LIMITS,
             ask=self._take,
-            joined=self._turns.join,
+            joined=self._writes.join,
             left=self._left,
             log=log,
         )
@@ -77,7 +72,7 @@ class Writer:
         while not self._is_ended:
             self._report_ready()
             self._poller.wait(self._descriptors(), self._patience_s())
-            self._write_group()
+            self._writes.write_group()
             self._answers.step()
             self._channel.flush()
             self._walk()
@@ -94,7 +89,7 @@ class Writer:
             self._context.report_ready()
 
     def _patience_s(self) -> float:
-        if self._has_walk or self._answers.has_steps or self._turns.has_writes:
+        if self._has_walk or self._answers.has_steps or self._writes.are_waiting:
             return 0.0
         return max(0, self._next_tick_ms - _now_ms()) / 1000
 
@@ -125,37 +120,14 @@ class Writer:
     # Workers.
 
     def _take(self, peer: Peer, message: Message) -> None:
-        if message[0] == b"WRITE":
-            self._turns.add(peer, message)
+        if message[0] in VERBS:
+            self._writes.add(peer, message)
         else:
             self._answers.take(peer, message)
 
     def _left(self, peer: Peer) -> None:
-        self._turns.leave(peer)
+        self._writes.leave(peer)
         self._answers.forget(peer)
-
-    def _write_group(self) -> None:
-        group = self._turns.take(GROUP_REQUESTS_MAX, GROUP_BYTES_MAX)
-        if not group:
-            return
-        requests: list[WriteRequest] = []
-        answers: list[tuple[Peer, bytes, CspError | None]] = []
-        for peer, message in group:
-            refused = None
-            try:
-                requests.append(read_write(message))
-            except CspError as error:
-                refused = error
-            answers.append((peer, message[1], refused))
-        self._host.count("writes", len(group))
-        outcomes = iter(self._origin.write(requests) if requests else ())
-        for peer, number, refused in answers:
-            outcome = next(outcomes) if refused is None else WriteOutcome(0, (), refused)
-            if outcome.error is not None:
-                self._host.count("writes_refused")
-                peer.fail(number, outcome.error.line)
-            else:
-                peer.done(number, outcome.revision, *map(_dbid, outcome.results))
 
     # The end.
 
@@ -171,7 +143,7 @@ class Writer:
 
     def _end_if_drained(self) -> None:
         """Drained when what was taken in is written and answered."""
-        if self._is_draining and not (self._turns.has_writes or self._channel.has_unsent):
+        if self._is_draining and not (self._writes.are_open or self._channel.has_unsent):
             self._is_ended = True
 
     def _close(self) -> None:
@@ -198,30 +170,6 @@ def run_writer(context: ProcessContext, origin: Origin) -> None:
             EXIT_USAGE,
             f"the configuration does not fit into {context.reserve_bytes} bytes: {error}",
         ) from error
-
-
-def read_write(message: Message) -> WriteRequest:
-    """WRITE req who-JSON id-or-empty kind commands…"""
-    try:
-        _, number, asks, write_id, kind, *encoded = message
-        commands = [_read_command(one) for one in encoded]
-        return parse_request(int(number), asks, write_id, kind, commands)
-    except (ValueError, ProtocolError) as error:
-        raise CspError(f"the write can't be read: {error}") from error
-
-
-def _read_command(encoded: bytes) -> list[bytes]:
-    decoder = Decoder()
-    decoder.feed(encoded)
-    command = decoder.next()
-    if not isinstance(command, list):
-        raise ValueError("a command is an array")
-    return [word for word in command if isinstance(word, bytes)]
-
-
-def _dbid(result: int) -> str:
-    """A DBID for a create, else nothing."""
-    return str(result) if result else ""
 
 
 def _now_ms() -> int:

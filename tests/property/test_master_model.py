@@ -20,7 +20,7 @@ from tests.unit.master_stage import Stage
 NAMES = ("a", "b", "c", "ä", "A")
 PLACES_MAX = 6
 
-Step = tuple[str, int, Any]
+Step = tuple[str, int, Any]  # a transaction is some of them, a group some of those
 
 steps = st.lists(
     st.one_of(
@@ -33,6 +33,7 @@ steps = st.lists(
     min_size=1,
     max_size=6,
 )
+groups = st.lists(st.lists(steps, min_size=1, max_size=5), min_size=1, max_size=6)
 
 
 class Refused(Exception):
@@ -137,33 +138,40 @@ def folders() -> Iterator[Path]:
 
 
 @examples(60, suppress_health_check=list(HealthCheck))
-@given(transactions=st.lists(steps, min_size=1, max_size=12))
-def test_transactions_against_the_model(folders: Path, transactions: list[list[Step]]) -> None:
+@given(groups=groups)
+def test_transactions_against_the_model(folders: Path, groups: list[list[list[Step]]]) -> None:
     with (
         tempfile.TemporaryDirectory(dir=folders) as folder,
         lent("sqlite", Path(folder), is_seeded=True) as place,
     ):
-        check_transactions(Stage(place), transactions)
+        check_groups(Stage(place), groups)
 
 
 @pytest.mark.needs("postgres")
 @examples(15, suppress_health_check=list(HealthCheck))
-@given(transactions=st.lists(steps, min_size=4, max_size=12))
-def test_transactions_on_postgres(postgres: Postgres, transactions: list[list[Step]]) -> None:
+@given(groups=groups)
+def test_transactions_on_postgres(postgres: Postgres, groups: list[list[list[Step]]]) -> None:
     with lent("postgresql", Path(), is_seeded=True) as place:
-        check_transactions(Stage(place), transactions)
+        check_groups(Stage(place), groups)
 
 
-def check_transactions(stage: Stage, transactions: list[list[Step]]) -> None:
+def check_groups(stage: Stage, groups: list[list[list[Step]]]) -> None:
+    """Transactions that are committed together end as if each had been alone."""
     model = Model()
-    for transaction in transactions:
-        outcome = stage.exec(*[command(*step) for step in transaction])
-        try:
-            model = model.run(transaction)
-            refused = ""
-        except Refused as error:
-            refused = str(error)
-        assert (outcome.error is None) == (not refused), (outcome, refused)
+    for group in groups:
+        revision = stage.host.published
+        outcomes = stage.group(*[[command(*step) for step in one] for one in group])
+        for transaction, outcome in zip(group, outcomes, strict=True):
+            try:
+                model = model.run(transaction)
+                refused = ""
+            except Refused as error:
+                refused = str(error)
+            assert (outcome.error is None) == (not refused), (outcome, refused)
+            if not refused:
+                assert outcome.revision in (revision, revision + 1)
+                revision = outcome.revision
+        assert stage.host.published == revision
         assert held(stage) == (model.skills, model.persons)
     check_database(stage)
     stage.close()

@@ -88,7 +88,7 @@ def test_a_killed_server(stage: Stage, server: Postgres) -> None:
             line = stage.refused(*skill("German"))
             assert line.startswith("MASTERDOWN the database is not there: ")
             with pytest.raises(MasterDown, match="the database is not there"):
-                stage.origin.outcome("anything")
+                stage.outcome("anything")
             with pytest.raises(MasterDown, match="the database is not there"):
                 list(stage.origin.sums(None, 1, 2**31 - 1))
             with pytest.raises(MasterDown, match="the database is not there"):
@@ -142,7 +142,7 @@ def test_a_commit_of_unknown_outcome_is_settled(
             server.kill()
             server.start()
     heal(stage)
-    assert stage.origin.outcome("w") == ("committed 2" if is_committed else "rejected")
+    assert stage.outcome("w") == ("committed 2" if is_committed else "rejected")
     assert (stage.host.image(13, 101) is not None) == is_committed
     assert stage.host.published == (2 if is_committed else 1)
     again = stage.write(*skill("English"), write_id="w")

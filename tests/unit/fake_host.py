@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from csp.model.entry import mark_of, parse_entry, revision_of, why_not_continues
-from csp.model.image import TOMBSTONE, json_of, parse_header, parse_image, split_images
+from csp.model.image import TOMBSTONE, parse_header, parse_image, split_images
 from csp.model.types import CLASSES
 from tests.unit.fake_flags import FakeAlarms
 
@@ -95,8 +95,8 @@ class FakeHost(FakeAlarms):
     def follow(self, frames: memoryview) -> tuple[int, bool]:
         raise AssertionError("a database origin has no frames")
 
-    def prepare(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
-        items = parse_entry(entry).items
+    def prepare(self, changes: Sequence[tuple[bytes, Sequence[bytes]]]) -> None:
+        items = [item for entry, _ in changes for item in parse_entry(entry).items]
         before = sum(len(self.image(item.class_id, item.dbid) or b"") for item in items)
         growth = sum(len(item.image) for item in items) - before
         if self.room is not None and growth > self.room:
@@ -112,13 +112,6 @@ class FakeHost(FakeAlarms):
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.link = (state, master_revision, heard_ms)
-
-    def application(self, name: str) -> bytes:
-        for (class_id, _), image in self.records.items():
-            obj = parse_image(image)[1] if class_id == CLASSES["CfgApplication"].id else None
-            if obj and obj["name"] == name:
-                return json_of(image)
-        return b""
 
     # -- for tests -----------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from csp.feed.phase import Clocks
 from csp.model.feed import FORMAT
 from csp.model.keys import TABLE_DIGEST
 from csp.process.context import ProcessContext, Upstream
-from csp.process.roles import WRITER
 from csp.resp import Decoder, request
 from tests.unit.fake_flags import FakeAlarms
 
@@ -226,7 +225,7 @@ class FakeHost(FakeAlarms):
     def follow(self, frames: memoryview) -> tuple[int, bool]:
         return 0, False  # every change goes through `apply`
 
-    def prepare(self, data: bytes, accounts: Sequence[bytes] = ()) -> None:
+    def prepare(self, changes: Sequence[tuple[bytes, Sequence[bytes]]]) -> None:
         return
 
     def abandon(self) -> None:
@@ -291,19 +290,21 @@ def a_context(upstream: Upstream) -> ProcessContext:
     """A proxy's writer."""
     return ProcessContext(
         mode="proxy",
-        role=WRITER,
+        role="writer",
         app_name="proxy1",
         app_dbid=110,
         instance="proxy1-4000",
         runtime_folder="/nowhere",
         address="127.0.0.1:4000",
         started_ms=0,
-        slot=WRITER.slot,
+        slot=-1,
         worker_count=1,
         client_count_max=100,
         listen_fds=(),
         wake_fds=(),
         channel_fd=-1,
+        writer_channel="",
+        auth_channel="",
         control_fd=-1,
         report_fd=-1,
         session_fd=-1,

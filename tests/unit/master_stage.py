@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from csp.errors import CspError
 from csp.master.origin import DatabaseOrigin
 from csp.master.seed import SeedPlan
 from csp.model.principal import Principal, message_of
-from csp.model.requests import WriteOutcome, parse_request
+from csp.model.requests import WriteOutcome, WriteRequest, parse_question, parse_request
+from csp.process.origin import Later
 from tests.neighbours.databases import Place, SqlitePlace
 from tests.unit.fake_host import FakeHost
 
@@ -85,14 +87,47 @@ class Stage:
         assert found is not None, f"{class_name}:{dbid}"
         return found
 
+    def outcome(self, write_id: str) -> str:
+        """What became of a write, as CFG.OUTCOME tells it."""
+        found = self.group(("CFG.OUTCOME", write_id))[0]
+        if found.error:
+            raise found.error
+        return found.text
+
+    def group(
+        self, *commands: tuple[Any, ...] | list[tuple[Any, ...]], write_ids: Sequence[str] = ()
+    ) -> list[WriteOutcome]:
+        """Requests of one command each, handed over together; a list of commands is an EXEC."""
+        ids = [*write_ids, *[""] * (len(commands) - len(write_ids))]
+        requests = [
+            self._request("one", [one], own) if isinstance(one, tuple) else
+            self._request("exec", one, own)
+            for one, own in zip(commands, ids, strict=True)
+        ]  # fmt: skip
+        return self._hand_over(requests)
+
     def _send(self, kind: str, commands: list[tuple[Any, ...]], write_id: str) -> WriteOutcome:
-        raw = [[_bytes(argument) for argument in command] for command in commands]
         try:
-            request = parse_request(1, self.asks, write_id.encode(), kind.encode(), raw)
+            request = self._request(kind, commands, write_id)
         except CspError as error:
             return WriteOutcome(0, (), error)
+        return self._hand_over([request])[0]
+
+    def _hand_over(self, requests: Sequence[WriteRequest]) -> list[WriteOutcome]:
         self.origin.watches()  # as the writer's loop does in each turn
-        return self.origin.write([request])[0]
+        return [known(one) for one in self.origin.write(requests)]
+
+    def _request(self, kind: str, commands: list[tuple[Any, ...]], write_id: str) -> WriteRequest:
+        if commands[0][0] == "CFG.OUTCOME":
+            return parse_question(1, self.asks, str(commands[0][1]).encode())
+        raw = [[_bytes(argument) for argument in command] for command in commands]
+        return parse_request(1, self.asks, write_id.encode(), kind.encode(), raw)
+
+
+def known(outcome: WriteOutcome | Later[WriteOutcome]) -> WriteOutcome:
+    """A master answers at once."""
+    assert isinstance(outcome, WriteOutcome)
+    return outcome
 
 
 def _bytes(argument: Any) -> bytes:

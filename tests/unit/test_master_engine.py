@@ -14,6 +14,7 @@ from csp.master.database import Database
 from csp.model.entry import ENTRY_BYTES_MAX
 from csp.model.types import TYPE_WORDS
 from csp.resp.decode import BULK_SIZE_MAX
+from csp.rules.names import UniqueName
 from csp.store.control import LINK_DOWN
 from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
@@ -140,18 +141,18 @@ def test_the_same_id_gives_the_same_answer_and_changes_nothing(stage: Stage) -> 
     again = stage.write(*command, write_id="w-1")
     assert first == again
     assert stage.host.published == first.revision
-    assert stage.origin.outcome("w-1") == f"committed {first.revision}"
+    assert stage.outcome("w-1") == f"committed {first.revision}"
     stage.close()
     stage.origin = stage.open()
     assert stage.write(*command, write_id="w-1") == first
 
 
 def test_an_id_that_was_called_rejected_can_never_commit(stage: Stage) -> None:
-    assert stage.origin.outcome("w-2") == "rejected"
+    assert stage.outcome("w-2") == "rejected"
     outcome = stage.write("CFG.CREATE", "CfgSkill", {"tenantDBID": 1, "name": "E"}, write_id="w-2")
     assert outcome.error is not None
     assert outcome.error.line.startswith("BADVALUE ID w-2")
-    assert stage.origin.outcome("w-2") == "rejected"
+    assert stage.outcome("w-2") == "rejected"
 
 
 def test_a_write_that_changes_nothing_takes_no_revision(stage: Stage) -> None:
@@ -162,7 +163,7 @@ def test_a_write_that_changes_nothing_takes_no_revision(stage: Stage) -> None:
     )
     assert (outcome.error, outcome.revision) == (None, revision)
     assert stage.host.published == revision
-    assert stage.origin.outcome("w-3") == f"committed {revision}"
+    assert stage.outcome("w-3") == f"committed {revision}"
 
 
 def test_if_revision(stage: Stage) -> None:
@@ -412,7 +413,7 @@ def test_a_cascade_over_many_objects_and_its_limit(
     assert stage.origin.database.referrers(13, skill, 10) == []
     outcome = stage.exec(*[("CFG.DELETE", "CfgPerson", dbid) for dbid in range(101, 251)])
     assert outcome.error is None
-    assert stage.origin.database.name_owner(3, 0, "", "u7") is None
+    assert stage.origin.database.name_owners([UniqueName(3, 0, "", "u7")]) == {}
 
 
 def test_what_a_restarted_writer_missed_is_applied(stage: Stage) -> None:

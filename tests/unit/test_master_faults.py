@@ -65,9 +65,8 @@ def test_what_the_database_refuses_by_no_rule_is_told_without_its_values(
     assert stage.create("CfgSkill", tenantDBID=1, name="English") == 101
 
 
-def test_no_text_of_the_database_has_the_values_of_a_statement(place: Place) -> None:
-    found = Database(place.url)
-    found.migrate()
+def test_no_text_of_the_database_has_the_values_of_a_statement(seeded: Place) -> None:
+    found = Database(seeded.url)
     row = {"class_id": 3, "dbid": 1, "user_name": "ann", "algorithm": "a", "hash": SECRET,
            "revision": 1}  # fmt: skip
     with pytest.raises(IntegrityError) as caught, found.connection.begin():

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from csp.model.principal import Principal, principal_of
-from csp.process.channel.asking import Asker
 from csp.process.channel.framing import WRITER_LIMITS
 from csp.resp import Value
 from tests.unit.fake_loop import Server, decode_one
@@ -89,10 +88,10 @@ def test_broken_channel_is_an_unknown_outcome(server: Server) -> None:
     assert server.writer.take()[0] == b"WRITE"
 
 
-def test_absent_writer_means_nothing_was_done(server: Server) -> None:
-    server.lane.writer.close()
-    server.lane.writer = Asker(server.loop, "/nowhere", WRITER_LIMITS)
+def test_absent_writer_means_nothing_was_done(tmp_path: Path) -> None:
+    server = Server(tmp_path, writer_channel=str(tmp_path / "nobody"))
     assert str(server.ask("CFG.DELETE", "CfgSkill", "1")).startswith("MASTERDOWN nothing was done")
+    server.close()
 
 
 def test_in_flight_is_bounded(server: Server) -> None:
@@ -116,8 +115,9 @@ def test_proxy_is_read_only(tmp_path: Path) -> None:
 
 def test_outcome(server: Server) -> None:
     assert server.raw("CFG.OUTCOME", "abc") is None
-    verb, req, write_id = server.writer.take()
+    verb, req, asks, write_id = server.writer.take()
     assert (verb, write_id) == (b"OUTCOME", b"abc")
+    assert b"address" in asks  # ids are an account's own
     server.writer.answer("DONE", req, "0", "committed 12")
     assert server.later() == b"committed 12"
 

@@ -179,12 +179,12 @@ def test_a_full_store_refuses_growth_and_counts_it(instance: str) -> None:
         [build_image(SKILL, large, 6, Nothing())],
     )  # fmt: skip
     with pytest.raises(StoreFull, match="--reserve"):
-        host.prepare(made)
+        host.prepare([(made, ())])
     assert host.refused_full == 1
     gone = build_entry(
         6, 77, 2_000, {}, [Change("delete", SKILL, 101, before=skill(101, "a"))], [b""]
     )
-    host.prepare(gone)
+    host.prepare([(gone, ())])
     host.apply(gone)
     assert host.published == 6
 
@@ -194,17 +194,17 @@ def test_what_was_prepared_is_applied_or_given_back(instance: str) -> None:
     load(host, range(101, 201))
     room = host.room_bytes()
     first, second = rename(101, "new", 6, 77), rename(102, "newer", 6, 77)
-    host.prepare(first)
+    host.prepare([(first, ())])
     assert read(instance, host).get(SKILL.id, 101) == json_of(image(101))
     assert host.room_bytes() < room
     for _ in range(100):
         host.abandon()
-        host.prepare(first)
+        host.prepare([(first, ())])
     host.abandon()
     host.reclaim()
     # A bucket that was split to make room for a name stays split; nothing else is kept.
     assert room - host.room_bytes() <= BUCKETS_KEPT_BYTES_MAX
-    host.prepare(first)
+    host.prepare([(first, ())])
     host.apply(second)  # another one: what was prepared is given back
     assert host.published == 6
     assert b"newer" in (read(instance, host).get(SKILL.id, 102) or b"")

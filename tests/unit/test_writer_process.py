@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from csp.errors import BadValue, MasterDown
-from csp.model.requests import Create, WriteOutcome, WriteRequest
+from csp.model.requests import OUTCOME, Create, WriteOutcome, WriteRequest
 from csp.process.context import Request, Upstream
 from csp.process.origin import Later, StoreForOrigin, Sums
 from csp.process.polling import Descriptor
 from csp.resp import Decoder, request
 from csp.writer.process import Writer
+from csp.writer.writes import GROUP_REQUESTS_MAX
 from tests.neighbours.waiting import wait_until
 from tests.unit.fake_flags import FakeFlags
 from tests.unit.feed_stage import FakeHost, a_context
@@ -68,27 +69,33 @@ class FakeOrigin:
         self.groups: list[list[WriteRequest]] = []
         self.revision = 10
         self.heads: list[Later[int]] = []
+        self.undecided: list[Later[WriteOutcome]] = []
         self.due: list[int | Exception] = []  # answered in the loop's own thread
+        self.decided: list[WriteOutcome | Exception] = []
         self.may_write = threading.Event()
         self.may_write.set()
 
     def start(self, host: StoreForOrigin) -> None:
         return
 
-    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
+    def write(
+        self, requests: Sequence[WriteRequest]
+    ) -> Sequence[WriteOutcome | Later[WriteOutcome]]:
         self.groups.append(list(requests))
         assert self.may_write.wait(5)
         return [self._write(one) for one in requests]
 
-    def _write(self, one: WriteRequest) -> WriteOutcome:
+    def _write(self, one: WriteRequest) -> WriteOutcome | Later[WriteOutcome]:
+        if one.kind == OUTCOME:
+            return WriteOutcome(0, text=f"committed {len(one.write_id)}")
         command = one.commands[0]
+        if isinstance(command, Create) and command.object["name"] == "later":
+            self.undecided.append(Later())
+            return self.undecided[-1]
         if isinstance(command, Create) and command.object["name"] == "refused":
             return WriteOutcome(0, (), BadValue("name is refused"))
         self.revision += 1
         return WriteOutcome(self.revision, (self.revision * 2,))
-
-    def outcome(self, write_id: str) -> str:
-        return f"committed {len(write_id)}"
 
     def head(self) -> Later[int]:
         later: Later[int] = Later()
@@ -105,6 +112,8 @@ class FakeOrigin:
     def tick(self, now_ms: int) -> None:
         while self.due and self.heads:
             self.heads.pop(0).answer(self.due.pop(0))
+        while self.decided and self.undecided:
+            self.undecided.pop(0).answer(self.decided.pop(0))
 
     def close(self) -> None:
         return
@@ -159,10 +168,10 @@ class Worker:
         """One message."""
         self.socket.sendall(request(*words))
 
-    def write(self, number: int, name: str = "english") -> None:
+    def write(self, number: int, name: str = "english", who: str = "{}") -> None:
         """A WRITE that creates a skill."""
         text = json.dumps({"name": name, "tenantDBID": 1})
-        self.send("WRITE", number, "{}", "", "one", request("CFG.CREATE", "CfgSkill", text))
+        self.send("WRITE", number, who, "", "one", request("CFG.CREATE", "CfgSkill", text))
 
     def read(self) -> list[Any]:
         """The next answer."""
@@ -220,13 +229,69 @@ def test_a_busy_worker_does_not_starve_another(running: Running) -> None:
     assert done < 4_500, "the other's single write waited for all of the busy one's"
 
 
+def test_a_busy_connection_does_not_starve_another_of_its_worker(running: Running) -> None:
+    worker = running.connect()
+    running.origin.may_write.clear()
+    worker.write(1)
+    wait_until(lambda: running.origin.groups, 5, "the writer to be at work")
+    command = request("CFG.CREATE", "CfgSkill", SKILL)
+    who = ['{"address":"192.0.2.7:1"}'] * 400 + ['{"address":"192.0.2.7:2"}']
+    numbered = enumerate(who, 2)
+    worker.socket.sendall(
+        b"".join(request("WRITE", number, one, "", "one", command) for number, one in numbered)
+    )
+    running.origin.may_write.set()
+    order = [int(worker.read()[1]) for _ in range(402)]
+    assert order.index(402) < 2 * GROUP_REQUESTS_MAX
+    assert [one for one in order if one not in (1, 402)] == list(range(2, 402))
+
+
+def test_what_became_of_a_write_is_asked_in_turn(running: Running) -> None:
+    """Behind the writes of its connection: the answer may be a row in the database."""
+    worker = running.connect()
+    running.origin.may_write.clear()
+    worker.write(1)
+    wait_until(lambda: running.origin.groups, 5, "the writer to be at work")
+    worker.write(2)
+    worker.send("OUTCOME", 3, "{}", "abc")
+    worker.send("OUTCOME", 4, "{}", "a" * 37)
+    worker.write(5)
+    running.origin.may_write.set()
+    answers = [worker.read() for _ in range(5)]
+    assert [answer[1] for answer in answers if answer[1] != b"4"] == [b"1", b"2", b"3", b"5"]
+    assert answers[-1] == [b"DONE", b"5", b"13", b"26"]
+    assert [b"DONE", b"3", b"0", b"committed 3"] in answers
+    assert any(answer[2].startswith(b"TOOBIG ID") for answer in answers)
+
+
+def test_a_write_that_another_server_decides_holds_nobody_up(running: Running) -> None:
+    worker = running.connect()
+    worker.write(1, "later")
+    worker.write(2, "later")
+    worker.write(3)
+    assert worker.read() == [b"DONE", b"3", b"11", b"22"]
+    running.origin.decided += [WriteOutcome(5, (7,)), MasterDown("away")]
+    assert worker.read() == [b"DONE", b"1", b"5", b"7"]
+    assert worker.read() == [b"FAIL", b"2", b"MASTERDOWN away"]
+
+
+def test_a_drain_waits_for_what_is_not_decided(running: Running) -> None:
+    worker = running.connect()
+    worker.write(1, "later")
+    wait_until(lambda: running.origin.undecided, 5, "the write to be under way")
+    running.ask(Request.DRAIN)
+    running.origin.decided.append(WriteOutcome(5, (7,)))
+    assert worker.read() == [b"DONE", b"1", b"5", b"7"]
+    assert running.ends()
+
+
 def test_questions_are_answered_when_the_answer_is_known(running: Running) -> None:
     worker = running.connect()
     worker.send("HEAD", 1)
-    worker.send("OUTCOME", 2, "abc")
+    worker.send("OUTCOME", 2, "{}", "abc")
     assert worker.read() == [b"DONE", b"2", b"0", b"committed 3"]
     running.origin.due.append(55)
-    worker.send("OUTCOME", 3, "abcd")
+    worker.send("OUTCOME", 3, "{}", "abcd")
     assert {worker.read()[1], worker.read()[1]} == {b"1", b"3"}
     worker.send("HEAD", 4)
     running.origin.due.append(MasterDown("away"))

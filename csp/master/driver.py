@@ -1,0 +1,105 @@
+"""Runs the statements of changes on the driver's own cursor; the library compiles them once.
+
+1. What the driver raises comes out as the library raises it, without a statement's values.
+2. Whoever keeps the connection hears of every error first: the database may be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import ClauseElement
+
+from csp.master.rows import Row
+
+# An error of the driver, and whether the connection is gone.
+Failed = Callable[[BaseException, bool], None]
+
+
+class Bare(NamedTuple):
+    """A statement as the driver takes it."""
+
+    text: str
+    names: list[str] | None  # the order of its values; None: the driver takes them by name
+    fixed: Row  # values that stand in the statement itself
+
+
+class Driver:
+    """The statements of one database, as its driver takes them."""
+
+    def __init__(self, failed: Failed) -> None:
+        self._failed = failed
+        self._bare: dict[ClauseElement, Bare] = {}
+
+    @contextmanager
+    def errors_of(self, connection: Connection) -> Iterator[None]:
+        """Turns what the driver raises into the library's exceptions."""
+        driver = connection.dialect.loaded_dbapi
+        try:
+            yield
+        except driver.Error as error:
+            plain = connection.connection.dbapi_connection
+            is_lost = connection.dialect.is_disconnect(error, plain, None)
+            self._failed(error, is_lost)
+            if is_lost:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                "a change",
+                None,
+                error,
+                driver.Error,
+                hide_parameters=True,
+                connection_invalidated=is_lost,
+                dialect=connection.dialect,
+            ) from error
+
+    @staticmethod
+    def together(connection: Connection) -> AbstractContextManager[Any]:
+        """Inside, statements need not wait for one another's answers, where the driver can that."""
+        plain: Any = connection.connection.driver_connection
+        return plain.pipeline() if hasattr(plain, "pipeline") else nullcontext()
+
+    def run(self, connection: Connection, statement: ClauseElement, rows: Sequence[Row]) -> Any:
+        """Runs a statement for every row; the cursor."""
+        bare = self._compiled(connection, statement)
+        plain: Any = connection.connection.driver_connection
+        cursor = plain.cursor()
+        values: Sequence[Any] = [bare.fixed | row for row in rows] if bare.fixed else rows
+        if bare.names is not None:
+            names = bare.names
+            values = [tuple([row[name] for name in names]) for row in values]
+        if len(values) == 1:
+            cursor.execute(bare.text, values[0])
+        else:
+            cursor.executemany(bare.text, values)
+        return cursor
+
+    def ask(
+        self, connection: Connection, question: ClauseElement, values: Mapping[str, Any]
+    ) -> list[Any]:
+        """The rows of one answer."""
+        with self.errors_of(connection):
+            cursor = self.run(connection, question, [dict(values)])
+            found: list[Any] = cursor.fetchall()
+            return found
+
+    def ask_each(
+        self, connection: Connection, question: ClauseElement, values: Sequence[Row]
+    ) -> list[list[Any]]:
+        """The rows of the answer to one question, for each of many values."""
+        with self.errors_of(connection):
+            with self.together(connection):
+                cursors = [self.run(connection, question, [one]) for one in values]
+            return [cursor.fetchall() for cursor in cursors]
+
+    def _compiled(self, connection: Connection, statement: ClauseElement) -> Bare:
+        bare = self._bare.get(statement)
+        if bare is None:
+            compiled: Any = statement.compile(dialect=connection.dialect)
+            fixed = {name: value for name, value in compiled.params.items() if value is not None}
+            self._bare[statement] = bare = Bare(str(compiled), compiled.positiontup, fixed)
+        return bare

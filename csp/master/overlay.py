@@ -1,0 +1,109 @@
+"""Offers the state that the first changes of a group will leave, over the published one.
+
+1. Nothing here changes the database or the store; dropping an overlay undoes it.
+2. What a change of the group touched is told from here, all else by the published state.
+3. An object is told as it will be stored, with the revision that it will have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from csp.master.build import Built
+from csp.master.published import HostView, note_folder
+from csp.model.extract import Object as JsonObject
+from csp.model.image import parse_image
+from csp.model.types import CLASSES, by_id
+from csp.rules.names import UniqueName, names_of
+from csp.rules.references import targets_of
+from csp.rules.transaction import Hashed, Key, Transaction
+
+PERSON_ID = CLASSES["CfgPerson"].id
+
+
+class Overlay:
+    """What the next transaction of a group is put on top of (see transaction.Published)."""
+
+    def __init__(self, view: HostView, next_dbids: Mapping[int, int]) -> None:
+        self.view = view
+        self.next_dbids = dict(next_dbids)
+        self._images: dict[Key, bytes] = {}  # b"": deleted
+        self._accounts: dict[Key, tuple[Hashed | None, int]] = {}  # with its record's revision
+        self._names: dict[UniqueName, int] = {}  # 0: free again
+        self._root_folders: dict[tuple[int, str], int] | None = None
+
+    def take(self, tx: Transaction, built: Built) -> None:
+        """Puts one more change on top."""
+        self.next_dbids.update(tx.given)
+        for change, image in zip(built.changes, built.images, strict=True):
+            key = change.cls.id, change.dbid
+            self._images[key] = image
+            self._note_folder(key, tx.touched[key].after)
+        rows = built.rows
+        for row in rows.names_gone:
+            self._free_names((row["class_id_"], row["dbid_"]), tx)
+        for row in rows.names:
+            name = UniqueName(row["class_id"], row["rule"], row["scope"], row["value"])
+            self._names[name] = row["dbid"]
+        for row in rows.accounts_gone:
+            self._accounts[row["class_id_"], row["dbid_"]] = None, 0
+        for row in rows.accounts:
+            hashed = Hashed(row["algorithm"], row["hash"])
+            self._accounts[row["class_id"], row["dbid"]] = hashed, row["revision"]
+
+    def _note_folder(self, key: Key, obj: JsonObject | None) -> None:
+        if by_id[key[0]].name != "CfgFolder":
+            return
+        if self._root_folders is None:
+            self._root_folders = dict(self.view.root_folders)
+        note_folder(self._root_folders, key[1], obj)
+
+    def _free_names(self, key: Key, tx: Transaction) -> None:
+        before = tx.touched[key].before
+        for name in names_of(by_id[key[0]], before) if before is not None else ():
+            if self._names.get(name, key[1]) == key[1]:
+                self._names[name] = 0
+
+    # -- as transactions ask ----------------------------------------------------------------------
+
+    def get(self, class_id: int, dbid: int) -> JsonObject | None:
+        image = self._images.get((class_id, dbid))
+        if image is None:
+            return self.view.get(class_id, dbid)
+        return parse_image(image)[1] if image else None
+
+    def exists(self, class_id: int, dbid: int) -> bool:
+        image = self._images.get((class_id, dbid))
+        return self.view.exists(class_id, dbid) if image is None else image != b""
+
+    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
+        found = self.view.referrers(class_id, dbid, most + len(self._images))
+        if not self._images:
+            return found
+        kept = [one for one in found if one not in self._images]
+        for key, image in self._images.items():
+            obj = parse_image(image)[1] if image else None
+            if obj is not None and (class_id, dbid) in set(targets_of(by_id[key[0]], obj)):
+                kept.append(key)
+        return sorted(kept)[:most]
+
+    def default_folder(self, tenant: int, word: str) -> int | None:
+        folders = self.view.root_folders if self._root_folders is None else self._root_folders
+        return folders.get((tenant, word))
+
+    def account_revision(self, dbid: int) -> int:
+        own = self._accounts.get((PERSON_ID, dbid))
+        return self.view.account_revision(dbid) if own is None else own[1]
+
+    def account(self, class_id: int, dbid: int) -> Hashed | None:
+        """The hash that is kept for an object's secret."""
+        own = self._accounts.get((class_id, dbid))
+        return self.view.database.account(class_id, dbid) if own is None else own[0]
+
+    def name_owners(self, names: Sequence[UniqueName]) -> dict[UniqueName, int]:
+        """Who holds each of these names; those that nobody holds are left out."""
+        own = {name: self._names[name] for name in names if name in self._names}
+        asked = [name for name in names if name not in own]
+        found = self.view.database.name_owners(asked) if asked else {}
+        found.update({name: dbid for name, dbid in own.items() if dbid})
+        return found

@@ -1,0 +1,90 @@
+"""Holds the rows of changes on their way to the database, and joins those of several changes.
+
+1. Rows of changes that touch different objects go together, each kind in one call: what goes comes
+   before what comes, so a name may move from one object to another.
+2. A change that touches an object again stands behind the rows of those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass
+class ChangeRows:
+    """All rows of one change, ready to be sent to the database.
+
+    `moves` is how many revisions the head goes on: 1, or 0 where no object changes.
+    """
+
+    revision: int
+    mark: int
+    time_ms: int
+    created: list[Row] = field(default_factory=list)
+    updated: list[Row] = field(default_factory=list)
+    deleted: list[Row] = field(default_factory=list)  # class_id_, dbid_
+    names: list[Row] = field(default_factory=list)
+    names_gone: list[Row] = field(default_factory=list)  # objects whose names go first
+    refs: list[Row] = field(default_factory=list)
+    refs_gone: list[Row] = field(default_factory=list)
+    accounts: list[Row] = field(default_factory=list)
+    accounts_gone: list[Row] = field(default_factory=list)
+    counters: list[Row] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
+    writes: list[Row] = field(default_factory=list)
+    moves: int = 1
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has to be stored."""
+        return not (self.moves or self.counters or self.writes)
+
+
+# The kinds of rows that belong to one object each.
+_OF_OBJECTS = (
+    *("created", "updated", "deleted", "names", "names_gone", "refs", "refs_gone"),
+    *("accounts", "accounts_gone"),
+)
+
+
+def joined(changes: Sequence[ChangeRows]) -> list[ChangeRows]:
+    """The same rows in as few steps as their order allows; the last step has the last head.
+
+    History and write ids are in the last step, and of each counter its last number.
+    """
+    if len(changes) == 1:
+        return [changes[0]]
+    steps: list[ChangeRows] = []
+    touched: set[tuple[int, int]] = set()
+    for change in changes:
+        keys = set(_keys(change))
+        if not steps or keys & touched:
+            steps.append(ChangeRows(0, 0, 0, moves=0))
+            touched = set()
+        touched |= keys
+        for kind in _OF_OBJECTS:
+            getattr(steps[-1], kind).extend(getattr(change, kind))
+    last, end = steps[-1], changes[-1]
+    last.revision, last.mark, last.time_ms = end.revision, end.mark, end.time_ms
+    last.moves = sum(change.moves for change in changes)
+    for change in changes:
+        last.history += change.history
+        last.writes += change.writes
+    numbers = {row["class_id_"]: row for change in changes for row in change.counters}
+    last.counters = list(numbers.values())
+    return steps
+
+
+def _keys(change: ChangeRows) -> Iterator[tuple[int, int]]:
+    for rows in (change.created, change.accounts):
+        for row in rows:
+            yield row["class_id"], row["dbid"]
+    for rows in (change.updated, change.deleted, change.names_gone, change.refs_gone):
+        for row in rows:
+            yield row["class_id_"], row["dbid_"]
+    for row in change.accounts_gone:
+        yield row["class_id_"], row["dbid_"]
