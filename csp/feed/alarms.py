@@ -20,7 +20,7 @@ class LinkAlarms:
 
     def __init__(self, store: StoreForOrigin, upstream: Upstream, now_ms: int) -> None:
         self._store = store
-        self._master = f"{upstream.host}:{upstream.port}"
+        self._master = upstream.address
         self._down_ms: int | None = now_ms  # since when it is down; None while it is there
         self._reason = "not tried yet"
         self._is_refused = False

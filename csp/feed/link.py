@@ -19,6 +19,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from csp.process.context import Upstream
+from csp.process.lookup import Endpoint
 from csp.process.polling import Descriptor
 from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Value, request
 
@@ -43,6 +44,7 @@ class Link:
 
     def __init__(
         self,
+        endpoint: Endpoint,
         upstream: Upstream,
         *,
         title: str,
@@ -55,6 +57,7 @@ class Link:
         self.state = LinkState.CONNECTING
         self.paused = False  # the owner takes no values for now
         self.heard_ms = now_ms  # monotonic: when a byte last came
+        self.endpoint = endpoint
         self._upstream = upstream
         self._title = title
         self._on_ready = on_ready
@@ -74,11 +77,6 @@ class Link:
             self._socket = self._open()
         except OSError as error:
             self._why = error.strerror or str(error)
-
-    @property
-    def address(self) -> str:
-        """Where the link goes, for logs."""
-        return f"{self._upstream.host}:{self._upstream.port}"
 
     def command(self, *arguments: bytes | str | int, answer: Callable[[Value], None]) -> None:
         """Sends a command; its reply goes to `answer`."""
@@ -152,12 +150,10 @@ class Link:
             self._hand_on()
 
     def _open(self) -> socket.socket:
-        """Begins to connect.  A host's name is looked up here: give an address to save that."""
-        found = socket.getaddrinfo(
-            self._upstream.host, self._upstream.port, type=socket.SOCK_STREAM
-        )
-        family, kind, protocol, _, address = found[0]
-        opened = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+        """Begins to connect."""
+        family, address = self.endpoint
+        kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        opened = socket.socket(family, kind)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_WINDOW_BYTES)

@@ -3,6 +3,7 @@
 1. The loss of any of them is told to one place, which ends them all.
 2. A feed has the number of its part; the one that goes on after a load keeps it.
 3. Each registers as the proxy's Application before it asks; together they hold one place.
+4. Feeds go to the address at which the session is: one name may stand for several servers.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from csp.errors import MasterDown
+from csp.feed.dial import Dial, Heeded
 from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
 from csp.process.context import Upstream
+from csp.process.lookup import Endpoint, Lookup, LookupFailed
 from csp.process.polling import Descriptor
 from csp.resp import ErrorReply, Value
+
+SESSION = "session"
 
 
 class Links:
@@ -35,6 +40,9 @@ class Links:
         self._on_broken = on_broken
         self._on_refused = on_refused
         self._session: Link | None = None
+        self._dials: dict[str, Dial] = {}
+        self._lookup = Lookup(upstream.host, upstream.port)
+        self._on_session: Callable[[], None] | None = None  # waits for the master's addresses
 
     def use(self, upstream: Upstream) -> None:
         """Signs in with these credentials from now on; links that are there stay."""
@@ -47,77 +55,109 @@ class Links:
             link.command("AUTH", self._upstream.user, self._upstream.password, answer=answer)
 
     def open_session(self, on_ready: Callable[[], None]) -> None:
-        """Connects, signs in and registers; then commands may be asked."""
+        """Looks the master up, connects, signs in and registers; then commands may be asked."""
+        self._lookup.begin(self._clocks.monotonic_ms())
+        self._on_session = on_ready
+        self._take_addresses()
 
-        def register() -> None:
-            if self._session is not None:
-                self._ask_place(self._session, on_ready)
+    def _take_addresses(self) -> None:
+        """Goes on with the session once the master's addresses are known."""
+        if self._on_session is None:
+            return
+        try:
+            endpoints = self._lookup.take(self._clocks.monotonic_ms())
+        except LookupFailed as error:
+            self._on_session = None
+            self._on_broken(str(error))
+            return
+        if endpoints is None:
+            return
+        on_ready, self._on_session = self._on_session, None
 
-        self._session = self._new_link("session", register, self._unasked)
+        def register(link: Link) -> None:
+            self._session = link
+            self._ask_place(link, on_ready)
+
+        self._dial(SESSION, endpoints, register, self._unasked)
 
     def open_feed(
         self, index: int, name: str, words: Sequence[str | int], on_value: Callable[[Value], None]
     ) -> None:
-        """Connects, signs in, registers and asks for the feed that the words name."""
+        """Connects to where the session is, signs in, registers and asks for the feed."""
+        assert self._session is not None, "feeds come after the session"
 
-        def ask() -> None:
-            self.feeds[index].stream("CFG.FEED", *words)
+        def register(link: Link) -> None:
+            self.feeds[index] = link
+            self._ask_place(link, lambda: link.stream("CFG.FEED", *words))
 
-        def register() -> None:
-            self._ask_place(self.feeds[index], ask)
-
-        self.feeds[index] = self._new_link(name, register, on_value)
+        self._dial(name, [self._session.endpoint], register, on_value)
 
     def ask(self, *arguments: str | int, answer: Callable[[Value], None], why_away: str) -> None:
         """Sends a command through the session; MasterDown where there is none."""
         link = self._session
         if link is None or link.state is not LinkState.READY:
-            raise MasterDown(f"the master {self._upstream.host} is away: {why_away}")
+            raise MasterDown(f"the master {self._upstream.address} is away: {why_away}")
         link.command(*arguments, answer=answer)
 
-    def watches(self) -> Sequence[Descriptor]:
+    def descriptors(self) -> Sequence[Descriptor]:
         """The links' sockets."""
-        found = [link.watch() for link in self._all()]
-        return [watch for watch in found if watch is not None]
+        return [one for dial in self._dials.values() for one in dial.descriptors()]
 
     def tick(self, now_ms: int) -> None:
         """Gives up what takes too long to come up."""
-        for link in self._all():
-            link.tick(now_ms)
+        self._take_addresses()
+        for dial in list(self._dials.values()):
+            dial.tick(now_ms)
 
-    def is_silent(self, now_ms: int, limit_ms: int) -> bool:
-        """Whether a feed that should speak has not for so long."""
+    def is_silent(self, now_ms: int, limit_ms: int, *, session: bool = False) -> bool:
+        """Whether a feed that should speak (`session`: that link, too) has not for so long."""
+        links = list(self.feeds.values())
+        if session and self._session is not None:
+            links.append(self._session)
         return any(
             link.state is LinkState.READY and not link.paused and now_ms - link.heard_ms > limit_ms
-            for link in self.feeds.values()
+            for link in links
         )
 
     def close_feeds(self) -> None:
         """Ends the feeds; the session goes on."""
-        for link in list(self.feeds.values()):
-            link.close()
+        for name in [name for name in self._dials if name != SESSION]:
+            self._dials.pop(name).close()
         self.feeds.clear()
 
     def close(self) -> None:
         """Ends all."""
-        for link in self._all():
-            link.close()
+        self._on_session = None
+        self.close_feeds()
+        for dial in self._dials.values():
+            dial.close()
+        self._dials.clear()
         self._session = None
-        self.feeds.clear()
 
-    def _all(self) -> list[Link]:
-        session = [self._session] if self._session is not None else []
-        return session + list(self.feeds.values())
+    def _dial(
+        self,
+        name: str,
+        endpoints: Sequence[Endpoint],
+        on_ready: Callable[[Link], None],
+        on_value: Callable[[Value], None],
+    ) -> None:
+        def make(endpoint: Endpoint, now_ms: int, heeded: Heeded) -> Link:
+            return Link(
+                endpoint,
+                self._upstream,
+                title=f"csp-proxy-{name}",
+                now_ms=now_ms,
+                on_ready=heeded.ready,
+                on_value=on_value,
+                on_broken=heeded.broken,
+                on_refused=heeded.refused,
+            )
 
-    def _new_link(
-        self, name: str, on_ready: Callable[[], None], on_value: Callable[[Value], None]
-    ) -> Link:
-        return Link(
-            self._upstream,
-            title=f"csp-proxy-{name}",
-            now_ms=self._clocks.monotonic_ms(),
+        self._dials[name] = Dial(
+            endpoints,
+            make,
+            self._clocks.monotonic_ms(),
             on_ready=on_ready,
-            on_value=on_value,
             on_broken=self._on_broken,
             on_refused=self._on_refused,
         )

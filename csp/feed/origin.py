@@ -37,8 +37,12 @@ from csp.process.polling import Descriptor
 from csp.resp import ErrorReply, Value
 
 PARTS = 4  # more than the master has workers gain nothing; fewer leave its cores idle
-SILENCE_MS_MAX = 10_000  # a feed that is alive says so every second
-LOAD_SILENCE_MS_MAX = 60_000  # a loading master may be short of a processor, but not of this much
+SILENCE_MS_MAX_OF = {
+    Phase.SIGNING_IN: 30_000,  # the master's writer registers us, and may be in a long transaction
+    Phase.GREETING: 30_000,
+    Phase.LOADING: 60_000,  # a loading master may be short of a processor, but not of this much
+    Phase.FOLLOWING: 10_000,  # a feed that is alive says so every second
+}
 STEADY_MS = 1_000  # a link that held so long has earned an attempt at once when it breaks
 NO_ROOM_RETRY_MS = 5_000  # a load that found no room is a lot of work to try again
 
@@ -62,7 +66,7 @@ class FeedOrigin:
         self._clocks = clocks or Clocks()
         self._part_count = parts
         self._backoff = Backoff(self._clocks.random)
-        self._reports = Reports(self._upstream.host, self._upstream.port)
+        self._reports = Reports(self._upstream.shown_host, self._upstream.port)
         # The same program on another host is another instance.
         host = socket.gethostname()
         words = (context.app_name, "INSTANCE", f"{host}/{context.instance}")
@@ -138,7 +142,7 @@ class FeedOrigin:
 
     def watches(self) -> Sequence[Descriptor]:
         """The links' sockets."""
-        return self._links.watches()
+        return self._links.descriptors()
 
     def tick(self, now_ms: int) -> None:
         """Retries, and gives up what is silent."""
@@ -152,8 +156,9 @@ class FeedOrigin:
             if now_ms - self._following_since_ms > STEADY_MS:
                 self._backoff.reset()
             self._following.tick(now_ms)
-        limit = SILENCE_MS_MAX if self.phase is Phase.FOLLOWING else LOAD_SILENCE_MS_MAX
-        if self._links.is_silent(now_ms, limit):
+        limit = SILENCE_MS_MAX_OF.get(self.phase)  # none, if the link was lost just now
+        is_registering = self.phase is Phase.SIGNING_IN
+        if limit is not None and self._links.is_silent(now_ms, limit, session=is_registering):
             self._lost(f"silent for {limit} ms")
 
     def reload(self) -> None:
@@ -189,12 +194,12 @@ class FeedOrigin:
 
     def _connect(self) -> None:
         self._renew_credentials()
-        log_event(log, "04500", host=self._upstream.host, port=self._upstream.port)
+        log_event(log, "04500", host=self._upstream.shown_host, port=self._upstream.port)
         self.phase = Phase.SIGNING_IN
         self._links.open_session(self._registered)
 
     def _registered(self) -> None:
-        log_event(log, "04503", host=self._upstream.host, port=self._upstream.port)
+        log_event(log, "04503", host=self._upstream.shown_host, port=self._upstream.port)
         self.phase = Phase.GREETING
         if self._must_load or not self._host.loaded:
             self._load()

@@ -61,6 +61,16 @@ class Upstream:
     password: str = field(repr=False)
     password_file: str = ""  # read before each sign-in, where it is named
 
+    @property
+    def shown_host(self) -> str:
+        """The host as it stands before a port: an IPv6 address in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, as every tool takes it."""
+        return f"{self.shown_host}:{self.port}"
+
 
 @dataclass(frozen=True)
 class ProcessContext:

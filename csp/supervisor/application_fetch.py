@@ -20,6 +20,7 @@ from csp.observe.events import log_event
 from csp.process.application import SERVER_TYPE
 from csp.process.context import StartRefused, Upstream
 from csp.process.credentials import PasswordFileRefused, renewed
+from csp.process.lookup import Lookup, LookupFailed
 from csp.supervisor.application import (
     PORT_ID,
     ApplicationWanted,
@@ -32,32 +33,55 @@ log = logging.getLogger("csp.supervisor")
 
 def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> dict[str, Any]:
     """The Application object; raises StartRefused with the exit code that fits."""
-    log_event(log, "04500", host=upstream.host, port=upstream.port)
-    address = Address(upstream.host, upstream.port)
+    told = {"host": upstream.shown_host, "port": upstream.port}
+    log_event(log, "04500", **told)
     try:
         upstream = renewed(upstream)
     except PasswordFileRefused as error:
         log_event(log, "51335", reason=error)
     credentials = Credentials(upstream.user, upstream.password)
     try:
-        name = f"csp-{wanted.name}"
-        with Client(address, credentials, name=name, reconnect_seconds=0) as master:
-            found = master.find("CfgApplication", name=wanted.name)
-            if found is None and wanted.may_create:
-                _create(master, wanted)
-                found = master.find("CfgApplication", name=wanted.name)
-    except (CannotConnect, ConnectionLost) as error:
-        log_event(log, "04502", host=upstream.host, port=upstream.port, reason=error)
+        found = _ask_somewhere(upstream, credentials, wanted)
+    except (CannotConnect, ConnectionLost, LookupFailed) as error:
+        log_event(log, "04502", **told, reason=error)
         raise StartRefused(EXIT_NO_CONNECTION, "the master is not there") from None
     except CspError as error:
         if error.WORD in WAIT_WORDS:
-            log_event(log, "04502", host=upstream.host, port=upstream.port, reason=error.line)
+            log_event(log, "04502", **told, reason=error.line)
             raise StartRefused(EXIT_NO_CONNECTION, "the master is not ready") from None
-        raise StartRefused(EXIT_REFUSED, f"refused by the master {address}: {error.line}") from None
+        raise StartRefused(
+            EXIT_REFUSED, f"refused by the master {upstream.address}: {error.line}"
+        ) from None
     reason = why_unfit(found, wanted)
     if found is None or reason:
         raise StartRefused(EXIT_USAGE, f"Application {wanted.name!r} {reason}")
     return found
+
+
+def _ask_somewhere(
+    upstream: Upstream, credentials: Credentials, wanted: ApplicationWanted
+) -> dict[str, Any] | None:
+    """The answer of the first of the master's addresses that has one; the last one's error."""
+    endpoints = Lookup(upstream.host, upstream.port).wait()
+    for number, endpoint in enumerate(endpoints, 1):
+        try:
+            return _ask(Address(*endpoint.sockaddr[:2]), credentials, wanted)
+        except (CannotConnect, ConnectionLost):
+            if number == len(endpoints):
+                raise
+    return None
+
+
+def _ask(
+    address: Address, credentials: Credentials, wanted: ApplicationWanted
+) -> dict[str, Any] | None:
+    name = f"csp-{wanted.name}"
+    with Client(address, credentials, name=name, reconnect_seconds=0) as master:
+        found = master.find("CfgApplication", name=wanted.name)
+        if found is None and wanted.may_create:
+            _create(master, wanted)
+            found = master.find("CfgApplication", name=wanted.name)
+        return found
 
 
 def _create(master: Client, wanted: ApplicationWanted) -> None:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
@@ -18,13 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from csp.exits import EXIT_REFUSED, EXIT_USAGE
+from csp.observe.events import log_event
 from csp.observe.log import LogSettings
 from csp.supervisor.fork import fork_child
 
 APPLICATION_FILE = "application.json"
 RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
+# A master that is silent so long is not waited for by a proxy that knows what it said before.
+ATTEMPT_SECONDS_MAX = 10.0
+POLL_SECONDS = 0.02
 FATAL_EXITS = (EXIT_USAGE, EXIT_REFUSED)
+
+log = logging.getLogger("csp.supervisor")
 
 
 class Bootstrap:
@@ -48,6 +55,7 @@ class Bootstrap:
         self._retry_seconds = RETRY_SECONDS_FIRST
         self.pid = 0
         self.start_at = 0.0
+        self._began_at = 0.0
         self.is_done = False
         self.has_failed = False
         self.application: dict[str, Any] = {}
@@ -63,6 +71,7 @@ class Bootstrap:
 
     def start(self) -> None:
         """Begins an attempt."""
+        self._began_at = time.monotonic()
         self.pid = fork_child(self._title, "bootstrap", self._fetch, (), self._log)
 
     def on_end(self, exit_code: int, now: float) -> int | None:
@@ -86,11 +95,28 @@ class Bootstrap:
         while not self.is_done:
             time.sleep(max(0.0, self.start_at - time.monotonic()))
             self.start()
-            _, status = os.waitpid(self.pid, 0)
+            status = self._wait()
             exit_code = self.on_end(os.waitstatus_to_exitcode(status), time.monotonic())
             if exit_code is not None:
                 return exit_code
         return None
+
+    def _wait(self) -> int:
+        """The wait status of the attempt under way."""
+        while True:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                return status
+            self.give_up_late(time.monotonic())
+            time.sleep(POLL_SECONDS)
+
+    def give_up_late(self, now: float) -> None:
+        """Ends an attempt that takes long, where what is known can serve instead."""
+        is_late = self.pid and now - self._began_at > ATTEMPT_SECONDS_MAX
+        if is_late and not self.needs_store and self._file.exists():
+            log_event(log, "51018", seconds=ATTEMPT_SECONDS_MAX)
+            self._began_at = now  # once
+            self.kill()
 
     def kill(self) -> None:
         """Ends an attempt that is under way; it holds nothing."""

@@ -21,7 +21,6 @@ from csp import __version__
 from csp.exits import EXIT_DONE, EXIT_NO_CONNECTION, EXIT_USAGE
 from csp.observe.events import log_event
 from csp.observe.log import start_log, stop_log
-from csp.process.context import StartRefused
 from csp.store import segment
 from csp.supervisor.application import ApplicationWanted, port_of
 from csp.supervisor.application_store import read_own_application
@@ -156,12 +155,8 @@ def _bootstrap(settings: ServerSettings, folder: Path) -> Bootstrap:
         from csp.supervisor.application_fetch import fetch_application
         from csp.supervisor.application_kept import keep_newest
 
-        try:
-            return fetch_application(upstream, wanted)
-        except StartRefused as refusal:
-            if refusal.exit_code == EXIT_NO_CONNECTION:
-                keep_newest(folder, wanted)
-            raise
+        keep_newest(folder, wanted)  # before: this attempt may be given up
+        return fetch_application(upstream, wanted)
 
     return Bootstrap(fetch, folder, name, settings.log, needs_store=False)
 

@@ -235,6 +235,7 @@ class Supervisor:
         self._next_tick = now + TICK_SECONDS
         if not self.stop.has_begun:
             self.watch.tick(now)
+            self.bootstrap.give_up_late(now)
             self._announce()
             if self.snapshots is not None and self.plan.is_loaded():
                 interval = self.plan.options["snapshot-interval"]

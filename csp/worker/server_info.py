@@ -78,6 +78,6 @@ def info_of(context: ProcessContext) -> ServerInfo:
         client_count_max=context.client_count_max,
         writer_channel=context.writer_channel,
         auth_channel=context.auth_channel,
-        upstream=f"{upstream.host}:{upstream.port}" if upstream else "",
+        upstream=upstream.address if upstream else "",
         options=context.options,
     )

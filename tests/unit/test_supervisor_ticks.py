@@ -44,7 +44,7 @@ def plan() -> FakePlan:
 def supervisor(plan: FakePlan, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     monkeypatch.setattr(supervise, "SignalQueue", lambda: SimpleNamespace(fd=-1))
     monkeypatch.setattr(supervise, "import_for_replacements", lambda *_: None)
-    made: Any = Supervisor(plan, SimpleNamespace(is_done=True))  # type: ignore[arg-type]
+    made: Any = Supervisor(plan, SimpleNamespace(is_done=True, give_up_late=lambda now: None))  # type: ignore[arg-type]
     made.asked = []
     made.watch = SimpleNamespace(tick=made.asked.append)
     made._next_tick = math.inf  # the second is not over
