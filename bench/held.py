@@ -86,7 +86,9 @@ def _not_reading(on: Stage, unread: int, notes: dict[str, Any]) -> list[Row]:
         row = Row(name, "MiB", [memory.peak], MIB_AT_MOST)
         swarm.take(1)
         notes[f"{name}, when they have read"] = _told(memory)
-        return [row]
+    # A change of a large object carries all of it to the proxy: those that follow are to be small.
+    on.arrived(on.change_large(VALUE_BYTES))
+    return [row]
 
 
 def _catching_up(

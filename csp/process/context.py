@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from csp.process.roles import Role
+
 Mode = Literal["master", "proxy"]
-Role = Literal["writer", "worker", "auth"]
 OptionValue = int | str | bool
 
 # Rows of the session table are as wide as this; the loop's fragments lay them out.
@@ -85,15 +86,13 @@ class ProcessContext:
     address: str  # HOST:PORT as bound
     started_ms: int  # when the supervisor started, milliseconds UTC
 
-    slot: int  # worker: its number and control slot; auth: a guest slot; writer: -1
+    slot: int  # of the control segment; a worker's is its number
     worker_count: int
     client_count_max: int  # of the whole server; RLIMIT_NOFILE less 100
 
     listen_fds: tuple[int, ...]  # worker: its own listeners, one an address; empty for the others
     wake_fds: tuple[int, ...]  # one eventfd per worker, by slot; a worker reads wake_fds[slot]
-    channel_fd: int  # writer and auth: their listening Unix socket; worker: -1
-    writer_channel: str  # path that a worker connects to
-    auth_channel: str
+    channel_fd: int  # the listening Unix socket of a role that others ask; else -1
     control_fd: int
     report_fd: int
     session_fd: int  # shared table of client rows, SESSION_ROW_BYTES each, RW by all
@@ -106,6 +105,10 @@ class ProcessContext:
     upstream: Upstream | None = None  # proxy only
     # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    def channel_path(self, role: Role) -> str:
+        """Where the processes of a role are asked."""
+        return os.path.join(self.runtime_folder, role.socket_name)
 
     def option(self, name: str) -> OptionValue:
         """The value in force; an option that the table does not name is a fault of the caller."""

@@ -5,6 +5,8 @@ The alarms that stand there are in alarms.py.
 
 from __future__ import annotations
 
+from csp.process.roles import role_of_slot
+
 STATE_LOADING = 0
 STATE_READY = 1
 STATE_NAMES = ("loading", "ready")
@@ -15,12 +17,8 @@ LINK_UP = 1
 LINK_DOWN = 2
 LINK_NAMES = ("database", "up", "down")
 
-# Workers have the first slots, auth, the writer and the supervisor the next; guests take what is
-# free of the rest. The writer's stands in csp/_fastpath/store/shm.h too.
-WORKER_SLOTS = range(48)
-AUTH_SLOT = 48
-WRITER_SLOT = 49
-SUPERVISOR_SLOT = 50
+# Each role has slots of its own (csp/process/roles.py), the supervisor one; guests take what is
+# free of the rest.
 GUEST_SLOTS = range(51, 64)
 
 # How long an announcement may stand while changes go on: each of them adds to what it holds.
@@ -31,13 +29,9 @@ PIN_SLACK_MS = 1_000  # on a busy machine it may stand so much longer before any
 
 def slot_words(slot: int, pid: int) -> str:
     """Whose slot that is, in words."""
-    if slot in WORKER_SLOTS:
-        role = f"worker {slot}"
-    elif slot in GUEST_SLOTS:
-        role = f"a guest in slot {slot}"
-    else:
-        role = "auth" if slot == AUTH_SLOT else "the writer"
-    return f"{role} (pid {pid})"
+    role = role_of_slot(slot)
+    holder = f"a guest in slot {slot}" if role is None else role.name_of(slot)
+    return f"{holder} (pid {pid})"
 
 
 def pin_ms_max(slot: int) -> int:

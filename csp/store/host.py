@@ -24,9 +24,10 @@ from csp.model.rekey import Images, rekeyed, rekeyed_entry
 from csp.observe.events import log_event
 from csp.process.application import application_of
 from csp.process.context import ProcessContext
+from csp.process.roles import WRITER
 from csp.store import locks, segment
 from csp.store.alarms import ALARM_DAMAGED, end_alarm, is_raised, raise_alarm
-from csp.store.control import LINK_UP, STATE_READY, WRITER_SLOT, slot_words
+from csp.store.control import LINK_UP, STATE_READY, slot_words
 from csp.store.difference import difference_entry
 from csp.store.guest import open_reader
 from csp.tables.events import Alarm
@@ -99,8 +100,8 @@ class StoreHost:
         control_fd = segment.open_control(context.instance)
         control = Control(control_fd)
         os.close(control_fd)
-        slot_lock = locks.take_slot(context.instance, WRITER_SLOT)
-        control.clear_slot(WRITER_SLOT)  # a predecessor may have died while it looked
+        slot_lock = locks.take_slot(context.instance, WRITER.slot)
+        control.clear_slot(WRITER.slot)  # a predecessor may have died while it looked
 
         def release() -> None:
             slot_lock.release()
@@ -111,7 +112,7 @@ class StoreHost:
             control,
             reserve_bytes=context.reserve_bytes,
             log_bytes=context.log_reserve_bytes,
-            slot=WRITER_SLOT,
+            slot=WRITER.slot,
             wake_fds=context.wake_fds,
             run=context.started_ms,
             release=release,

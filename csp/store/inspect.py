@@ -15,9 +15,10 @@ from typing import Any
 from csp._fastpath import Control, StoreReader
 from csp.model.image import check_crc, json_of, parse_header, parse_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.process.roles import WORKER
 from csp.store import segment
 from csp.store.alarms import ALARM_FULL, is_raised
-from csp.store.control import LINK_NAMES, STATE_NAMES, WORKER_SLOTS
+from csp.store.control import LINK_NAMES, STATE_NAMES
 from csp.store.guest import Guest, Pinned
 from csp.store.locks import LockHeld
 
@@ -89,7 +90,7 @@ def stat(view: View) -> dict[str, Any]:
         "objects": sum(counts.values()),
         "classes": counts,
         "segments": [_sizes(view.instance, number) for number in _generations(view.instance)],
-        "readers": [_slot(control, slot) for slot in WORKER_SLOTS if control.slot(slot)["pid"]],
+        "readers": [_slot(control, slot) for slot in WORKER.slots if control.slot(slot)["pid"]],
     }
     reader.unpin()
     return found

@@ -21,7 +21,7 @@ from typing import Any
 from csp.exits import EXIT_REFUSED, EXIT_USAGE
 from csp.observe.events import log_event
 from csp.observe.log import LogSettings
-from csp.supervisor.fork import fork_child
+from csp.supervisor.fork import fork_helper
 
 APPLICATION_FILE = "application.json"
 RETRY_SECONDS_FIRST = 0.2
@@ -72,7 +72,7 @@ class Bootstrap:
     def start(self) -> None:
         """Begins an attempt."""
         self._began_at = time.monotonic()
-        self.pid = fork_child(self._title, "bootstrap", self._fetch, (), self._log)
+        self.pid = fork_helper(self._title, "bootstrap", self._fetch, self._log)
 
     def on_end(self, exit_code: int, now: float) -> int | None:
         """Takes the end of an attempt; returns the exit code that ends the whole server."""

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from csp.process.context import Report, Request, Role
+from csp.process.context import Report, Request
+from csp.process.roles import Role
 from csp.supervisor.hang import Pulse
 from csp.supervisor.restart import RestartPolicy
 
 REPORT_READ_BYTES = 64
+STAT_READ_BYTES = 1024  # some fifty numbers and a name of 16 bytes
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,6 +40,7 @@ class Child:
     started_at: float = 0.0
     control_fd: int = -1
     report_fd: int = -1
+    stat_fd: int = -1  # its /proc/PID/stat
     is_killed_hung: bool = False
     is_replaced: bool = False  # asked to drain so that its successor has other options
     waits_for_lock: bool = False
@@ -56,11 +59,11 @@ class Child:
         return control_read, report_write
 
     def close_pipes(self) -> None:
-        """Forgets the pipes of a life that is over."""
-        for fd in (self.control_fd, self.report_fd):
+        """Forgets the pipes of a life that is over, and where its progress stood."""
+        for fd in (self.control_fd, self.report_fd, self.stat_fd):
             if fd >= 0:
                 os.close(fd)
-        self.control_fd = self.report_fd = -1
+        self.control_fd = self.report_fd = self.stat_fd = -1
 
     def ask(self, request: Request) -> None:
         """Sends a request; a child too deaf to take it is found by its pulse."""
@@ -95,9 +98,9 @@ class Child:
             os.kill(self.pid, number)
 
     def cpu_and_state(self) -> tuple[float, str]:
-        """Processor seconds used, and the state letter of /proc/PID/stat."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as stat:
-            after_name = stat.read().rpartition(")")[2].split()
+        """Processor seconds used, and the state letter; ProcessLookupError once it is gone."""
+        stat = os.pread(self.stat_fd, STAT_READ_BYTES, 0)
+        after_name = stat.rpartition(b")")[2].decode().split()
         return (int(after_name[11]) + int(after_name[12])) / CLOCK_TICKS, after_name[0]
 
 

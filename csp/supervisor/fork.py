@@ -4,6 +4,8 @@
    their closing is how that child learns of the supervisor's death.
 2. The child never returns into the supervisor's stack: it ends by os._exit.
 3. The child dies with the supervisor, also if it hangs (PR_SET_PDEATHSIG).
+4. A guarded child leaves no core and lets nobody of its user look into it. What the supervisor
+   reads of its progress is open before that: /proc may hide it afterwards (hidepid, ProtectProc).
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import gc
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import setproctitle
 
@@ -25,9 +29,17 @@ from csp.process.context import StartRefused
 from csp.supervisor.signals import ignore_from_outside
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 STANDARD_FDS = frozenset({0, 1, 2})
 
 _libc = ctypes.CDLL(None, use_errno=True)  # before the fork: a child starts sooner
+
+
+class Forked(NamedTuple):
+    """A child of the supervisor."""
+
+    pid: int
+    stat_fd: int  # its /proc/PID/stat, the supervisor's to close
 
 
 def fork_child(
@@ -36,17 +48,27 @@ def fork_child(
     main: Callable[[], int | None],
     keep_fds: Iterable[int],
     log_settings: LogSettings,
-) -> int:
-    """Returns the pid in the supervisor; the child runs `main` and ends with what it returns."""
+    *,
+    is_guarded: bool,
+) -> Forked:
+    """Returns in the supervisor; the child runs `main` and ends with what it returns."""
     keep = STANDARD_FDS.union(keep_fds)
     parent = os.getpid()
+    is_known_fd, knows_fd = os.pipe2(os.O_CLOEXEC)
     gc.freeze()  # a collection in the child would touch, and so copy, every page of the parent
     pid = os.fork()
     if pid:
-        return pid
+        stat_fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        os.close(is_known_fd)
+        os.close(knows_fd)
+        return Forked(pid, stat_fd)
     exit_code = EXIT_FAULT
     try:
+        os.close(knows_fd)
+        os.read(is_known_fd, 1)  # its end: the supervisor has opened what it reads of this process
         _become_child(parent, keep)
+        if is_guarded:
+            _guard()
         setproctitle.setproctitle(title)
         start_log(log_settings, process)
         exit_code = _run(main)
@@ -54,6 +76,15 @@ def fork_child(
         stop_log()
         sys.stdout.flush()
         os._exit(exit_code)
+
+
+def fork_helper(
+    title: str, process: str, main: Callable[[], int | None], log_settings: LogSettings
+) -> int:
+    """Forks a short-lived, guarded child that holds nobody up, and so is not looked after."""
+    child = fork_child(title, process, main, (), log_settings, is_guarded=True)
+    os.close(child.stat_fd)
+    return child.pid
 
 
 def _become_child(parent: int, keep: frozenset[int]) -> None:
@@ -73,6 +104,11 @@ def _become_child(parent: int, keep: frozenset[int]) -> None:
             except OSError:
                 continue  # the listing's own descriptor is closed already
     random.seed()
+
+
+def _guard() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _run(main: Callable[[], int | None]) -> int:

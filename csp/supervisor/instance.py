@@ -19,6 +19,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+from csp.process.roles import Role
 from csp.supervisor.listeners import BACKLOG
 
 SLUG_CHARACTERS_MAX = 24
@@ -62,11 +63,10 @@ class Instance:
         self.name = name
         self.folder = folder
         self._lock_fd = lock_fd
-        self.writer_channel = str(folder / "writer.sock")
-        self.auth_channel = str(folder / "auth.sock")
 
-    def listen_channel(self, path: str) -> socket.socket:
-        """Opens a Unix socket for the workers' questions to the writer or to auth."""
+    def listen_channel(self, role: Role) -> socket.socket:
+        """Opens the Unix socket on which the processes of a role are asked."""
+        path = str(self.folder / role.socket_name)
         if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
             raise RuntimeFolderRefused(
                 f"{path} is too long for a socket ({SOCKET_PATH_BYTES_MAX} bytes at most): "

@@ -15,8 +15,8 @@ from typing import Any
 from csp.conf.options import in_force
 from csp.observe.clock import wall_ms
 from csp.process.application import options_in, tell_problems
-from csp.process.context import OptionValue, ProcessContext, Role, Upstream
-from csp.store.control import AUTH_SLOT
+from csp.process.context import OptionValue, ProcessContext, Upstream
+from csp.process.roles import ROLES, Role, Secret, processes
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.fork import fork_child
 from csp.supervisor.instance import Instance
@@ -54,16 +54,17 @@ class Plan:
         self.app_dbid = 0
         self.options = self._options_in({})
         self._channels = {
-            "writer": instance.listen_channel(instance.writer_channel),
-            "auth": instance.listen_channel(instance.auth_channel),
+            role.name: instance.listen_channel(role)
+            for role in ROLES.values()
+            if role.channel is not None
         }
 
     def children(self) -> list[Child]:
         """A place for every process, in the order of their first start."""
-        workers = [
-            Child("worker", slot, f"worker {slot}") for slot in range(self.settings.worker_count)
+        return [
+            Child(role, slot, role.name_of(slot))
+            for role, slot in processes(self.settings.worker_count)
         ]
-        return [Child("writer", -1, "writer"), Child("auth", AUTH_SLOT, "auth"), *workers]
 
     def fork(self, child: Child) -> None:
         """Starts a child's next life."""
@@ -74,16 +75,22 @@ class Plan:
             *(*context.listen_fds, *context.wake_fds),
         ]
         child.started_at = time.monotonic()
-        child.pid = fork_child(
+        child.pid, child.stat_fd = fork_child(
             f"csp {self.settings.app_name}: {child.name}",
             child.name,
-            lambda: run_role(context),
+            lambda: self._main(context),
             keep,
             self.settings.log,
+            is_guarded=child.role.is_guarded,
         )
         child.state = ChildState.STARTING
         for fd in (control_fd, report_fd):
             os.close(fd)
+
+    def _main(self, context: ProcessContext) -> None:
+        """In the child: what it is not to know goes before anything else comes."""
+        self.settings.forget(context.role, os.environ)
+        run_role(context)
 
     def is_lock_free(self, child: Child) -> bool:
         """Whether nobody holds the lock under which the child will work."""
@@ -91,7 +98,7 @@ class Plan:
 
     def why_held_up(self, child: Child) -> str | None:
         """Whom a hung child holds up, or None."""
-        if child.role != "worker":
+        if not child.role.serves_clients:
             return "everybody"
         if select.select(self.listeners[child.slot], [], [], 0)[0]:
             return "connections in its queue"
@@ -128,9 +135,9 @@ class Plan:
         return in_force(found, mode)
 
     def _context(self, child: Child, control_fd: int, report_fd: int) -> ProcessContext:
-        is_worker = child.role == "worker"
-        role: Role = child.role
-        channel = self._channels.get(role)
+        role = child.role
+        channel = self._channels.get(role.name)
+        listeners = self.listeners[child.slot] if role.serves_clients else ()
         return ProcessContext(
             mode=self.settings.mode,
             role=role,
@@ -143,13 +150,9 @@ class Plan:
             slot=child.slot,
             worker_count=self.settings.worker_count,
             client_count_max=self.client_count_max,
-            listen_fds=tuple(one.fileno() for one in self.listeners[child.slot])
-            if is_worker
-            else (),
+            listen_fds=tuple(one.fileno() for one in listeners),
             wake_fds=self.segments.wake_fds,
             channel_fd=channel.fileno() if channel else -1,
-            writer_channel=self.instance.writer_channel,
-            auth_channel=self.instance.auth_channel,
             control_fd=control_fd,
             report_fd=report_fd,
             session_fd=self.segments.session_fd,
@@ -157,14 +160,14 @@ class Plan:
             reserve_bytes=self.settings.reserve_bytes,
             log_reserve_bytes=self.settings.log_reserve_bytes,
             state_folder=str(self.state_folder or ""),
-            database_url=self.settings.database_url if role == "writer" else "",
+            database_url=self.settings.database_url if Secret.DATABASE in role.secrets else "",
             upstream=self._upstream(role),
             options=self.options,
         )
 
     def _upstream(self, role: Role) -> Upstream | None:
-        """The master above; only the writer signs in there, so only it gets the password."""
+        """The master above; its password only for who signs in there."""
         upstream = self.settings.upstream
-        if upstream is None or role == "writer":
+        if upstream is None or Secret.MASTER in role.secrets:
             return upstream
         return dataclasses.replace(upstream, password="")

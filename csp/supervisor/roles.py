@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from csp.process.context import Mode, ProcessContext
+from csp.process.roles import AUTH, WORKER, WRITER
 
 
 def run_role(context: ProcessContext) -> None:
     """Plays the role until the process is asked to end."""
-    if context.role == "worker":
-        from csp.worker.process import run_worker
+    MAINS[context.role.name](context)
 
-        run_worker(context)
-    elif context.role == "auth":
-        from csp.auth.process import run_auth
 
-        run_auth(context)
-    else:
-        _run_writer(context)
+def _run_worker(context: ProcessContext) -> None:
+    from csp.worker.process import run_worker
+
+    run_worker(context)
+
+
+def _run_auth(context: ProcessContext) -> None:
+    from csp.auth.process import run_auth
+
+    run_auth(context)
 
 
 def _run_writer(context: ProcessContext) -> None:
@@ -30,6 +36,13 @@ def _run_writer(context: ProcessContext) -> None:
         from csp.feed.origin import FeedOrigin
 
         run_writer(context, FeedOrigin(context))
+
+
+MAINS: dict[str, Callable[[ProcessContext], None]] = {
+    WORKER.name: _run_worker,
+    AUTH.name: _run_auth,
+    WRITER.name: _run_writer,
+}
 
 
 def import_shared() -> None:

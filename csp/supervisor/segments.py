@@ -16,8 +16,9 @@ from csp._fastpath import Control, StoreError, segment_table
 from csp.model.keys import TABLE_DIGEST
 from csp.observe.events import log_event
 from csp.process.context import SESSION_ROW_BYTES
+from csp.process.roles import SUPERVISOR_SLOT, WRITER
 from csp.store import locks, segment
-from csp.store.control import STATE_READY, SUPERVISOR_SLOT
+from csp.store.control import STATE_READY
 from csp.tables.metrics import PLACES
 
 SESSION_ROWS_MAX = 65_536  # per worker; a row costs memory only once it was used
@@ -68,9 +69,9 @@ class Segments:
         return bool(self.control.state == STATE_READY)
 
     def is_lock_free(self, slot: int) -> bool:
-        """Whether nobody works under the lock of a slot; -1 is the writer's."""
-        if slot < 0:
-            return locks.is_writer_free(self._control_fd)
+        """Whether nobody works under the lock of a slot, or, for the writer's, under its own."""
+        if slot in WRITER.slots and not locks.is_writer_free(self._control_fd):
+            return False
         return locks.is_slot_free(self._control_fd, slot)
 
     def holds_reclaim(self, slot: int) -> bool:
@@ -80,7 +81,7 @@ class Segments:
 
     def clear_slot(self, slot: int) -> None:
         """Takes back what a dead reader had announced; its lock must be free."""
-        if slot >= 0 and self.is_lock_free(slot):
+        if self.is_lock_free(slot):
             self.control.clear_slot(slot)
 
     def count_restart(self, role: str) -> None:

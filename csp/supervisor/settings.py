@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from csp.observe.log import LogSettings
 from csp.process.context import Mode, Upstream
-from csp.store.control import WORKER_SLOTS
+from csp.process.roles import SECRET_VARIABLES, WORKER, Role, Secret
 from csp.supervisor.listeners import Address
 
-WORKERS_MAX = len(WORKER_SLOTS)  # a slot each in the control segment
+WORKERS_MAX = len(WORKER.slots)  # a slot each in the control segment
 RESERVE_BYTES_DEFAULT = 64 << 30  # address space, not memory: filled as objects come
 LOG_RESERVE_BYTES_DEFAULT = 256 << 20
 
@@ -32,3 +34,16 @@ class ServerSettings:
     must_create_application: bool = False
     must_forget_memory: bool = False  # what an earlier run left in memory is removed
     license_place: str = ""  # accepted for the sake of old start scripts; csp needs no licence
+
+    def forget(self, role: Role, environment: MutableMapping[str, str]) -> None:
+        """In a process of the role: drops the secrets that are not for it.
+
+        Here and in place, because all that the supervisor has made holds this one object.
+        """
+        for variable, secret in SECRET_VARIABLES.items():
+            if secret not in role.secrets:
+                environment.pop(variable, None)
+        if Secret.DATABASE not in role.secrets:
+            object.__setattr__(self, "database_url", "")
+        if Secret.MASTER not in role.secrets and self.upstream is not None:
+            object.__setattr__(self, "upstream", dataclasses.replace(self.upstream, password=""))

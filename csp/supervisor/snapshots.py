@@ -26,7 +26,7 @@ from csp.snapshot.keep import SHARE_OF_A_CORE, keep_snapshot
 from csp.store import segment
 from csp.store.alarms import ALARM_SNAPSHOT, end_alarm, raise_alarm
 from csp.supervisor.child import death_reason
-from csp.supervisor.fork import fork_child
+from csp.supervisor.fork import fork_helper
 from csp.supervisor.signals import STOPPING, SignalQueue, name_of
 
 STOP_SECONDS_MAX = 30.0  # that a stop waits for its snapshot
@@ -129,7 +129,7 @@ class Snapshots:
             return self._tell(why, is_repeated=is_repeated)
 
         title = f"csp {self._app_name}: snapshot"
-        self.pid = fork_child(title, "snapshot", attempt, (), self._log_settings)
+        self.pid = fork_helper(title, "snapshot", attempt, self._log_settings)
 
     def _tell(self, why: str, *, is_repeated: bool) -> int:
         """What the child says of its attempt: its row of alarms is the supervisor's."""

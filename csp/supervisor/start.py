@@ -141,8 +141,8 @@ def _snapshots(settings: ServerSettings, instance: str, folder: Path | None) -> 
 
 
 def _bootstrap(settings: ServerSettings, folder: Path) -> Bootstrap:
-    name, upstream = settings.app_name, settings.upstream
-    if upstream is None:
+    name = settings.app_name
+    if settings.upstream is None:
         instance = folder.name
         return Bootstrap(
             lambda: read_own_application(instance, name),
@@ -156,7 +156,8 @@ def _bootstrap(settings: ServerSettings, folder: Path) -> Bootstrap:
         from csp.supervisor.application_kept import keep_newest
 
         keep_newest(folder, wanted)  # before: this attempt may be given up
-        return fetch_application(upstream, wanted)
+        assert settings.upstream is not None  # asked for now: other children have forgotten it
+        return fetch_application(settings.upstream, wanted)
 
     return Bootstrap(fetch, folder, name, settings.log, needs_store=False)
 

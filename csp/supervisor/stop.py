@@ -1,4 +1,4 @@
-"""Stops the children in order: workers first, while the writer still answers them, then the rest.
+"""Stops the children in order: who serves clients first, while the others still answer it.
 
 1. Each phase has a deadline; what has not ended by then is killed.
 2. A second request to stop kills at once.
@@ -9,42 +9,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from enum import Enum
 
 from csp.observe.events import log_event
 from csp.process.context import Request
+from csp.process.roles import Phase
 from csp.supervisor.child import Child, ChildState
-
-DRAIN_SECONDS_MAX = 5.0  # for the workers: replies under way, a `bye` to feeds
-CLOSE_SECONDS_MAX = 5.0  # for writer and auth: a transaction under way, the database's close
 
 log = logging.getLogger("csp.supervisor")
 
 
-class Phase(Enum):
-    """How far the stop has come."""
-
-    NONE = "none"
-    WORKERS = "workers"  # asked to drain
-    REST = "rest"  # writer and auth asked to drain
-    KILLED = "killed"  # nobody is asked any more
-
-
 class Stop:
-    """The course of one stop."""
+    """The course of one stop: the phases of the roles, one after the other."""
 
     def __init__(self, children: Sequence[Child]) -> None:
         self._children = children
-        self._phase = Phase.NONE
+        self._left: list[Phase] = []
+        self._phase: Phase | None = None
         self._deadline = 0.0
+        self.has_begun = False  # nothing is to be started any more
         self.begun_at = 0.0
         self.exit_code = 0
         self.is_forced = False  # somebody does not want to wait
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether nothing is to be started any more."""
-        return self._phase is not Phase.NONE
 
     @property
     def is_done(self) -> bool:
@@ -56,41 +41,41 @@ class Stop:
         if self.has_begun:
             return
         log_event(log, "51002", reason=reason)
+        self.has_begun = True
+        self._left = sorted({child.role.phase for child in self._children})
         self.exit_code = exit_code
         self.begun_at = time.monotonic()
-        self._enter(Phase.WORKERS, DRAIN_SECONDS_MAX)
+        self._enter()
 
     def at_once(self) -> None:
         """Kills what is left."""
-        self._phase = Phase.KILLED
+        self._left, self._phase = [], None
         for child in self._children:
             child.kill()
 
     def advance(self, now: float) -> None:
         """Goes to the next phase if the present one is over."""
-        is_late = now >= self._deadline
-        if self._phase is Phase.WORKERS and (is_late or not self._running("worker")):
-            for child in self._running("worker"):
-                log_event(log, "51103", role=child.name, pid=child.pid, reason="did not drain")
-                child.kill()
-            self._enter(Phase.REST, CLOSE_SECONDS_MAX)
-        elif self._phase is Phase.REST and is_late:
-            for child in self._running("writer", "auth"):
+        while self._phase is not None and (now >= self._deadline or not self._running()):
+            for child in self._running():
                 log_event(log, "51103", role=child.name, pid=child.pid, reason="did not end")
-            self.at_once()
+                child.kill()
+            self._enter()
 
     def deadlines(self) -> list[float]:
         """Moments at which `advance` has something to do."""
-        return [self._deadline] if self._phase in (Phase.WORKERS, Phase.REST) else []
+        return [self._deadline] if self._phase is not None else []
 
-    def _running(self, *roles: str) -> list[Child]:
-        return [child for child in self._children if child.is_running and child.role in roles]
+    def _running(self) -> list[Child]:
+        """Those of this phase that have not ended."""
+        phase = self._phase
+        return [child for child in self._children if child.is_running and child.role.phase == phase]
 
-    def _enter(self, phase: Phase, within_seconds: float) -> None:
-        self._phase = phase
-        self._deadline = time.monotonic() + within_seconds
-        roles = ("worker",) if phase is Phase.WORKERS else ("writer", "auth")
-        for child in self._running(*roles):
+    def _enter(self) -> None:
+        self._phase = self._left.pop(0) if self._left else None
+        if self._phase is None:
+            return
+        self._deadline = time.monotonic() + self._phase.seconds_max
+        for child in self._running():
             if child.state is ChildState.READY:
                 child.ask(Request.DRAIN)
             else:

@@ -115,7 +115,7 @@ class Supervisor:
         if self.bootstrap.is_done or self.bootstrap.needs_store:
             return True
         # The writer must know its Application; clients may be told LOADING meanwhile.
-        return child.role != "writer" and self.bootstrap.has_failed
+        return not child.role.needs_application and self.bootstrap.has_failed
 
     def _is_bootstrap_waiting(self) -> bool:
         """Whether an attempt to read the Application is to be made, now or later."""
@@ -162,7 +162,7 @@ class Supervisor:
             self.stop.begin(f"refused at start, exit {verdict}", exit_code=verdict)
         elif self.bootstrap.is_done and self.plan.take_application(self.bootstrap.application):
             for child in self.children:
-                if child.role == "worker":
+                if child.role.serves_clients:
                     child.replace()  # forked with options that no longer hold
 
     def _on_death(self, child: Child, status: int) -> None:
@@ -187,7 +187,7 @@ class Supervisor:
             child.state = ChildState.GONE
             self.stop.begin(f"{child.name} refused to start", exit_code=exit_code)
             return
-        self.plan.segments.count_restart(child.role)
+        self.plan.segments.count_restart(child.role.name)
         delay_ms = child.policy.on_death(was_ready=was_ready)
         child.start_at = time.monotonic() + delay_ms / 1000
         log_event(log, "51102", role=child.name, pid=pid, reason=reason, delay_ms=delay_ms)
@@ -219,7 +219,7 @@ class Supervisor:
         if number in RELOADING:
             text += ", the master's password is read anew"
             for child in self.children:
-                if child.role == "writer" and child.state is ChildState.READY:
+                if child.role.reloads and child.state is ChildState.READY:
                     child.ask(Request.RELOAD)
         log_event(log, "51006", signal=name, text=text)
         for handler in logging.getLogger("csp").handlers:

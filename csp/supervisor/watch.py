@@ -40,7 +40,7 @@ class Watch:
                 continue
             try:
                 cpu_seconds, state = child.cpu_and_state()
-            except FileNotFoundError:
+            except ProcessLookupError:
                 continue  # ended; SIGCHLD is under way
             if was_paused:
                 child.pulse.restart_wait(now, cpu_seconds)
@@ -50,7 +50,7 @@ class Watch:
             child.ask(Request.PING)
 
     def _judge(self, child: Child, now: float, cpu_seconds: float, state: str) -> bool:
-        reason = child.pulse.why_hung(child.role, now, cpu_seconds, state)
+        reason = child.pulse.why_hung(child.role.spin_seconds_max, now, cpu_seconds, state)
         held_up = self._plan.why_held_up(child) if reason else None
         child.is_killed_hung = reason is not None and held_up is not None
         if not child.is_killed_hung:

@@ -2,8 +2,9 @@
 
 1. A part's records are read at the revision of its greeting or later; its changes begin after the
    greeting's revision. So nothing is missed, and what comes twice is known by its revision.
-2. A callback copies at most SLICE_BYTES and one frame more, and a connection holds at most half
-   of its output limit unsent before it waits: a slow receiver costs neither time nor memory.
+2. A callback copies at most SLICE_BYTES and one frame more, and a connection holds at most
+   FEED_UNSENT_BYTES_MAX and one frame more before it waits, until the loop says `writable` below
+   that: a slow receiver costs neither time nor memory.
 3. A receiver that falls behind the oldest entry of the log is told so and closed: it comes back and
    decides anew.
 """
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from csp._fastpath import FEED_UNSENT_BYTES_MAX
 from csp.model.entry import accounts_changed, mark_of
 from csp.model.feed import (
     BYE,
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
     from csp.worker.slowlane import Lane
 
 SLICE_BYTES = 256 * 1024  # copied in one callback: some 50 µs
-UNSENT_BYTES_MAX = (
-    512 * 1024
-)  # half of max-client-output-queue-size, where the loop says `writable`
 ALIVE_MS = 1_000
 FEEDS = "feeds"
 
@@ -120,7 +119,7 @@ class Feeds:
             room -= len(frame)
             if feed.conn not in self._feeds:
                 return
-            if loop.pending(feed.conn) > UNSENT_BYTES_MAX:
+            if loop.pending(feed.conn) > FEED_UNSENT_BYTES_MAX:
                 feed.resting = True
                 return
             if room <= 0:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import psutil
 
 from csp.observe.clock import wall_ms
+from csp.process.roles import AUTH, WRITER
 from csp.resp.values import Verbatim
 from csp.store.alarms import raised
-from csp.store.control import AUTH_SLOT, WRITER_SLOT
 from csp.tables.metrics import NAMES
 from csp.worker.call import Call, Handler
 from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
@@ -104,7 +104,7 @@ def stats(call: Call) -> Rows:
         "rejected_connections": sums["rejected"],
         "keyspace_hits": sums["hits"],
         "keyspace_misses": sums["misses"],
-        "acl_access_denied_auth": lane.control.slot_counters(AUTH_SLOT)["refused"],
+        "acl_access_denied_auth": lane.control.slot_counters(AUTH.slot)["refused"],
         "expired_keys": 0,
         "evicted_keys": 0,
         "pubsub_channels": 0,
@@ -164,7 +164,7 @@ def keyspace(call: Call) -> Rows:
 def csp(call: Call) -> Rows:
     """What CFG.STATUS says, and how the check of the store in the background stands."""
     control = call.lane.control
-    counters = control.slot_counters(WRITER_SLOT)
+    counters = control.slot_counters(WRITER.slot)
     checks: Rows = {name: counters[name] for name in SCRUBBER}
     status: Rows = dict(status_of(call))
     names = ", ".join(f"{one.alarm.raised} {one.alarm.name}" for one in raised(control))

@@ -33,8 +33,7 @@ class ServerInfo:
     slot: int = 0
     worker_count: int = 1
     client_count_max: int = 10_000
-    writer_channel: str = ""
-    auth_channel: str = ""
+    folder: str = ""  # the runtime folder, where the channels' sockets lie
     upstream: str = ""
     release: str = __version__
     host: str = field(default_factory=socket.gethostname)
@@ -76,8 +75,7 @@ def info_of(context: ProcessContext) -> ServerInfo:
         slot=context.slot,
         worker_count=context.worker_count,
         client_count_max=context.client_count_max,
-        writer_channel=context.writer_channel,
-        auth_channel=context.auth_channel,
+        folder=context.runtime_folder,
         upstream=upstream.address if upstream else "",
         options=context.options,
     )

@@ -16,6 +16,7 @@ from csp.errors import CspError, Loading, TooBig
 from csp.observe.events import TRACE, log_event
 from csp.process.channel.asking import Asker
 from csp.process.channel.framing import AUTH_LIMITS, WRITER_LIMITS
+from csp.process.roles import AUTH, WRITER
 from csp.resp.encode import error
 from csp.store.control import STATE_LOADING
 from csp.tables.commands import BY_NUMBER
@@ -93,14 +94,14 @@ class Lane:
         self.registrations = register.Registrations(self)
         self.own_options = own_options.OwnOptions(self)
         self.own_options.start()
+        folder = Path(self.info.folder)
         self.writer = Asker(
             loop,
-            self.info.writer_channel,
+            str(folder / WRITER.socket_name),
             WRITER_LIMITS,
             connected=self.registrations.register_again,
         )
-        self.auth = Asker(loop, self.info.auth_channel, AUTH_LIMITS)
-        folder = Path(self.info.writer_channel).parent
+        self.auth = Asker(loop, str(folder / AUTH.socket_name), AUTH_LIMITS)
         slot, count = self.info.slot, self.info.worker_count
         self.mailbox = Mailbox(loop, folder, slot, count, self._asked)
         self.writer.open()

@@ -7,17 +7,15 @@ from csp.model.keys import KEYS
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.process.application import dbid_of
+from csp.process.roles import SUPERVISOR, SUPERVISOR_SLOT, processes
 from csp.resp.encode import error, integer
 from csp.resp.values import Value
 from csp.store import segment
 from csp.store.alarms import Raised, raised
 from csp.store.control import (
-    AUTH_SLOT,
     LINK_DATABASE,
     LINK_DOWN,
     LINK_NAMES,
-    SUPERVISOR_SLOT,
-    WRITER_SLOT,
 )
 from csp.tables.metrics import of_process
 from csp.worker.asking import ask_writer
@@ -75,7 +73,7 @@ def gauge(call: Call, name: str) -> int:
 
 def restarts(call: Call) -> int:
     """How often a process of this server ended unasked and was started again."""
-    return sum(row_of(call, "supervisor", SUPERVISOR_SLOT).values())
+    return sum(row_of(call, SUPERVISOR, SUPERVISOR_SLOT).values())
 
 
 def row_of(call: Call, process: str, slot: int) -> dict[str, int]:
@@ -86,14 +84,15 @@ def row_of(call: Call, process: str, slot: int) -> dict[str, int]:
 
 def metrics(call: Call) -> bytes:
     """CFG.METRICS: the counters of each process of this server."""
-    slots = {f"worker {slot}": ("worker", slot) for slot in range(call.lane.info.worker_count)}
-    slots |= {"writer": ("writer", WRITER_SLOT), "auth": ("auth", AUTH_SLOT)}
-    slots |= {"supervisor": ("supervisor", SUPERVISOR_SLOT)}
+    places = processes(call.lane.info.worker_count)
+    places.sort(key=lambda place: not place[0].serves_clients)  # workers first: they are looked for
+    counted = {role.name_of(slot): row_of(call, role.name, slot) for role, slot in places}
+    counted[SUPERVISOR] = row_of(call, SUPERVISOR, SUPERVISOR_SLOT)
     found: dict[Value, Value] = {}
-    for shown, (process, slot) in slots.items():
+    for name, numbers in counted.items():
         row: dict[Value, Value] = {}
-        row.update(row_of(call, process, slot))
-        found[shown] = row
+        row.update(numbers)
+        found[name] = row
     return call.encode(found)
 
 

@@ -40,6 +40,7 @@ def errors_of(model: str, defines: tuple[str, ...], folder: Path) -> int:
         ("walk.pml", (), ("-DEARLY",)),
         ("versions.pml", (), ("-DEARLY",)),
         ("redo.pml", (), ("-DBLIND",)),
+        ("intent.pml", (), ("-DEARLY",)),
     ],
 )
 def test_the_rule_holds_and_is_needed(

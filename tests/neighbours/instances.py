@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from csp._fastpath import Control
+from csp.process.roles import WRITER
 from csp.store import segment
-from csp.store.control import WRITER_SLOT
 from csp.store.host import StoreHost
 
 
@@ -30,7 +30,7 @@ def open_host(
         control,
         reserve_bytes=reserve_bytes,
         log_bytes=log_bytes,
-        slot=WRITER_SLOT,
+        slot=WRITER.slot,
         wake_fds=wake_fds,
         run=run,
     )

@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from csp._fastpath import Control
+from csp.process.roles import AUTH
 from csp.resp import request
 from csp.store import segment
-from csp.store.control import AUTH_SLOT
 from tests.neighbours.leaks import INSTANCE
 from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
@@ -153,7 +153,7 @@ def auth_counter(server: Master, name: str) -> int:
     fd = segment.open_control(instance)
     control = Control(fd)
     os.close(fd)
-    return int(control.slot_counters(AUTH_SLOT)[name])
+    return int(control.slot_counters(AUTH.slot)[name])
 
 
 def test_failed_sign_ins_are_logged_counted_and_an_alarm(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.neighbours.server import Master, Proxy
 from tests.neighbours.waiting import wait_until
 from tests.server.feed_helpers import (
@@ -15,6 +17,7 @@ from tests.server.feed_helpers import (
 )
 
 PUBLISH_AGAIN_SECONDS_MAX = 1.0
+OUTPUT_LIMIT = "max-client-output-queue-size"
 
 
 def test_a_load_under_changes_is_whole(tmp_path: Path, master: Master) -> None:
@@ -152,3 +155,22 @@ def test_status_says_how_old_the_news_is(master: Master, proxy: Proxy) -> None:
     assert 0 <= int(status(proxy)["age"]) < 3_000
     master.kill()
     wait_until(lambda: int(status(proxy)["age"]) > 2_500, 10, "the age grows")
+
+
+@pytest.mark.parametrize("kilobytes", ["0", "8192", "64"], ids=["no limit", "large", "small"])
+def test_the_limit_of_unsent_bytes_holds_no_feed_up(
+    tmp_path: Path, master: Master, kilobytes: str
+) -> None:
+    key = f"CfgApplication/name={master.app}"
+    assert master.cli("option", key, "confserv", OUTPUT_LIMIT, kilobytes).returncode == 0
+    said = f"option confserv/{OUTPUT_LIMIT} is {kilobytes} from now on"
+    wait_until(lambda: said in master.log_text(), 10, "the limit holds")
+    with master.client() as client:
+        pipe = client.pipeline(transaction=True)
+        for number in range(100):
+            properties = {"a": {f"k{part}": "x" * 60_000 for part in range(4)}}
+            skill = {"name": f"s{number}", "tenantDBID": 1, "userProperties": properties}
+            pipe.execute_command("CFG.CREATE", "CfgSkill", json.dumps(skill))
+        pipe.execute()
+    with Proxy(tmp_path, master).start() as proxy:
+        wait_level(master, proxy)

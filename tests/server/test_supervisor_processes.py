@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -140,6 +142,35 @@ def test_a_stopped_process_that_holds_up_everybody_is_killed(master: Master, rol
     os.kill(pid, signal.SIGSTOP)
     successor(master, role, pid)
     assert "51103" in master.log_text()
+    wait_until(lambda: _can_sign_in_and_write(master), within=10)
+
+
+def test_a_writer_that_worked_and_then_hangs_is_found_as_soon(master: Master) -> None:
+    writer = master.child("writer")
+
+    def used() -> float:
+        return float(sum(writer.cpu_times()[:2]))
+
+    def import_much() -> None:
+        with master.client(socket_timeout=60) as client, contextlib.suppress(redis.RedisError):
+            options = {f"option {number}": "x" * 20 for number in range(100)}
+            pipe = client.pipeline()
+            for number in range(9_000):
+                skill = {"tenantDBID": 1, "name": f"s{number}", "userProperties": {"a": options}}
+                pipe.execute_command("CFG.CREATE", "CfgSkill", json.dumps(skill))
+            pipe.execute()
+
+    before = used()
+    importing = threading.Thread(target=import_much, daemon=True)
+    importing.start()
+    # Long enough that the supervisor has asked for a sign of life meanwhile.
+    wait_until(lambda: used() > before + 1.25, within=30, what="the writer to work")
+    os.kill(writer.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    successor(master, "writer", writer.pid)
+    assert time.monotonic() - began < SILENCE_SECONDS_MAX + 4
+    assert "asleep" in master.log_text() or "stopped, no progress" in master.log_text()
+    importing.join(60)
     wait_until(lambda: _can_sign_in_and_write(master), within=10)
 
 

@@ -13,7 +13,7 @@ from csp._fastpath import LIMITS, Control
 from csp.conf.table import OPTIONS
 from csp.model.keys import BY_ID, KEYS
 from csp.model.types import CLASSES, KEYS_PER_CLASS, TYPE_WORDS
-from csp.store.control import WRITER_SLOT
+from csp.process.roles import WRITER
 from csp.tables import events, generate, metrics
 from csp.tables.commands import COMMANDS, SUBCOMMANDS
 from csp.tables.render_errors import rows
@@ -82,7 +82,7 @@ def test_every_metric_is_counted_somewhere() -> None:
 
 
 def test_the_writers_row_is_the_same_for_both_halves() -> None:
-    assert Control.WRITER_SLOT == WRITER_SLOT
+    assert WRITER.slot == Control.WRITER_SLOT
 
 
 def read_somewhere(name: str) -> bool:

@@ -14,6 +14,7 @@ import orjson
 
 from csp._fastpath import judge_for
 from csp.model.types import CLASSES
+from csp.process.roles import AUTH, WRITER
 from csp.resp import Decoder, Value, request
 from csp.tables.metrics import NAMES
 from csp.worker.ports import Control, Loop, Reader, Session
@@ -309,13 +310,13 @@ class Server:
     """A slow lane on a fake loop, with one client, and the writer and auth played by the test."""
 
     def __init__(self, folder: Path, **info: Any) -> None:
-        self.writer = Peer(folder / "w")
-        self.auth = Peer(folder / "a")
+        self.writer = Peer(folder / WRITER.socket_name)
+        self.auth = Peer(folder / AUTH.socket_name)
         self.loop = FakeLoop()
         self.control = FakeControl()
         options = {"mode": "master", "app_name": "confserv", "app_dbid": 99, "instance": "test"}
         options |= {"address": "127.0.0.1:7000", "started_ms": 1, "options": {"packet-size": 1024}}
-        options |= {"writer_channel": str(folder / "w"), "auth_channel": str(folder / "a")}
+        options |= {"folder": str(folder)}
         self.reader = FakeReader()
         self.loop.reader = self.reader
         guest = FakeReader()

@@ -21,6 +21,7 @@ from csp.feed.phase import Clocks
 from csp.model.feed import FORMAT
 from csp.model.keys import TABLE_DIGEST
 from csp.process.context import ProcessContext, Upstream
+from csp.process.roles import WRITER
 from csp.resp import Decoder, request
 from tests.unit.fake_flags import FakeAlarms
 
@@ -290,21 +291,19 @@ def a_context(upstream: Upstream) -> ProcessContext:
     """A proxy's writer."""
     return ProcessContext(
         mode="proxy",
-        role="writer",
+        role=WRITER,
         app_name="proxy1",
         app_dbid=110,
         instance="proxy1-4000",
         runtime_folder="/nowhere",
         address="127.0.0.1:4000",
         started_ms=0,
-        slot=-1,
+        slot=WRITER.slot,
         worker_count=1,
         client_count_max=100,
         listen_fds=(),
         wake_fds=(),
         channel_fd=-1,
-        writer_channel="",
-        auth_channel="",
         control_fd=-1,
         report_fd=-1,
         session_fd=-1,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from csp.process.roles import WORKER, WRITER
 from csp.supervisor.hang import (
     DISK_SECONDS_MAX,
     SILENCE_SECONDS_MAX,
-    SPIN_SECONDS_MAX,
     PauseWatch,
     Pulse,
 )
@@ -45,24 +45,48 @@ def test_deaths_before_readiness_back_off_to_a_limit() -> None:
 def test_silence_without_progress(state: str, seconds: float, is_hung: bool) -> None:
     pulse = Pulse()
     pulse.asked(100.0, 7.0)
-    assert (pulse.why_hung("worker", 100.0 + seconds, 7.0, state) is not None) is is_hung
+    found = pulse.why_hung(WORKER.spin_seconds_max, 100.0 + seconds, 7.0, state)
+    assert (found is not None) is is_hung
 
 
 def test_a_busy_process_is_given_long() -> None:
     pulse = Pulse()
     pulse.asked(0.0, 7.0)
-    limit = SPIN_SECONDS_MAX["writer"]
-    assert pulse.why_hung("writer", limit - 1, 7.5, "S") is None
-    assert pulse.why_hung("writer", limit, 7.5, "R") is not None
+    limit = WRITER.spin_seconds_max
+    assert pulse.why_hung(WRITER.spin_seconds_max, limit - 1, 7.5, "S") is None
+    assert pulse.why_hung(WRITER.spin_seconds_max, limit, 7.5, "R") is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "after", "is_hung"),
+    [
+        ("S", SILENCE_SECONDS_MAX, True),
+        ("T", SILENCE_SECONDS_MAX, True),
+        ("S", SILENCE_SECONDS_MAX - 0.1, False),
+        ("D", SILENCE_SECONDS_MAX, False),
+        ("D", DISK_SECONDS_MAX, True),
+        ("R", 100.0, False),
+    ],
+)
+def test_worked_after_the_question_then_slept(state: str, after: float, is_hung: bool) -> None:
+    pulse = Pulse()
+    pulse.asked(0.0, 7.0)
+    limit = WRITER.spin_seconds_max
+    assert pulse.why_hung(limit, 1.0, 7.01, "R") is None
+    assert pulse.why_hung(limit, 2.0, 7.02, "R") is None
+    assert pulse.why_hung(limit, 2.0 + after - 0.05, 7.02, "R") is None
+    found = pulse.why_hung(limit, 2.0 + after, 7.02, state)
+    assert (found is not None) is is_hung
+    assert found is None or f"no progress for {after:.0f} s" in found
 
 
 def test_an_answer_and_a_pause_begin_anew() -> None:
     pulse = Pulse()
     pulse.asked(0.0, 0.0)
     pulse.restart_wait(1_000.0, 0.0)
-    assert pulse.why_hung("worker", 1_001.0, 0.0, "S") is None
+    assert pulse.why_hung(WORKER.spin_seconds_max, 1_001.0, 0.0, "S") is None
     pulse.answered()
-    assert pulse.why_hung("worker", 9_999.0, 0.0, "T") is None
+    assert pulse.why_hung(WORKER.spin_seconds_max, 9_999.0, 0.0, "T") is None
 
 
 def test_a_paused_machine_is_noticed() -> None:

@@ -13,6 +13,9 @@ cdef enum:
     SEND_SLICE = 65536              # of a connection's own queue a turn, so that one reader cannot hold a turn
     SEND_LONE = 524288              # and while nobody else asks for anything: a send costs by its number
     LONE_MS = 20                    # nobody else has asked for so long
+    FEED_UNSENT_MAX = 524288        # above it a feed rests, and is told when it is below again: whatever output_max
+
+FEED_UNSENT_BYTES_MAX = <int> FEED_UNSENT_MAX  # what the slow lane has to know
 
 cdef inline uint64_t conn_unsent(csp_conn *c) noexcept nogil:
     return c.out_size - c.out_head
@@ -255,7 +258,6 @@ cdef inline void conn_stall(worker_t *w, csp_conn *c) noexcept nogil:
 cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
     """Sends from its rest, then from its own queue; -1 when the connection is gone."""
     cdef uint64_t before = conn_unsent(c)
-    cdef uint64_t half = w.limits.output_max // 2
     cdef uint64_t want = SEND_LONE if conn_lone(w, c) else SEND_SLICE
     cdef int64_t sent
     cdef int rest = rest_send(w, c)
@@ -276,7 +278,7 @@ cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
                 conn_out_empty(w, c)
             elif c.flags & CSP_CONN_FULL == 0:
                 conn_again(w, c)
-        if c.flags & CSP_CONN_FEED and before > half and conn_unsent(c) <= half:
+        if c.flags & CSP_CONN_FEED and before > FEED_UNSENT_MAX and conn_unsent(c) <= FEED_UNSENT_MAX:
             slow_writable(w, conn_handle(w, c))
             if c.id == 0:
                 return -1
