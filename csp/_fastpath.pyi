@@ -52,6 +52,8 @@ class Control:
     WRITER_SLOT: int
     generation: int
     state: int
+    role: int
+    writable: bool
     fence: int
     verified: int
     def __init__(self, fd: int, *, format: bool = False) -> None: ...

@@ -101,6 +101,11 @@ class FeedOrigin:
         self._heard.show_down()
         self._connect()
 
+    @property
+    def writable(self) -> bool:
+        """A proxy takes none yet."""
+        return False
+
     def write(
         self, requests: Sequence[WriteRequest]
     ) -> Sequence[WriteOutcome | Later[WriteOutcome]]:

@@ -210,6 +210,11 @@ class DatabaseOrigin:
 
     # -- service -------------------------------------------------------------------------------
 
+    @property
+    def writable(self) -> bool:
+        """While it can't write, it says why."""
+        return True
+
     def write(self, requests: Sequence[WriteRequest]) -> list[WriteOutcome]:
         try:
             self.database.check_there()

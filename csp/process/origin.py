@@ -162,6 +162,10 @@ class Origin(Protocol):
         and `tick` do the rest, and the store serves what it has meanwhile.
         """
 
+    @property
+    def writable(self) -> bool:
+        """Whether it takes writes at all; else each is refused as READONLY before it is asked."""
+
     def write(
         self, requests: Sequence[WriteRequest]
     ) -> Sequence[WriteOutcome | Later[WriteOutcome]]:

@@ -17,6 +17,12 @@ LINK_UP = 1
 LINK_DOWN = 2
 LINK_NAMES = ("database", "up", "down")
 
+# What a server is in a pair; a pair's backup takes no writes and stands ready.
+ROLE_SINGLE = 0
+ROLE_PRIMARY = 1
+ROLE_BACKUP = 2
+ROLE_NAMES = ("single", "primary", "backup")
+
 # Each role has slots of its own (csp/process/roles.py), the supervisor one; guests take what is
 # free of the rest.
 GUEST_SLOTS = range(51, 64)

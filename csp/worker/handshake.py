@@ -22,7 +22,7 @@ from csp.worker.call import Call, Handler, State
 from csp.worker.clients import check_name
 from csp.worker.ports import Session
 from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
-from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION, ServerInfo
+from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
 
 DEFAULT_USER = "default"
 ADMINISTRATOR = DEFAULT_USER  # until permissions say who else is one
@@ -53,7 +53,7 @@ def hello(call: Call) -> bytes | None:
         call.session.proto = proto
         if name is not None:
             call.session.name = name
-        return encode(_greeting(call.lane.info, proto, call.session.id), proto)
+        return encode(_greeting(call, proto), proto)
 
     if credentials is not None:
         _sign_in(call, *credentials, then=greet)
@@ -129,15 +129,15 @@ def _protocol(data: bytes) -> int:
     return proto
 
 
-def _greeting(info: ServerInfo, proto: int, session_id: int) -> dict[Value, Value]:
+def _greeting(call: Call, proto: int) -> dict[Value, Value]:
     module: dict[Value, Value] = {"name": "csp", "ver": MODULE_VERSION, "path": "", "args": []}
     return {
         "server": "redis",
         "version": REDIS_VERSION,
         "proto": proto,
-        "id": session_id,
+        "id": call.session.id,
         "mode": "standalone",
-        "role": info.redis_role,
+        "role": "replica" if call.lane.is_replica else "master",
         "modules": [module],
     }
 

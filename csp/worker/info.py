@@ -116,7 +116,7 @@ def replication(call: Call) -> Rows:
     """Master, or replica of one."""
     lane = call.lane
     status = status_of(call)
-    if lane.info.mode == "master":
+    if not lane.is_replica:
         rows: Rows = {"role": "master"}
     else:
         host, _, port = lane.info.upstream.rpartition(":")
@@ -128,7 +128,7 @@ def replication(call: Call) -> Rows:
             "master_link_status": "up" if up else "down",
             "master_last_io_seconds_ago": max(0, int(status["age"])) // 1000,
             "master_sync_in_progress": int(lane.loading),
-            "slave_read_only": 1,
+            "slave_read_only": int(not lane.takes_writes),
             "slave_priority": 100,
         }
     return rows | {

@@ -109,11 +109,11 @@ def _role(call: Call) -> bytes:
     """ROLE: as Redis says it of a master, or of a replica of one."""
     lane = call.lane
     revision = 0 if lane.loading else lane.reader.revision
-    if lane.info.mode == "master":
+    if not lane.is_replica:
         return call.encode(["master", revision, []])
     host, _, port = lane.info.upstream.rpartition(":")
     link = "connected" if lane.control.link()[0] == LINK_UP else "connect"
-    return call.encode(["slave", host, int(port), link, revision])
+    return call.encode(["slave", host, int(port or 0), link, revision])
 
 
 def _last_save(call: Call) -> bytes:

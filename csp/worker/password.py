@@ -26,7 +26,7 @@ def passwd(call: Call) -> None:
     if len(call.args) > 4:
         raise wrong_arity("cfg.passwd")
     info, session = call.lane.info, call.session
-    if not info.writable:
+    if not call.lane.takes_writes:
         raise ReadOnly(f"this proxy is read-only: change passwords at its master {info.upstream}")
     own = session.user
     user = text_of(call.args[1]) if len(call.args) == 4 else own

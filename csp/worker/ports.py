@@ -75,6 +75,8 @@ class Control(Protocol):
 
     generation: int
     state: int
+    role: int
+    writable: bool
 
     def alarm(self, place: int) -> tuple[int, int, bytes]: ...
     def raise_alarm(self, place: int, since_ms: int, text: bytes, figure: int = 0) -> None: ...

@@ -181,7 +181,7 @@ def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
         "mark": f"{reader.mark:016x}",
         "restored": 0,
         "application_dbid": int(wish["dbid"]),
-        "role": "primary",
+        "role": call.lane.role,
         "release": call.lane.info.release,
     }
 

@@ -46,16 +46,6 @@ class ServerInfo:
         digits = self.address.rpartition(":")[2]
         return int(digits) if digits.isdigit() else 0
 
-    @property
-    def writable(self) -> bool:
-        """Whether writes are taken here."""
-        return self.mode == "master"
-
-    @property
-    def redis_role(self) -> str:
-        """The word that HELLO says."""
-        return "master" if self.mode == "master" else "replica"
-
     def limit(self, name: str, otherwise: int) -> int:
         """A number of the options in force."""
         value = self.options.get(name, otherwise)

@@ -18,7 +18,7 @@ from csp.process.channel.asking import Asker
 from csp.process.channel.framing import AUTH_LIMITS, WRITER_LIMITS
 from csp.process.roles import AUTH, WRITER
 from csp.resp.encode import error
-from csp.store.control import STATE_LOADING
+from csp.store.control import ROLE_BACKUP, ROLE_NAMES, STATE_LOADING
 from csp.tables.commands import BY_NUMBER
 from csp.worker import (
     client_kill,
@@ -181,6 +181,21 @@ class Lane:
     def loading(self) -> bool:
         """Whether the first load is still under way."""
         return self.control.state == STATE_LOADING or self.loop.reader is None
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether writes are taken here now."""
+        return self.control.writable and self.control.role != ROLE_BACKUP
+
+    @property
+    def role(self) -> str:
+        """What this server is in a pair now, in csp's words."""
+        return ROLE_NAMES[self.control.role]
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether a client of Redis is to take it for one: there is a master that it follows."""
+        return self.info.mode == "proxy" or self.control.role == ROLE_BACKUP
 
     def finish(self, conn: int, reply: bytes) -> None:
         """Answers a deferred command."""

@@ -40,7 +40,7 @@ def status_of(call: Call) -> dict[str, int | str]:
     else:
         age_ms = max(0, wall_ms() - heard_ms) if heard_ms else -1
     return {
-        "role": "primary",
+        "role": lane.role,
         "mode": info.mode,
         "master": info.upstream,
         "application": info.app_name,

@@ -110,7 +110,7 @@ def _parse_writes(call: Call, queued: list[Queued]) -> dict[int, writes.Write]:
         if one.name not in writes.NAMES:
             continue
         try:
-            if not call.lane.info.writable:
+            if not call.lane.takes_writes:
                 raise ReadOnly()
             found[index] = writes.parse_write(one.name, one.args)
         except CspError as refusal:

@@ -56,7 +56,7 @@ def parse_write(name: str, args: list[bytes]) -> Write:
 
 def write(call: Call) -> None:
     """CFG.CREATE, CFG.UPDATE, CFG.DELETE outside a transaction."""
-    if not call.lane.info.writable:
+    if not call.lane.takes_writes:
         raise ReadOnly()
     one = parse_write(call.name, call.args)
 

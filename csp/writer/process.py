@@ -68,6 +68,7 @@ class Writer:
 
     def run(self) -> None:
         """Serves until asked to end."""
+        self._host.control.writable = self._origin.writable
         self._origin.start(self._host)
         while not self._is_ended:
             self._report_ready()

@@ -135,6 +135,8 @@ class FakeReader:
 class FakeControl(FakeFlags):
     generation: int = 1
     state: int = 1
+    role: int = 0
+    writable: bool = True
     links: tuple[int, int, int] = (0, 10, 1)
 
     def link(self) -> tuple[int, int, int]:
@@ -322,6 +324,7 @@ class Server:
         guest = FakeReader()
         guest.objects = self.reader.objects
         self.guests_out = 0
+        self.control.writable = options["mode"] != "proxy" and info.get("mode") != "proxy"
         self.lane = Lane(ServerInfo(**(options | info)), self.control, self._open_guest)
         self.lane.start(self.loop)
         self.writer.on_greeted = self.auth.on_greeted = self.loop.poll

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from csp.model.keys import KEYS
 from csp.model.types import CLASSES
+from csp.store.control import ROLE_BACKUP, ROLE_PRIMARY
 from csp.tables.commands import COMMANDS
 from csp.worker import clients
 from csp.worker.glob import compile_glob
@@ -299,3 +300,23 @@ def test_sync(server: Server) -> None:
     server.publish(13)
     assert server.later() == 13
     assert server.ask("CFG.SYNC", "TIMEOUT") == "ERR syntax error"
+
+
+def test_a_backup_says_so_and_takes_no_writes_from_the_moment_on(server: Server) -> None:
+    assert server.ask("CFG.STATUS")[1] == b"single"  # type: ignore[index]
+    server.control.role = ROLE_BACKUP
+    assert server.ask("CFG.STATUS")[1] == b"backup"  # type: ignore[index]
+    assert server.ask("ROLE")[0] == b"slave"  # type: ignore[index]
+    hello = server.ask("HELLO", "2")
+    assert b"replica" in hello  # type: ignore[operator]
+    assert str(server.ask("CFG.DELETE", "CfgSkill", "1")).startswith("READONLY")
+    server.control.role = ROLE_PRIMARY
+    assert server.ask("CFG.STATUS")[1] == b"primary"  # type: ignore[index]
+    assert server.raw("CFG.DELETE", "CfgSkill", "1") is None
+
+
+def test_whether_writes_are_taken_is_asked_each_time(server: Server) -> None:
+    server.control.writable = False
+    assert str(server.ask("CFG.DELETE", "CfgSkill", "1")).startswith("READONLY")
+    server.control.writable = True
+    assert server.raw("CFG.DELETE", "CfgSkill", "1") is None

@@ -75,6 +75,8 @@ class FakeOrigin:
         self.may_write = threading.Event()
         self.may_write.set()
 
+    writable = True
+
     def start(self, host: StoreForOrigin) -> None:
         return
 
@@ -357,3 +359,9 @@ def test_the_alarm_is_raised_while_the_store_is_full_and_taken_back(running: Run
     wait_until(lambda: running.host.control.names() == ["store full"], 5, "the alarm")
     running.host.room = 1 << 30
     wait_until(lambda: not running.host.control.names(), 5, "the alarm's end")
+
+
+def test_the_writer_says_whether_writes_are_taken(running: Running) -> None:
+    worker = running.connect()  # it has started
+    assert running.host.control.writable
+    worker.socket.close()

@@ -8,7 +8,7 @@
 # 3. Of `stale` and `fresh` only the latest waits for a connection that takes nothing.
 
 cdef enum:
-    LINK_DOWN = 2                   # csp/store/origin.py names the states
+    LINK_DOWN = 2                   # csp/store/control.py names the states
 
 cdef enum notice_kind:
     NOTICE_NONE = 0

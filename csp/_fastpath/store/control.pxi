@@ -148,6 +148,24 @@ cdef class Control:
         csp_swap(<uint64_t *> &self._alarm(place).since_ms, 0)
 
     @property
+    def role(self) -> int:
+        """What this server is in a pair, as csp/store/control.py names it; workers read it each time."""
+        return csp_load(&self.control.role)
+
+    @role.setter
+    def role(self, uint64_t value):
+        csp_store(&self.control.role, value)
+
+    @property
+    def writable(self) -> bool:
+        """Whether this server takes writes; the writer says so."""
+        return csp_load(&self.control.writable) != 0
+
+    @writable.setter
+    def writable(self, bint value):
+        csp_store(&self.control.writable, value)
+
+    @property
     def fence(self) -> int:
         """A master's fence number, which the writers of one run hand on; 0: none has taken one."""
         return csp_load(&self.control.fence)

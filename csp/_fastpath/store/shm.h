@@ -217,10 +217,11 @@ typedef struct {
     uint64_t spare0[6];
     uint64_t generation; /* 64: data segment in force, 0 none yet */
     uint64_t state;      /* 0 loading, 1 ready */
-    uint64_t spare4;
+    uint64_t role;       /* in a pair: 0 single, 1 primary, 2 backup */
     uint64_t fence;      /* of a master: the number under which this run writes; 0 none yet */
     uint64_t verified;   /* the run (its start, ms) that checked every record of the generation, or made it */
-    uint64_t spare1[3];
+    uint64_t writable;   /* whether this server takes writes */
+    uint64_t spare1[2];
     uint64_t epoch;      /* 128: grows after each publication; never 0 */
     uint64_t spare2[7];
     uint64_t link_sequence; /* 192: odd while the four change */

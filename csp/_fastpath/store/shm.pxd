@@ -178,8 +178,10 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint32_t layout
         uint64_t generation
         uint64_t state
+        uint64_t role
         uint64_t fence
         uint64_t verified
+        uint64_t writable
         uint64_t epoch
         uint64_t link_sequence
         uint64_t link_state
