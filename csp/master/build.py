@@ -14,15 +14,15 @@ from typing import Any
 import orjson
 
 from csp.master.accounts import Accounts, account_changes
+from csp.master.history import details_of
 from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows, Row
-from csp.master.taken import clash
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, json_of, parse_header
 from csp.model.types import ObjectClass
 from csp.rules.cascade import deletion_order
-from csp.rules.names import UniqueName, names_of
+from csp.rules.names import Taken, names_of
 from csp.rules.references import references_of, rows_of
 from csp.rules.transaction import Touched, Transaction
 
@@ -36,21 +36,6 @@ class Built:
     accounts: list[bytes] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     images: list[bytes] = field(default_factory=list)  # of the changes, empty for a deletion
-
-
-@dataclass(slots=True)
-class _Names:
-    """The names that this transaction takes."""
-
-    taken: dict[UniqueName, Touched] = field(default_factory=dict)
-
-    def take(self, tx: Transaction, touched: Touched, names: list[UniqueName]) -> None:
-        for name in names:
-            other = self.taken.setdefault(name, touched)
-            if other is not touched:
-                tx.command = touched.command
-                assert touched.after is not None
-                raise clash(name, touched.after, other.dbid)
 
 
 def build(
@@ -67,7 +52,7 @@ def build(
     rows = built.rows
     changes = built.changes
     images = built.images
-    names = _Names()
+    names = Taken()
     for touched in tx.changes():
         assert touched.after is not None
         is_same = touched.before is not None and touched.before == touched.after
@@ -90,7 +75,7 @@ def build(
     rows.counters = counter_rows(tx)
     built.entry = build_entry(revision, prev_mark, time_ms, actor, changes, images, 0, tx)
     rows.mark = mark_of(built.entry)
-    rows.history = [_history(rows, changes, actor, built.entry)]
+    _log_rows(rows, changes, actor, built.entry)
     return built
 
 
@@ -130,7 +115,7 @@ def _object_rows(rows: ChangeRows, touched: Touched, image: bytes, revision: int
         rows.updated.append(row)
 
 
-def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: _Names) -> None:
+def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: Taken) -> None:
     assert touched.after is not None
     names = names_of(touched.cls, touched.after)
     taken.take(tx, touched, names)
@@ -175,16 +160,16 @@ def _key_row(touched: Touched) -> Row:
     return {"class_id_": touched.cls.id, "dbid_": touched.dbid}
 
 
-def _history(
+def _log_rows(
     rows: ChangeRows, changes: list[Change], actor: Mapping[str, Any], entry: bytes
-) -> Row:
-    return {
-        "revision": rows.revision,
-        "mark": f"{rows.mark:016x}",
-        "time_ms": rows.time_ms,
+) -> None:
+    same = {"revision": rows.revision, "mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
+    rows.entries = [{**same, "size": len(entry), "entry": entry}]
+    record = {
+        **same,
         "actor": orjson.dumps(actor).decode(),
         "write_id": "",
         "changes": orjson.dumps([[one.op, one.cls.name, one.dbid] for one in changes]).decode(),
-        "entry_size": len(entry),
-        "entry": entry,
+        "details": details_of(entry),
     }
+    rows.history = [record]

@@ -32,6 +32,7 @@ FAILPOINTS: Final = (
     "master.after_accounts_gone",
     "master.after_accounts",
     "master.after_counters",
+    "master.after_entry",
     "master.after_history",
     "master.before_commit",
     "master.after_commit",
@@ -84,5 +85,6 @@ def _statements(rows: ChangeRows) -> Iterator[tuple[Any, list[Row], str]]:
     yield statements.DELETE_ACCOUNT, rows.accounts_gone, "master.after_accounts_gone"
     yield statements.INSERT["accounts"], rows.accounts, "master.after_accounts"
     yield statements.MOVE_COUNTER, rows.counters, "master.after_counters"
+    yield statements.INSERT["entries"], rows.entries, "master.after_entry"
     yield statements.INSERT["history"], rows.history, "master.after_history"
     yield statements.INSERT["writes"], rows.writes, "master.before_commit"

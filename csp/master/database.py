@@ -372,32 +372,3 @@ class Database:
         return connection.execute(
             select(schema.accounts).order_by(schema.accounts.c.class_id, schema.accounts.c.dbid)
         ).all()
-
-    def entries_from(self, first: int, last: int, most_bytes: int) -> list[bytes]:
-        """Log entries from `first` to `last`, ascending; the newest of them that fit."""
-        table = schema.history
-        with self.reader.begin():
-            size = 0
-            sizes = self.reader.execute(
-                select(table.c.revision, table.c.entry_size, table.c.entry.is_(None))
-                .where(table.c.revision >= first, table.c.revision <= last)
-                .order_by(table.c.revision.desc())
-            )
-            for at, entry_size, is_pruned in sizes:
-                size += entry_size
-                if is_pruned or size > most_bytes:
-                    first = at + 1
-                    break
-            rows = self.reader.execute(
-                select(table.c.entry)
-                .where(table.c.revision >= first, table.c.revision <= last)
-                .order_by(table.c.revision)
-            )
-            return [bytes(row[0]) for row in rows]
-
-    def mark_at(self, revision: int) -> int | None:
-        """The mark that the history names for this revision."""
-        mark = self._one_value(
-            select(schema.history.c.mark).where(schema.history.c.revision == revision)
-        )
-        return None if mark is None else int(mark, 16)

@@ -1,12 +1,15 @@
 """Reads change records of the `history` table, a page at a time, in steps between the writes.
 
 1. A page looks through SCAN_MAX rows at most, in steps of STEP_ROWS: no write waits for more.
-2. What a change was (object or delta) is shown while its log entry is kept; that it was, for good.
+2. A record says what the change was, as subscribers were told: objects that were created, deltas.
+   They are kept as long as the record (retention.py), compressed; of a change that takes more than
+   DETAIL_BYTES_MAX the record only says which objects it changed.
 3. Rows hold no secret, so nothing here can show one.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,14 +18,14 @@ from sqlalchemy import Select, select
 
 from csp.master import schema
 from csp.master.database import Database
-from csp.model.entry import event_json, parse_entry
+from csp.model.entry import events_in
 from csp.model.history import HistoryPage, HistoryQuestion
-from csp.model.types import by_id
 
 STEP_ROWS: Final = 100
 SCAN_MAX: Final = 20_000
 PAGE_BYTES_MAX: Final = 1 << 20  # a page ends after the record that passes it
-DETAIL_BYTES_MAX: Final = 1 << 20  # larger entries are told without objects and deltas
+DETAIL_BYTES_MAX: Final = 1 << 20
+COMPRESSION: Final = 1  # the fastest: the writer does it for every change
 CHANGES_SHOWN_MAX: Final = 10_000  # of one record; `omitted` counts the rest
 
 
@@ -58,7 +61,7 @@ def _rows_after(since: int) -> Select[Any]:
     table = schema.history
     columns = (table.c.revision, table.c.time_ms, table.c.actor, table.c.write_id)
     return (
-        select(*columns, table.c.changes, table.c.entry_size)
+        select(*columns, table.c.changes)
         .where(table.c.revision > since)
         .order_by(table.c.revision)
         .limit(STEP_ROWS)
@@ -76,7 +79,7 @@ def _record(database: Database, row: Any, question: HistoryQuestion) -> bytes | 
     found: dict[str, Any] = {"revision": row.revision, "time": row.time_ms, "actor": actor}
     if row.write_id:
         found["id"] = row.write_id
-    shown = _details(database, row) or [
+    shown = _details(database, row.revision) or [
         {"op": op, "class": name, "DBID": dbid} for op, name, dbid in changes[:CHANGES_SHOWN_MAX]
     ]
     found["changes"] = shown
@@ -85,23 +88,31 @@ def _record(database: Database, row: Any, question: HistoryQuestion) -> bytes | 
     return orjson.dumps(found)
 
 
-def _details(database: Database, row: Any) -> list[dict[str, Any]]:
-    """The changes with object or delta; empty where the entry is not kept, or is too large."""
-    if row.entry_size > DETAIL_BYTES_MAX:
-        return []
-    table = schema.history
+def _details(database: Database, revision: int) -> list[dict[str, Any]]:
+    """The changes with object or delta; empty where they are not kept, or were too large."""
+    details, entries = schema.history.c.details, schema.entries
     with database.reader.begin():
-        entry = database.reader.execute(
-            select(table.c.entry).where(table.c.revision == row.revision)
+        kept = database.reader.execute(
+            select(details).where(schema.history.c.revision == revision)
         ).scalar_one_or_none()
-    if entry is None:
+        if kept is None:  # a change before records had details
+            kept = database.reader.execute(
+                select(entries.c.entry).where(
+                    entries.c.revision == revision, entries.c.size <= DETAIL_BYTES_MAX
+                )
+            ).scalar_one_or_none()
+            kept = None if kept is None else details_of(bytes(kept))
+    if kept is None:
         return []
     shown = []
-    for item in parse_entry(bytes(entry)).items:
-        event = event_json(item)
-        change = {"op": item.op, "class": by_id[item.class_id].name, "DBID": item.dbid}
-        for name in ("object", "base", "delta"):
-            if name in event:
-                change[name] = event[name]
+    for event in orjson.loads(zlib.decompress(kept)):
+        change = {name: event[name] for name in ("op", "class", "DBID")}
+        change.update({name: event[name] for name in ("object", "base", "delta") if name in event})
         shown.append(change)
     return shown
+
+
+def details_of(entry: bytes) -> bytes | None:
+    """What a record keeps of a change for as long as it is kept; None where that is too much."""
+    text = b"[%b]" % b",".join([event + b"}" for event in events_in(entry)])
+    return zlib.compress(text, COMPRESSION) if len(text) <= DETAIL_BYTES_MAX else None

@@ -18,6 +18,7 @@ from csp._fastpath import StoreFull
 from csp.master.accounts import PERSON, account_image
 from csp.master.build import object_of
 from csp.master.database import Database, Head
+from csp.master.entries import entries_from, mark_at
 from csp.master.heap import without_cycle_search
 from csp.master.published import HostView
 from csp.model.entry import ACCOUNT_CHANGED, parse_entry
@@ -120,7 +121,7 @@ def _load(database: Database, host: StoreForOrigin, view: HostView, history_byte
             for cls in rows.classes():
                 _hand_over(host, rows.images(cls, view.note))
             _hand_over(host, rows.accounts())
-            for entry in database.entries_from(1, head.revision, history_bytes):
+            for entry in entries_from(connection, 1, head.revision, history_bytes):
                 host.seed_log(entry)
             host.load_end(head.revision, head.mark, head.time_ms)
         except BaseException:
@@ -148,12 +149,13 @@ def catch_up(database: Database, host: StoreForOrigin, view: HostView) -> bool:
     head = database.head()
     if host.stream != head.stream or host.published > head.revision:
         return False
-    if host.published == head.revision:
-        if host.mark != head.mark:
+    with database.reader.begin():
+        mark = head.mark
+        if head.revision > host.published:
+            mark = mark_at(database.reader, host.published) or 0
+        if mark != host.mark:
             return False
-    elif database.mark_at(host.published) != host.mark:
-        return False
-    missed = database.entries_from(host.published + 1, head.revision, LOG_BYTES_MAX)
+        missed = entries_from(database.reader, host.published + 1, head.revision, LOG_BYTES_MAX)
     if len(missed) != head.revision - host.published:
         return False
     for entry in missed:

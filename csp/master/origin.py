@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+import orjson
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from csp import errors
@@ -26,6 +27,7 @@ from csp._fastpath import StoreFull
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.master import passwords
 from csp.master.build import Built, build
+from csp.master.clock import STEP_MS, MasterClock
 from csp.master.commit import Replaced
 from csp.master.database import Database, Head, in_words, said
 from csp.master.dialect import file_beside
@@ -34,7 +36,7 @@ from csp.master.history import history_page
 from csp.master.load import catch_up, load_everything
 from csp.master.outage import Found, Outage
 from csp.master.published import HostView
-from csp.master.retention import Retention
+from csp.master.retention import Limits, Retention
 from csp.master.seed import SeedPlan, seed_transaction
 from csp.master.sqlite import FileLost, is_unreadable
 from csp.master.sums import Summer
@@ -43,15 +45,17 @@ from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
+from csp.process.application import options_in
 from csp.process.context import ProcessContext, StartRefused
 from csp.process.origin import StoreForOrigin, Sums
 from csp.process.polling import Descriptor
-from csp.store.alarms import ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
+from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
 from csp.store.control import LINK_DATABASE, LINK_DOWN
 from csp.tables.events import Alarm
 
 PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
 PASSWORD_FILE: Final = "default-password"
+OPTIONS_EVERY_MS: Final = 5000  # the store is opened for a look at the Application
 
 log = logging.getLogger("csp.master")
 
@@ -67,11 +71,14 @@ class DatabaseOrigin:
         self.address = address
         self.plan = plan or SeedPlan(password="")
         self.database = Database(address)
+        self.clock = MasterClock()
         self.retention = Retention()
         self._engine: Engine | None = None
         self._host: StoreForOrigin | None = None
         self._outage: Outage | None = None
         self._heard_ms = 0
+        self._application = b""  # as its options were taken
+        self._look_ms = 0
         self._is_ended = False
 
     @classmethod
@@ -158,7 +165,7 @@ class DatabaseOrigin:
         if not (host.loaded and catch_up(self.database, host, view)):
             load_everything(self.database, host, view)
         head = self.database.head()
-        engine = Engine(self.database, view, head, wall_ms)
+        engine = Engine(self.database, view, head, self.clock.now_ms)
         engine.committed = self._committed
         self._engine = engine
         self._add_missing_folders(engine)
@@ -171,7 +178,7 @@ class DatabaseOrigin:
         view = HostView(host, self.database)
         if not host.loaded:  # nothing that could be trusted was left
             load_everything(self.database, host, view)
-        self._engine = Engine(self.database, view, self.database.head(), wall_ms)
+        self._engine = Engine(self.database, view, self.database.head(), self.clock.now_ms)
         self._engine.end(f"{reason}; this one takes no writes any more")
         self._heard_ms = host.time_ms
         self._watch_over()
@@ -255,16 +262,43 @@ class DatabaseOrigin:
             return
         if self._engine.held_back:
             self._publish_held()
+        if now_ms >= self._look_ms:
+            self._look_ms = now_ms + OPTIONS_EVERY_MS
+            self._look_at_options(self._host)
         self.database.look_at_file()
+        self._look_at_clock(self._engine)
+        age_now_ms = self.clock.age_now_ms(self._engine.time_ms)
         try:
             with in_words():
-                self.retention.step(self.database.connection, wall_ms())
+                self.retention.step(self.database.connection, age_now_ms)
         except errors.MasterDown as error:
             self._tell_trouble(error.text)
         else:
             self._host.end_alarm(ALARM_DATABASE_FAILS)
             self._heard(self._engine.revision, wall_ms())
         self._watch_over()
+
+    def _look_at_options(self, host: StoreForOrigin) -> None:
+        """What the master's own Application says of how long things are kept holds at once."""
+        found = host.application(self.plan.app_name)
+        if found != self._application:
+            self._application = found
+            options = options_in(
+                orjson.loads(found or b"{}"), mode="master", app_name=self.plan.app_name
+            )
+            self.retention.limits = Limits.of(options)
+
+    def _look_at_clock(self, engine: Engine) -> None:
+        assert self._host is not None
+        ahead_ms = self.clock.ahead_ms(engine.time_ms)
+        if ahead_ms <= STEP_MS:
+            self._host.end_alarm(ALARM_CLOCK)
+        elif ahead_ms > engine.time_ms - self.clock.now_ms():
+            reason = "it has just stepped; until it is believed, changes keep to the time before"
+            self._host.raise_alarm(ALARM_CLOCK, ahead_ms=ahead_ms, reason=reason)
+        else:
+            reason = "the last change has a time of the future; the next ones get the same"
+            self._host.raise_alarm(ALARM_CLOCK, ahead_ms=ahead_ms, reason=reason)
 
     def _tell_trouble(self, text: str) -> None:
         """The database is there but refuses what is asked of it: shown until it takes something."""
@@ -346,7 +380,6 @@ class DatabaseOrigin:
         self.database.close()
 
     def _committed(self, built: Built) -> None:
-        self.retention.added(len(built.entry))
         self._heard(built.rows.revision, built.rows.time_ms)
 
 

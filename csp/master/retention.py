@@ -1,87 +1,141 @@
-"""Lets go of what the master keeps for a time only: log entries and write ids, in small steps.
+"""Lets go of what the master keeps for a time only: log, history and write ids, in small steps.
 
-1. The newest entries stay, up to ENTRY_BYTES_MAX, none older than ENTRY_AGE_MS_MAX.
-2. A write id stays WRITE_AGE_MS_MAX: so long may a lost reply be asked for.
-3. One step deletes at most STEP_ROWS_MAX rows, so that a write never waits for the tidying.
-The history record of a change (who, when, what) is not touched here: only its entry's bytes go.
+1. The log keeps the newest entries: none older than [history-log] expiration, no more bytes than
+   [csp] log-window-max.
+2. The history keeps [history-log] audit-max-records records, none older than audit-expiration, and
+   never less than the log.
+3. A write id stays WRITE_AGE_MS_MAX: so long may a lost reply be asked for.
+4. One step takes STEP_ROWS_MAX rows, or STEP_BYTES_MAX of the log: no write waits for more. Where
+   more has to go, the next step comes at once.
+5. Rows go by ranges of their keys.  `head` says up to where entries are gone, and how many bytes
+   are left up to where; memory only spares looking at what a step before has seen.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, select, tuple_, update
 
+from csp.conf.options import Options
 from csp.master import schema
 
-ENTRY_BYTES_MAX: Final = 256 * 1024 * 1024
-ENTRY_AGE_MS_MAX: Final = 24 * 3600 * 1000
-WRITE_AGE_MS_MAX: Final = 24 * 3600 * 1000
-STEP_ROWS_MAX: Final = 200
+DAY_MS: Final = 24 * 3600 * 1000
+MEGABYTE: Final = 1024 * 1024
+WRITE_AGE_MS_MAX: Final = DAY_MS
+STEP_ROWS_MAX: Final = 500
+STEP_BYTES_MAX: Final = 8 * MEGABYTE
 STEP_EVERY_MS: Final = 1000
+STEP_AGAIN_MS: Final = 100  # where a step has left something to do
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is kept."""
+
+    entry_age_ms: int = 30 * DAY_MS
+    entry_bytes: int = 256 * MEGABYTE
+    history_age_ms: int = 365 * DAY_MS
+    history_records: int = 50_000
+
+    @classmethod
+    def of(cls, options: Options) -> Limits:
+        """What the master's Application says."""
+        days = options.number("history-log", "expiration")
+        return cls(
+            entry_age_ms=DAY_MS * days,
+            entry_bytes=MEGABYTE * options.number("csp", "log-window-max"),
+            history_age_ms=DAY_MS * max(days, options.number("history-log", "audit-expiration")),
+            history_records=max(
+                options.number("history-log", "max-records"),
+                options.number("history-log", "audit-max-records"),
+            ),
+        )
 
 
 class Retention:
-    """Remembers how many bytes of entries there are, and when the last step was."""
+    """When the last step was, and what it has seen."""
 
     def __init__(self) -> None:
-        self._entry_bytes = -1  # unknown until counted
-        self._pruned_to = 0  # revisions up to here have no entry any more
+        self.limits = Limits()
+        self._history_from = 0  # records up to here are gone
         self._stepped_ms = 0
-
-    def added(self, entry_bytes: int) -> None:
-        if self._entry_bytes >= 0:
-            self._entry_bytes += entry_bytes
+        self._has_more = False
 
     def step_due(self, monotonic_ms: int) -> bool:
-        if monotonic_ms - self._stepped_ms < STEP_EVERY_MS:
+        every_ms = STEP_AGAIN_MS if self._has_more else STEP_EVERY_MS
+        if monotonic_ms - self._stepped_ms < every_ms:
             return False
         self._stepped_ms = monotonic_ms
         return True
 
-    def step(self, connection: Connection, now_ms: int) -> int:
-        """One short transaction; how many rows it let go."""
+    def step(self, connection: Connection, now_ms: int | None) -> int:
+        """One short transaction; how many rows it let go.  Without a time nothing is old."""
         with connection.begin():
-            if self._entry_bytes < 0:
-                self._entry_bytes = connection.execute(
-                    select(func.coalesce(func.sum(schema.history.c.entry_size), 0)).where(
-                        schema.history.c.entry.is_not(None)
-                    )
-                ).scalar_one()
-            gone = self._prune_entries(connection, now_ms)
-            return gone + self._prune_writes(connection, now_ms)
+            counts = (
+                self._prune_entries(connection, now_ms),
+                self._prune_history(connection, now_ms),
+                self._prune_writes(connection, now_ms),
+            )
+        self._has_more = max(counts) >= STEP_ROWS_MAX
+        return sum(counts)
 
-    def _prune_entries(self, connection: Connection, now_ms: int) -> int:
-        table = schema.history
+    def _prune_entries(self, connection: Connection, now_ms: int | None) -> int:
+        table, head = schema.entries, schema.head
+        row = connection.execute(select(head)).one()
+        pruned_to, left = row.pruned_to, row.entry_bytes
+        if row.counted_to < row.revision:
+            left += connection.execute(
+                select(func.coalesce(func.sum(table.c.size), 0)).where(
+                    table.c.revision > row.counted_to
+                )
+            ).scalar_one()
         oldest = connection.execute(
-            select(table.c.revision, table.c.time_ms, table.c.entry_size)
-            .where(table.c.revision > self._pruned_to, table.c.entry.is_not(None))
+            select(table.c.revision, table.c.time_ms, table.c.size)
+            .where(table.c.revision > pruned_to)
             .order_by(table.c.revision)
             .limit(STEP_ROWS_MAX)
         ).all()
-        last = 0
-        count = 0
-        for revision, time_ms, entry_size in oldest:
-            too_old = time_ms < now_ms - ENTRY_AGE_MS_MAX
-            if not too_old and self._entry_bytes <= ENTRY_BYTES_MAX:
+        count = gone = 0
+        for revision, time_ms, size in oldest:
+            is_old = now_ms is not None and time_ms < now_ms - self.limits.entry_age_ms
+            if gone >= STEP_BYTES_MAX or not (is_old or left > self.limits.entry_bytes):
                 break
-            self._entry_bytes -= entry_size
-            last = revision
+            pruned_to, left, gone = revision, left - size, gone + size
             count += 1
         if count:
+            connection.execute(delete(table).where(table.c.revision <= pruned_to))
+        if count or row.counted_to < row.revision:
             connection.execute(
-                update(table)
-                .where(
-                    table.c.revision > self._pruned_to,
-                    table.c.revision <= last,
-                    table.c.entry.is_not(None),
-                )
-                .values(entry=None)
+                update(head).values(pruned_to=pruned_to, counted_to=row.revision, entry_bytes=left)
             )
-            self._pruned_to = last
+        return STEP_ROWS_MAX if gone >= STEP_BYTES_MAX else count
+
+    def _prune_history(self, connection: Connection, now_ms: int | None) -> int:
+        table = schema.history
+        kept: Any = connection.execute(select(schema.head.c.revision)).scalar_one()
+        oldest = connection.execute(
+            select(table.c.revision, table.c.time_ms)
+            .where(table.c.revision > self._history_from)
+            .order_by(table.c.revision)
+            .limit(STEP_ROWS_MAX)
+        ).all()
+        count = 0
+        for revision, time_ms in oldest:
+            is_old = now_ms is not None and time_ms < now_ms - self.limits.history_age_ms
+            if not is_old and revision > kept - self.limits.history_records:
+                break
+            self._history_from = revision
+            count += 1
+        if count:
+            connection.execute(delete(table).where(table.c.revision <= self._history_from))
         return count
 
-    def _prune_writes(self, connection: Connection, now_ms: int) -> int:
+    @staticmethod
+    def _prune_writes(connection: Connection, now_ms: int | None) -> int:
+        if now_ms is None:
+            return 0
         table = schema.writes
         old = (
             select(table.c.id, table.c.account)

@@ -34,6 +34,7 @@ class ChangeRows:
     accounts: list[Row] = field(default_factory=list)
     accounts_gone: list[Row] = field(default_factory=list)
     counters: list[Row] = field(default_factory=list)
+    entries: list[Row] = field(default_factory=list)
     history: list[Row] = field(default_factory=list)
     writes: list[Row] = field(default_factory=list)
     moves: int = 1
@@ -54,7 +55,7 @@ _OF_OBJECTS = (
 def joined(changes: Sequence[ChangeRows]) -> list[ChangeRows]:
     """The same rows in as few steps as their order allows; the last step has the last head.
 
-    History and write ids are in the last step, and of each counter its last number.
+    Entries, history and write ids are in the last step, and of each counter its last number.
     """
     if len(changes) == 1:
         return [changes[0]]
@@ -72,6 +73,7 @@ def joined(changes: Sequence[ChangeRows]) -> list[ChangeRows]:
     last.revision, last.mark, last.time_ms = end.revision, end.mark, end.time_ms
     last.moves = sum(change.moves for change in changes)
     for change in changes:
+        last.entries += change.entries
         last.history += change.history
         last.writes += change.writes
     numbers = {row["class_id_"]: row for change in changes for row in change.counters}

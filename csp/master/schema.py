@@ -4,8 +4,9 @@
 2. `unique_names` makes the database itself refuse a name that is taken; compared byte by byte.
 3. `refs` says who refers to whom; it is derived from `objects` and written with it.
 4. `head` has one row; its fence number admits one master, its revision has no gaps.
-5. `accounts` is the only place with hashes of secrets; no table holds a secret itself.
-6. `writes` has the id that a client gave a write, under its account, with a digest of the command:
+5. `entries` is the window of the change log; `history` says what changed, for longer.
+6. `accounts` is the only place with hashes of secrets; no table holds a secret itself.
+7. `writes` has the id that a client gave a write, under its account, with a digest of the command:
    keyed, as a command may hold a secret. An account of 0 stands for all, a digest of "" for any.
 """
 
@@ -30,7 +31,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0003"
+VERSION = "0004"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(
@@ -87,7 +88,21 @@ head = Table(
     Column("mark", String(16), nullable=False),
     Column("time_ms", BigInteger, nullable=False),
     Column("stream", String(32), nullable=False),
+    # Of the log in `entries`: up to where it is gone, and its bytes up to `counted_to`.
+    Column("pruned_to", BigInteger, nullable=False, server_default="0"),
+    Column("counted_to", BigInteger, nullable=False, server_default="0"),
+    Column("entry_bytes", BigInteger, nullable=False, server_default="0"),
     Column("digest_key", String(64), nullable=False, server_default=""),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("mark", String(16), nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
 )
 
 history = Table(
@@ -99,8 +114,7 @@ history = Table(
     Column("actor", Text, nullable=False),
     Column("write_id", String(36), nullable=False),
     Column("changes", Text, nullable=False),
-    Column("entry_size", Integer, nullable=False),
-    Column("entry", LargeBinary, nullable=True),
+    Column("details", LargeBinary, nullable=True),
 )
 
 writes = Table(

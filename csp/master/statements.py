@@ -44,6 +44,7 @@ INSERT = {
         schema.unique_names,
         schema.refs,
         schema.accounts,
+        schema.entries,
         schema.history,
         schema.writes,
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from csp import errors
 from csp.master.rows import Row
 from csp.model.types import by_id
-from csp.rules.names import UniqueName, names_of, said
+from csp.rules.names import UniqueName, clash, names_of
 from csp.rules.transaction import Transaction
 
 
@@ -40,9 +39,3 @@ def refuse_taken(tx: Transaction, names: Sequence[Row], owners: Owners) -> None:
             assert touched.after is not None
             tx.command = touched.command
             raise clash(name, touched.after, owner)
-
-
-def clash(name: UniqueName, obj: dict[str, object], owner: int) -> errors.Unique:
-    cls = by_id[name.class_id]
-    rule = cls.unique[name.rule].rule
-    return errors.Unique(f"{said(cls, name, obj)}: is taken by {cls.name}:{owner} (rule {rule})")

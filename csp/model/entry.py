@@ -246,6 +246,16 @@ def accounts_changed(entry: bytes) -> Iterator[int]:
         at += size
 
 
+def events_in(entry: bytes) -> Iterator[bytes]:
+    """The events of an entry's changes, each without its end."""
+    at = HEADER_SIZE
+    while at < len(entry):
+        size, _, _, _, _, image_size, event_size, count = _ITEM.unpack_from(entry, at)[:8]
+        event_at = at + _ITEM.size + (4 * count + 7) // 8 * 8 + image_size
+        yield entry[event_at : event_at + event_size]
+        at += size
+
+
 def split_entries(entries: bytes) -> Iterator[tuple[int, int]]:
     """Place and size of each entry of a concatenation; ValueError where that can't be one."""
     at = 0

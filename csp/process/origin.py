@@ -101,6 +101,9 @@ class StoreForOrigin(Protocol):
     def image(self, class_id: int, dbid: int) -> bytes | None:
         """The newest published record image; None where there is no such object."""
 
+    def application(self, name: str) -> bytes:
+        """The JSON of the Application of this name, as published; b"" where there is none."""
+
     @property
     def fence(self) -> int:
         """The fence number that a writer of this run took last, or was about to; 0: none did."""

@@ -38,21 +38,35 @@ def assemble(
     for command in commands:
         if isinstance(command, Expect):
             _expect(tx, command)
-    for number, (command, new) in enumerate(zip(commands, created, strict=True), 1):
+    for number, command in enumerate(commands, 1):
         tx.command = number
-        if isinstance(command, Create):
-            assert new is not None
-            _create(tx, command, new.dbid)
-        elif isinstance(command, Update):
-            _update(tx, command, _dbid(command, created), head_revision)
-        elif isinstance(command, Delete):
-            _delete(tx, command, _dbid(command, created), head_revision)
-        elif isinstance(command, Password):
-            _password(tx, command, head_revision)
-        elif not isinstance(command, Skip | Expect):
-            raise errors.CspError("this master does not keep access lists yet")
+        try:
+            _run(tx, command, number, created, head_revision)
+        except errors.CspError as error:
+            tx.refuse(error)
     finish(tx)
     tx.command = 0
+
+
+def _run(
+    tx: Transaction,
+    command: Command,
+    number: int,
+    created: Sequence[Created | None],
+    head_revision: int,
+) -> None:
+    if isinstance(command, Create):
+        new = created[number - 1]
+        assert new is not None
+        _create(tx, command, new.dbid)
+    elif isinstance(command, Update):
+        _update(tx, command, _dbid(command, created), head_revision)
+    elif isinstance(command, Delete):
+        _delete(tx, command, _dbid(command, created), head_revision)
+    elif isinstance(command, Password):
+        _password(tx, command, head_revision)
+    elif not isinstance(command, Skip | Expect):
+        raise errors.CspError("this master does not keep access lists yet")
 
 
 def finish(tx: Transaction) -> None:
@@ -63,12 +77,18 @@ def finish(tx: Transaction) -> None:
             add_tenant_furniture(tx, touched)
     for touched in list(tx.changes()):
         tx.command = touched.command
-        fill_in(tx, touched)
+        try:
+            fill_in(tx, touched)
+        except errors.CspError as error:
+            tx.refuse(error)
     hand_down_states(tx)
     cascade(tx)
     for touched in tx.changes():
         tx.command = touched.command
-        _check(tx, touched)
+        try:
+            _check(tx, touched)
+        except errors.CspError as error:
+            tx.refuse(error)
 
 
 def _check(tx: Transaction, touched: Touched) -> None:

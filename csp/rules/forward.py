@@ -13,6 +13,7 @@ from typing import Any
 from csp import errors
 from csp.model.requests import Command, Create, Update
 from csp.model.types import Attribute, ObjectClass, Part
+from csp.rules.transaction import Transaction
 
 _FORWARD = re.compile(r"@([1-9][0-9]{0,5})\Z")
 
@@ -23,6 +24,27 @@ class Created:
 
     cls: ObjectClass
     dbid: int
+
+
+def resolve(commands: Sequence[Command], tx: Transaction, *, forward: bool) -> list[Created | None]:
+    """Gives DBIDs to what the commands create, and puts them where they are referred to.
+
+    forward: "@k" stands for an object; else it is text.
+    """
+    created: list[Created | None] = [
+        Created(one.cls, tx.give_dbid(one.cls)) if isinstance(one, Create) else None
+        for one in commands
+    ]
+    if forward:
+        references = Forward(created)
+        for number, command in enumerate(commands, 1):
+            tx.command = number
+            try:
+                references.resolve(command)
+            except errors.CspError as error:
+                tx.refuse(error)
+    tx.command = 0
+    return created
 
 
 class Forward:

@@ -4,6 +4,8 @@
 2. `before` is as published, `after` as it will be: None means absent.
 3. DBIDs given here become final with the commit; a refused transaction gives none away.
 4. No more than CHANGED_OBJECTS_MAX objects are touched.
+5. The first error is raised; a transaction that is only tried collects one a command, and leaves
+   what a refused command touched alone from then on.
 """
 
 from __future__ import annotations
@@ -88,9 +90,17 @@ class Transaction:
         self.root_folders: dict[tuple[int, str], int] = {}
         self.stated: dict[Key, bool] = {}  # objects whose state a command stated: was it changed?
         self.command = 0
+        # Of a transaction that is only tried: the error of each command that is refused.
+        self.refused: dict[int, errors.CspError] | None = None
         self._read: dict[Key, JsonObject | None] = {}
         self._present: set[Key] = set()
         self._refer: dict[Key, list[Key]] | None = None  # target -> touched ones that refer to it
+
+    def refuse(self, error: errors.CspError) -> None:
+        """Says that the present command is refused."""
+        if self.refused is None:
+            raise error
+        self.refused.setdefault(self.command, error)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -180,7 +190,12 @@ class Transaction:
 
     def changes(self) -> Iterator[Touched]:
         """What exists afterwards, in the order in which it was touched."""
-        return (one for one in self.touched.values() if one.after is not None)
+        refused = self.refused or ()
+        return (
+            one
+            for one in self.touched.values()
+            if one.after is not None and one.command not in refused
+        )
 
 
 def class_of(key: Key) -> ObjectClass:

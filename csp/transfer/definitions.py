@@ -148,6 +148,7 @@ class Definitions:
         context.content = WORD_OF_CLASS[item.node.cls.name]
 
         def report(attribute: str, problem: WrongValue) -> None:
+            item.wrong.add(attribute)
             self._collection.report(raw, attribute, problem, shown=item.node.shown)
 
         if raw.section == "folders":

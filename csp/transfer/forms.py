@@ -26,6 +26,7 @@ Convert = Callable[[Any, Context], Any]
 C = TypeVar("C", bound=Context)
 
 INT_MIN, INT_MAX = -(1 << 31), (1 << 32) - 1  # published integers are signed or unsigned
+OPTION_INT_MAX = (1 << 31) - 1  # those of annexes are signed
 OPTION_BYTES_MAX = 64 * 1024
 OPTION_CHARACTERS_SAFE = OPTION_BYTES_MAX // 4  # so many never have more bytes
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -156,6 +157,9 @@ def no_text(value: Any, path: str = "") -> Iterator[WrongValue]:
 
 
 def read_int(value: Any, context: Context) -> int:
+    if value.__class__ is float:
+        rule = f"{value!r} is written with a fraction or exponent; a whole number is expected"
+        raise WrongValue(f"{rule}, {value:.0f}" if value.is_integer() else rule)
     if value.__class__ is not int:
         raise WrongValue(f"a whole number is expected, not {shown_type(value)}")
     if not INT_MIN <= value <= INT_MAX:
@@ -299,9 +303,9 @@ def read_sections(value: Any, context: Context) -> dict[str, dict[str, Any]]:
                     continue
                 rule = f"is longer than {OPTION_BYTES_MAX} bytes"
             elif kind is int:
-                if INT_MIN <= stated <= INT_MAX:
+                if INT_MIN <= stated <= OPTION_INT_MAX:
                     continue
-                rule = f"{stated} does not fit into 32 bits"
+                rule = f"{stated} is not from {INT_MIN} to {OPTION_INT_MAX}"
             elif kind is dict and len(stated) == 1 and isinstance(stated.get("base64"), str):
                 continue
             else:

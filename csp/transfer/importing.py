@@ -20,6 +20,7 @@ from csp.transfer.raw.definitions import Server as Lookup
 from csp.transfer.raw.words import CLASS_OF_SECTION, RAW_FORM
 from csp.transfer.reading import METADATA, RawObject, Reader
 from csp.transfer.references import WrongValue
+from csp.transfer.rehearsal import rehearse
 from csp.transfer.run import Progress, Sink, run
 
 FORMS_READ = ("JSON", "COMPACT_JSON", OWN_FORM, RAW_FORM)
@@ -75,6 +76,8 @@ def prepare(
     present.match(registry, problems)
     Missing(registry, items, present, create=wishes.create_missing).fill(problems)
     plan = make_plan(items, present, problems)
+    problems.check()
+    rehearse(plan, revision, server, present, problems)
     problems.check()
     return Prepared(plan, revision)
 

@@ -45,3 +45,17 @@ def _lists(
 
 def _is_as(member: Body, stated: Body) -> bool:
     return all(member.get(name) == value for name, value in stated.items())
+
+
+def lists_of(
+    attributes: Iterable[Attribute], body: Body, path: str = ""
+) -> Iterator[tuple[str, Part | None, list[Any]]]:
+    """All stated lists whose members are told apart: by a key, or as mere references."""
+    for one in attributes:
+        stated = body.get(one.name)
+        if not stated:
+            continue
+        if one.type == "part" and one.part is not None:
+            yield from lists_of(one.part.attributes, stated, f"{path}{one.name}.")
+        elif one.type == "list" and (one.part is None or one.part.key):
+            yield f"{path}{one.name}", one.part, stated

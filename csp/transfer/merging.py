@@ -71,14 +71,15 @@ def _members(part: Part | None, have: list[Any], value: list[Any]) -> list[Any]:
         there = set(have)
         stated = set(value)
         return [one for one in have if one in stated] + [one for one in value if one not in there]
-    by_key = {_key(part, member): member for member in value}
+    by_key = {key_of_member(part, member): member for member in value}
     new = []
     for member in have:
-        found = by_key.pop(_key(part, member), None)
+        found = by_key.pop(key_of_member(part, member), None)
         if found is not None:
             new.append({**member, **found})
     return new + list(by_key.values())
 
 
-def _key(part: Part, member: Object) -> tuple[Any, ...]:
+def key_of_member(part: Part, member: Object) -> tuple[Any, ...]:
+    """What tells a member of a list from others."""
     return tuple(member.get(name) or 0 for name in part.key)

@@ -15,6 +15,7 @@ from csp.transfer.objects import Body, Item, Node, Registry
 from csp.transfer.present import Present
 from csp.transfer.problems import Problems
 from csp.transfer.references import FOLDER, SWITCH, TENANT_WORD
+from csp.transfer.spelling import spelled
 
 # Types of objects that have no tenant: their folders are Environment's.
 OF_ENVIRONMENT = frozenset(WORD_OF_CLASS[cls.name] for cls in CLASSES.values() if cls.is_global)
@@ -153,7 +154,7 @@ class Missing:
         for item in self.items:
             for node in item.refs:
                 if node in self.unresolved:
-                    path = next(paths_to(node, item.body), "")
+                    path = spelled(item, next(paths_to(node, item.body), ""))
                     file = item.file or "files"
                     rule = self.unresolved[node]
                     problems.add(file, rule, object=item.shown, path=path)

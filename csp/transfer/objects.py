@@ -55,6 +55,7 @@ class Item:
     refs: list[Node] = field(default_factory=list)
     note: str = ""  # why it is there, if no file defines it
     physical: str | None = None  # of a switch: its physical switch's name, as the file has it
+    wrong: set[str] = field(default_factory=set)  # attributes in which something is wrong
     by_dbid: bool = False  # its file is of the raw form: attributes by their published names
 
     @property

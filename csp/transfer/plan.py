@@ -11,12 +11,13 @@ from typing import Any
 
 from csp.model.difference import make_delta
 from csp.model.types import CLASSES
-from csp.transfer.members import find_members
-from csp.transfer.merging import merged, settle
+from csp.transfer.members import find_members, lists_of
+from csp.transfer.merging import key_of_member, merged, settle
 from csp.transfer.objects import Body, Item, Node
 from csp.transfer.present import Present
 from csp.transfer.problems import Problems
 from csp.transfer.references import FOLDER
+from csp.transfer.spelling import spelled
 
 Delta = dict[str, Any]
 MANDATORY = {
@@ -69,6 +70,7 @@ def make_plan(items: list[Item], present: Present, problems: Problems) -> Plan:
         _settle_folder(item, present)
         if item.by_dbid:
             find_members(item, present.objects.get(node, {}), problems)
+        _check_twice(item, problems)
         _check_unique(item, taken, problems)
         if not node.dbid:
             _check_mandatory(item, problems)
@@ -111,9 +113,23 @@ def _difference(item: Item, have: Body, problems: Problems) -> Delta:
 def _check_mandatory(item: Item, problems: Problems) -> None:
     body = item.body
     for one in MANDATORY[item.node.cls.name]:
+        if item.spelled(one) in item.wrong:
+            continue
         if body.get(one.name) in (None, "", {}, 0):
             rule = "is mandatory, and the server has no such object yet"
             _report(item, problems, item.spelled(one), rule)
+
+
+def _check_twice(item: Item, problems: Problems) -> None:
+    """No list may name a member twice: it would not be told which one counts."""
+    for path, part, members in lists_of(item.node.cls.attributes, item.body):
+        seen: set[Any] = set()
+        for index, member in enumerate(members):
+            key = settle(member) if part is None else key_of_member(part, settle(member))
+            if key in seen:
+                where = spelled(item, f"{path}[{index}]")
+                _report(item, problems, where, "is there twice: the same member stands before it")
+            seen.add(key)
 
 
 def _check_unique(item: Item, taken: dict[tuple[Any, ...], Item], problems: Problems) -> None:
@@ -139,8 +155,7 @@ def _value_at(body: Body, path: str) -> Any:
 
 
 def _shown_path(item: Item, path: str) -> str:
-    attribute = item.node.cls.attribute(path)
-    return path if attribute is None else item.spelled(attribute)
+    return spelled(item, path)
 
 
 def _report(item: Item, problems: Problems, path: str, rule: str) -> None:

@@ -13,7 +13,7 @@ from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, WORD_OF_CLASS, 
 from csp.transfer.naturals import BY_PATH, IN_ORDER_OF_SCOPES, NATURALS
 from csp.transfer.objects import Key, Node, Registry
 from csp.transfer.problems import Problems
-from csp.transfer.references import dn_key
+from csp.transfer.references import TENANT_WORD, dn_key
 
 FINDS_MAX = 2_000  # so many single questions cost less than a page of a large class
 READ_ALL_MAX = 2_000  # a class of so few objects is read whole
@@ -41,7 +41,8 @@ class Present:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.objects: dict[Node, Object] = {}
-        self.revision = 0
+        # Objects that were read whole, by class and DBID.
+        self.whole: dict[tuple[int, int], Object] = {}
         self._folders: dict[int, Object] = {}
         self._roots: dict[tuple[str, int, str], int] = {}
 
@@ -70,6 +71,15 @@ class Present:
             if word == "tenant" and owner == ENVIRONMENT
         }
 
+    def folders(self) -> dict[int, Object]:
+        """All folders, whole, by DBID."""
+        self.default_folders()
+        return self._folders
+
+    def default_folder(self, tenant: int, kind: str) -> int | None:
+        """The DBID of a tenant's default folder for objects of that type."""
+        return self._roots.get((TENANT_WORD, tenant, kind))
+
     def stands_alone(self, word: str, kind: str) -> bool:
         """Whether a folder has no default folder above it: sites, folders of a switch."""
         return word != "tenant" or kind not in self.default_folders()
@@ -97,10 +107,13 @@ class Present:
             return
         several: dict[Key, list[Object]] = {}
         found: dict[Key, Object] = {}
-        for value in self._fetch(cls, wanted):
+        values, are_whole = self._fetch(cls, wanted)
+        for value in values:
             key = _key_of(cls, value)
             if key not in wanted:
                 continue
+            if are_whole:
+                self.whole[cls.id, value["DBID"]] = value
             if key in found:
                 several.setdefault(key, [found[key]]).append(value)
             found[key] = value
@@ -115,16 +128,20 @@ class Present:
                     node.dbid = chosen["DBID"]
                     self.objects[node] = chosen
 
-    def _fetch(self, cls: ObjectClass, wanted: dict[Key, list[Node]]) -> Iterable[Object]:
+    def _fetch(
+        self, cls: ObjectClass, wanted: dict[Key, list[Node]]
+    ) -> tuple[Iterable[Object], bool]:
+        """What may be wanted, and whether it is whole."""
         count = self.source.count(cls.name)
         if count == 0:
-            return ()
+            return (), True
         names = FIND_KEYS.get(cls.name)
         if count <= READ_ALL_MAX or len(wanted) > FINDS_MAX or names is None:
             defined = any(node.item is not None for nodes in wanted.values() for node in nodes)
-            return self.source.read(cls.name, extra=() if defined else ("BRIEF",))
+            return self.source.read(cls.name, extra=() if defined else ("BRIEF",)), defined
         keys = [dict(zip(names, key[1:], strict=True)) for key in wanted]
-        return [value for value in self.source.find_many(cls.name, keys) if value is not None]
+        found = self.source.find_many(cls.name, keys)
+        return [value for value in found if value is not None], True
 
     # ------------------------------------------------------------------ folders
 

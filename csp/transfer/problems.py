@@ -34,7 +34,7 @@ class Problems:
     seen: set[Problem] = field(default_factory=set)
 
     def add(self, file: str, rule: str, *, object: str = "", path: str = "") -> None:
-        problem = Problem(file, rule, object, path)
+        problem = Problem(*(_printable(text) for text in (file, rule, object, path)))
         if problem in self.seen:
             return
         self.count += 1
@@ -46,6 +46,11 @@ class Problems:
         """Raises ImportRefused if anything is wrong."""
         if self.count:
             raise ImportRefused(self)
+
+
+def _printable(text: str) -> str:
+    """The text with whatever no terminal takes in escaped form: a file's name may be any bytes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 class ImportRefused(Exception):

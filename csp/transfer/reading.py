@@ -21,6 +21,8 @@ OBJECT_CHARS_MAX = 64 << 20  # four times the largest object a server takes: bey
 
 METADATA = "__metadata__"
 BLANK = re.compile(r"[ \t\r\n]*")
+COMMA_ALONE = "a comma with nothing after it"
+DIGITS = "set_int_max_str_digits"  # what Python says of a number that it does not read
 BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -120,7 +122,10 @@ class Reader:
             self._problems.add(self.file, f"there is no {METADATA}, which says the form")
             return self._end()
         while True:
+            self._skip_blank()
             at = self._at
+            if seen and self._peek() == "}":
+                raise _Malformed(COMMA_ALONE, at)
             name = self._value('"', "a section's name is a string")
             if name in seen:
                 raise _Malformed(f"the key {name!r} is there twice", at)
@@ -166,6 +171,8 @@ class Reader:
         self._line += self._text.count("\n", self._counted, start)
         self._counted = start
         line = self._line
+        if index and self._peek() == "]":
+            raise _Malformed(COMMA_ALONE, start)
         value = self._value("{", f"a member of {section} must be an object")
         if self._twice:
             self._report_twice(value, f"{section}[{index}] (line {line})", "")
@@ -193,7 +200,10 @@ class Reader:
             except RecursionError:
                 raise _Malformed("nested too deeply", self._at) from None
             except ValueError as problem:
-                raise _Malformed(str(problem), self._at) from None
+                rule = str(problem)
+                if DIGITS in rule:
+                    rule = "a number has thousands of digits; none may have more than twenty"
+                raise _Malformed(rule, self._at) from None
 
     def _first(self, char: str, rule: str) -> None:
         if not self._take(char):
@@ -233,6 +243,9 @@ class Reader:
         if self._bytes == 0 and data.startswith(BOMS):
             self._ended = True
             raise _Malformed("begins with a byte order mark; save it as UTF-8 without one", 0)
+        if self._bytes == 0 and b"\0" in data[:2]:
+            self._ended = True
+            raise _Malformed("every other byte is 0, as in UTF-16; save it as UTF-8", 0)
         begin = self._bytes - len(self._decoder.getstate()[0])
         try:
             self._text += self._decoder.decode(data, final=not data)

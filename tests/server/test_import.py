@@ -97,12 +97,12 @@ def test_a_refusal_changes_nothing(master: Master, tmp_path: Path) -> None:
         done = master.cli("import", write(tmp_path, "a.json", bad))
         assert done.returncode == 2
         assert "a.json: persons[0] (line 1)" in done.stderr
-        # What only the server can know: the user name is taken.
+        # What only the server knows: the user name is taken.
         master.cli("import", write(tmp_path, "b.json", document(tenants=TENANT)))
         taken = document(tenants=[{"name": "refused"}], persons=[person("r2", userName="default")])
         done = master.cli("import", write(tmp_path, "c.json", taken))
         assert done.returncode == 2, done.stderr
-        assert "refused by the server: UNIQUE" in done.stderr
+        assert 'userName "default": is taken by CfgPerson:100' in done.stderr
         assert client.execute_command("CFG.FIND", "CfgTenant", "name", "refused") is None
         assert before
 
@@ -111,3 +111,17 @@ def test_no_server(tmp_path: Path) -> None:
     file = write(tmp_path, "a.json", document(tenants=TENANT))
     assert run_cli("import", file, "--server", "127.0.0.1:1").returncode == 3
     assert run_cli("import", "--server", "127.0.0.1:1").returncode == 2
+
+
+def test_a_dry_run_finds_what_the_run_would(master: Master, tmp_path: Path) -> None:
+    """A bad object behind more than one transaction of good ones: nothing is written."""
+    skills = [{"tenant": "Environment", "name": f"dry {number}"} for number in range(10_001)]
+    taken = {"tenant": "Environment", "employeeId": "dry", "userName": "default"}
+    file = write(tmp_path, "large.json", document(skills=skills, persons=[taken]))
+    with master.client() as client:
+        before = client.execute_command("CFG.STATUS")["revision"]
+        for options in (["--dry-run"], []):
+            done = master.cli("import", *options, file)
+            assert done.returncode == 2
+            assert 'userName "default": is taken by CfgPerson:100' in done.stderr
+        assert client.execute_command("CFG.STATUS")["revision"] == before

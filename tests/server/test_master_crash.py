@@ -53,7 +53,7 @@ def content(url: str) -> dict[str, list[Any]]:
 
 def without_chance(tables: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Without what differs between two runs of one change: times, salts, what hangs on them."""
-    chance = {"time_ms", "mark", "hash", "entry"}
+    chance = {"time_ms", "mark", "hash", "entry", "details"}
     return {
         name: [{key: value for key, value in row.items() if key not in chance} for row in rows]
         for name, rows in tables.items()

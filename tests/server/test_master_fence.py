@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from csp.master.database import Database
+from csp.master.entries import entries_from
 from csp.model.entry import mark_of, parse_entry, revision_of, why_not_continues
 from tests.neighbours.postgres import Postgres
 from tests.neighbours.server import Master
@@ -87,7 +88,8 @@ def check_history(url: str, held: dict[str, int]) -> None:
     """Every revision once, each continuing the one before, and what is served came of them."""
     database = Database(url)
     head = database.head()
-    entries = database.entries_from(1, head.revision, 1 << 30)
+    with database.reading() as connection:
+        entries = entries_from(connection, 1, head.revision, 1 << 30)
     database.close()
     assert [revision_of(entry) for entry in entries] == list(range(1, head.revision + 1))
     mark = 0

@@ -11,29 +11,21 @@ from csp.errors import CspError, ExecAbort, NoRef, Unique
 from csp.model.delta import apply_delta
 from csp.model.extract import value_at
 from csp.model.objects import check_object
-from csp.model.types import CLASSES, FIRST_DBID, ObjectClass
+from csp.model.places import tenant_of
+from csp.model.types import CLASSES, FIRST_DBID, WORD_OF_CLASS, ObjectClass
 from csp.resp import Decoder
 from csp.rules.references import references_of
 from csp.transfer.run import LinkLost
 
 Object = dict[str, Any]
-FOLDERS = {
-    "person": "Persons",
-    "place": "Places",
-    "skill": "Skills",
-    "agentgroup": "Agent Groups",
-    "accessgroup": "Access Groups",
-    "switch": "Switches",
-    "dn": "DNs",
-    "agentlogin": "Agent Logins",
-}
-GLOBAL_FOLDERS = {
-    "tenant": "Tenants",
-    "host": "Hosts",
-    "application": "Applications",
-    "appprototype": "Application Templates",
-    "physicalswitch": "Switching Offices",
-}
+FOLDERS, GLOBAL_FOLDERS = (
+    {
+        WORD_OF_CLASS[cls.name]: cls.folder
+        for cls in CLASSES.values()
+        if cls.folder and cls.is_global == is_global
+    }
+    for is_global in (False, True)
+)
 
 
 class ImportServer:
@@ -47,8 +39,10 @@ class ImportServer:
         self.secrets: list[tuple[str, str]] = []
         self.lose_replies = 0
         self._given: dict[str, int] = {}
-        self._add(CLASSES["CfgTenant"], {"name": "Environment"}, 1)
         self._furnish(1, FOLDERS | GLOBAL_FOLDERS)
+        tenant = {"name": "Environment"}
+        top = self._root(CLASSES["CfgTenant"], tenant)
+        self._add(CLASSES["CfgTenant"], {"folderDBID": top, **tenant}, 1)
 
     # ------------------------------------------------------------------ reads
 
@@ -109,6 +103,7 @@ class ImportServer:
         try:
             for position, (command, dbid) in enumerate(zip(commands, dbids, strict=True), 1):
                 replies.append(self._command(command, dbid, dbids, position))
+            self._place(commands, dbids)
             self._check()
         except CspError:
             objects, self.at = json.loads(before)
@@ -117,6 +112,15 @@ class ImportServer:
             raise
         self.answers[write_id] = replies
         return replies
+
+    def _place(self, commands: list[list[str]], dbids: list[int]) -> None:
+        """Puts what was created without a folder into the default one."""
+        for command, dbid in zip(commands, dbids, strict=True):
+            cls = CLASSES[command[1]]
+            value = self.objects[cls.name].get(dbid)
+            if value is not None and "folderDBID" not in value:
+                placed = {"folderDBID": self._root(cls, value), **value}
+                self.objects[cls.name][dbid] = placed
 
     def _command(self, command: list[str], dbid: int, dbids: list[int], position: int) -> Any:
         cls = CLASSES[command[1]]
@@ -140,8 +144,6 @@ class ImportServer:
         checked = check_object(cls, body)
         self.secrets += checked.secrets.items()
         value = checked.object
-        if cls.name == "CfgFolder" and "folderDBID" not in value:
-            value = {"folderDBID": self._root(value), **value}
         self._add(cls, value, dbid)
         if cls.name == "CfgTenant":
             self._furnish(dbid, FOLDERS)
@@ -149,12 +151,17 @@ class ImportServer:
     def _add(self, cls: ObjectClass, value: Object, dbid: int) -> None:
         self.objects[cls.name][dbid] = value
 
-    def _root(self, folder: Object) -> int:
+    def _root(self, cls: ObjectClass, value: Object) -> int:
+        kind = value["type"] if cls.name == "CfgFolder" else WORD_OF_CLASS[cls.name]
+        tenant = 1 if cls.name == "CfgTenant" else tenant_of(cls, value, self)
+        owner = {"type": "tenant", "DBID": tenant}
         for dbid, other in self.objects["CfgFolder"].items():
-            same = all(other[name] == folder[name] for name in ("type", "ownerID"))
-            if same and not other["folderDBID"]:
+            if (other["type"], other["ownerID"], other["folderDBID"]) == (kind, owner, 0):
                 return dbid
-        raise NoRef(f"no default folder for {folder}")
+        raise NoRef(f"no default folder for {value}")
+
+    def get(self, class_name: str, dbid: int) -> Object | None:
+        return self.objects[class_name].get(dbid)
 
     def _next(self, class_name: str) -> int:
         self._given[class_name] = self._given.get(class_name, FIRST_DBID - 1) + 1

@@ -145,12 +145,12 @@ def test_unresolved_reference(server: ImportServer) -> None:
     one = person("1", agent=True, agentInfo={"skillLevels": {"Juggling": 3}})
     problem = only(refused(server, {"a.json": document(tenants=TENANT, persons=[one])}))
     assert "a.json: persons[0] (line 1)" in problem
-    assert "agentInfo.skillLevels[0].skillDBID: there is no CfgSkill 'Juggling'" in problem
+    assert "agentInfo.skillLevels[0].skill: there is no CfgSkill 'Juggling'" in problem
 
 
 def test_unresolved_tenant_is_reported_where_it_is_stated(server: ImportServer) -> None:
     problem = only(refused(server, {"a.json": document(persons=[person("1")])}))
-    assert "tenantDBID: there is no CfgTenant 'acme'" in problem
+    assert "tenant: there is no CfgTenant 'acme'" in problem
 
 
 def test_ambiguous_reference(server: ImportServer) -> None:
@@ -196,4 +196,4 @@ def test_a_refusal_of_the_server_names_the_object(server: ImportServer) -> None:
     run(server, {"a.json": document(tenants=TENANT, persons=[person("1")])})
     problem = only(refused(server, {"b.json": document(persons=[person("9", userName="u-1")])}))
     assert problem.startswith("b.json: persons[0] (line 1) CfgPerson '9' of CfgTenant 'acme'")
-    assert "refused by the server: UNIQUE" in problem
+    assert 'userName "u-1": is taken by CfgPerson:101' in problem

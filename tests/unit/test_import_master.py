@@ -147,7 +147,7 @@ def test_what_the_master_refuses_names_the_object(master: ImportMaster) -> None:
     (problem,) = refusal.value.problems.found
     assert problem.file == "a.json"
     assert problem.object.startswith("persons[0] (line 1) CfgPerson '2'")
-    assert "refused by the server: UNIQUE" in problem.rule
+    assert 'userName "u-1": is taken by CfgPerson:101' in problem.rule
     assert master.revision() == before
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from csp.errors import BadValue
 from csp.master import history, schema
@@ -66,7 +66,8 @@ def test_what_was_pruned_keeps_who_when_and_which(stage: Stage) -> None:
     (before,) = shown(page(stage, 1))
     assert before["changes"][0]["object"]["name"] == "old"
     with stage.origin.database.connection.begin():
-        stage.origin.database.connection.execute(update(schema.history).values(entry=None))
+        stage.origin.database.connection.execute(update(schema.history).values(details=None))
+        stage.origin.database.connection.execute(delete(schema.entries))
     (after,) = shown(page(stage, 1))
     assert after["changes"] == [{"op": "create", "class": "CfgSkill", "DBID": dbid}]
     assert (after["time"], after["actor"]) == (before["time"], before["actor"])
@@ -77,9 +78,26 @@ def test_of_a_large_change_the_rest_is_counted(
 ) -> None:
     monkeypatch.setattr(history, "DETAIL_BYTES_MAX", 0)
     monkeypatch.setattr(history, "CHANGES_SHOWN_MAX", 3)
-    first = shown(page(stage))[0]  # what a new database holds came in one change
-    assert len(first["changes"]) == 3
-    assert first["omitted"] > 10
+    stage.create("CfgTenant", name="North")  # with its folders
+    (large,) = shown(page(stage, stage.host.published - 1))
+    assert len(large["changes"]) == 3
+    assert large["omitted"] > 10
+
+
+def test_what_was_changed_is_told_after_the_log_has_gone(stage: Stage) -> None:
+    dbid = stage.create("CfgSkill", tenantDBID=1, name="old")
+    stage.update("CfgSkill", dbid, {"changed": {"name": "new"}})
+    stage.delete("CfgSkill", dbid)
+    before = shown(page(stage, 1))
+    with stage.origin.database.connection.begin():
+        stage.origin.database.connection.execute(delete(schema.entries))
+    assert shown(page(stage, 1)) == before
+    made, changed, gone = (one["changes"][0] for one in before)
+    assert made["object"]["name"] == "old"
+    assert changed["base"] == 2
+    assert changed["delta"] == {"changed": {"name": "new"}}
+    assert gone == {"op": "delete", "class": "CfgSkill", "DBID": dbid}
+    assert all("actor" not in one and "time" not in one for one in (made, changed, gone))
 
 
 @pytest.mark.parametrize("pair", [("op", "made"), ("class", "Nothing"), ("hat", "1"), ("key", "1")])

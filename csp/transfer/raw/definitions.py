@@ -234,6 +234,7 @@ class RawDefinitions:
         context.refs = item.refs
 
         def report(attribute: str, problem: WrongValue) -> None:
+            item.wrong.add(attribute)
             self._collection.report(raw, attribute, problem, shown=item.node.shown)
 
         item.body = RAW_FORMS[raw.section].read(raw.value, context, report)

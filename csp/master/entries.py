@@ -1,0 +1,42 @@
+"""Reads the window of the change log that the database keeps."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from csp.master import schema
+
+_table = schema.entries
+
+
+def entries_from(connection: Connection, first: int, last: int, most_bytes: int) -> list[bytes]:
+    """Log entries from `first` to `last`, ascending; the newest of them that fit."""
+    size = 0
+    sizes = connection.execute(
+        select(_table.c.revision, _table.c.size)
+        .where(_table.c.revision >= first, _table.c.revision <= last)
+        .order_by(_table.c.revision.desc())
+    )
+    expected = last
+    for at, entry_size in sizes:
+        size += entry_size
+        if at != expected or size > most_bytes:
+            break
+        expected = at - 1
+    rows = connection.execute(
+        select(_table.c.entry)
+        .where(_table.c.revision > expected, _table.c.revision <= last)
+        .order_by(_table.c.revision)
+    )
+    return [bytes(row[0]) for row in rows]
+
+
+def mark_at(connection: Connection, revision: int) -> int | None:
+    """The mark of this revision, while the log or the history has it."""
+    for table in (_table, schema.history):
+        found = connection.execute(
+            select(table.c.mark).where(table.c.revision == revision)
+        ).scalar_one_or_none()
+        if found is not None:
+            return int(found, 16)
+    return None

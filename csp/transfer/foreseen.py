@@ -1,0 +1,188 @@
+"""The server's state as an import sees it: what was read, with what the plan has done to it so far.
+
+1. What a rule asks for and was not read yet is fetched, together with what it may ask for next.
+2. Whatever a file refers to was found on the server or is in the plan, so every DBID exists.
+3. What the plan creates has a number of its own, beyond all that servers give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from csp.model.extract import Object as JsonObject
+from csp.model.types import CLASSES, ObjectClass, UniqueRule, by_id
+from csp.rules.complete import FOLDER
+from csp.rules.names import UniqueName, names_of
+from csp.rules.references import targets_of
+from csp.rules.transaction import Key, Transaction
+from csp.transfer.naturals import NATURALS
+from csp.transfer.objects import Node
+from csp.transfer.present import FINDS_MAX, Present, Source
+
+FETCHED_AT_ONCE = 500
+FORESEEN_FIRST = 1 << 30  # servers count from 101
+FORESEEN_OF_CLASS = 1 << 23
+
+# Whose references a rule asks for when it looks at an object of a class: a host's name can't
+# change while applications run on it, and an application's tenants must be those of its switches.
+# All others are asked for where states are handed down and where objects are deleted: an import
+# deletes nothing, and no handed down state is refused.
+ASKED_FOR_BY = {
+    CLASSES["CfgHost"].id: ("CfgApplication",),
+    CLASSES["CfgApplication"].id: ("CfgSwitch",),
+}
+# The filter key by which the one object with a unique value is found, of large classes.
+FOUND_BY: dict[tuple[str, tuple[str, ...]], str] = {("CfgPerson", ("userName",)): "user_name"}
+
+
+class Server(Source, Protocol):
+    """What is asked of a server."""
+
+    def get_many(self, class_name: str, dbids: list[int]) -> list[JsonObject | None]: ...
+
+
+def first_numbers() -> dict[int, int]:
+    """From which number on the objects of each class count that do not exist yet."""
+    return {cls.id: FORESEEN_FIRST + cls.id * FORESEEN_OF_CLASS for cls in CLASSES.values()}
+
+
+class Foreseen:
+    """What csp.rules asks of the published state (see csp.rules.transaction.Published)."""
+
+    def __init__(self, server: Server, present: Present, nodes: Iterable[Node]) -> None:
+        self.next_dbids = first_numbers()
+        self._server = server
+        self._present = present
+        self._objects: dict[Key, JsonObject | None] = dict(present.whole)
+        self._objects |= {(FOLDER.id, dbid): one for dbid, one in present.folders().items()}
+        self._unread: dict[int, list[int]] = {}  # by class: what may be asked for
+        for node in nodes:
+            if node.dbid and (node.cls.id, node.dbid) not in self._objects:
+                self._unread.setdefault(node.cls.id, []).append(node.dbid)
+        self._changed: dict[Key, JsonObject | None] = {}
+        self._roots: dict[tuple[int, str], int] = {}
+        self._names: dict[UniqueName, int] = {}
+        self._named: set[int] = set()  # classes whose every name is known
+
+    # ------------------------------------------------------------------ what rules ask
+
+    def get(self, class_id: int, dbid: int) -> JsonObject | None:
+        key = (class_id, dbid)
+        if key in self._changed:
+            return self._changed[key]
+        if key not in self._objects and dbid < FORESEEN_FIRST:
+            self._fetch(class_id, dbid)
+        return self._objects.get(key)
+
+    def exists(self, class_id: int, dbid: int) -> bool:
+        return True
+
+    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
+        target = (class_id, dbid)
+        return [
+            key
+            for name in ASKED_FOR_BY.get(class_id, ())
+            for key, obj in self._all(CLASSES[name])
+            if target in targets_of(CLASSES[name], obj)
+        ][:most]
+
+    def account_revision(self, dbid: int) -> int:
+        return 0
+
+    def default_folder(self, tenant: int, word: str) -> int | None:
+        return self._roots.get((tenant, word)) or self._present.default_folder(tenant, word)
+
+    # ------------------------------------------------------------------ what the plan does
+
+    def take(self, tx: Transaction) -> None:
+        """Takes a transaction for done."""
+        for touched in tx.touched.values():
+            key = touched.key
+            if touched.before is not None:
+                for name in names_of(touched.cls, touched.before):
+                    if self._names.get(name) == touched.dbid:
+                        del self._names[name]
+            self._changed[key] = touched.after
+        for touched in tx.changes():
+            assert touched.after is not None
+            self._names |= dict.fromkeys(names_of(touched.cls, touched.after), touched.dbid)
+        self.next_dbids |= tx.given
+        self._roots |= tx.root_folders
+
+    # ------------------------------------------------------------------ names
+
+    def learn_names(self, tx: Transaction) -> None:
+        """Finds out who has the names that a transaction takes, as far as it can be others."""
+        wanted: dict[int, list[UniqueName]] = {}
+        for touched in tx.changes():
+            assert touched.after is not None
+            names = names_of(touched.cls, touched.after)
+            if touched.before is not None:
+                had = names_of(touched.cls, touched.before)
+                names = [name for name in names if name not in had]
+            else:
+                natural = set(NATURALS[touched.cls.name].cls.natural)
+                rules = touched.cls.unique
+                names = [name for name in names if set(rules[name.rule].of) != natural]
+            if names and touched.cls.id not in self._named:
+                wanted.setdefault(touched.cls.id, []).extend(names)
+        for class_id, names in wanted.items():
+            self._learn(by_id[class_id], names)
+
+    def owner_of(self, name: UniqueName) -> int | None:
+        return self._names.get(name)
+
+    def _learn(self, cls: ObjectClass, names: list[UniqueName]) -> None:
+        rules = {name.rule for name in names}
+        keys = [FOUND_BY.get((cls.name, cls.unique[rule].of)) for rule in rules]
+        if None in keys or len(names) > FINDS_MAX or self._server.count(cls.name) <= FINDS_MAX:
+            self._note(cls, self._whole_class(cls))
+            self._named.add(cls.id)
+            return
+        (key,) = keys
+        assert key is not None
+        found = self._server.find_many(cls.name, [{key: name.value} for name in names])
+        self._note(cls, (one for one in found if one is not None))
+
+    def _note(self, cls: ObjectClass, objects: Iterable[JsonObject]) -> None:
+        for one in objects:
+            dbid = int(one["DBID"])
+            if (cls.id, dbid) not in self._changed:
+                for name in names_of(cls, one):
+                    self._names.setdefault(name, dbid)
+
+    def _whole_class(self, cls: ObjectClass) -> Iterable[JsonObject]:
+        """The objects of a class with what their names are made of."""
+        if cls is FOLDER:
+            return self._present.folders().values()
+        parts = {path.partition(".")[0] for rule in cls.unique for path in _paths(rule)}
+        return self._server.read(cls.name, extra=("FIELDS", str(len(parts)), *sorted(parts)))
+
+    # ------------------------------------------------------------------ reading
+
+    def _fetch(self, class_id: int, dbid: int) -> None:
+        """One object that was not read, and some that were not either."""
+        unread = self._unread.get(class_id, [])
+        wanted = [dbid]
+        while unread and len(wanted) < FETCHED_AT_ONCE:
+            at = unread.pop()
+            if at != dbid and (class_id, at) not in self._objects:
+                wanted.append(at)
+        found = self._server.get_many(by_id[class_id].name, wanted)
+        self._objects |= {(class_id, at): one for at, one in zip(wanted, found, strict=True)}
+
+    def _all(self, cls: ObjectClass) -> Iterator[tuple[Key, JsonObject]]:
+        """All objects of a small class as they would be."""
+        for one in self._server.read(cls.name):
+            if (cls.id, one["DBID"]) not in self._changed:
+                yield (cls.id, one["DBID"]), one
+        for key, changed in self._changed.items():
+            if key[0] == cls.id and changed is not None:
+                yield key, changed
+
+
+def _paths(rule: UniqueRule) -> Iterator[str]:
+    yield from rule.of
+    yield from rule.unless
+    yield from rule.when
