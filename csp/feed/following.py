@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 from csp._fastpath import StoreCorrupt, StoreFull
 from csp.feed.backlog import Backlog
-from csp.feed.frames import Change, read_change, read_frame, why_not
+from csp.feed.frames import Change, not_here, read_change, read_frame
 from csp.feed.heard import Heard
 from csp.feed.link import Link
-from csp.model.feed import ALIVE, CHANGE, FeedError, may_skip, read_numbers
+from csp.model.feed import ALIVE, CHANGE, FeedEnded, FeedError, may_skip, read_numbers
 from csp.observe.events import log_event
 from csp.process.origin import StoreForOrigin
 from csp.resp import Value
@@ -40,14 +40,18 @@ class Following:
         monotonic_ms: Callable[[], int],
         *,
         on_lost: Callable[[str], None],
+        on_wrong: Callable[[str], None],
         on_other: Callable[[str], None],
     ) -> None:
-        """`on_lost`: the feed can't go on; `on_other`: what is in force has to be loaded anew."""
+        """`on_lost`: the feed ended; `on_wrong`: what it brings makes no sense; `on_other`: what is
+        in force has to be loaded anew.
+        """
         self.loads_for_room = False  # the load under way is an attempt to get out of a full store
         self._host = host
         self._heard = heard
         self._monotonic_ms = monotonic_ms
         self._on_lost = on_lost
+        self._on_wrong = on_wrong
         self._on_other = on_other
         self._link: Link | None = None
         self._backlog = Backlog()
@@ -111,9 +115,11 @@ class Following:
             elif kind == ALIVE and len(frame) == 3:
                 self._take_alive(*read_numbers(frame))
             elif not may_skip(kind):
-                raise FeedError(why_not(kind, frame))
-        except (FeedError, ValueError) as error:
+                raise not_here(kind, frame)
+        except FeedEnded as error:
             self._on_lost(str(error))
+        except (FeedError, ValueError) as error:
+            self._on_wrong(str(error))
 
     def _newest(self) -> tuple[int, int]:
         """Revision and mark of the newest change, held back ones included."""

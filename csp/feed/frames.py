@@ -11,7 +11,7 @@ from struct import Struct
 
 from csp._fastpath import next_mark
 from csp.errors import CspError, MasterDown, from_line
-from csp.model.feed import BYE, FeedError
+from csp.model.feed import BYE, REASON_CHARACTERS_MAX, REVISION_MAX, FeedEnded, FeedError
 from csp.model.history import HistoryPage
 from csp.model.requests import WriteOutcome
 from csp.resp import ErrorReply, Value
@@ -60,19 +60,19 @@ def read_change(frame: Sequence[bytes]) -> Change:
     return Change(frame[0], frame[1:], revision, mark, time_ms)
 
 
-def why_not(kind: bytes, frame: Sequence[bytes]) -> str:
+def not_here(kind: bytes, frame: Sequence[bytes]) -> FeedError:
     """Why a frame of this kind ends the feed."""
     if kind == BYE:
         text = frame[0].decode("utf-8", "replace") if frame else "without a reason"
-        return f"the master ends the feed: {text}"
-    return f"a frame {kind[:32]!r} of {len(frame)} strings does not belong here"
+        return FeedEnded(f"the master ends the feed: {text[:REASON_CHARACTERS_MAX]}")
+    return FeedError(f"a frame {kind[:32]!r} of {len(frame)} strings does not belong here")
 
 
 def read_revision(value: Value) -> int | Exception:
     """The reply to CFG.SYNC."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= REVISION_MAX:
         return int(value)
-    return MasterDown(f"the master did not say its revision: {value!r}")
+    return MasterDown(f"the master did not say its revision: {value!r}"[:REASON_CHARACTERS_MAX])
 
 
 def read_outcome(value: Value) -> WriteOutcome | Exception:
@@ -81,17 +81,19 @@ def read_outcome(value: Value) -> WriteOutcome | Exception:
         return WriteOutcome(0, text=value.decode("utf-8", "replace"))
     if isinstance(value, str) and not isinstance(value, ErrorReply):
         return WriteOutcome(0, text=str(value))
-    return MasterDown(f"the master did not say the outcome: {value!r}")
+    return MasterDown(f"the master did not say the outcome: {value!r}"[:REASON_CHARACTERS_MAX])
 
 
 def read_history(value: Value) -> HistoryPage | Exception:
     """The reply to CFG.HISTORY."""
     match value:
-        case [int(revision), bytes(following), [*records]]:
+        case [int(revision), bytes(following), [*records]] if (
+            0 <= revision <= REVISION_MAX and following.isdigit() and len(following) <= 20
+        ):
             return HistoryPage(
                 revision, int(following), [one for one in records if isinstance(one, bytes)]
             )
         case ErrorReply():
             refusal = from_line(str(value))
             return MasterDown(refusal.text) if type(refusal) is CspError else refusal
-    return MasterDown(f"the master did not tell its history: {value!r}"[:200])
+    return MasterDown(f"the master did not tell its history: {value!r}"[:REASON_CHARACTERS_MAX])

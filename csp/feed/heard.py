@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from csp.observe.clock import wall_ms
 from csp.process.origin import StoreForOrigin
 from csp.store.control import LINK_DOWN, LINK_UP
 
@@ -22,7 +23,8 @@ class Heard:
     def state(self, revision: int, time_ms: int) -> None:
         """The master had this revision at this time, milliseconds UTC."""
         self.revision(revision)
-        self._time_ms = max(self._time_ms, time_ms)
+        # A time of the future would stand for good, and hide that nothing is heard any more.
+        self._time_ms = max(self._time_ms, min(time_ms, wall_ms()))
 
     def show_up(self) -> None:
         """The link is there, and this came through it."""

@@ -6,28 +6,35 @@
    where the master refuses the sign-in it is `on_refused`, with the word of its error too.
 4. Every command is answered once: by the master, or by an error when the link breaks.
 5. No secret stands in a reason.
+6. A fault in what the master sent ends the link, never the process; it is told as a refusal.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import selectors
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 
+from csp.model.feed import REASON_CHARACTERS_MAX
 from csp.process.context import Upstream
 from csp.process.lookup import Endpoint
 from csp.process.polling import Descriptor
 from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Value, request
 
+FAULT = "FAULT"  # stands for the word of a refusal where it was not the master that refused
 CONNECT_MS_MAX = 5_000  # a host that is down answers nothing at all
 SIGN_IN_MS_MAX = 60_000  # a master that verifies a thousand passwords at once is slow, not dead
 UNSENT_BYTES_MAX = 1024 * 1024  # commands are small; more means that the master takes nothing
 RECEIVE_BYTES = 1024 * 1024  # one turn's read: some 1,000 records, about 10 ms of loading
 RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024  # the kernel's; keeps a part streaming while one is applied
+
+log = logging.getLogger("csp.feed")
 
 
 class LinkState(Enum):
@@ -98,17 +105,26 @@ class Link:
 
     def ready(self) -> None:
         """The socket can be read or written."""
-        try:
+        with self._containing_faults():
             if self.state is LinkState.CONNECTING:
                 self._finish_connect()
             if self._unsent:
                 self._flush()
             if not self.paused and self.state is not LinkState.CONNECTING:
                 self._receive()
+
+    @contextmanager
+    def _containing_faults(self) -> Iterator[None]:
+        """Nothing that a master sends ends this process: it ends the link."""
+        try:
+            yield
         except OSError as error:
             self.close(error.strerror or str(error))
         except ProtocolError as error:
-            self.close(f"it does not speak the feed's protocol: {error}")
+            self.close(f"it does not speak the feed's protocol: {error}", FAULT)
+        except Exception as error:
+            log.exception("a fault in what the master sent")
+            self.close(f"what it sent can't be taken: {error!r}"[:REASON_CHARACTERS_MAX], FAULT)
 
     def tick(self, now_ms: int) -> None:
         """Gives up what takes too long."""
@@ -147,7 +163,8 @@ class Link:
         self.heard_ms = now_ms
         if self.paused:
             self.paused = False
-            self._hand_on()
+            with self._containing_faults():
+                self._hand_on()
 
     def _open(self) -> socket.socket:
         """Begins to connect."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from csp._fastpath import StoreCorrupt, StoreFull
-from csp.feed.frames import Change, read_change, read_frame, why_not
+from csp.feed.frames import Change, not_here, read_change, read_frame
 from csp.feed.heard import Heard
 from csp.feed.links import Links
 from csp.feed.phase import Clocks
@@ -23,6 +23,7 @@ from csp.model.feed import (
     NOWHERE,
     PART,
     RECORDS,
+    FeedEnded,
     FeedError,
     Greeting,
     Position,
@@ -46,6 +47,7 @@ class Outcomes:
     begun: Callable[[], None]
     loaded: Callable[[int], None]  # with the part whose link goes on as the feed
     full: Callable[[str], None]
+    lost: Callable[[str], None]
     refused: Callable[[str], None]
 
 
@@ -95,9 +97,11 @@ class Loading:
             elif kind == CHANGE and self._snapshot.completed_all:
                 self._take_change(read_change(frame))
             elif kind != ALIVE and not may_skip(kind):
-                raise FeedError(why_not(kind, frame))
+                raise not_here(kind, frame)
         except StoreFull as error:
             self._outcomes.full(str(error))
+        except FeedEnded as error:
+            self._outcomes.lost(f"while loading: {error}")
         except (FeedError, StoreCorrupt, ValueError) as error:
             self._outcomes.refused(f"while loading: {error}")
 

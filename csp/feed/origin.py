@@ -21,11 +21,12 @@ from csp.feed.frames import read_history, read_outcome, read_revision
 from csp.feed.greeting import take_greeting
 from csp.feed.heard import Heard
 from csp.feed.kept import load_kept
+from csp.feed.link import FAULT
 from csp.feed.links import Links
 from csp.feed.loading import Loading, Outcomes
 from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
-from csp.feed.resume import Backoff, decide
+from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
 from csp.model.feed import NOWHERE, FeedError, Position, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
@@ -43,6 +44,7 @@ SILENCE_MS_MAX_OF = {
     Phase.LOADING: 60_000,  # a loading master may be short of a processor, but not of this much
     Phase.FOLLOWING: 10_000,  # a feed that is alive says so every second
 }
+UNTROUBLED_MS = 60_000  # what broke once may do so in the same way after a second
 STEADY_MS = 1_000  # a link that held so long has earned an attempt at once when it breaks
 NO_ROOM_RETRY_MS = 5_000  # a load that found no room is a lot of work to try again
 
@@ -66,6 +68,7 @@ class FeedOrigin:
         self._clocks = clocks or Clocks()
         self._part_count = parts
         self._backoff = Backoff(self._clocks.random)
+        self._troubles = Backoff(self._clocks.random, TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX)
         self._reports = Reports(self._upstream.shown_host, self._upstream.port)
         # The same program on another host is another instance.
         host = socket.gethostname()
@@ -96,6 +99,7 @@ class FeedOrigin:
             self._heard,
             self._clocks.monotonic_ms,
             on_lost=self._lost,
+            on_wrong=lambda reason: self._refused(reason, FAULT),
             on_other=self._load_anew,
         )
         self._heard.show_down()
@@ -160,6 +164,8 @@ class FeedOrigin:
         if self.phase is Phase.FOLLOWING:
             if now_ms - self._following_since_ms > STEADY_MS:
                 self._backoff.reset()
+            if now_ms - self._following_since_ms > UNTROUBLED_MS:
+                self._troubles.reset()
             self._following.tick(now_ms)
         limit = SILENCE_MS_MAX_OF.get(self.phase)  # none, if the link was lost just now
         is_registering = self.phase is Phase.SIGNING_IN
@@ -233,9 +239,16 @@ class FeedOrigin:
     # Loading and following.
 
     def _load_anew(self, reason: str) -> None:
-        """Leaves the feed under way and loads; what is in force serves on."""
+        """Leaves the feed under way and loads; what is in force serves on.
+
+        The first time at once; where that does not help, the master is not loaded from in a loop.
+        """
         log_event(log, "51301", reason=reason)
         self._must_load = reason
+        delay_ms = self._troubles.next_delay_ms()
+        if delay_ms:
+            self._lost(f"loaded anew in {delay_ms} ms: {reason}", wait_ms=delay_ms)
+            return
         self._links.close_feeds()
         self._following.forget()
         self.phase = Phase.GREETING
@@ -247,6 +260,7 @@ class FeedOrigin:
             begun=self._load_begun,
             loaded=self._loaded,
             full=self._load_full,
+            lost=self._lost,
             refused=self._refused,
         )
         self._loading = Loading(self._host, self._links, self._heard, self._clocks, outcomes)
@@ -268,7 +282,7 @@ class FeedOrigin:
         if self._following.loads_for_room:
             self._following.loads_for_room = False
             self._must_load = ""
-        self._lost(f"no room to load: {reason}", wait=True)
+        self._lost(f"no room to load: {reason}", wait_ms=NO_ROOM_RETRY_MS)
 
     def _follow(self, index: int) -> None:
         self.phase = Phase.FOLLOWING
@@ -280,12 +294,18 @@ class FeedOrigin:
 
     def _refused(self, reason: str, word: str = "") -> None:
         """The master is there and says no: asking again at once would not help."""
-        if self.phase is not Phase.AWAY:
+        if self.phase is Phase.AWAY:
+            return
+        self._backoff.skip_first()
+        wait_ms = 0
+        if word == FAULT:  # it may serve for a while each time
+            self._troubles.skip_first()
+            wait_ms = self._troubles.next_delay_ms()
+        else:
             self._alarms.refused(reason, word)
-            self._backoff.skip_first()
-            self._lost(reason)
+        self._lost(reason, wait_ms=wait_ms)
 
-    def _lost(self, reason: str, *, wait: bool = False) -> None:
+    def _lost(self, reason: str, *, wait_ms: int = 0) -> None:
         """Ends all links; the next attempt comes at once, or after a delay that grows."""
         if self.phase is Phase.AWAY:
             return
@@ -294,9 +314,7 @@ class FeedOrigin:
         self.phase = Phase.AWAY
         self.why_away = reason
         self._drop_links()
-        self._try_ms = now_ms + self._backoff.next_delay_ms()
-        if wait:
-            self._try_ms = max(self._try_ms, now_ms + NO_ROOM_RETRY_MS)
+        self._try_ms = now_ms + max(self._backoff.next_delay_ms(), wait_ms)
         self._alarms.lost(reason, now_ms)
         self._reports.loss(was, reason, now_ms)
         self._heard.show_down()

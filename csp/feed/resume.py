@@ -16,6 +16,10 @@ from csp.model.feed import FORMAT, Greeting, Position
 
 RETRY_DELAY_MS_FIRST = 200
 RETRY_DELAY_MS_MAX = 5_000
+# After a load that was not the first, or a fault in what the master sent: both are dear, and what
+# causes them is there still.
+TROUBLE_DELAY_MS_FIRST = 1_000
+TROUBLE_DELAY_MS_MAX = 300_000
 RETRY_SPREAD = 0.5  # so that a hundred proxies do not return in one instant
 
 
@@ -79,10 +83,16 @@ def decide(have: Position, greeting: Greeting) -> Decision:
 
 
 class Backoff:
-    """When to try again: at once, then 0.2 s doubling to 5 s, spread by half."""
+    """When to try again: at once, then after a delay that doubles up to a most, spread by half."""
 
-    def __init__(self, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        random: Callable[[], float],
+        first_ms: int = RETRY_DELAY_MS_FIRST,
+        most_ms: int = RETRY_DELAY_MS_MAX,
+    ) -> None:
         self._random = random  # 0 <= value < 1
+        self._first_ms, self._most_ms = first_ms, most_ms
         self._count = 0
 
     def next_delay_ms(self) -> int:
@@ -91,7 +101,7 @@ class Backoff:
         if self._count == 1:
             return 0
         doublings = min(self._count - 2, 16)
-        delay_ms = min(RETRY_DELAY_MS_FIRST << doublings, RETRY_DELAY_MS_MAX)
+        delay_ms = min(self._first_ms << doublings, self._most_ms)
         return round(delay_ms * (1 + RETRY_SPREAD * (2 * self._random() - 1)))
 
     def skip_first(self) -> None:

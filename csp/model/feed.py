@@ -23,6 +23,11 @@ from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 FORMAT = 2
 PARTS_MAX = 64
 SKIPPABLE = b"+"
+REVISION_MAX = MARK_MAX = 2**64 - 1  # as the store keeps them
+TIME_MS_MAX = 2**63 - 1
+FORMAT_MAX = 2**31 - 1
+RELEASE_CHARACTERS_MAX = 64
+REASON_CHARACTERS_MAX = 300
 # Whose records one csp gives another, in this order; a proxy keeps the same on its disk.
 FED_CLASSES = (*sorted(by_id), ACCOUNT_CLASS_ID)
 GREETING, RECORDS, PART, CHANGE, ALIVE, BYE = (
@@ -33,6 +38,10 @@ USAGE = "CFG.FEED takes FROM stream revision mark [PART i OF n] FORMAT f"
 
 class FeedError(Exception):
     """The feed can't go on as it is; the text says why."""
+
+
+class FeedEnded(FeedError):
+    """The sender ended the feed in order: it is stopped, or the receiver is too far behind."""
 
 
 @dataclass(frozen=True)
@@ -142,22 +151,23 @@ def greeting_words(release: str, position: Position, *, snapshot: bool) -> tuple
 
 
 def read_greeting(payload: bytes) -> Greeting:
-    """Reads the greeting's JSON."""
+    """Reads the greeting's JSON; raises FeedError."""
     try:
         said: Mapping[str, Any] = json.loads(payload)
         return Greeting(
-            release=str(said["release"]),
-            format=int(said["format"]),
+            release=str(said["release"])[:RELEASE_CHARACTERS_MAX],
+            format=in_range(int(said["format"]), FORMAT_MAX),
             position=Position(
                 stream=bytes.fromhex(said["stream"]),
-                revision=int(said["revision"]),
-                mark=int(said["mark"], 16),
+                revision=in_range(int(said["revision"]), REVISION_MAX),
+                mark=read_hex(said["mark"]),
             ),
             snapshot={"continue": False, "snapshot": True}[said["mode"]],
-            table=int(said.get("table") or "0", 16),
+            table=read_hex(said.get("table") or "0"),
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise FeedError(f"the greeting can't be read: {error!r}") from error
+    # JSON may nest deeper than Python's stack, and say a number that is no integer.
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise FeedError(f"the greeting can't be read: {error!r}"[:REASON_CHARACTERS_MAX]) from error
 
 
 # --- the other frames ----------------------------------------------------------------------------
@@ -174,9 +184,28 @@ def alive_words(revision: int, mark: int, time_ms: int) -> tuple[bytes | int | s
 
 
 def read_numbers(words: Sequence[bytes]) -> tuple[int, int, int]:
-    """Revision, mark and time, as the last three words of `part` and `alive` say them."""
+    """Revision, mark and time, as the last three words of `part` and `alive` say them.
+
+    Raises ValueError.
+    """
     revision, mark, time_ms = words[-3:]
-    return int(revision), int(mark, 16), int(time_ms)
+    return (
+        in_range(int(revision), REVISION_MAX),
+        read_hex(mark.decode("ascii")),
+        in_range(int(time_ms), TIME_MS_MAX),
+    )
+
+
+def read_hex(text: str) -> int:
+    """A mark or a digest; raises ValueError."""
+    return in_range(int(text, 16), MARK_MAX)
+
+
+def in_range(number: int, most: int) -> int:
+    """A number from 0 to `most`; another is a ValueError."""
+    if not 0 <= number <= most:
+        raise ValueError(f"a number is not in the range 0 to {most}")
+    return number
 
 
 def may_skip(kind: bytes) -> bool:

@@ -7,7 +7,9 @@ import pytest
 
 from csp.errors import MasterDown
 from csp.feed.following import FULL_RELOAD_MS
+from csp.feed.origin import STEADY_MS
 from csp.feed.phase import Phase
+from csp.observe.clock import wall_ms
 from csp.process.origin import Later
 from csp.store.control import LINK_DOWN, LINK_UP
 from tests.unit.feed_stage import History, Stage
@@ -261,3 +263,93 @@ def test_a_question_under_way_hears_that_the_link_broke(stage: Stage) -> None:
     later.then(found.append)
     stage.origin.close()
     assert isinstance(found[0], MasterDown)
+
+
+# ---- faults of a master
+
+
+def test_a_fault_in_what_a_master_sends_ends_the_link_with_a_growing_delay(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following(stage)
+
+    def fault(frames: memoryview) -> tuple[int, bool]:
+        if frames:
+            raise OverflowError("int too big to convert")
+        return 0, False
+
+    monkeypatch.setattr(stage.host, "follow", fault)
+    delays = []
+    for _ in range(4):
+        stage.now_ms += STEADY_MS + 1  # it served for a while each time
+        stage.turn()
+        stage.master.send_alive(stage.master.feeds()[-1])
+        stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is left")
+        assert "can't be taken: OverflowError" in stage.origin.why_away
+        delays.append(stage.origin._try_ms - stage.now_ms)
+        stage.play(lambda: not stage.master.feeds(), "the master sees it")
+        stage.now_ms = stage.origin._try_ms
+        stage.play(lambda: stage.master.feeds(), "a feed is asked for again")
+        stage.master.greet(stage.master.feeds()[-1], snapshot=False)
+        stage.play(lambda: stage.origin.phase is Phase.FOLLOWING, "following")
+    assert delays == [1_000, 2_000, 4_000, 8_000]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("alive", 10**23, "0", 0),
+        ("alive", 10, "f" * 17, 0),
+        ("alive", 10, "1", 2**63),
+        ("alive", 10, "1", -1),
+        ("part", 0, 2**64, "1", 0),
+        ("alive", "1_0", "1", 0, 0),
+    ],
+)
+def test_numbers_out_of_range_are_refused_in_words(
+    stage: Stage, words: tuple[str | int, ...]
+) -> None:
+    following(stage)
+    stage.master.feeds()[0].send(*words)
+    stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is left")
+    assert "can't be taken" not in stage.origin.why_away  # it was seen before it was a fault
+    assert stage.host.published == 10
+
+
+def test_a_time_of_the_future_does_not_hide_a_master_that_is_silent(stage: Stage) -> None:
+    following(stage)
+    stage.master.send_alive(stage.master.feeds()[0], time_ms=2**62)
+    stage.play(lambda: stage.host.links[-1][2] > 1_000, "it is heard")
+    assert stage.host.links[-1][2] <= wall_ms()
+
+
+def test_a_master_is_not_loaded_from_in_a_loop(stage: Stage) -> None:
+    """As where this release can't apply a kind of change: each one means a load."""
+    following(stage)
+    delays = []
+    for number in range(4):
+        other = History(b"S" * 16, stage.history.revision, 99)
+        other.change()
+        loads = stage.host.calls.count("end 10")
+        stage.master.feeds()[-1].send("change", other.entries[other.revision])
+        if number:
+            stage.play(lambda: stage.origin.phase is Phase.AWAY, "it waits")
+            delays.append(stage.origin._try_ms - stage.now_ms)
+            stage.now_ms = stage.origin._try_ms
+        stage.play(lambda: stage.origin.phase is Phase.GREETING, "it loads")
+        load(stage)
+        stage.play(lambda: stage.origin.phase is Phase.FOLLOWING, "following")
+        assert stage.host.calls.count("end 10") == loads + 1
+        stage.now_ms += STEADY_MS + 1
+        stage.turn()
+    assert delays == [1_000, 2_000, 4_000]
+
+
+def test_a_master_that_stops_while_it_is_loaded_from_is_no_refusal(stage: Stage) -> None:
+    stage.start()
+    stage.play(lambda: stage.master.feeds(), "a part is asked for")
+    feed = stage.master.feeds()[0]
+    stage.master.greet(feed, snapshot=True)
+    feed.send("bye", "it stops")
+    stage.play(lambda: "abort" in stage.host.calls, "the load is given up")
+    assert stage.host.alarms == {} or not stage.host.alarms
