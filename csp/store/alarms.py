@@ -30,6 +30,7 @@ ALARM_CLOCK = ALARMS["clock ahead"]
 ALARM_SIGN_INS = ALARMS["sign-ins fail"]
 ALARM_PROCESS = ALARMS["process missing"]
 ALARM_CLIENTS = ALARMS["clients refused"]
+ALARM_NAMELESS = ALARMS["memory without a name"]
 ALARM_SNAPSHOT = ALARMS["no snapshot"]
 
 log = logging.getLogger("csp.alarms")

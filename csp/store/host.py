@@ -363,7 +363,7 @@ class StoreHost:
                 log_event(log, "51315")
             else:
                 loaded.seed_log(entry)
-        except StoreError as error:
+        except (StoreError, segment.SegmentMissing) as error:
             log_event(log, "51316", reason=error)
 
     def load_abort(self) -> None:

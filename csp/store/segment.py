@@ -67,6 +67,11 @@ def generations(instance: str) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
+def is_there(name: str) -> bool:
+    """Whether there is a segment of that name."""
+    return (SHM_FOLDER / name[1:]).exists()
+
+
 def unlink(name: str) -> None:
     """Removes a segment's name; who maps it keeps it."""
     try:

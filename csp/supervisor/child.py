@@ -42,7 +42,7 @@ class Child:
     report_fd: int = -1
     stat_fd: int = -1  # its /proc/PID/stat
     is_killed_hung: bool = False
-    is_replaced: bool = False  # asked to drain so that its successor has other options
+    replaced_for: str = ""  # why it was asked to drain for a successor
     waits_for_lock: bool = False
     pulse: Pulse = field(default_factory=Pulse)
     policy: RestartPolicy = field(default_factory=RestartPolicy)
@@ -72,10 +72,10 @@ class Child:
         except (BlockingIOError, BrokenPipeError):
             return
 
-    def replace(self) -> None:
-        """Asks the process to drain; the next one is told the options in force."""
+    def replace(self, reason: str) -> None:
+        """Asks the process to drain, so that a successor begins anew for the reason."""
         if self.is_running:
-            self.is_replaced = True
+            self.replaced_for = reason
             self.state = ChildState.STARTING  # the server is ready when the next one is
             self.ask(Request.DRAIN)
 

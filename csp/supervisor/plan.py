@@ -22,6 +22,7 @@ from csp.supervisor.fork import fork_child
 from csp.supervisor.instance import Instance
 from csp.supervisor.notify import Notifier
 from csp.supervisor.roles import run_role
+from csp.supervisor.segment_watch import SegmentWatch
 from csp.supervisor.segments import Segments
 from csp.supervisor.settings import ServerSettings
 
@@ -65,6 +66,11 @@ class Plan:
             Child(role, slot, role.name_of(slot))
             for role, slot in processes(self.settings.worker_count)
         ]
+
+    def watch_segments(self, children: Sequence[Child]) -> SegmentWatch:
+        """Who notices that the memory in force has lost its name."""
+        writers = [child for child in children if child.role.name == "writer"]
+        return SegmentWatch(self.instance.name, self.segments.control, writers)
 
     def fork(self, child: Child) -> None:
         """Starts a child's next life."""

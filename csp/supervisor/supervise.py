@@ -53,6 +53,7 @@ class Supervisor:
         self.signals = SignalQueue()
         self.children: list[Child] = plan.children()
         self.watch = Watch(self.children, plan)
+        self.segment_watch = plan.watch_segments(self.children)
         self.stop = Stop(self.children)
         self.is_announced = False
         self._next_tick = time.monotonic() + TICK_SECONDS
@@ -163,7 +164,9 @@ class Supervisor:
         elif self.bootstrap.is_done and self.plan.take_application(self.bootstrap.application):
             for child in self.children:
                 if child.role.serves_clients:
-                    child.replace()  # forked with options that no longer hold
+                    child.replace(
+                        "its options no longer hold"
+                    )  # forked with options that no longer hold
 
     def _on_death(self, child: Child, status: int) -> None:
         child.take_reports(self._on_ready)  # what it said last
@@ -179,9 +182,9 @@ class Supervisor:
             log_event(log, "51104", role=child.name, pid=pid, reason=reason)
             return
         child.state = ChildState.WAITING
-        if child.is_replaced:
-            child.is_replaced = False
-            log_event(log, "51104", role=child.name, pid=pid, reason="has new options")
+        if child.replaced_for:
+            log_event(log, "51104", role=child.name, pid=pid, reason=child.replaced_for)
+            child.replaced_for = ""
             return
         if exit_code in FATAL_EXITS and not was_ready:
             child.state = ChildState.GONE
@@ -235,6 +238,7 @@ class Supervisor:
         self._next_tick = now + TICK_SECONDS
         if not self.stop.has_begun:
             self.watch.tick(now)
+            self.segment_watch.tick()
             self.bootstrap.give_up_late(now)
             self._announce()
             if self.snapshots is not None and self.plan.is_loaded():

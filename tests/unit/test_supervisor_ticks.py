@@ -28,6 +28,9 @@ class FakePlan:
     def children(self) -> list[Any]:
         return [SimpleNamespace(state=ChildState.READY, name="worker 0")]
 
+    def watch_segments(self, children: object) -> Any:
+        return SimpleNamespace(tick=lambda: None)
+
     def is_loaded(self) -> bool:
         return self.loaded
 
