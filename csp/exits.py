@@ -9,4 +9,5 @@ EXIT_NO_CONNECTION = 3  # the other end, or the port, is not there: trying again
 EXIT_REFUSED = 4  # the other end says no
 EXIT_ALARM = 5  # the server has an alarm raised (csp status)
 EXIT_LIMITS = 6  # this machine has too little of something: files, memory, address space
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells say it
 EXIT_FAULT = 70  # an exception nobody expected; the log has it

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from csp.errors import (
     TooBig,
     Unique,
 )
-from csp.exits import EXIT_DONE, EXIT_NO_CONNECTION, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE
+from csp.exits import EXIT_NO_CONNECTION, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE
 from csp.model.symbolic import parse_symbolic
 
 SERVER_DEFAULT = "127.0.0.1:2020"
@@ -92,14 +91,6 @@ def signed_in(server: Address, verb: str, *, reconnect_seconds: float = 0.0) -> 
         fail(verb, problem.line, EXIT_USAGE)
     except CspError as problem:
         fail(verb, problem.line, EXIT_REFUSED)
-    except BrokenPipeError:
-        end_unread()
-
-
-def end_unread() -> NoReturn:
-    """Ends well: whoever read the output has gone, and Python must not complain at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(EXIT_DONE)
 
 
 def fail(verb: str, text: str, code: int) -> NoReturn:
@@ -130,6 +121,8 @@ def parse_filters(texts: Sequence[str]) -> list[tuple[str, str]]:
 
 def parse_json(text: str, what: str) -> dict[str, Any]:
     """A JSON object from the command line; `-` reads it from standard input."""
+    if text == "-" and sys.stdin is None:
+        raise click.UsageError(f"{what}: standard input is closed")
     data = sys.stdin.buffer.read() if text == "-" else text.encode()
     try:
         value = orjson.loads(data)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
+from typing import BinaryIO
 
 import click
 import orjson
 
+from csp.cli.output import opened
 from csp.transfer.estate.sizes import OBJECT_BYTES_MAX, OBJECT_BYTES_MIN
 from csp.transfer.estate.writing import AGENTS_MAX, write_estate
+
+
+class Counted:
+    """Counts the bytes that go to a stream."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.size = 0
+        self._stream = stream
+
+    def write(self, data: bytes | bytearray) -> None:
+        self.size += len(data)
+        self._stream.write(data)
 
 
 @click.command()
@@ -28,16 +40,12 @@ from csp.transfer.estate.writing import AGENTS_MAX, write_estate
 def command(agents: int, seed: int, object_bytes: int | None, output: str, as_json: bool) -> None:
     """Make a realistic contact centre of any size, as a file in csp's form."""
     began = time.monotonic()
+    with opened(output) as stream:
+        counted = Counted(stream)
+        count = write_estate(counted, agents, seed, object_bytes)
+    size = counted.size
     if output == "-":
-        write_estate(sys.stdout.buffer, agents, seed, object_bytes)
         return
-    path = Path(output)
-    try:
-        with path.open("wb") as stream:
-            count = write_estate(stream, agents, seed, object_bytes)
-    except OSError as problem:
-        raise click.UsageError(f"{output} can't be written: {problem.strerror}") from None
-    size = path.stat().st_size
     if as_json:
         report = {"objects": count, "bytes": size, "file": output, "agents": agents, "seed": seed}
         click.echo(orjson.dumps(report).decode())

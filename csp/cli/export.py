@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
-
 import click
 import orjson
 
@@ -19,6 +11,7 @@ from csp.cli.connecting import (
     fail,
     signed_in,
 )
+from csp.cli.output import opened
 from csp.client import Address
 from csp.exits import EXIT_NOT_FOUND
 from csp.model.types import CLASSES
@@ -64,35 +57,12 @@ def command(
             Link(client), report, layout=LAYOUTS[layout], classes=classes, tenant=tenant
         )
         try:
-            with _opened(output) as file:
+            with opened(output) as file:
                 for piece in pieces:
                     file.write(piece)
         except LookupError as problem:
             fail("export", str(problem), EXIT_NOT_FOUND)
     _tell(report, as_json)
-
-
-@contextmanager
-def _opened(output: str) -> Iterator[BinaryIO]:
-    """Standard output, or a file that is there whole or not at all."""
-    if output == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = Path(output)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
-    except OSError as problem:
-        raise click.FileError(output, problem.strerror) from problem
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _tell(report: Report, as_json: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import click
@@ -16,8 +18,10 @@ from csp.cli.connecting import (
     show_json,
     signed_in,
 )
+from csp.cli.progress import Progress
 from csp.client import Address, Client
-from csp.exits import EXIT_USAGE
+from csp.errors import CspError, ReadOnly
+from csp.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE
 from csp.model.types import CLASS_OF_WORD
 from csp.transfer.forms import FORM_OF, FORMS
 from csp.transfer.importing import Prepared, Wishes, carry_out, prepare
@@ -25,6 +29,7 @@ from csp.transfer.link import Link
 from csp.transfer.problems import ImportRefused, Problems
 
 UPDATES_SHOWN = 20
+WHERE_IT_LISTENS = ("portInfos", "serverInfo")  # of an Application
 
 
 @click.command()
@@ -70,8 +75,8 @@ def _section(value: str | None) -> str | None:
 
 
 def _variables(settings: tuple[str, ...]) -> dict[str, str]:
-    """The environment, then what --set says; never the password."""
-    variables = {name: value for name, value in os.environ.items() if name != "CSP_PASSWORD"}
+    """The environment, then what --set says; of csp's own variables, secrets among them, none."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("CSP_")}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
@@ -83,48 +88,101 @@ def _variables(settings: tuple[str, ...]) -> dict[str, str]:
 def _import(
     client: Client, files: tuple[str, ...], wishes: Wishes, dry_run: bool, as_json: bool
 ) -> int:
+    progress = Progress()
+    try:
+        return _run(client, files, wishes, dry_run, as_json, progress)
+    except KeyboardInterrupt:
+        progress.close()
+        click.echo(f"csp import: interrupted; {_so_far(progress)}", err=True)
+        return EXIT_INTERRUPTED
+    except CspError:
+        progress.close()
+        if progress.of:
+            click.echo(f"csp import: {_so_far(progress)}", err=True)
+        raise
+
+
+def _so_far(progress: Progress) -> str:
+    """What was done when it ended early."""
+    if not progress.of:
+        return "nothing was written"
+    return (
+        f"{progress.done} of {progress.of} changes are known to be done, what was under way may be "
+        f"too; the same import again does the rest"
+    )
+
+
+def _run(
+    client: Client,
+    files: tuple[str, ...],
+    wishes: Wishes,
+    dry_run: bool,
+    as_json: bool,
+    progress: Progress,
+) -> int:
+    client.opened()  # waits for a server that starts
+    status = client.status()
     link = Link(client)
     problems = Problems()
     began = time.monotonic()
     try:
-        prepared = prepare(files, link, wishes, problems, open_file=_open)
+        prepared = prepare(
+            files, link, wishes, problems, open_file=_open, progress=progress.checked
+        )
+        progress.close()
+        if not status.get("writable", 1):
+            raise ReadOnly(f"{client.address} takes no writes: import at its master")
         if not as_json:
             _show_plan(prepared)
+        warnings = [*_own_application(prepared, status)]
+        for warning in warnings:
+            click.echo(f"csp import: warning: {warning}", err=True)
         revision = prepared.revision
         planned_seconds = time.monotonic() - began
         if not dry_run and prepared.plan.count:
-            revision = carry_out(prepared, link, problems, _progress())
+            progress.begin(prepared.plan.commands)
+            revision = carry_out(prepared, link, problems, progress.written)
+            progress.close()
     except ImportRefused:
+        progress.close()
         _show_problems(problems, as_json)
+        if progress.done:
+            click.echo(f"csp import: {_so_far(progress)}", err=True)
         return EXIT_USAGE
     seconds = time.monotonic() - began
-    report = _report(prepared, revision, seconds, planned_seconds, dry_run)
     if as_json:
-        show_json(report)
+        report = _report(prepared, revision, seconds, planned_seconds, dry_run)
+        show_json(report | {"warnings": warnings})
     elif dry_run:
         click.echo("nothing was changed (--dry-run)")
     else:
         count = prepared.plan.count
         rate = f", {count / seconds:,.0f} objects a second" if count else ""
         click.echo(f"{count} changes, revision {revision} ({seconds:.2f} s{rate})")
-    return 0
+    return EXIT_DONE
+
+
+def _own_application(prepared: Prepared, status: dict[str, Any]) -> Iterator[str]:
+    """What the import would make the asked server's own Application say of where it listens."""
+    for update in prepared.plan.updates:
+        node = update.item.node
+        if node.cls.name != "CfgApplication" or node.dbid != int(status["application_dbid"]):
+            continue
+        paths = [path for path in update.paths if path.partition(".")[0] in WHERE_IT_LISTENS]
+        if paths:
+            yield (
+                f"{node.shown} is this server's own Application, and the file states another "
+                f"{' and '.join(paths)}: the server listens where it does, "
+                f"so where the file is another server's, leave these out or set them back"
+            )
 
 
 def _open(file: str) -> BinaryIO:
-    return sys.stdin.buffer if file == "-" else open(file, "rb")
-
-
-def _progress() -> Any:
-    """Tells how far it is, on one line if somebody looks."""
-    shows = sys.stderr.isatty()
-
-    def progress(done: int, of: int) -> None:
-        if shows:
-            click.echo(f"\r{done} of {of}", err=True, nl=done >= of)
-        elif done < of:
-            click.echo(f"{done} of {of}", err=True)
-
-    return progress
+    if file != "-":
+        return open(file, "rb")
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "standard input is closed")
+    return sys.stdin.buffer
 
 
 def _show_plan(prepared: Prepared) -> None:

@@ -1,16 +1,24 @@
 """Finds the verb on the command line and imports only that verb's module.
 
 Exit codes of every verb: 0 done, 1 not found or different, 2 usage or refused object,
-3 no connection or port, 4 refused by the server.
+3 no connection or port, 4 refused by the server, 6 no room for the output, 130 interrupted.
+
+Whatever goes wrong is a line on standard error and an exit code, never a traceback: what no verb
+expects (a full disk behind standard output, an argument that is no text) is told here.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from typing import Any, NoReturn
 
 import click
 
 from csp import __version__
+from csp.cli.output import STDOUT, cant_write, stdout_bytes
+from csp.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOT_FOUND, EXIT_USAGE
 
 # Verb: module under csp.cli, which has a click command named `command`; and one line of help,
 # here too so that `csp --help` imports nothing.
@@ -40,6 +48,9 @@ VERBS = {
 }
 
 
+RUN_SERVERS = frozenset(("master", "proxy"))  # their output is a log
+
+
 class VerbGroup(click.Group):
     """A group that imports a verb's module when the verb is used."""
 
@@ -53,9 +64,58 @@ class VerbGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Runs the command line, and ends with its exit code."""
+        code = EXIT_DONE
+        words = list(args[0] if args else extra.get("args") or sys.argv[1:])
+        try:
+            if sys.stdout is None and not RUN_SERVERS.intersection(words[:1]):
+                stdout_bytes()  # says that it is closed, before anything is done
+            found = super().main(*args, **extra | {"standalone_mode": False})
+            code = found if isinstance(found, int) else EXIT_DONE
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else EXIT_NOT_FOUND
+        except BrokenPipeError:
+            pass  # whoever read the output has gone
+        except (click.exceptions.Abort, KeyboardInterrupt):
+            code = _say("interrupted", EXIT_INTERRUPTED)
+        except click.ClickException as problem:
+            code = _show(problem)
+        except UnicodeEncodeError as problem:
+            shown = problem.object.encode("utf-8", "backslashreplace").decode()
+            code = _say(f"{shown!r} is not UTF-8 text", EXIT_USAGE)
+        except OSError as problem:
+            code = _show(cant_write(problem.filename or STDOUT, problem))
+        sys.exit(_flushed(code))
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(f"csp: {text}", err=True)
+    return code
+
+
+def _show(problem: click.ClickException) -> int:
+    if isinstance(problem, click.UsageError):
+        problem.show()
+    else:
+        click.echo(f"csp: {problem.format_message()}", err=True)
+    return problem.exit_code
+
+
+def _flushed(code: int) -> int:
+    """Writes out what standard output still holds; what can't be is told, and not again at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as problem:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(problem, BrokenPipeError):
+            return _show(cant_write(STDOUT, problem))
+    return code
 
 
 @click.group(cls=VerbGroup, context_settings={"help_option_names": ["--help"]})

@@ -27,7 +27,9 @@ names, `CSP_PASSWORD` or a prompt, never from arguments.
 | 3 | no connection, or no port |
 | 4 | refused by the server |
 | 5 | `csp status`: an alarm is raised |
-| 6 | a server can not start: this machine has too little of something, which the log names |
+| 6 | a server can not start: this machine has too little of something, which the log names; \
+or there is no room for the output |
+| 130 | interrupted (Ctrl-C) |
 """
 CONFSERV = """## confserv
 

@@ -10,7 +10,6 @@ from typing import TypeVar
 import click
 
 from csp.cli.connecting import (
-    end_unread,
     fail,
     server_address,
     show_json,
@@ -70,8 +69,6 @@ def _view(server: Address | None, instance: str | None) -> Iterator[inspect.View
             yield view
     except (inspect.NotHere, PermissionError) as problem:
         fail("store", str(problem), EXIT_NO_CONNECTION)
-    except BrokenPipeError:
-        end_unread()
 
 
 @command.command("stat")

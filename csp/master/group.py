@@ -22,11 +22,11 @@ from csp.master.overlay import Overlay
 from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows
 from csp.master.taken import refuse_taken
-from csp.model.requests import OUTCOME, Create, WriteOutcome, WriteRequest
+from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
 from csp.observe.faults import told_fault
 from csp.rules.assemble import assemble
 from csp.rules.authorize import authorize
-from csp.rules.forward import Created, Forward
+from csp.rules.forward import resolve
 from csp.rules.transaction import Transaction
 
 log = logging.getLogger("csp.master")
@@ -120,7 +120,7 @@ class Group:
                 return Member(request, WriteOutcome(known.revision, known.results), leans)
         for tx.command, command in enumerate(request.commands, 1):
             authorize(request.principal, command)
-        created = _resolve(request, tx)
+        created = resolve(request.commands, tx, forward=request.kind == "exec")
         assemble(tx, request.commands, created, self.revision)
         results = [one.dbid if one else 0 for one in created]
         return self._finished(request, tx, results, leans)
@@ -171,20 +171,3 @@ def fault_of(error: Exception) -> errors.CspError:
     """What the author of a write is told that failed inside."""
     says = said(error) if isinstance(error, SQLAlchemyError) else ""
     return told_fault(log, "a write", error, says=says)
-
-
-def _resolve(request: WriteRequest, tx: Transaction) -> list[Created | None]:
-    """Gives DBIDs to what the commands create, and puts them where they are referred to."""
-    created: list[Created | None] = []
-    for command in request.commands:
-        if isinstance(command, Create):
-            created.append(Created(command.cls, tx.give_dbid(command.cls)))
-        else:
-            created.append(None)
-    if request.kind == "exec":
-        forward = Forward(created)
-        for number, command in enumerate(request.commands, 1):
-            tx.command = number
-            forward.resolve(command)
-    tx.command = 0
-    return created

@@ -121,16 +121,10 @@ class Taken:
                 raise clash(name, touched.after, other.dbid)
 
 
-def check_published(tx: Transaction, owner_of: Callable[[UniqueName], int | None]) -> None:
-    """Raises Unique for the first name that a published object has and keeps."""
-    for touched in tx.changes():
-        check_published_of(tx, touched, owner_of)
-
-
-def check_published_of(
+def check_published(
     tx: Transaction, touched: Touched, owner_of: Callable[[UniqueName], int | None]
 ) -> None:
-    """The same for one object."""
+    """Raises Unique where a published object has a name of this one, and keeps it."""
     assert touched.after is not None
     for name in names_of(touched.cls, touched.after):
         owner = owner_of(name)

@@ -54,9 +54,15 @@ Open = Callable[[str], BinaryIO]
 
 
 def prepare(
-    files: Sequence[str], server: Server, wishes: Wishes, problems: Problems, *, open_file: Open
+    files: Sequence[str],
+    server: Server,
+    wishes: Wishes,
+    problems: Problems,
+    *,
+    open_file: Open,
+    progress: Progress = lambda done, of: None,
 ) -> Prepared:
-    """Reads, resolves and compares; raises ImportRefused if anything is wrong."""
+    """Reads, resolves, compares and tries; raises ImportRefused if anything is wrong."""
     revision = server.revision()
     present = Present(server)
     collection = Collection(problems)
@@ -77,7 +83,7 @@ def prepare(
     Missing(registry, items, present, create=wishes.create_missing).fill(problems)
     plan = make_plan(items, present, problems)
     problems.check()
-    rehearse(plan, revision, server, present, problems)
+    rehearse(plan, revision, server, present, problems, progress)
     problems.check()
     return Prepared(plan, revision)
 

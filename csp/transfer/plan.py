@@ -48,6 +48,8 @@ class Plan:
     creates: list[Item] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
     unchanged: int = 0
+    # So many commands do it, as a rehearsal found: an object may take a create and an update.
+    commands: int = 0
 
     @property
     def count(self) -> int:

@@ -21,7 +21,7 @@ from csp.model.requests import Command, Skip, parse_command
 from csp.resp import Decoder
 from csp.rules.assemble import assemble
 from csp.rules.forward import resolve
-from csp.rules.names import Taken, check_published_of, names_of
+from csp.rules.names import Taken, check_published, names_of
 from csp.rules.transaction import Touched
 from csp.rules.transaction import Transaction as Trial
 from csp.transfer.foreseen import FORESEEN_FIRST, Foreseen, Server
@@ -56,6 +56,7 @@ def rehearse(
             refused = _try(transaction, foreseen, revision)
             report.add(transaction, refused)
             done += len(transaction.commands)
+            plan.commands = done
             progress(done, max(plan.count, done))
             if problems.count >= PROBLEMS_MAX:
                 break
@@ -83,7 +84,7 @@ def _try(transaction: Transaction, foreseen: Foreseen, revision: int) -> Mapping
         try:
             size += _size(touched)
             taken.take(trial, touched, names_of(touched.cls, touched.after or {}))
-            check_published_of(trial, touched, foreseen.owner_of)
+            check_published(trial, touched, foreseen.owner_of)
         except CspError as error:
             refused.setdefault(touched.command, error)
     if size > ENTRY_BYTES_MAX:

@@ -67,7 +67,7 @@ def run(plan: Plan, revision: int, sink: Sink, problems: Problems, progress: Pro
             else:
                 revision = int(reply)
         done += len(transaction.commands)
-        progress(done, max(plan.count, done) + len(cutter.late))
+        progress(done, max(plan.commands, plan.count, done))
     return revision
 
 

@@ -43,6 +43,7 @@ def status_of(call: Call) -> dict[str, int | str]:
         "role": lane.role,
         "mode": info.mode,
         "master": info.upstream,
+        "writable": int(lane.takes_writes),
         "application": info.app_name,
         "application_dbid": info.app_dbid or own_dbid(call),
         "release": info.release,

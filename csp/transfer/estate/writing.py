@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import orjson
 
@@ -15,8 +15,14 @@ BUFFER_BYTES = 1 << 20
 AGENTS_MAX = 900_000  # extensions and logins have six digits
 
 
+class Stream(Protocol):
+    """What takes the file."""
+
+    def write(self, data: bytes | bytearray, /) -> object: ...
+
+
 def write_estate(
-    stream: BinaryIO, agent_count: int, seed: int, object_bytes: int | None = None
+    stream: Stream, agent_count: int, seed: int, object_bytes: int | None = None
 ) -> int:
     """Writes the centre; how many objects it has."""
     count = 0
