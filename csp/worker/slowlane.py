@@ -38,6 +38,7 @@ from csp.worker import (
     status,
     sums,
     transactions,
+    turned_away,
     writes,
 )
 from csp.worker.call import Call, Handler, State
@@ -94,6 +95,8 @@ class Lane:
         self.registrations = register.Registrations(self)
         self.own_options = own_options.OwnOptions(self)
         self.own_options.start()
+        self.turned_away = turned_away.TurnedAway(self)
+        self.turned_away.start()
         folder = Path(self.info.folder)
         self.writer = Asker(
             loop,

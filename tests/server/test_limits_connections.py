@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.neighbours.server import Master
@@ -196,3 +200,49 @@ def test_memory_is_not_kept_for_those_who_were_refused(master: Master) -> None:
     assert raw.read() == "-ERR Protocol error: invalid bulk length"
     assert raw.is_closed()
     assert other.call("PING") == "PONG"
+
+
+def test_who_is_turned_away_is_told_and_it_is_an_alarm(tmp_path: Path) -> None:
+    with Master(tmp_path, workers=2).start() as server:
+        key = f"CfgApplication/name={server.app}"
+        assert server.cli("option", key, "csp", "max-clients", "4").returncode == 0
+        refusal = b"-ERR max number of clients reached\r\n"
+        first, *others = [signed_in(server) for _ in range(4)]
+        wait_until(lambda: refused(server) == refusal, 5, "a refusal")
+        wait_until(lambda: "51202" in server.log_text(), 5, "the alarm")
+        assert "4 may be connected at once" in server.log_text()
+        for other in others:
+            other.close()
+        assert "clients refused" in server.alarms()
+        assert first.call("PING") == "PONG"
+
+
+def refused(server: Master) -> bytes:
+    """What a new connection is told by itself."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as one:
+        try:
+            return one.recv(100)
+        except TimeoutError:
+            return b""
+
+
+def test_without_descriptors_a_client_is_refused_and_the_worker_does_not_spin(
+    tmp_path: Path,
+) -> None:
+    with Master(tmp_path) as server:
+        first = signed_in(server)
+        worker = server.child("worker 0")
+        _, hard = worker.rlimit(psutil.RLIMIT_NOFILE)
+        taken = {int(name) for name in os.listdir(f"/proc/{worker.pid}/fd")}
+        lowest = next(number for number in itertools.count() if number not in taken)
+        worker.rlimit(psutil.RLIMIT_NOFILE, (lowest, hard))
+        for _ in range(5):
+            assert refused(server) == b"-ERR max number of clients reached\r\n"
+        assert first.call("PING") == "PONG"
+        assert "rejected_connections:5\r\n" in first.call("INFO", "stats")
+        wait_until(lambda: "there are no descriptors for more" in server.log_text(), 5, "the alarm")
+        used = sum(worker.cpu_times()[:2])
+        with pytest.raises(AssertionError):
+            wait_until(lambda: sum(worker.cpu_times()[:2]) > used + 0.2, 1, "a loop that spins")
+        worker.rlimit(psutil.RLIMIT_NOFILE, (hard, hard))
+        assert signed_in(server).call("PING") == "PONG"

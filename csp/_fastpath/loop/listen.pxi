@@ -4,6 +4,8 @@
 # Invariants:
 # 1. A connection knows the row of the port by which it came; what a port demands stands there and nowhere else.
 # 2. A turn accepts a bounded number; who is left waits in the kernel's queue, and the port stays readable.
+# 3. Where descriptors have run out a client is refused too, by one that is kept for it: else the port would stay
+#    readable, the loop would spin, and the client would wait for what doesn't come.
 
 cdef enum:
     ACCEPTS_A_LOOK = 8              # between two looks at the turn's budget
@@ -23,6 +25,20 @@ cdef void client_address(csp_client *client, sockaddr_storage *from_) noexcept n
         client.port = ntohs((<sockaddr_in6 *> from_).sin6_port)
         memcpy(client.address, &(<sockaddr_in6 *> from_).sin6_addr, 16)
 
+cdef int accept_in_need(worker_t *w, int listener) noexcept nogil:
+    """Refuses one client though no descriptor is free; -1 when that can't be done either."""
+    cdef int fd
+    w.stats.starved += 1
+    if w.spare_fd < 0:
+        return -1
+    close(w.spare_fd)
+    fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+    if fd >= 0:
+        socket_refuse(fd, b"-ERR max number of clients reached\r\n")
+        w.stats.rejected += 1
+    w.spare_fd = dup(w.epoll)
+    return fd
+
 cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
     """Takes a bounded number of new connections; one too many is told so and closed."""
     cdef sockaddr_storage from_
@@ -34,8 +50,10 @@ cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
     for i in range(w.limits.accepts):
         size = sizeof(from_)
         fd = accept4(w.listeners[number].fd, <sockaddr *> &from_, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if fd < 0 and (errno == EMFILE or errno == ENFILE) and accept_in_need(w, w.listeners[number].fd) >= 0:
+            continue
         if fd < 0:
-            return                  # EAGAIN, or out of descriptors: the listener stays readable
+            return                  # EAGAIN: the listener stays readable
         c = conn_take(w, fd)
         if c == NULL:
             socket_refuse(fd, b"-ERR max number of clients reached\r\n")

@@ -163,6 +163,7 @@ cdef struct worker_t:
     int epoll
     listener_t listeners[LISTENERS_MAX]
     uint32_t listener_count
+    int spare_fd                    # given up for a moment, to refuse a client when there is no other
     int64_t now_ms
     csp_view_t view                 # of the connection at hand, at S
     uint64_t generation             # of the data segment attached

@@ -5,6 +5,8 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 cdef extern from "<errno.h>" nogil:
     int errno
     int EAGAIN
+    int EMFILE
+    int ENFILE
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -102,3 +104,4 @@ cdef extern from *:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    int dup(int fd)

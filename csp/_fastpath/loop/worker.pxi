@@ -194,6 +194,7 @@ cdef class Loop:
             if poll_add(w.epoll, fd, EPOLLIN, KIND_LISTENER, number) != 0:
                 raise OSError(errno, f"watching listener {fd}")
         w.listener_count = len(listen_fds)
+        w.spare_fd = dup(w.epoll)
         if wake_fd >= 0 and poll_add(w.epoll, wake_fd, EPOLLIN | EPOLLET, KIND_WAKE, 0) != 0:
             raise OSError(errno, f"watching wake descriptor {wake_fd}")
 
@@ -206,6 +207,8 @@ cdef class Loop:
                 if w.rows[i].id != 0:
                     w.rows[i].flags &= ~CSP_CONN_KNOWN
                     conn_free(w, &w.rows[i])
+        if w.spare_fd > 0:
+            close(w.spare_fd)
         watch_close(&w.watch)
         parser_close(&w.parser)
         out_free(&w.out)

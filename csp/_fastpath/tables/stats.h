@@ -42,6 +42,7 @@ typedef struct csp_stats {
     uint64_t busy; /* worker: requests */
     uint64_t longest_turn_us; /* worker: us */
     uint64_t rests_closed; /* worker: connections */
+    uint64_t starved; /* worker: connections */
     uint64_t published; /* writer: transactions */
     uint64_t applied; /* writer: objects */
     uint64_t reclaimed; /* writer: bytes */
@@ -60,7 +61,7 @@ typedef struct csp_stats {
     uint64_t auth_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 49
+#define CSP_METRIC_COUNT 50
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -96,6 +97,7 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "busy",
     "longest_turn_us",
     "rests_closed",
+    "starved",
     "published",
     "applied",
     "reclaimed",

@@ -39,6 +39,7 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t busy
         uint64_t longest_turn_us
         uint64_t rests_closed
+        uint64_t starved
         uint64_t published
         uint64_t applied
         uint64_t reclaimed
