@@ -38,6 +38,7 @@ class Problem:
     section: str
     option: str
     reason: str
+    is_wrong: bool = False  # misspelt or of a wrong value, not just something that csp has not got
 
     def __str__(self) -> str:
         return f"[{self.section}] {self.option}: {self.reason}"
@@ -101,13 +102,14 @@ def load(sections: Sections, *, mode: str = "proxy", app_name: str = "") -> Opti
     stated, problems = set(), []
     for section, option, name, given in _known(sections, mode, app_name):
         if option is None:
-            problems.append(Problem(section, name, "there is no such option"))
+            problems.append(Problem(section, name, "there is no such option", True))
             continue
         key = (option.section, name)
         try:
             value = parse_value(option, given)
         except ValueError as error:
-            problems.append(Problem(section, name, f"{error}; {option.default!r} is used"))
+            reason = f"{error}; {option.default!r} is used"
+            problems.append(Problem(section, name, reason, True))
             continue
         if not FURTHER_LDAP.fullmatch(section):
             stated.add(key)

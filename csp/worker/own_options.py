@@ -2,20 +2,22 @@
 
 1. The worker sees the change in the store itself, CHECK_MS later at most; nothing is restarted.
 2. Options that take effect `now` change here; the others keep their value until the next start.
-3. The worker of slot 0 alone logs: each change and each problem once.
+3. The worker of slot 0 alone logs, each change and each problem once, and raises the alarms of an
+   Application that is gone or unfit, or whose options are wrong.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from csp.conf.options import Options, Problem, in_force, loop_limits, of_server
 from csp.observe.events import log_event
-from csp.process.application import application_of, options_in, tell_problems
+from csp.process.application import SERVER_TYPE, application_of, options_in, tell_problems
+from csp.store.alarms import ALARM_APPLICATION, ALARM_OPTIONS, end_alarm, raise_alarm
 
 if TYPE_CHECKING:
     from csp.process.context import OptionValue
@@ -49,14 +51,49 @@ class OwnOptions:
         """Takes what the Application says, if it says anything new."""
         info = self._lane.info
         found = application_of(self._lane.reader, info.app_name)
+        if not found:
+            self._watch(None)
         if not found or found == self._seen:
             return
         is_first, self._seen = not self._seen, found
-        options = options_in(orjson.loads(found), mode=info.mode, app_name=info.app_name)
+        application = orjson.loads(found)
+        options = options_in(application, mode=info.mode, app_name=info.app_name)
+        self._watch(application)
+        self._watch_options(options)
         if is_first:
             self._told.update(options.problems)  # the supervisor logged them at the start
         self._report_problems(options)
         self._take(options)
+
+    def _watch(self, application: dict[str, Any] | None) -> None:
+        """Raises the alarm of an Application with which the next start would fail."""
+        info, control = self._lane.info, self._lane.control
+        if info.slot != 0:
+            return
+        reason = ""
+        if application is None:
+            # A master runs without one as long as nobody makes it.
+            reason = "does not exist any more" if self._seen or info.mode == "proxy" else ""
+        elif application.get("state") == "disabled":
+            reason = "is disabled"
+        elif application.get("type") != SERVER_TYPE:
+            reason = f"is of type {application.get('type')}, not {SERVER_TYPE}"
+        if reason:
+            raise_alarm(control, ALARM_APPLICATION, app=info.app_name, reason=reason)
+        elif application is not None:
+            end_alarm(control, ALARM_APPLICATION, app=info.app_name)
+
+    def _watch_options(self, options: Options) -> None:
+        """Raises the alarm of options that somebody set in vain."""
+        info, control = self._lane.info, self._lane.control
+        if info.slot != 0:
+            return
+        wrong = [f"[{one.section}] {one.option}" for one in options.problems if one.is_wrong]
+        if wrong:
+            named = ", ".join(wrong)
+            raise_alarm(control, ALARM_OPTIONS, app=info.app_name, options=named)
+        else:
+            end_alarm(control, ALARM_OPTIONS, app=info.app_name)
 
     def _take(self, options: Options) -> None:
         lane, info = self._lane, self._lane.info

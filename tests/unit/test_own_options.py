@@ -10,6 +10,7 @@ import pytest
 
 from csp.conf.options import in_force, load
 from csp.model.keys import KEYS
+from csp.store.alarms import raised
 from csp.worker.own_options import CHECK_MS
 from tests.unit.fake_loop import Server
 
@@ -25,7 +26,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def state(server: Server, **options: Any) -> None:
-    server.reader.put("CfgApplication", 99, options={"confserv": options})
+    stated = {"state": "enabled", "type": "configurationserver"}
+    server.reader.put("CfgApplication", 99, options={"confserv": options}, **stated)
     server.loop.pass_time(CHECK_MS)
 
 
@@ -58,3 +60,47 @@ def test_an_application_that_went_changes_nothing(server: Server) -> None:
     server.reader.finds.clear()
     server.loop.pass_time(CHECK_MS)
     assert server.lane.info.options["packet-size"] == 4096
+
+
+def test_wrong_options_are_an_alarm_until_they_are_mended(server: Server) -> None:
+    state(server, encoding="UTF-16")
+    assert server.control.names() == [], "what csp has not got was set for the original"
+    state(server, **{"packet-size": "much", "encoding": "UTF-16", "nothing": 1})
+    (alarm,) = raised(server.control)
+    assert alarm.text == (
+        "Application confserv sets options that are not taken: "
+        "[confserv] packet-size, [confserv] nothing"
+    )
+    state(server, **{"packet-size": "4096"})
+    assert server.control.names() == []
+
+
+def test_an_application_that_went_or_is_unfit_is_an_alarm(server: Server) -> None:
+    server.reader.finds.clear()
+    server.loop.pass_time(CHECK_MS)
+    assert server.control.names() == [], "a master runs without one"
+    server.reader.finds[NAME, b"confserv"] = [99]
+    state(server)
+    server.reader.finds.clear()
+    server.loop.pass_time(CHECK_MS)
+    assert [one.text for one in raised(server.control)] == [
+        "Application confserv does not exist any more"
+    ]
+    server.reader.finds[NAME, b"confserv"] = [99]
+    state(server, **{"packet-size": 4096})
+    assert server.control.names() == []
+    for unfit in ({"state": "disabled"}, {"type": "tserver"}):
+        fit = {"state": "enabled", "type": "configurationserver"}
+        server.reader.put("CfgApplication", 99, options={}, **(fit | unfit))
+        server.loop.pass_time(CHECK_MS)
+        assert server.control.names() == ["application"]
+        state(server)
+        assert server.control.names() == []
+
+
+def test_other_workers_raise_nothing(tmp_path: Path) -> None:
+    options = in_force(load({}), "proxy") | {"packet-size": 1024}
+    server = Server(tmp_path, options=options, mode="proxy", slot=1, worker_count=2)
+    server.loop.pass_time(CHECK_MS)
+    assert server.control.names() == []
+    server.close()
