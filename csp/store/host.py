@@ -52,6 +52,16 @@ class Damage(NamedTuple):
     revision: int  # as it claims; 0 where not even that can be read
 
 
+class Levels(NamedTuple):
+    """How much room is left, and how far back the log reaches."""
+
+    room_bytes: int  # for growing changes
+    whole_bytes: int  # what would be taken if all of it were
+    log_trimmed: int  # entries that left the log so far, in this writer's life
+    log_oldest_ms: int  # when the oldest that is left was committed, UTC; 0: there is none
+    log_age_ms: int  # how old it may get at least
+
+
 class Pin(NamedTuple):
     """A reader's announcement that holds memory back."""
 
@@ -206,6 +216,17 @@ class StoreHost:
             return 0
         stat = self._writer.stat()
         return max(0, stat["free_bytes"] - stat["unheld_bytes"])
+
+    def levels(self) -> Levels | None:
+        """How full store and log are; None while nothing is loaded, or its walk goes on."""
+        if self._writer is None:
+            return None
+        stat = self._writer.stat()
+        if stat["merging"]:
+            return None  # what a predecessor left free is not known yet
+        room = max(0, stat["free_bytes"] - stat["unheld_bytes"])
+        log_figures = (stat["log_trimmed"], stat["log_oldest_ms"], stat["log_age_ms"])
+        return Levels(room, stat["used_bytes"] + room, *log_figures)
 
     def reclaim(self) -> int:
         """Takes back what no reader holds; how many bytes."""

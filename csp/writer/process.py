@@ -25,7 +25,7 @@ from csp.process.origin import Origin
 from csp.process.polling import READ, Descriptor, Poller
 from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import StoreHost
-from csp.writer.alarms import HeldAlarm, StoreAlarm
+from csp.writer.alarms import HeldAlarm, LevelAlarms, StoreAlarm
 from csp.writer.answers import Answers
 from csp.writer.registry import Registry, itself
 from csp.writer.scrubber import Scrubber
@@ -49,6 +49,7 @@ class Writer:
         self._answers = Answers(origin, self._registry)
         self._alarm = StoreAlarm(host.control, host)
         self._held = HeldAlarm(host.control, host)
+        self._levels = LevelAlarms(host.control, host)
         self._scrubber = Scrubber(host, mode=context.mode, app_name=context.app_name)
         self._writes = Writes(origin, host)
         self._poller = Poller()
@@ -115,6 +116,7 @@ class Writer:
         self._origin.tick(now_ms)
         self._alarm.check()
         self._held.check()
+        self._levels.check()
         if self._scrubber.tick(now_ms, TICK_MS):
             self._is_ended = True  # the successor finds it too, and has the store loaded anew
 

@@ -7,8 +7,15 @@ import logging
 import pytest
 
 from csp.store.alarms import ALARM_DAMAGED, ALARM_FULL, ALARM_HELD, raise_alarm, raised
-from csp.store.host import Pin
-from csp.writer.alarms import QUIET_CHECKS, ROOM_BYTES_MORE, HeldAlarm, StoreAlarm
+from csp.store.host import Levels, Pin
+from csp.writer.alarms import (
+    LEVEL_CHECKS,
+    QUIET_CHECKS,
+    ROOM_BYTES_MORE,
+    HeldAlarm,
+    LevelAlarms,
+    StoreAlarm,
+)
 from tests.unit.fake_flags import FakeFlags
 
 
@@ -107,3 +114,56 @@ def test_a_full_store_stays_so_through_a_writers_death(caplog: pytest.LogCapture
     assert memory.names() == ["damaged record"]
     assert [number for number, _ in told(caplog)] == ["51311"]
     assert ALARM_FULL.over == "51311"
+
+
+class Filling:
+    """A store at the levels that a test says."""
+
+    def __init__(self) -> None:
+        self.now: Levels | None = Levels(900, 1_000, 0, 1, 600_000)
+
+    def levels(self) -> Levels | None:
+        return self.now
+
+
+def looked(alarms: LevelAlarms) -> None:
+    for _ in range(LEVEL_CHECKS):
+        alarms.check()
+
+
+def test_a_store_is_said_to_be_nearly_full_before_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    flags, store = FakeFlags(), Filling()
+    alarms = LevelAlarms(flags, store, lambda: 700_000)
+    looked(alarms)
+    assert flags.names() == []
+    for room, names in ((99, ["store nearly full"]), (149, ["store nearly full"]), (150, [])):
+        store.now = Levels(room, 1_000, 0, 1, 600_000)
+        looked(alarms)
+        assert flags.names() == names, room
+    assert [number for number, _ in told(caplog)] == ["51326", "51327"]
+    store.now = None
+    looked(alarms)
+
+
+def test_a_log_that_lost_young_entries_is_too_small_until_it_reaches_back_again() -> None:
+    flags, store, now = FakeFlags(), Filling(), 1_000_000
+    alarms = LevelAlarms(flags, store, lambda: now)
+    store.now = Levels(900, 1_000, 0, 999_000, 600_000)
+    looked(alarms)
+    assert flags.names() == [], "a server that was just loaded has a short log"
+    store.now = Levels(900, 1_000, 5, 400_000, 600_000)
+    looked(alarms)
+    assert flags.names() == [], "old enough entries may leave"
+    store.now = Levels(900, 1_000, 6, 970_000, 600_000)
+    looked(alarms)
+    (alarm,) = raised(flags)
+    assert alarm.text == (
+        "the change log is too small: it reaches back 30000 ms, 600000 ms are promised"
+    )
+    now = 1_500_000
+    looked(alarms)
+    assert flags.names() == ["change log too small"]
+    now = 1_570_000
+    looked(alarms)
+    assert flags.names() == []

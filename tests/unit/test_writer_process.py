@@ -48,6 +48,9 @@ class CountingHost(FakeHost):
     def pins(self) -> list[Any]:
         return []
 
+    def levels(self) -> None:
+        return None
+
     def held_words(self) -> str:
         return ""
 

@@ -324,6 +324,9 @@ cdef class StoreWriter:
     def stat(self) -> dict[str, int]:
         """Figures for status and metrics; bytes unless the name says otherwise."""
         cdef csp_super_t *super = self.w.store.super
+        cdef csp_entry_t *oldest = NULL
+        if super.loaded and super.log_oldest <= super.state.revision:
+            oldest = log_entry(&self.w.store, super.log_oldest)
         return {
             "reserve_bytes": super.reserve_bytes, "backed_bytes": super.extent_end,
             "used_bytes": self.w.arena.used_bytes, "block_bytes": self.w.arena.block_bytes,
@@ -335,6 +338,7 @@ cdef class StoreWriter:
             "log_bytes": self.w.log_used,
             "log_entries": super.state.revision + 1 - super.log_oldest if super.loaded else 0,
             "log_oldest": super.log_oldest, "log_trimmed": self.w.trimmed,
+            "log_oldest_ms": oldest.time_ms if oldest != NULL else 0, "log_age_ms": self.w.log_age_ms,
             "names": super.name_words - super.node_count, "lists": super.list_words,
             "applied": self.w.applied, "redone": self.w.redone, "freed_blocks": self.w.freed_blocks,
             "ignored_keys": self.w.ignored_keys, "skipped_items": self.w.skipped_items,
