@@ -29,7 +29,10 @@ CONTROL_READ_BYTES = 64  # a few requests at once are plenty: the supervisor sen
 
 
 class StartRefused(Exception):
-    """A child can't ever serve as it was told to; before readiness it ends the whole server."""
+    """A child can't serve as it was told to: before readiness it ends the whole server.
+
+    With the exit code of a limit it is tried again: room may come.
+    """
 
     def __init__(self, exit_code: int, text: str) -> None:
         super().__init__(text)

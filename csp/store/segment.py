@@ -18,6 +18,7 @@ SHM_FOLDER = Path("/dev/shm")
 MODE = 0o600
 BLOCK_BYTES = 512  # what stat counts in, whatever the file system
 ASIDE = ".aside"  # behind the names of segments that another release can serve
+EMPTY_BYTES = 16 << 20  # the control segment, tables of the data segment, the log's ring
 SHM_BYTES_MIN = 512 << 20  # the log's ring, a small site, and a second generation of it
 
 
@@ -137,6 +138,12 @@ def shared_bytes() -> int:
     return state.f_blocks * state.f_frsize
 
 
+def free_bytes() -> int:
+    """How much of /dev/shm is left."""
+    state = os.statvfs(SHM_FOLDER)
+    return state.f_bavail * state.f_frsize
+
+
 def check_room(reserve_bytes: int) -> None:
     """Refuses a /dev/shm that is too small for any store, as containers have by default."""
     size = shared_bytes()
@@ -145,6 +152,16 @@ def check_room(reserve_bytes: int) -> None:
         raise SharedMemoryTooSmall(
             f"/dev/shm has {size >> 20} MiB, a store needs {needed >> 20} MiB at least: "
             "give it more (docker run --shm-size=2g; mount -o remount,size=2g /dev/shm)"
+        )
+
+
+def check_free() -> None:
+    """Refuses a /dev/shm that is too full for an empty store, where there is none to take over."""
+    free = free_bytes()
+    if free < EMPTY_BYTES:
+        raise SharedMemoryTooSmall(
+            f"/dev/shm has {free >> 20} of {shared_bytes() >> 20} MiB left, an empty store needs "
+            f"{EMPTY_BYTES >> 20} MiB: free some (ls -l /dev/shm; csp store list), or enlarge it"
         )
 
 

@@ -44,6 +44,7 @@ class Child:
     is_killed_hung: bool = False
     replaced_for: str = ""  # why it was asked to drain for a successor
     waits_for_lock: bool = False
+    last_death: str = ""  # in words
     pulse: Pulse = field(default_factory=Pulse)
     policy: RestartPolicy = field(default_factory=RestartPolicy)
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import setproctitle
 
 from csp.exits import EXIT_FAULT
+from csp.observe.events import log_event
 from csp.observe.log import LogSettings, start_log, stop_log
 from csp.process.context import StartRefused
 from csp.supervisor.signals import ignore_from_outside
@@ -116,7 +117,7 @@ def _run(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except StartRefused as refusal:
-        log.error("%s", refusal)
+        log_event(log, "51011", reason=refusal)
         return refusal.exit_code
     except Exception:
         log.exception("ended by a fault")

@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import os
 
+import posix_ipc
+
 from csp._fastpath import Control, StoreError, segment_table
 from csp.model.keys import TABLE_DIGEST
 from csp.observe.events import log_event
@@ -191,8 +193,15 @@ def table_of(instance: str, generation: int) -> int:
 
 def _create_control(instance: str) -> tuple[int, Control]:
     segment.unlink_all(instance)  # data without control: the run that made it was killed early
-    fd = segment.create(segment.control_name(instance), Control.SIZE)
-    return fd, Control(fd, format=True)
+    try:
+        segment.check_free()
+        fd = segment.create(segment.control_name(instance), Control.SIZE)
+        return fd, Control(fd, format=True)
+    except segment.SharedMemoryTooSmall as error:
+        raise SegmentsRefused(str(error)) from None
+    except (OSError, StoreError, posix_ipc.Error) as error:
+        segment.unlink_all(instance)  # a part of it was made
+        raise SegmentsRefused(f"the control segment can't be made: {error}") from error
 
 
 def _create_sessions(instance: str, row_count: int) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import setproctitle
 
 from csp import __version__
-from csp.exits import EXIT_DONE, EXIT_NO_CONNECTION, EXIT_USAGE
+from csp.exits import EXIT_DONE, EXIT_LIMITS, EXIT_NO_CONNECTION, EXIT_USAGE
 from csp.observe.events import log_event
 from csp.observe.log import start_log, stop_log
 from csp.store import segment
@@ -32,7 +32,7 @@ from csp.supervisor.instance import (
     runtime_root,
     take_instance,
 )
-from csp.supervisor.limits import raise_file_limit
+from csp.supervisor.limits import LimitsRefused, raise_limits
 from csp.supervisor.listeners import Address, PortTaken, address_of, bind_listeners
 from csp.supervisor.notify import Notifier
 from csp.supervisor.plan import Plan
@@ -52,28 +52,30 @@ ALL_ADDRESSES = "0.0.0.0"  # where a port that comes from the Application object
 def serve(settings: ServerSettings) -> int:
     """Runs a server until it is stopped; returns the exit code."""
     setproctitle.setproctitle(f"csp {settings.app_name}: supervisor")
-    log = start_log(settings.log, "supervisor")
+    start_log(settings.log, "supervisor")
     notifier = Notifier(os.environ)
     ignore_from_outside()
     for number in STOPPING:
         signal.signal(number, _end_early)
     try:
         return _serve(settings, notifier)
-    except PortTaken as refusal:
-        log.error("%s", refusal)
-        return EXIT_NO_CONNECTION
-    except InstanceTaken as refusal:
-        log.error("%s", refusal)
-        return EXIT_NO_CONNECTION
-    except (RuntimeFolderRefused, SegmentsRefused, StateFolderRefused) as refusal:
-        log.error("%s", refusal)
-        return EXIT_USAGE
+    except (PortTaken, InstanceTaken) as refusal:
+        return _refused(refusal, EXIT_NO_CONNECTION)
+    except (RuntimeFolderRefused, StateFolderRefused) as refusal:
+        return _refused(refusal, EXIT_USAGE)
+    except (LimitsRefused, SegmentsRefused) as refusal:
+        return _refused(refusal, EXIT_LIMITS)
     finally:
         stop_log()
 
 
+def _refused(refusal: Exception, exit_code: int) -> int:
+    log_event(logging.getLogger("csp.supervisor"), "51011", reason=refusal)
+    return exit_code
+
+
 def _serve(settings: ServerSettings, notifier: Notifier) -> int:
-    client_count_max = raise_file_limit()
+    client_count_max = raise_limits(settings.worker_count, settings.reserve_bytes)
     listeners = bind_listeners(settings.listen, settings.worker_count) if settings.listen else []
     address = address_of(listeners[0][0]) if listeners else None
     name = instance_name(

@@ -21,6 +21,7 @@ from csp.observe.events import log_event
 from csp.process.context import Request
 from csp.supervisor.bootstrap import Bootstrap
 from csp.supervisor.child import Child, ChildState, death_reason
+from csp.supervisor.missing import Missing
 from csp.supervisor.plan import Plan
 from csp.supervisor.roles import import_for_replacements
 from csp.supervisor.signals import RELOADING, REOPENING, STOPPING, SignalQueue, name_of
@@ -54,6 +55,7 @@ class Supervisor:
         self.children: list[Child] = plan.children()
         self.watch = Watch(self.children, plan)
         self.segment_watch = plan.watch_segments(self.children)
+        self.missing = Missing(plan.segments.control)
         self.stop = Stop(self.children)
         self.is_announced = False
         self._next_tick = time.monotonic() + TICK_SECONDS
@@ -190,6 +192,7 @@ class Supervisor:
             child.state = ChildState.GONE
             self.stop.begin(f"{child.name} refused to start", exit_code=exit_code)
             return
+        child.last_death = reason
         self.plan.segments.count_restart(child.role.name)
         delay_ms = child.policy.on_death(was_ready=was_ready)
         child.start_at = time.monotonic() + delay_ms / 1000
@@ -240,6 +243,7 @@ class Supervisor:
             self.watch.tick(now)
             self.segment_watch.tick()
             self.bootstrap.give_up_late(now)
+            self.missing.tick(now, self.children, self._wait_words())
             self._announce()
             if self.snapshots is not None and self.plan.is_loaded():
                 interval = self.plan.options["snapshot-interval"]
@@ -256,6 +260,12 @@ class Supervisor:
             and self.bootstrap.is_done
             and all(child.state is ChildState.READY for child in self.children)
         )
+
+    def _wait_words(self) -> str:
+        """What children that have not begun wait for; empty where it is nothing in common."""
+        if self.bootstrap.is_done or self.bootstrap.needs_store:
+            return ""
+        return "the master is not there, or does not tell this server's Application"
 
     def _announce(self) -> None:
         status = self.plan.status(self.children)

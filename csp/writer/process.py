@@ -14,7 +14,7 @@ import socket
 import time
 
 from csp._fastpath import StoreCorrupt, StoreFull
-from csp.exits import EXIT_USAGE
+from csp.exits import EXIT_LIMITS, EXIT_USAGE
 from csp.observe import failpoint
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
@@ -23,6 +23,7 @@ from csp.process.channel.framing import WRITER_LIMITS
 from csp.process.context import ProcessContext, Request, StartRefused
 from csp.process.origin import Origin
 from csp.process.polling import READ, Descriptor, Poller
+from csp.store import segment
 from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import StoreHost
 from csp.writer.alarms import HeldAlarm, LevelAlarms, StoreAlarm
@@ -167,12 +168,22 @@ def run_writer(context: ProcessContext, origin: Origin) -> None:
     try:
         Writer(context, host, origin).run()
     except StoreFull as error:
-        if host.control.generation:
-            raise  # what is in force serves on; the next attempt may find more room
-        raise StartRefused(
-            EXIT_USAGE,
-            f"the configuration does not fit into {context.reserve_bytes} bytes: {error}",
-        ) from error
+        host.load_abort()  # what it took is free again, and no reason
+        has_store = bool(host.control.generation)
+        raise _does_not_fit(error, context.reserve_bytes, has_store=has_store) from error
+
+
+def _does_not_fit(error: StoreFull, reserve_bytes: int, *, has_store: bool) -> StartRefused:
+    """The configuration found no room: for good where --reserve is too small and nothing serves.
+
+    Else the next attempt, after a pause, may find more room, and what is in force serves on.
+    """
+    free = segment.free_bytes()
+    if free >= reserve_bytes:
+        text = f"the configuration does not fit into --reserve, {reserve_bytes} bytes: {error}"
+        return StartRefused(EXIT_LIMITS if has_store else EXIT_USAGE, text)
+    text = f"the configuration finds no room, /dev/shm has {free >> 20} MiB left: {error}"
+    return StartRefused(EXIT_LIMITS, text)
 
 
 def _now_ms() -> int:

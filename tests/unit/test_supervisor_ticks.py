@@ -11,6 +11,7 @@ import pytest
 from csp.supervisor import supervise
 from csp.supervisor.child import ChildState
 from csp.supervisor.supervise import Supervisor
+from tests.unit.fake_flags import FakeFlags
 
 
 class FakePlan:
@@ -22,7 +23,7 @@ class FakePlan:
     def __init__(self) -> None:
         self.loaded = False
         self.told: list[str] = []
-        self.segments = SimpleNamespace(drop_aside=lambda: None)
+        self.segments = SimpleNamespace(drop_aside=lambda: None, control=FakeFlags())
         self.notifier = SimpleNamespace(ready=self.told.append, status=lambda text: None)
 
     def children(self) -> list[Any]:
