@@ -17,6 +17,7 @@ from bench.pipeline import pipeline
 from bench.recovery import recovery
 from bench.scale import scale
 from bench.scrub import scrub
+from bench.snapshot import snapshot
 from bench.sparse import sparse
 from bench.turns import turns
 from bench.workers import workers
@@ -44,6 +45,7 @@ main.add_command(scale)
 main.add_command(scrub)
 main.add_command(turns)
 main.add_command(workers)
+main.add_command(snapshot)
 main.add_command(sparse)
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def _loads(proxy: Server, objects: int, rounds: int, notes: dict[str, object]) -
         took.append(int(LOADED.findall(proxy.log_text())[-1][1]) / 1000)
         if number < rounds - 1:
             proxy.stop()
+            proxy.forget()
     notes["load_seconds"] = took
     # As a ratio that must not exceed 1: the seconds taken against the seconds allowed.
     ratios = [seconds * OBJECTS_A_SECOND / objects for seconds in took]

@@ -20,7 +20,9 @@ from csp.snapshot.write import SnapshotFailed, write_snapshot
 from csp.store.locks import LockHeld
 from csp.store.segment import SegmentMissing
 
-SHARE_OF_A_CORE = 0.10  # for a snapshot beside the service; one at the stop has the machine
+# For a snapshot beside the service, its start and end included at most a tenth; one at the stop
+# has the machine.
+SHARE_OF_A_CORE = 0.09
 NICENESS = 10
 
 log = logging.getLogger("csp.snapshot")

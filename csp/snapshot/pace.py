@@ -9,7 +9,7 @@ SLEEP_SECONDS_MAX = 1.0
 
 
 class Pace:
-    """A share of a processor, over all of a work."""
+    """A share of a processor, over all of a process's life, which has this work alone."""
 
     def __init__(
         self,
@@ -22,13 +22,13 @@ class Pace:
         """`share` from above 0 to 1; with 1 it never sleeps."""
         self._share = share
         self._cpu, self._clock, self._sleep = cpu, clock, sleep
-        self._cpu_began, self._began = cpu(), clock()
+        self._began = clock()
 
     def rest(self) -> None:
         """Between two steps: sleeps until the share is kept again."""
         if self._share >= 1:
             return
-        used = self._cpu() - self._cpu_began
+        used = self._cpu()  # from the process's first instruction on
         while True:
             ahead = used / self._share - (self._clock() - self._began)
             if ahead <= 0:

@@ -16,7 +16,7 @@ from csp.conf.options import in_force
 from csp.observe.clock import wall_ms
 from csp.process.application import options_in, tell_problems
 from csp.process.context import OptionValue, ProcessContext, Upstream
-from csp.process.roles import ROLES, Role, Secret, processes
+from csp.process.roles import ROLES, WRITER, Role, Secret, processes
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.fork import fork_child
 from csp.supervisor.instance import Instance
@@ -69,7 +69,7 @@ class Plan:
 
     def watch_segments(self, children: Sequence[Child]) -> SegmentWatch:
         """Who notices that the memory in force has lost its name."""
-        writers = [child for child in children if child.role.name == "writer"]
+        writers = [child for child in children if child.role is WRITER]
         return SegmentWatch(self.instance.name, self.segments.control, writers)
 
     def fork(self, child: Child) -> None:

@@ -142,6 +142,10 @@ class Server(ABC):
         self.process.send_signal(signal.SIGTERM)
         return self._wait()
 
+    def forget(self) -> None:
+        """Removes what a proxy keeps over its stops: the next start loads from the master."""
+        shutil.rmtree(self.state, ignore_errors=True)
+
     def kill(self) -> None:
         """Kills the supervisor as the kernel would; its children end by themselves."""
         assert self.process is not None

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from csp.process.roles import CLIENTS, ORIGIN
 from csp.supervisor.snapshots import STOP_SECONDS_MAX
-from csp.supervisor.stop import CLOSE_SECONDS_MAX, DRAIN_SECONDS_MAX
 from tests.neighbours.server import ROOT, Master
 
 UNIT = ROOT / "deploy" / "systemd" / "csp@.service"
@@ -28,7 +28,7 @@ def test_the_unit_says_what_the_supervisor_relies_on() -> None:
     assert service["EnvironmentFile"] == "/etc/csp/%i.env"
     assert service["RemoveIPC"] == "no"  # else a restart finds no segments
     assert service["StateDirectory"] == "csp/%i"  # a proxy's snapshot lies there
-    stop_seconds = DRAIN_SECONDS_MAX + CLOSE_SECONDS_MAX + STOP_SECONDS_MAX
+    stop_seconds = CLIENTS.seconds_max + ORIGIN.seconds_max + STOP_SECONDS_MAX
     assert int(service["TimeoutStopSec"]) > stop_seconds + 10
 
 
