@@ -105,7 +105,9 @@ class Stage:
     # ------------------------------------------------------------------ what is left
 
     def clear(self) -> list[str]:
-        """Stops both servers; returns the processes and segments that are still there."""
+        """Stops both servers; returns their processes and segments that are still there."""
+        # Their runtime folders name their instances; a port in a segment's name may be another's.
+        instances = self._instances()
         for name in ("proxy", "master"):
             for process in self._processes(name)[:1]:
                 process.send_signal(signal.SIGTERM)
@@ -117,10 +119,15 @@ class Stage:
         segments = [
             path.name
             for path in Path("/dev/shm").glob("csp-*")
-            if any(str(port) in path.name for port in self.ports.values())
+            if path.name.startswith(tuple(f"csp-{name}-" for name in instances))
         ]
         processes = [f"process {p.pid}" for n in self.ports for p in self._processes(n)]
         return segments + processes
+
+    def _instances(self) -> list[str]:
+        """The names of the instances that run, or left something, in the demo's folder."""
+        runtime = self._runtime()
+        return [path.name for path in runtime.iterdir()] if runtime.is_dir() else []
 
     def remember(self) -> None:
         """Writes down what is running, for the next run."""

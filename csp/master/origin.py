@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -45,6 +46,7 @@ from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
+from csp.observe.events import log_event
 from csp.process.application import options_in
 from csp.process.context import ProcessContext, StartRefused
 from csp.process.origin import StoreForOrigin, Sums
@@ -119,6 +121,7 @@ class DatabaseOrigin:
     def _open(self, host: StoreForOrigin) -> None:
         """Becomes the database's master, and serves what it holds."""
         self._check_content(host)
+        self._warn_of_mode()
         self.database.migrate()
 
         def note(number: int) -> None:
@@ -158,6 +161,13 @@ class DatabaseOrigin:
             f"the database holds no configuration, so it would begin a new stream, and {held} "
             f"is still in memory: put the database back, or begin anew with --forget-memory"
         )
+
+    def _warn_of_mode(self) -> None:
+        """An administrator may want it so, but should know what is in the file."""
+        file = self.database.file
+        mode = file.mode() if file is not None else 0
+        if file is not None and mode & 0o077:
+            log_event(log, "51344", path=file.path, mode=f"{mode:04o}")
 
     def _serve(self, host: StoreForOrigin) -> None:
         """Brings the store to what the database holds, under the fence that is ours."""
@@ -410,9 +420,18 @@ def _tell(password: str, address: str) -> None:
         sys.stderr.flush()
         return
     path = file_beside(address, PASSWORD_FILE)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(password + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    log.warning("the password of account 'default' is in %s", path)
+    try:
+        # Never into a file that is there: others may have it open, and a link leads elsewhere.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(password + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise errors.BadValue(
+            f"the password of the account 'default' can't be written to {path}: {error.strerror}; "
+            f"give one with {PASSWORD_VARIABLE}"
+        ) from error
+    log_event(log, "51345", path=path)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import time
 from contextlib import suppress
@@ -65,6 +66,13 @@ class DatabaseFile:
         for path in (self.path, self.path + WAL, self.path + INDEX):
             with suppress(FileNotFoundError):
                 os.unlink(path)
+
+    def mode(self) -> int:
+        """Its permissions; 0 where it is not there."""
+        try:
+            return stat.S_IMODE(os.stat(self.path).st_mode)
+        except FileNotFoundError:
+            return 0
 
     def why_not_open(self) -> str:
         """Why it can't be opened, or not again; empty where it can."""
