@@ -54,6 +54,7 @@ class Control:
     state: int
     role: int
     writable: bool
+    log_level: int
     fence: int
     verified: int
     def __init__(self, fd: int, *, format: bool = False) -> None: ...

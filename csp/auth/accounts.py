@@ -51,13 +51,13 @@ class Accounts:
     """Reads accounts, once per user and published revision."""
 
     def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+        self.reader = reader
         self._memo: dict[bytes, Account | None] = {}
         self._memo_revision = -1
 
     def find(self, user: bytes) -> Account | None:
         """The account of a user name; None if there is none or it has no password."""
-        published = self._reader.pin()
+        published = self.reader.pin()
         try:
             if published != self._memo_revision or len(self._memo) >= MEMO_COUNT_MAX:
                 self._memo.clear()
@@ -66,10 +66,10 @@ class Accounts:
                 self._memo[user] = self._read(user)
             return self._memo[user]
         finally:
-            self._reader.unpin()
+            self.reader.unpin()
 
     def _read(self, user: bytes) -> Account | None:
-        dbid = dbid_of(self._reader, PERSON.name, "user_name", user)
+        dbid = dbid_of(self.reader, PERSON.name, "user_name", user)
         person = self._object(PERSON.id, dbid)
         record = self._object(ACCOUNT_CLASS_ID, dbid)
         if person is None or record is None:
@@ -83,7 +83,7 @@ class Accounts:
         )
 
     def _object(self, class_id: int, dbid: int) -> dict[str, Any] | None:
-        data = self._reader.raw_get(class_id, dbid)
+        data = self.reader.raw_get(class_id, dbid)
         if data is None:
             return None
         found: dict[str, Any] = orjson.loads(data)

@@ -17,12 +17,16 @@ from csp.auth.line import line_of
 from csp.auth.passwords import ARGON2ID
 from csp.auth.store import StoreView
 from csp.auth.verifier import BUSY, Verifier
+from csp.observe.log import set_level
 from csp.process.channel.answering import Answerer, Message, Peer
 from csp.process.channel.framing import AUTH_LIMITS
-from csp.process.context import ProcessContext
+from csp.process.context import ProcessContext, Request
+from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.process.polling import READ, Descriptor, Poller
 
 POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is noticed
+
+ENDS = (Request.DRAIN, Request.EXIT)
 
 log = logging.getLogger("csp.auth")
 
@@ -42,6 +46,11 @@ class AuthProcess:
         self._failures = Failures(self._store.flags)
         self._poller = Poller()
         self._channel = Answerer(context.channel_fd, AUTH_LIMITS, ask=self._on_question, log=log)
+        self._options = OwnOptions(
+            mode=context.mode, app_name=context.app_name, values=context.options, log=None
+        )
+        self._options.follow(lambda _: set_level(self._options.log_level))
+        self._next_look_ms = 0
         self._is_ended = False
 
     def run(self) -> None:
@@ -52,6 +61,7 @@ class AuthProcess:
             self._verifier.work_off()
             self._failures.tick(_now_ms())
             self._channel.flush()
+            self._look_at_options(_now_ms())
         self._channel.close()
         self._poller.close()
 
@@ -62,9 +72,15 @@ class AuthProcess:
             *self._channel.descriptors(),
         ]
 
+    def _look_at_options(self, now_ms: int) -> None:
+        if now_ms >= self._next_look_ms and self._store.is_loaded:
+            self._next_look_ms = now_ms + CHECK_MS
+            self._options.look(self._store.application(self._context.app_name))
+
     def _take_requests(self) -> None:
         # Nothing that was asked changes anything yet: a sign-in is asked again of the successor.
-        self._is_ended = self._is_ended or bool(self._context.read_requests())
+        asked = self._context.read_requests()
+        self._is_ended = self._is_ended or any(one in ENDS for one in asked)
 
     def _on_question(self, peer: Peer, parts: Message) -> None:
         is_change = len(parts) == 6 and parts[0] == b"PASSWD"

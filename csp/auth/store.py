@@ -6,6 +6,7 @@ import os
 
 from csp._fastpath import Control
 from csp.auth.accounts import Account, Accounts
+from csp.process.application import application_of
 from csp.process.context import ProcessContext
 from csp.store import locks, segment
 from csp.store.control import STATE_READY
@@ -40,14 +41,23 @@ class StoreView:
 
     def find_account(self, user: bytes) -> Account | None:
         """The account of a user name, as it is now."""
-        if self._accounts is None or self._control.generation != self._generation:
-            self._attach()
-        assert self._accounts is not None
-        return self._accounts.find(user)
+        return self._attached().find(user)
 
-    def _attach(self) -> None:
-        self._generation = self._control.generation
-        context = self._context
-        self._accounts = Accounts(
-            open_reader(context.instance, self._control, context.slot, self._generation)
-        )
+    def application(self, name: str) -> bytes:
+        """The JSON of an Application, as it is now; b"" where there is none."""
+        reader = self._attached().reader
+        reader.pin()
+        try:
+            return application_of(reader, name)
+        finally:
+            reader.unpin()
+
+    def _attached(self) -> Accounts:
+        """The accounts of the generation in force."""
+        if self._accounts is None or self._control.generation != self._generation:
+            self._generation = self._control.generation
+            context = self._context
+            self._accounts = Accounts(
+                open_reader(context.instance, self._control, context.slot, self._generation)
+            )
+        return self._accounts

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from csp import __version__
+from csp.observe.log import LEVEL_OF_VERBOSE
 from csp.supervisor.listeners import PORT_MAX
 
 EXIT_USAGE: Final = 1
@@ -62,11 +63,6 @@ OWN: Final = ("--db", "--listen", "--workers", "--reserve", "--state-dir")
 OWN_FLAGS: Final = ("--create-app", "--forget-memory")
 LOG: Final = "-log-"
 OUTPUTS: Final = ("all", "standard", "interaction", "trace", "debug")
-# The five levels of the original, by csp's own.
-LEVELS: Final = {
-    **{"all": "debug", "debug": "debug", "trace": "trace", "interaction": "trace"},
-    **{"standard": "info", "none": "none"},
-}
 
 
 @dataclass
@@ -212,9 +208,9 @@ def log_words(line: Line) -> list[str]:
         line.warnings.append(f"log lines go to {kept} alone, not to {', '.join(rest)}")
     level = line.logs.get("verbose")
     if level is not None:
-        if level not in LEVELS:
-            _end(f"-log-verbose {level!r} is none of {', '.join(LEVELS)}")
-        words += ["--log-level", LEVELS[level]]
+        if level not in LEVEL_OF_VERBOSE:
+            _end(f"-log-verbose {level!r} is none of {', '.join(LEVEL_OF_VERBOSE)}")
+        words += ["--log-level", LEVEL_OF_VERBOSE[level]]
     return words
 
 

@@ -24,6 +24,15 @@ LEVELS = {
     "error": logging.ERROR,
     "none": logging.CRITICAL + 1,
 }
+# The levels of option [log] verbose, which are the original's, by csp's own.
+LEVEL_OF_VERBOSE = {
+    "all": "debug",
+    "debug": "debug",
+    "trace": "trace",
+    "interaction": "trace",
+    "standard": "info",
+    "none": "none",
+}
 LEVEL_WORDS = {logging.CRITICAL: "alarm", TRACE: "trace"}
 CLOSE_SECONDS = 0.2  # what a process waits at its end for a slow output
 FIELD_CHARACTERS_MAX = 2_000  # a field is a name or a reason, never an object
@@ -43,6 +52,7 @@ class LogHandler(logging.Handler):
 
     def __init__(self, settings: LogSettings, process: str) -> None:
         super().__init__(LEVELS[settings.level])
+        self.level_at_start = LEVELS[settings.level]
         self.process = process
         self._render = render_json if settings.format == "json" else render_text
         self._output = Output(path=settings.path)
@@ -114,6 +124,16 @@ def start_log(settings: LogSettings, process: str) -> logging.Logger:
     log.propagate = False
     logging.raiseExceptions = False
     return log
+
+
+def set_level(level: str) -> None:
+    """The lowest level that is written from now on; empty: that of the start."""
+    log = logging.getLogger("csp")
+    for handler in log.handlers:
+        if isinstance(handler, LogHandler):
+            number = LEVELS[level] if level else handler.level_at_start
+            handler.setLevel(number)
+            log.setLevel(number)
 
 
 def stop_log() -> None:

@@ -1,6 +1,7 @@
 """Learns, in short-lived children, what the server's Application says; tries again until it knows.
 
-1. The first answer counts: what changes later the workers see in the store (own_options.py).
+1. The first answer counts: what changes later the processes see in the store
+   (csp/process/own_options.py).
 2. A proxy asks its master before its writer starts; while the master is away, what its state folder
    holds serves instead.
 3. A master finds its Application in its own store once that is loaded.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.observe.events import log_event
+from csp.observe.log import LEVELS, set_level
 from csp.process.context import Request
 from csp.supervisor.bootstrap import Bootstrap
 from csp.supervisor.child import Child, ChildState, death_reason
@@ -58,6 +59,7 @@ class Supervisor:
         self.missing = Missing(plan.segments.control)
         self.stop = Stop(self.children)
         self.is_announced = False
+        self._log_level = 0
         self._next_tick = time.monotonic() + TICK_SECONDS
 
     def run(self) -> int:
@@ -242,6 +244,7 @@ class Supervisor:
         if not self.stop.has_begun:
             self.watch.tick(now)
             self.segment_watch.tick()
+            self._take_log_level()
             self.bootstrap.give_up_late(now)
             self.missing.tick(now, self.children, self._wait_words())
             self._announce()
@@ -250,6 +253,13 @@ class Supervisor:
                 self.snapshots.tick(now, interval_seconds=float(interval))
         for handler in logging.getLogger("csp").handlers:
             handler.flush()
+
+    def _take_log_level(self) -> None:
+        """The one option of a running supervisor; the writer, which reads the store, shows it."""
+        place = self.plan.segments.control.log_level
+        if place != self._log_level:
+            self._log_level = place
+            set_level(list(LEVELS)[place - 1] if place else "")
 
     def _is_newly_ready(self) -> bool:
         return not self.is_announced and self._is_serving() and self.plan.is_loaded()

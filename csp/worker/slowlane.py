@@ -93,7 +93,7 @@ class Lane:
         self.publications = Publications(loop)
         self.feeds = feed_server.Feeds(self)
         self.registrations = register.Registrations(self)
-        self.own_options = own_options.OwnOptions(self)
+        self.own_options = own_options.Following(self)
         self.own_options.start()
         self.turned_away = turned_away.TurnedAway(self)
         self.turned_away.start()

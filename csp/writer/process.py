@@ -28,6 +28,7 @@ from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import StoreHost
 from csp.writer.alarms import HeldAlarm, LevelAlarms, StoreAlarm
 from csp.writer.answers import Answers
+from csp.writer.own_options import Following
 from csp.writer.registry import Registry, itself
 from csp.writer.scrubber import Scrubber
 from csp.writer.writes import VERBS, Writes
@@ -51,7 +52,8 @@ class Writer:
         self._alarm = StoreAlarm(host.control, host)
         self._held = HeldAlarm(host.control, host)
         self._levels = LevelAlarms(host.control, host)
-        self._scrubber = Scrubber(host, mode=context.mode, app_name=context.app_name)
+        self._options = Following(context, host, host.control)
+        self._scrubber = Scrubber(host, self._options.options)
         self._writes = Writes(origin, host)
         self._poller = Poller()
         self._channel = Answerer(
@@ -115,6 +117,7 @@ class Writer:
         self._next_tick_ms = now_ms + TICK_MS
         self._host.reclaim()
         self._origin.tick(now_ms)
+        self._options.tick(now_ms)
         self._alarm.check()
         self._held.check()
         self._levels.check()

@@ -2,7 +2,7 @@
 
 1. A step takes what `scrub-rate` allows in one tick of the writer; changes wait as long.
 2. Between two passes over all records lies `scrub-pause`; the first one waits as long.
-   The options are read from the store before each wait: a new value holds from the next pass on.
+   A new value of either holds from the next step, or the next wait, on.
 3. Damage is logged once, and raises an alarm that stays until a whole pass has found nothing.
    The writer then ends: its successor checks every record before it takes the store over, trusts
    it no more and loads the next generation from the origin, while readers go on with what is there.
@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import orjson
-
 from csp.model.types import by_id
-from csp.process.application import options_in
+from csp.process.own_options import OwnOptions
 from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import Damage
 from csp.tables.events import Alarm
@@ -29,9 +27,6 @@ class Scrubbed(Protocol):
     @property
     def loaded(self) -> bool: ...
 
-    def application(self, name: str) -> bytes:
-        """The JSON of an Application."""
-
     def scrub(self, bytes_max: int) -> tuple[bool, Damage | None]:
         """Checks the next records; whether the last was among them, and damage."""
 
@@ -42,11 +37,9 @@ class Scrubbed(Protocol):
 class Scrubber:
     """Goes over all records again and again, slowly."""
 
-    def __init__(self, store: Scrubbed, *, mode: str, app_name: str) -> None:
+    def __init__(self, store: Scrubbed, options: OwnOptions) -> None:
         self._store = store
-        self._mode = mode
-        self._app_name = app_name
-        self._rate_mb = 0
+        self._options = options
         self._next_pass_ms: int | None = None
 
     def tick(self, now_ms: int, passed_ms: int) -> bool:
@@ -57,10 +50,11 @@ class Scrubber:
             self._wait(now_ms)
         if self._next_pass_ms is None or now_ms < self._next_pass_ms:
             return False
-        if not self._rate_mb:
+        rate_mb = self._options.number("scrub-rate")
+        if not rate_mb:
             self._wait(now_ms)
             return False
-        ended, damage = self._store.scrub(self._rate_mb * MEGABYTE * passed_ms // 1000)
+        ended, damage = self._store.scrub(rate_mb * MEGABYTE * passed_ms // 1000)
         if ended:
             self._wait(now_ms)
         if damage is None:
@@ -75,8 +69,4 @@ class Scrubber:
         return True
 
     def _wait(self, now_ms: int) -> None:
-        found = self._store.application(self._app_name)
-        application = orjson.loads(found) if found else {}
-        options = options_in(application, mode=self._mode, app_name=self._app_name)
-        self._rate_mb = options.number("csp", "scrub-rate")
-        self._next_pass_ms = now_ms + 1000 * options.number("csp", "scrub-pause")
+        self._next_pass_ms = now_ms + 1000 * self._options.number("scrub-pause")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,39 @@ def test_a_wrong_value_is_logged_once_and_changes_nothing(servers: tuple[Master,
     assert master.cli("option", key, "csp", "another", "1").returncode == 0
     wait_until(lambda: "csp/another" in master.log_text(100_000), 10, "the next one is logged")
     assert master.log_text(100_000).count(words) == 1
+
+
+def test_the_level_of_the_log_changes_and_comes_back(servers: tuple[Master, Proxy]) -> None:
+    master, _ = servers
+    key = f"CfgApplication/name={master.app}"
+
+    def tells() -> dict[str, bool]:
+        """Whether a process that maps no data, and one that does, write what they do."""
+        pid = master.child("worker 1").pid
+        master.child("worker 1").kill()
+        wait_until(
+            lambda: (one := master.children().get("worker 1")) and one.pid != pid, 10, "another one"
+        )
+        with master.client() as client:
+            name = f"skill {time.monotonic_ns()}"
+            text = f'{{"name":"{name}","tenantDBID":1}}'
+            client.execute_command("CFG.CREATE", "CfgSkill", text)
+        log = master.log_text(1_000_000)
+        return {
+            "supervisor": f"worker 1 (pid {pid}) died" in log,
+            "writer": any("24200" in line and name in line for line in log.split("\n")),
+        }
+
+    assert tells() == {"supervisor": True, "writer": True}
+    assert master.cli("option", key, "log", "verbose", "none").returncode == 0
+    wait_until(lambda: tells() == {"supervisor": False, "writer": False}, 20, "silence")
+    assert master.cli("option", key, "log", "verbose", "standard").returncode == 0
+    wait_until(lambda: tells() == {"supervisor": True, "writer": True}, 20, "each tells")
+    assert "option log/verbose is standard from now on" in master.log_text(1_000_000)
+    assert master.cli("option", key, "log", "verbose", "none").returncode == 0
+    wait_until(lambda: tells() == {"supervisor": False, "writer": False}, 20, "silence")
+    assert master.cli("option", key, "log", "verbose", "--delete").returncode == 0
+    wait_until(lambda: tells() == {"supervisor": True, "writer": True}, 20, "as at the start")
 
 
 def pages(server: Server) -> set[int]:

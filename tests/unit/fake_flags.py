@@ -7,7 +7,11 @@ from csp.tables.events import ALARMS, Alarm
 
 
 class FakeFlags:
-    """Keeps what is raised."""
+    """Keeps what is raised, and what else a writer shows."""
+
+    generation = 1
+    log_level = 0
+    writable = False
 
     def alarm(self, place: int) -> tuple[int, int, bytes]:
         return self._rows.get(place, (0, 0, b""))

@@ -10,8 +10,8 @@ import pytest
 
 from csp.conf.options import in_force, load
 from csp.model.keys import KEYS
+from csp.process.own_options import CHECK_MS
 from csp.store.alarms import raised
-from csp.worker.own_options import CHECK_MS
 from tests.unit.fake_loop import Server
 
 NAME = KEYS["CfgApplication", "name"].key_id

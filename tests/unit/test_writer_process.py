@@ -42,6 +42,9 @@ class CountingHost(FakeHost):
     def count(self, metric: str, change: int = 1) -> None:
         self.counted[metric] += change
 
+    def application(self, name: str) -> bytes:
+        return b""
+
     def walk(self, ms: int) -> bool:
         return False
 

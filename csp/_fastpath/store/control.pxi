@@ -166,6 +166,15 @@ cdef class Control:
         csp_store(&self.control.writable, value)
 
     @property
+    def log_level(self) -> int:
+        """The level of the log that the Application states, for who maps no data; 0: it states none."""
+        return csp_load(&self.control.log_level)
+
+    @log_level.setter
+    def log_level(self, uint64_t value):
+        csp_store(&self.control.log_level, value)
+
+    @property
     def fence(self) -> int:
         """A master's fence number, which the writers of one run hand on; 0: none has taken one."""
         return csp_load(&self.control.fence)

@@ -221,7 +221,8 @@ typedef struct {
     uint64_t fence;      /* of a master: the number under which this run writes; 0 none yet */
     uint64_t verified;   /* the run (its start, ms) that checked every record of the generation, or made it */
     uint64_t writable;   /* whether this server takes writes */
-    uint64_t spare1[2];
+    uint64_t log_level;  /* of the log, where the Application states one: its place in csp.observe.log, from 1 */
+    uint64_t spare1[1];
     uint64_t epoch;      /* 128: grows after each publication; never 0 */
     uint64_t spare2[7];
     uint64_t link_sequence; /* 192: odd while the four change */

@@ -182,6 +182,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t fence
         uint64_t verified
         uint64_t writable
+        uint64_t log_level
         uint64_t epoch
         uint64_t link_sequence
         uint64_t link_state
