@@ -95,6 +95,7 @@ include "_fastpath/loop/keys.pxi"        # MGET, EXISTS
 include "_fastpath/loop/exec.pxi"        # EXEC
 include "_fastpath/loop/ahead.pxi"       # and what memory is asked for before they need it
 include "_fastpath/loop/dispatch.pxi"    # which room answers a command
+include "_fastpath/loop/behind.pxi"      # writes behind one that is under way
 include "_fastpath/loop/receive.pxi"     # what clients have sent
 include "_fastpath/loop/answer.pxi"      # what they get for it
 include "_fastpath/loop/clock.pxi"       # what time brings: waits that end, timeouts, notices

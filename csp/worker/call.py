@@ -35,6 +35,8 @@ class State:
     awaiting: bool = False  # a reply is owed
     running: bool = False  # its handler has not returned yet
     early: bytes | None = None  # what became known before the handler returned
+    # Replies of the write under way and of those behind it, in order; None: still to come.
+    chain: list[bytes | None] | None = None
     queued: list[Queued] = field(default_factory=list)
     queued_bytes: int = 0
     spoiled: bool = False  # a command of the transaction was refused when it was queued
@@ -66,6 +68,11 @@ class Call:
     state: State
     name: str  # as in the table: `get`, `client|id`
     args: list[bytes]  # all, the command's own name first
+    place: int = 0  # among the writes that are under way together
+
+    def finish(self, reply: bytes) -> None:
+        """Answers a deferred command."""
+        self.lane.finish(self.conn, reply, self.place)
 
     @property
     def proto(self) -> int:

@@ -1,7 +1,8 @@
 """Answers what the loop does not: asks it whether a command may run, finds its handler, runs it.
 
 1. A command error never closes a connection; a handler's refusal is the reply.
-2. A connection has at most one deferred command; a reply for one that has gone is dropped.
+2. A connection has at most one deferred command, or a write and those behind it; a reply for one
+   that has gone is dropped.
 3. Handlers never wait: what takes time goes through a channel, a timer, or `when_published`.
 """
 
@@ -200,11 +201,37 @@ class Lane:
         """Whether a client of Redis is to take it for one: there is a master that it follows."""
         return self.info.mode == "proxy" or self.control.role == ROLE_BACKUP
 
-    def finish(self, conn: int, reply: bytes) -> None:
+    def behind(self, conn: int, args: list[bytes]) -> None:
+        """Runs a write that stands behind one under way: the replies leave together, in order."""
+        state = self.states[conn]
+        chain = state.chain = state.chain or [None]
+        call = Call(self, conn, self.loop.session(conn), state, "", args, len(chain))
+        chain.append(None)
+        number, refusal = self.loop.judge(conn, args)
+        reply: bytes | None = refusal
+        try:
+            if not refusal:
+                call.name = BY_NUMBER[number].shown
+                reply = HANDLERS[call.name](call)
+        except CspError as error_:
+            reply = refused(error_)
+        except Exception as error_:
+            log.exception("slow lane failed in a write behind another")
+            reply = refused(CspError(f"internal error ({type(error_).__name__})"))
+        if reply is not None:
+            call.finish(reply)
+
+    def finish(self, conn: int, reply: bytes, place: int = 0) -> None:
         """Answers a deferred command."""
         state = self.states.get(conn)
         if state is None or not state.awaiting:
             return
+        if state.chain is not None:
+            state.chain[place] = reply
+            known = [one for one in state.chain if one is not None]
+            if len(known) < len(state.chain):
+                return
+            state.chain, reply = None, b"".join(known)
         if state.running:
             state.early = reply
             return

@@ -81,13 +81,13 @@ def send(
     done: Callable[[int, list[bytes]], bytes | None],
 ) -> None:
     """Asks the writer, then waits for the publication; `done` makes the reply, or has it made."""
-    lane, conn = call.lane, call.conn
+    lane = call.lane
 
     def answered(answer: Answer) -> None:
         if not isinstance(answer, Done):
             changed = isinstance(answer, Fail) and answer.text.startswith(_WATCHED)
             reply = null_array(call.proto) if changed else failure(answer, kind, write_id)
-            lane.finish(conn, reply)
+            call.finish(reply)
             return
         revision, results = int(answer.parts[0]), answer.parts[1:]
 
@@ -95,14 +95,14 @@ def send(
             if reached:
                 reply = done(revision, results)
                 if reply is not None:
-                    lane.finish(conn, reply)
+                    call.finish(reply)
             else:
                 told = f"revision {revision} is committed, but not published here yet"
-                lane.finish(conn, error(UnknownOutcome(told).line))
+                call.finish(error(UnknownOutcome(told).line))
 
         lane.publications.wait(revision, PUBLISH_WAIT_MS, published)
 
-    encoded = [request(*args) for args in commands]
+    encoded = commands[0] if kind == "one" else [request(*args) for args in commands]
     lane.writer.ask("WRITE", asks_of(call), write_id, kind, *encoded, then=answered)
 
 

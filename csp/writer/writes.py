@@ -104,13 +104,13 @@ class Writes:
 
 
 def _read(message: Message) -> WriteRequest:
-    """WRITE req who-JSON id-or-empty kind commands…, or OUTCOME req who-JSON id."""
+    """WRITE req who id-or-empty "one" word… or "exec" command…, or OUTCOME req who id."""
     try:
         if message[0] == b"OUTCOME":
             _, number, asks, write_id = message
             return parse_question(int(number), asks, write_id)
         _, number, asks, write_id, kind, *encoded = message
-        commands = [_read_command(one) for one in encoded]
+        commands = [encoded] if kind == b"one" else [_read_command(one) for one in encoded]
         return parse_request(int(number), asks, write_id, kind, commands)
     except (ValueError, ProtocolError) as error:
         raise CspError(f"the write can't be read: {error}") from error

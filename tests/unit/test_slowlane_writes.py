@@ -24,10 +24,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def test_create_is_forwarded_and_answered_when_published(server: Server) -> None:
     assert server.raw("CFG.CREATE", "CfgSkill", '{"name":"x"}', "ID", "w-1") is None
-    verb, req, asks, write_id, kind, command = server.writer.take()
+    verb, req, asks, write_id, kind, *command = server.writer.take()
     assert (verb, write_id, kind) == (b"WRITE", b"w-1", b"one")
     assert principal_of(asks) == Principal(100, is_administrator=True, address="127.0.0.1:50000")
-    assert decode_one(command)[:2] == [b"CFG.CREATE", b"CfgSkill"]  # type: ignore[index]
+    assert command[:2] == [b"CFG.CREATE", b"CfgSkill"]
     server.writer.answer("DONE", req, "11", "101")
     server.loop.poll()
     assert server.loop.sent[1] == []
@@ -264,3 +264,56 @@ def test_watched_objects_are_looked_at_again_by_the_writer(server: Server) -> No
     ]
     server.writer.answer("FAIL", req, "CONFLICT watched CfgPerson:101 has changed")
     assert server.later() is None
+
+
+def words_of(number: int) -> list[bytes]:
+    return [b"CFG.UPDATE", b"CfgSkill", b"%d" % number, b"{}"]
+
+
+def test_writes_behind_one_under_way_are_passed_on_and_answered_in_order(server: Server) -> None:
+    assert server.raw(*words_of(101)) is None
+    server.lane.behind(1, words_of(102))
+    server.lane.behind(1, [b"CFG.UPDATE", b"CfgNothing", b"1", b"{}"])
+    server.lane.behind(1, words_of(103))
+    requests = [server.writer.take()[1] for _ in range(3)]
+    server.writer.answer("DONE", requests[2], "12", "")
+    server.writer.answer("FAIL", requests[1], "CONFLICT it is newer")
+    server.publish(12)
+    server.loop.poll()
+    assert server.loop.sent[1] == []  # the first one's reply is missing
+    server.writer.answer("DONE", requests[0], "11", "")
+    server.loop.poll()
+    first, second, third, fourth = server.frames()
+    assert (first, fourth) == (11, 12)
+    assert str(second).startswith("CONFLICT")
+    assert str(third).startswith("BADCLASS")
+    assert server.raw(*words_of(104)) is None  # and then as ever
+    server.writer.answer("DONE", server.writer.take()[1], "12", "")
+    assert server.later() == 12
+
+
+def test_a_fault_behind_another_write_loses_no_reply(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server.raw(*words_of(101)) is None
+    with monkeypatch.context() as patched:
+        patched.setattr("csp.worker.writes.parse_write", lambda *_: 1 / 0)
+        server.lane.behind(1, words_of(102))
+    server.writer.answer("DONE", server.writer.take()[1], "11", "")
+    server.publish(11)
+    server.loop.poll()
+    first, second = server.frames()
+    assert first == 11
+    assert str(second).startswith("ERR internal error (ZeroDivisionError)")
+
+
+def test_writes_of_a_connection_that_goes_are_forgotten(server: Server) -> None:
+    assert server.raw(*words_of(101)) is None
+    server.lane.behind(1, words_of(102))
+    requests = [server.writer.take()[1] for _ in range(2)]
+    server.lane.closed(1)
+    for request in requests:
+        server.writer.answer("DONE", request, "11", "")
+    server.publish(11)
+    server.loop.poll()
+    assert server.loop.sent[1] == []

@@ -179,7 +179,7 @@ class Worker:
     def write(self, number: int, name: str = "english", who: str = "{}") -> None:
         """A WRITE that creates a skill."""
         text = json.dumps({"name": name, "tenantDBID": 1})
-        self.send("WRITE", number, who, "", "one", request("CFG.CREATE", "CfgSkill", text))
+        self.send("WRITE", number, who, "", "one", "CFG.CREATE", "CfgSkill", text)
 
     def read(self) -> list[Any]:
         """The next answer."""
@@ -211,8 +211,8 @@ def test_writes_are_answered_in_order(running: Running) -> None:
 
 def test_a_write_that_cannot_be_read_is_refused_in_its_place(running: Running) -> None:
     worker = running.connect()
-    worker.send("WRITE", 1, "{}", "", "one", request("CFG.CREATE", "CfgNothing", "{}"))
-    worker.send("WRITE", 2, "{}", "", "one", b"garbage")
+    worker.send("WRITE", 1, "{}", "", "one", "CFG.CREATE", "CfgNothing", "{}")
+    worker.send("WRITE", 2, "{}", "", "exec", b"garbage")
     worker.write(3)
     assert worker.read()[2].startswith(b"BADCLASS")
     assert worker.read()[2].startswith(b"ERR")
@@ -222,7 +222,7 @@ def test_a_write_that_cannot_be_read_is_refused_in_its_place(running: Running) -
 def test_a_busy_worker_does_not_starve_another(running: Running) -> None:
     busy, other = running.connect(), running.connect()
     data = b"".join(
-        request("WRITE", n, "{}", "", "one", request("CFG.CREATE", "CfgSkill", SKILL))
+        request("WRITE", n, "{}", "", "one", "CFG.CREATE", "CfgSkill", SKILL)
         for n in range(1, 5_001)
     )
     running.origin.may_write.clear()
@@ -242,11 +242,11 @@ def test_a_busy_connection_does_not_starve_another_of_its_worker(running: Runnin
     running.origin.may_write.clear()
     worker.write(1)
     wait_until(lambda: running.origin.groups, 5, "the writer to be at work")
-    command = request("CFG.CREATE", "CfgSkill", SKILL)
+    command = ("CFG.CREATE", "CfgSkill", SKILL)
     who = ['{"address":"192.0.2.7:1"}'] * 400 + ['{"address":"192.0.2.7:2"}']
     numbered = enumerate(who, 2)
     worker.socket.sendall(
-        b"".join(request("WRITE", number, one, "", "one", command) for number, one in numbered)
+        b"".join(request("WRITE", number, one, "", "one", *command) for number, one in numbered)
     )
     running.origin.may_write.set()
     order = [int(worker.read()[1]) for _ in range(402)]

@@ -1,4 +1,4 @@
-# Included by csp/_fastpath.pyx after: receive, dispatch.
+# Included by csp/_fastpath.pyx after: receive, dispatch, behind.
 # Answers what was received in this turn, at S: lone GETs of many connections together, all else one by one.
 #
 # Invariants:
@@ -46,6 +46,7 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
             out_protocol_error(&w.out, taken, w.parser.odd)
             conn_close(w, c)
             return end
+        status = RUN_DONE
         if w.parser.count > 0:
             status = run_command(w, c, w.parser.args, w.parser.count)
             if status == RUN_GONE:
@@ -53,6 +54,10 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
             if status == RUN_WAIT:
                 return at
         at += taken
+        if status == RUN_DEFER and is_write(c.command):
+            at = pass_on(w, c, at, end)
+            if at == NULL:
+                return NULL
         if w.out.size >= FLUSH_AT and conn_flush(w, c) < 0:
             return NULL
         done += 1
