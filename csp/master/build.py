@@ -22,8 +22,8 @@ from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, json_of, parse_header
 from csp.model.types import ObjectClass
 from csp.rules.cascade import deletion_order
-from csp.rules.names import Taken, names_of
-from csp.rules.references import references_of, rows_of
+from csp.rules.names import Taken, names_of, naming
+from csp.rules.references import references_of, referring, rows_of
 from csp.rules.transaction import Touched, Transaction
 
 
@@ -117,6 +117,8 @@ def _object_rows(rows: ChangeRows, touched: Touched, image: bytes, revision: int
 
 def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: Taken) -> None:
     assert touched.after is not None
+    if not touched.differs_in(naming(touched.cls)):
+        return
     names = names_of(touched.cls, touched.after)
     taken.take(tx, touched, names)
     if touched.before is not None:
@@ -133,6 +135,8 @@ def _name_rows(tx: Transaction, rows: ChangeRows, touched: Touched, taken: Taken
 
 def _ref_rows(rows: ChangeRows, touched: Touched) -> None:
     assert touched.after is not None
+    if not touched.differs_in(referring(touched.cls)):
+        return
     references = touched.references
     if references is None:  # what the database never checked, as the first transaction
         references = references_of(touched.cls, touched.after)

@@ -69,6 +69,7 @@ class Group:
         self._outcomes = outcomes
         self._hasher = hasher
         self._checks_names = checks_names
+        self._has_rows = False
 
     @property
     def rows(self) -> list[ChangeRows]:
@@ -82,7 +83,7 @@ class Group:
 
     def add(self, request: WriteRequest) -> Member:
         """Puts one more on top; MasterDown where the database can't be asked."""
-        leans = bool(self.rows)
+        leans = self._has_rows
         tx = Transaction(self._overlay, self._overlay.next_dbids)
         try:
             if request.kind == OUTCOME:
@@ -96,14 +97,18 @@ class Group:
             member = Member(request, WriteOutcome(0, (), refused), leans)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
             member = Member(request, WriteOutcome(0, (), fault_of(error)), leans)
-        self.members.append(member)
+        self._take(member)
         return member
 
     def add_transaction(self, request: WriteRequest, tx: Transaction) -> Member:
         """Puts a transaction on top that the server itself has put together."""
-        member = self._finished(request, tx, (), bool(self.rows))
-        self.members.append(member)
+        member = self._finished(request, tx, (), self._has_rows)
+        self._take(member)
         return member
+
+    def _take(self, member: Member) -> None:
+        self.members.append(member)
+        self._has_rows = self._has_rows or member.rows is not None
 
     def _asked(self, request: WriteRequest, leans: bool) -> Member:
         text, row = self._outcomes.ask(request, self.time_ms)

@@ -25,6 +25,7 @@ STEP_ROWS: Final = 100
 SCAN_MAX: Final = 20_000
 PAGE_BYTES_MAX: Final = 1 << 20  # a page ends after the record that passes it
 DETAIL_BYTES_MAX: Final = 1 << 20
+PLAIN_BYTES_MAX: Final = 2048  # up to here zlib takes longer to begin than all the rest of a write
 COMPRESSION: Final = 1  # the fastest: the writer does it for every change
 CHANGES_SHOWN_MAX: Final = 10_000  # of one record; `omitted` counts the rest
 
@@ -105,7 +106,7 @@ def _details(database: Database, revision: int) -> list[dict[str, Any]]:
     if kept is None:
         return []
     shown = []
-    for event in orjson.loads(zlib.decompress(kept)):
+    for event in orjson.loads(kept if kept.startswith(b"[") else zlib.decompress(kept)):
         change = {name: event[name] for name in ("op", "class", "DBID")}
         change.update({name: event[name] for name in ("object", "base", "delta") if name in event})
         shown.append(change)
@@ -115,4 +116,6 @@ def _details(database: Database, revision: int) -> list[dict[str, Any]]:
 def details_of(entry: bytes) -> bytes | None:
     """What a record keeps of a change for as long as it is kept; None where that is too much."""
     text = b"[%b]" % b",".join([event + b"}" for event in events_in(entry)])
+    if len(text) <= PLAIN_BYTES_MAX:
+        return text
     return zlib.compress(text, COMPRESSION) if len(text) <= DETAIL_BYTES_MAX else None

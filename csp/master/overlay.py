@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from csp.master.build import Built
 from csp.master.published import HostView, note_folder
 from csp.model.extract import Object as JsonObject
-from csp.model.image import parse_image
+from csp.model.image import object_of
 from csp.model.types import CLASSES, by_id
 from csp.rules.names import UniqueName, names_of
 from csp.rules.references import targets_of
@@ -70,7 +70,7 @@ class Overlay:
         image = self._images.get((class_id, dbid))
         if image is None:
             return self.view.get(class_id, dbid)
-        return parse_image(image)[1] if image else None
+        return object_of(image) if image else None
 
     def exists(self, class_id: int, dbid: int) -> bool:
         image = self._images.get((class_id, dbid))
@@ -82,7 +82,7 @@ class Overlay:
             return found
         kept = [one for one in found if one not in self._images]
         for key, image in self._images.items():
-            obj = parse_image(image)[1] if image else None
+            obj = object_of(image) if image else None
             if obj is not None and (class_id, dbid) in set(targets_of(by_id[key[0]], obj)):
                 kept.append(key)
         return sorted(kept)[:most]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from csp.master.database import Database
 from csp.model.extract import Object as JsonObject
-from csp.model.image import parse_image
+from csp.model.image import object_of
 from csp.model.types import CLASSES, by_id
 from csp.process.origin import StoreForOrigin
 from csp.rules.complete import FOLDER
@@ -22,7 +22,7 @@ class HostView:
 
     def get(self, class_id: int, dbid: int) -> JsonObject | None:
         image = self.host.image(class_id, dbid)
-        return None if image is None else parse_image(image)[1]
+        return None if image is None else object_of(image)
 
     def exists(self, class_id: int, dbid: int) -> bool:
         return self.host.image(class_id, dbid) is not None

@@ -75,6 +75,25 @@ _MEMBER_CHECKS: dict[str, dict[str, Check]] = {
 }
 
 
+# What a delta may leave out of its form: lists (above and name), and parts with their attributes.
+_LISTS: dict[str, list[tuple[str, str]]] = {
+    name: [
+        (path.rpartition(".")[0], path.rpartition(".")[2])
+        for path, step in steps.items()
+        if step.attribute.type in ("list", "kvlist")
+    ]
+    for name, steps in PATHS.items()
+}
+_PARTS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
+    cls.name: [
+        (one.name, tuple(one.part.by_name))
+        for one in cls.attributes
+        if one.type == "part" and one.part is not None
+    ]
+    for cls in CLASSES.values()
+}
+
+
 def _step(cls: ObjectClass, path: str) -> Step:
     step = PATHS[cls.name].get(path)
     if step is None:
@@ -147,19 +166,14 @@ def _check_fixed_while(cls: ObjectClass, old: Object, new: Object) -> None:
 
 def _tidy(cls: ObjectClass, obj: Object) -> Object:
     """Canonical again: table order, no empty lists."""
-    for path, step in PATHS[cls.name].items():
-        if step.attribute.type in ("list", "kvlist"):
-            holder, last = obj, path
-            if "." in path:
-                before, _, last = path.rpartition(".")
-                holder = value_at(obj, before) or {}
-            if last in holder and not holder[last]:
-                del holder[last]
-        elif step.attribute.type == "part" and step.attribute.part is not None and "." not in path:
-            part = obj.get(path)
-            if part is not None:
-                names = step.attribute.part.by_name
-                obj[path] = {name: part[name] for name in names if name in part}
+    for before, last in _LISTS[cls.name]:
+        holder = value_at(obj, before) or {} if before else obj
+        if last in holder and not holder[last]:
+            del holder[last]
+    for path, names in _PARTS[cls.name]:
+        part = obj.get(path)
+        if part is not None:
+            obj[path] = {name: part[name] for name in names if name in part}
     return ordered(cls, obj)
 
 

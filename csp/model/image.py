@@ -38,6 +38,7 @@ MAX_OBJECT = 16 * 1024 * 1024
 # spare.
 _START = struct.Struct("<QII")
 _COVERED_AT = 16
+_REPLY_SIZE_AT = 48
 _COVERED = struct.Struct("<QIHHIIIHHIIII")
 _KEY = struct.Struct("<HHI")
 _KEY_U32 = struct.Struct("<HHII")
@@ -406,7 +407,7 @@ def check_crc(image: bytes) -> None:
 
 def json_of(image: bytes) -> bytes:
     """The JSON inside an image; empty for a tombstone."""
-    size = parse_header(image).reply_size
+    size = int.from_bytes(image[_REPLY_SIZE_AT : _REPLY_SIZE_AT + 4], "little")
     if not size:
         return b""
     return image[image.index(b"\n", HEADER_SIZE) + 1 : HEADER_SIZE + size - 2]
@@ -414,8 +415,13 @@ def json_of(image: bytes) -> bytes:
 
 def parse_image(image: bytes) -> tuple[Header, Object | None]:
     """Header and object; the object of a tombstone is None."""
-    header, json = parse_header(image), json_of(image)
-    return header, orjson.loads(json) if json else None
+    return parse_header(image), object_of(image)
+
+
+def object_of(image: bytes) -> Object | None:
+    """The object inside an image that is known to be one; None of a tombstone."""
+    json = json_of(image)
+    return orjson.loads(json) if json else None
 
 
 def parse_keys(image: bytes) -> list[Key]:

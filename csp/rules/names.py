@@ -33,6 +33,15 @@ class UniqueName(NamedTuple):
     value: str
 
 
+def naming(cls: ObjectClass) -> tuple[str, ...]:
+    """The attributes that the unique names of a class are made of."""
+    found = _naming.get(cls.id)
+    if found is None:
+        paths = [path for rule in cls.unique for path in (*rule.of, *rule.unless, *rule.when)]
+        _naming[cls.id] = found = tuple({path.partition(".")[0]: None for path in paths})
+    return found
+
+
 def names_of(cls: ObjectClass, obj: JsonObject) -> list[UniqueName]:
     """All unique names that this object holds."""
     found = []
@@ -88,6 +97,7 @@ def _reader(path: str) -> Reader:
     return lambda obj: value_at(obj, path)
 
 
+_naming: dict[int, tuple[str, ...]] = {}
 _compiled: dict[int, list[tuple[UniqueRule, Reader, list[Reader]]]] = {}
 
 

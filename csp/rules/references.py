@@ -58,6 +58,18 @@ def references_of(cls: ObjectClass, obj: JsonObject) -> list[Found]:
     return found
 
 
+def referring(cls: ObjectClass) -> tuple[str, ...]:
+    """The attributes that may hold references, or say what a reference is."""
+    found = _referring.get(cls.id)
+    if found is None:
+        names = [FOLDER_PATH]
+        for attribute in cls.attributes:
+            if attribute.typed_by or next(_of_attribute(attribute, ()), None) is not None:
+                names += [attribute.name, *([attribute.typed_by] if attribute.typed_by else ())]
+        _referring[cls.id] = found = tuple(dict.fromkeys(names))
+    return found
+
+
 def targets_of(cls: ObjectClass, obj: JsonObject) -> Iterator[Key]:
     for _, class_name, dbid in references_of(cls, obj):
         if class_name:
@@ -83,7 +95,9 @@ def references_to(cls: ObjectClass, obj: JsonObject, key: Key) -> list[Reference
 
 
 def check_references(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
-    """Raises NoRef for the first reference that names nothing."""
+    """Raises NoRef for the first reference that names nothing; those that stay were checked."""
+    if not touched.differs_in(referring(touched.cls)):
+        return
     touched.references = references_of(touched.cls, obj)
     for site, class_name, dbid in touched.references:
         if site.path == FOLDER_PATH:
@@ -107,6 +121,7 @@ def clear(obj: JsonObject, references: list[Reference], key: Key) -> JsonObject:
 
 # -- by the table --------------------------------------------------------------------------------
 
+_referring: dict[int, tuple[str, ...]] = {}
 _compiled: dict[int, tuple[Collect, ...]] = {}
 
 

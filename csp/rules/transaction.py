@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -66,6 +66,13 @@ class Touched:
     @property
     def key(self) -> Key:
         return self.cls.id, self.dbid
+
+    def differs_in(self, attributes: Iterable[str]) -> bool:
+        """Whether one of these attributes, whole, is not as it was; so is all of what is new."""
+        before, after = self.before, self.after
+        if before is None or after is None:
+            return True
+        return any(before.get(name) != after.get(name) for name in attributes)
 
     @property
     def has_secret(self) -> bool:
@@ -169,7 +176,7 @@ class Transaction:
         """The object, to be given its new state; NOREF-free: the caller knows that it exists."""
         touched = self.touched.get((cls.id, dbid))
         if touched is None:
-            before = self.published.get(cls.id, dbid)
+            before = self.get(cls.name, dbid)
             touched = self._add(Touched(cls, dbid, self.command, before, before))
         return touched
 
