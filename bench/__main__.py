@@ -21,6 +21,7 @@ from bench.snapshot import snapshot
 from bench.sparse import sparse
 from bench.turns import turns
 from bench.workers import workers
+from bench.write import write
 
 
 @click.group()
@@ -46,6 +47,7 @@ main.add_command(scrub)
 main.add_command(turns)
 main.add_command(workers)
 main.add_command(snapshot)
+main.add_command(write)
 main.add_command(sparse)
 
 if __name__ == "__main__":

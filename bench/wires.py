@@ -1,0 +1,124 @@
+"""Speaks to what writes are measured on: csp's RESP, and etcd's gRPC as far as a Put needs it."""
+
+from __future__ import annotations
+
+import struct
+
+import orjson
+
+from bench.exchange import WrongReply
+from csp.resp import request
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+ACK, END_STREAM, END_HEADERS = 1, 1, 4
+WINDOW = 2**31 - 1 - 65_535
+
+
+class CspWire:
+    """A connection that changes one object again and again."""
+
+    def __init__(self, class_name: str, dbid: int, size: int, password: str) -> None:
+        self._class_name = class_name
+        self._dbid = dbid
+        self._size = size
+        self._password = password
+        self._left = b""
+        self._greeted = False
+
+    def greeting(self) -> bytes:
+        """Signs in."""
+        return request("AUTH", "default", self._password)
+
+    def request(self, number: int) -> bytes:
+        """The next value of one option."""
+        value = f"{number:012}".ljust(self._size, "x")
+        delta = orjson.dumps({"userProperties": {"changed": {"bench": {"padding": value}}}})
+        return request("CFG.UPDATE", self._class_name, self._dbid, delta)
+
+    def replies(self, data: bytes) -> tuple[int, bytes]:
+        """A revision each; the first line answers the greeting."""
+        *lines, self._left = (self._left + data).split(b"\r\n")
+        if lines and not self._greeted:
+            self._greeted = True
+            if lines.pop(0) != b"+OK":
+                raise WrongReply("csp did not let the benchmark in")
+        for line in lines:
+            if not line.startswith(b":"):
+                raise WrongReply(f"csp: {line.decode(errors='replace')}")
+        return len(lines), b""
+
+
+class EtcdWire:
+    """A connection that puts one key again and again; HTTP/2 frames by hand, for speed."""
+
+    def __init__(self, key: str, size: int) -> None:
+        self._key = key.encode()
+        self._size = size
+        self._stream = -1
+        self._left = b""
+        self._headers = b"".join(
+            _header(name, value)
+            for name, value in (
+                *((b":method", b"POST"), (b":scheme", b"http")),
+                *((b":path", b"/etcdserverpb.KV/Put"), (b":authority", b"127.0.0.1")),
+                *((b"content-type", b"application/grpc"), (b"te", b"trailers")),
+            )
+        )
+
+    def greeting(self) -> bytes:
+        """Preface, settings, and a window that lasts."""
+        window = _frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW))
+        return PREFACE + _frame(SETTINGS, 0, 0, b"") + window
+
+    def request(self, number: int) -> bytes:
+        """One Put on a stream of its own."""
+        self._stream += 2
+        value = f"{number:012}".ljust(self._size, "x").encode()
+        message = _field(1, self._key) + _field(2, value)
+        body = b"\0" + struct.pack(">I", len(message)) + message
+        return _frame(HEADERS, END_HEADERS, self._stream, self._headers) + _frame(
+            DATA, END_STREAM, self._stream, body
+        )
+
+    def replies(self, data: bytes) -> tuple[int, bytes]:
+        """Counts the streams that ended well."""
+        data = self._left + data
+        at = count = 0
+        answer = b""
+        while len(data) - at >= 9:
+            size = int.from_bytes(data[at : at + 3], "big")
+            if len(data) - at < 9 + size:
+                break
+            kind, flags = data[at + 3], data[at + 4]
+            body = data[at + 9 : at + 9 + size]
+            at += 9 + size
+            if kind in (RST_STREAM, GOAWAY):
+                raise WrongReply(f"etcd ended a stream: {body!r}")
+            if kind == PING and not flags & ACK:
+                answer += _frame(PING, ACK, 0, body)
+            elif kind == SETTINGS and not flags & ACK:
+                answer += _frame(SETTINGS, ACK, 0, b"")
+            elif kind == HEADERS and flags & END_STREAM:
+                count += 1
+        self._left = data[at:]
+        return count, answer
+
+
+def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(body))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + body
+    )
+
+
+def _header(name: bytes, value: bytes) -> bytes:
+    """A literal that is in no table."""
+    return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
+
+
+def _field(number: int, value: bytes) -> bytes:
+    size, encoded = len(value), b""
+    while size > 127:
+        encoded += bytes((size & 127 | 128,))
+        size >>= 7
+    return bytes((number << 3 | 2,)) + encoded + bytes((size,)) + value
