@@ -17,6 +17,21 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+# What a client takes: an Address, a pair, or HOST:PORT.
+AddressLike = Address | tuple[str, int] | str
+
+
+def address_of(value: AddressLike) -> Address:
+    """What was given as an Address; ValueError or TypeError says what is wrong."""
+    if isinstance(value, str):
+        return parse_address(value)
+    if isinstance(value, tuple) and len(value) == 2:
+        host, port = value
+        if isinstance(host, str) and isinstance(port, int):
+            return Address(host, port)
+    raise TypeError(f'an address is Address("HOST", PORT) or "HOST:PORT", not {value!r}')
+
+
 def parse_address(text: str) -> Address:
     """HOST:PORT as an Address; ValueError says what is wrong."""
     host, colon, port = text.rpartition(":")

@@ -5,6 +5,7 @@ client.py, the blocking client, is made of this file by csp/tables/render_client
 
 # 1. Calls of several tasks on one client follow one another.
 # 2. A call that is cancelled in an exchange closes the connection; the next opens one.
+# 3. A wait for a change that is cancelled while nothing is half received loses nothing.
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from csp.client.async_connection import AsyncConnection
 from csp.client.commands import PAGE_OBJECTS, Reading, read_words
 from csp.client.core import Core
 from csp.client.incoming import Argument, Value
+from csp.client.problems import ConnectionLost
 from csp.client.results import Created, Outcome, Page
 from csp.client.shape import ClassOf, Every, Object, Shown, Stated, StatedDelta, Typed
 from csp.client.shell import Shell
@@ -200,6 +202,7 @@ class AsyncClient(Shell[AsyncConnection]):
     # ------------------------------------------------------------------ doing the steps
 
     async def _run(self, steps: Steps[Result]) -> Result:
+        self._own()
         async with self._turn:
             return await self._run_alone(steps)
 
@@ -218,13 +221,15 @@ class AsyncClient(Shell[AsyncConnection]):
             except CspError as error:
                 problem = error
             except BaseException:
-                self.close()  # in the middle of an exchange: what comes next belongs to nobody
+                if not (isinstance(step, Listen) and self._is_waiting()):
+                    self.close()  # in the middle of an exchange: what comes next belongs to nobody
                 raise
 
     async def _do(self, step: Step) -> Any:
         match step:
             case Exchange(data, replies, seconds):
-                return await self._open_one().exchange(data, replies, seconds)
+                limit = self._core.timeout if seconds is None else seconds
+                return await self._open_one().exchange(data, replies, limit)
             case Open(address):
                 self.close()
                 self._connection = await AsyncConnection.open(address)
@@ -271,11 +276,23 @@ class AsyncSubscription:
         self._client.close()
 
     async def next(self, seconds: float | None = None) -> Event | None:
-        """The next event, or None after so many seconds without one."""
+        """The next event, or None after so many seconds without one; one that is cancelled loses
+        nothing. ConnectionLost if it is closed.
+        """
         return await self._client._run(self._watching.next(seconds))
 
+    def close(self) -> None:
+        """Ends it; who waits for its next event, if in other tasks, is told so at once."""
+        self._watching.close()
+        self._client._end()
+
     async def __aiter__(self) -> AsyncIterator[Event]:
-        while True:
-            event = await self.next()
+        while not self._watching.is_closed:
+            try:
+                event = await self.next()
+            except ConnectionLost:
+                if self._watching.is_closed:
+                    return
+                raise
             if event is not None:
                 yield event

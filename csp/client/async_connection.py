@@ -3,6 +3,7 @@
 # 1. Nothing waits for the server to take what is sent: asyncio sends it while replies are read,
 #    so a pipeline of any length cannot deadlock.
 # 2. A connection on which anything was lost is closed, never used again.
+# 3. While `is_waiting`, nothing is half received: a wait that is broken off there loses nothing.
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Self
 
 from csp.client.address import Address
-from csp.client.connection import CONNECT_SECONDS_MAX, RECEIVE_BYTES, Taken
+from csp.client.connection import CONNECT_SECONDS_MAX, RECEIVE_BYTES, Taken, keep_alive
 from csp.client.incoming import Incoming, Value
 from csp.client.problems import CannotConnect, ConnectionLost
 
@@ -27,6 +28,7 @@ class AsyncConnection:
         self._reader = reader
         self._writer = writer
         self._closed = False
+        self.is_waiting = False
 
     @classmethod
     async def open(cls, address: Address) -> Self:
@@ -36,6 +38,7 @@ class AsyncConnection:
                 reader, writer = await asyncio.open_connection(*address, limit=RECEIVE_BYTES)
         except OSError as problem:  # a TimeoutError is one
             raise CannotConnect(f"no connection to {address}: {problem}") from problem
+        keep_alive(writer.get_extra_info("socket"))
         return cls(address, reader, writer)
 
     def close(self) -> None:
@@ -44,11 +47,15 @@ class AsyncConnection:
             self._closed = True
             self._writer.transport.abort()
 
+    def end(self) -> None:
+        """Ends it from another task: who waits on it is told at once that it is closed."""
+        self.close()
+
     @property
     def is_closed(self) -> bool:
         return self._closed
 
-    async def exchange(self, data: bytes, replies: int, seconds: float) -> list[Value]:
+    async def exchange(self, data: bytes, replies: int, seconds: float | None) -> list[Value]:
         """Sends, and returns so many replies; errors stand among them.
 
         ConnectionLost after so many seconds in which nothing came.
@@ -84,7 +91,9 @@ class AsyncConnection:
         """Receives once; False after so many seconds without a byte."""
         try:
             async with asyncio.timeout(seconds) as limit:
+                self.is_waiting = True
                 data = await self._reader.read(RECEIVE_BYTES)
+                self.is_waiting = False
             self._incoming.feed(data)
         except TimeoutError:
             if limit.expired():

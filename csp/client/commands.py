@@ -36,12 +36,14 @@ class Commands(Core):
     # ------------------------------------------------------------------ reads
 
     def get(self, of_class: ClassOf[Shown], dbid: int) -> Steps[Shown | None]:
-        key = f"{name_of(of_class)}:{dbid}"
-        found: Shown | None = as_object((yield from self.read_call("GET", key)))
+        name = name_of(of_class)
+        found: Shown | None = as_object((yield from self.read_call("GET", f"{name}:{dbid}")))
+        if found is None and not _is_class(name):
+            yield from self.read_call("CFG.COUNT", name)  # BadClass if it is none at all
         return found
 
     def find(self, of_class: ClassOf[Shown], keys: dict[str, FilterValue]) -> Steps[Shown | None]:
-        pairs = [part for key, value in keys.items() for part in (key, word_of(value))]
+        pairs = [part for key, value in keys.items() for part in (key, word_of(key, value))]
         words = ("CFG.FIND", name_of(of_class), *pairs)
         found: Shown | None = as_object((yield from self.read_call(*words)))
         return found
@@ -142,6 +144,8 @@ def read_words(
     extra: Sequence[Argument],
 ) -> list[Argument]:
     """What CFG.READ takes after the class."""
+    if isinstance(fields, str):
+        raise TypeError(f"fields takes a list of names, such as [{fields!r}], not a str")
     words = [*filter_words(filters, keys), *extra]
     if brief:
         words.append("BRIEF")
@@ -179,6 +183,13 @@ def _sender(words: list[Argument]) -> Callable[[str], Steps[Value]]:
 
 def _guard(if_revision: int) -> list[Argument]:
     return ["IF", if_revision] if if_revision else []
+
+
+def _is_class(name: str) -> bool:
+    """Whether there is a class of that name, as far as this release knows."""
+    from csp.client import objects  # large, and needed where something is wrong alone
+
+    return hasattr(objects, name)
 
 
 def _number(value: Value) -> int:

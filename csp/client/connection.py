@@ -4,23 +4,27 @@
 # 2. Sending never waits for the server to be ready to receive without receiving meanwhile, so a
 #    pipeline of any length cannot deadlock.
 # 3. A connection on which anything was lost is closed, never used again.
+# 4. While `is_waiting`, nothing is half received: a wait that is broken off there loses nothing.
 
 from __future__ import annotations
 
 import selectors
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 from csp.client.address import Address
 from csp.client.incoming import Incoming, Value
 from csp.client.problems import CannotConnect, ConnectionLost
-from csp.client.steps import REPLY_SECONDS_MAX
+from csp.client.steps import TIMEOUT_SECONDS
 
 Taken = TypeVar("Taken")
 RECEIVE_BYTES = 1 << 18  # one receive takes a quarter of the server's unsent-reply limit
 SEND_BYTES = 1 << 18
 CONNECT_SECONDS_MAX = 5.0
+# A peer that is gone without a word is noticed by the kernel too: 30 s and three probes 10 s apart.
+KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
 class Connection:
@@ -35,16 +39,25 @@ class Connection:
         except OSError as problem:
             raise CannotConnect(f"no connection to {address}: {problem}") from problem
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(self._socket)
         self._socket.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._waits_to_send = False
+        self.is_waiting = False
 
     def close(self) -> None:
         """Closes the socket; harmless a second time."""
         if self._socket.fileno() >= 0:
             self._selector.close()
             self._socket.close()
+
+    def end(self) -> None:
+        """Ends it from another thread: who waits on it is told at once that it is closed."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if not self.is_waiting:
+            self.close()
 
     @property
     def is_closed(self) -> bool:
@@ -60,12 +73,12 @@ class Connection:
         if len(self._unsent) >= SEND_BYTES:
             self._turn(0.0)
 
-    def exchange(self, data: bytes, replies: int, seconds: float) -> list[Value]:
+    def exchange(self, data: bytes, replies: int, seconds: float | None) -> list[Value]:
         """Sends, and returns so many replies; see `reply`."""
         self.send(data)
         return [self.reply(seconds) for _ in range(replies)]
 
-    def reply(self, seconds: float = REPLY_SECONDS_MAX) -> Value:
+    def reply(self, seconds: float | None = TIMEOUT_SECONDS) -> Value:
         """The next reply; an error is returned. ConnectionLost if nothing moves for so long."""
         while True:
             found, value = self._closing_on_loss(self._incoming.next)
@@ -114,7 +127,9 @@ class Connection:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits_to_send else 0)
             self._selector.modify(self._socket, events)
             self._waits_to_send = waits_to_send
+        self.is_waiting = True
         ready = self._selector.select(seconds)
+        self.is_waiting = False
         try:
             for _, events in ready:
                 if events & selectors.EVENT_READ:
@@ -139,3 +154,11 @@ class Connection:
     def _broken(self, problem: OSError) -> ConnectionLost:
         self.close()
         return ConnectionLost(f"the connection to {self.address} broke: {problem}")
+
+
+def keep_alive(connected: socket.socket) -> None:
+    """Has the kernel ask a silent peer for a sign of life."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE:
+        if hasattr(socket, name):
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

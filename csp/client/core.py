@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from csp import __version__
-from csp.client.address import Address
+from csp.client.address import Address, AddressLike, address_of
 from csp.client.incoming import Argument, Value
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Outcome
-from csp.client.steps import Close, Exchange, Open, Pause, Steps
+from csp.client.steps import TIMEOUT_SECONDS, Close, Exchange, Open, Pause, Steps
 from csp.client.values import as_text
 from csp.errors import Busy, CspError, Loading, MasterDown, UnknownOutcome
 from csp.resp import request
@@ -29,8 +29,12 @@ from csp.resp import request
 RETRY_SECONDS = 0.2
 RETRY_SECONDS_MAX = 5.0
 RECONNECT_SECONDS = 10.0
+SIGN_IN_SECONDS = 10.0  # for the answer to HELLO: it may wait behind others' hashing
 OUTCOME_SECONDS = 20.0  # for which a write whose reply was lost is asked after
 
+SUBSCRIBING = frozenset(
+    ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
+)
 _CANNOT_SAY_YET = (CannotConnect, ConnectionLost, Loading, MasterDown, Busy)
 
 
@@ -47,18 +51,20 @@ class Core:
 
     def __init__(
         self,
-        addresses: Address | Sequence[Address],
+        addresses: AddressLike | Sequence[AddressLike],
         credentials: Credentials | None,
         *,
         name: str,
+        timeout: float | None = TIMEOUT_SECONDS,
         reconnect_seconds: float,
         outcome_seconds: float,
         is_open: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.addresses = [addresses] if isinstance(addresses, Address) else list(addresses)
-        if not self.addresses:
-            raise ValueError("a client needs the address of a server")
+        self.addresses = _addresses(addresses)
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout is a number of seconds or None, not {timeout!r}")
+        self.timeout = timeout
         self.credentials = credentials
         self.name = name
         self.reconnect_seconds = reconnect_seconds
@@ -113,20 +119,26 @@ class Core:
         hello += [self.credentials.user, self.credentials.password]
         if self.name:
             hello += ["SETNAME", self.name]
-        yield from exchange_one(request(*hello))
+        yield from exchange_one(request(*hello), self._at_most(SIGN_IN_SECONDS))
         library = (("LIB-NAME", "csp"), ("LIB-VER", __version__))
         named = b"".join(request("CLIENT", "SETINFO", *pair) for pair in library)
         yield Exchange(named, len(library))
+
+    def _at_most(self, seconds: float) -> float:
+        """So many seconds, or the client's timeout if that is less."""
+        return seconds if self.timeout is None else min(seconds, self.timeout)
 
     # ------------------------------------------------------------------ commands
 
     def call(self, *arguments: Argument) -> Steps[Value]:
         """Sends a command once; an error reply is raised."""
+        refuse_subscribing(arguments)
         yield from self.connect()
         return (yield from exchange_one(request(*arguments)))
 
     def read_call(self, *arguments: Argument) -> Steps[Value]:
         """Sends a command that only reads; once more if its reply was lost."""
+        refuse_subscribing(arguments)
         data = request(*arguments)
         yield from self.connect()
         try:
@@ -139,7 +151,7 @@ class Core:
 
     def pipeline(self, commands: Iterable[Sequence[Argument]]) -> Steps[list[Value]]:
         """Replies in order; errors stand among them."""
-        requests = [request(*command) for command in commands]
+        requests = [request(*refuse_subscribing(command)) for command in commands]
         yield from self.connect()
         values: list[Value] = yield Exchange(b"".join(requests), len(requests))
         return values
@@ -197,7 +209,8 @@ class Core:
             try:
                 if not self._is_open():
                     yield from self._open_any()
-                reply = yield from exchange_one(request("CFG.OUTCOME", write_id))
+                left = self._at_most(max(end - self.clock(), 1.0))
+                reply = yield from exchange_one(request("CFG.OUTCOME", write_id), left)
                 outcome = _outcome(reply)
                 if outcome.state != "unknown":
                     return outcome
@@ -212,12 +225,32 @@ class Core:
         ) from lost
 
 
-def exchange_one(data: bytes) -> Steps[Value]:
+def exchange_one(data: bytes, seconds: float | None = None) -> Steps[Value]:
     """The reply to one command; an error is raised."""
-    (value,) = yield Exchange(data, 1)
+    (value,) = yield Exchange(data, 1, seconds)
     if isinstance(value, CspError):
         raise value
     return value
+
+
+def refuse_subscribing(arguments: Sequence[Argument]) -> Sequence[Argument]:
+    """The arguments, unless their answer is none: confirmations are no replies but pushes."""
+    word = arguments[0] if arguments else ""
+    name = word.decode("ascii", "replace") if isinstance(word, bytes) else str(word)
+    if name.upper() in SUBSCRIBING:
+        raise ValueError(f"{name} has no reply; use subscribe(), which gives what comes")
+    return arguments
+
+
+def _addresses(stated: AddressLike | Sequence[AddressLike]) -> list[Address]:
+    several = isinstance(stated, list) or (
+        isinstance(stated, tuple) and not isinstance(stated, Address) and bool(stated)
+        and not (len(stated) == 2 and isinstance(stated[1], int))
+    )  # fmt: skip
+    found = [address_of(one) for one in (stated if several else [stated])]  # type: ignore[arg-type]
+    if not found:
+        raise ValueError("a client needs the address of a server")
+    return found
 
 
 def new_write_id() -> str:

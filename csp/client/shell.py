@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Generic, Protocol, Self, TypeVar
 
-from csp.client.address import Address
+from csp.client.address import Address, AddressLike
 from csp.client.commands import Commands
 from csp.client.core import OUTCOME_SECONDS, RECONNECT_SECONDS, Credentials
 from csp.client.problems import ConnectionLost
+from csp.client.steps import TIMEOUT_SECONDS
 
 
 class Closable(Protocol):
@@ -17,10 +19,17 @@ class Closable(Protocol):
     @property
     def is_closed(self) -> bool: ...
 
+    @property
+    def is_waiting(self) -> bool: ...
+
     def close(self) -> None: ...
+
+    def end(self) -> None: ...
 
 
 Link = TypeVar("Link", bound=Closable)
+# Not to be closed in a child: a loop's selector is shared, and would forget the parent's socket.
+_LEFT_TO_PARENTS: list[object] = []
 
 
 class Shell(Generic[Link]):
@@ -28,24 +37,29 @@ class Shell(Generic[Link]):
 
     Raises the class of csp.errors that the server's first word names; CannotConnect, ConnectionLost
     when there is no server; UnknownOutcome, NotApplied when a write's reply was lost.
+    timeout: seconds in which nothing came after which a call gives its connection up; None: never.
     reconnect_seconds 0: never connect again by itself.
+    In a process that was forked it opens a connection of its own.
     """
 
     def __init__(
         self,
-        addresses: Address | Sequence[Address],
+        addresses: AddressLike | Sequence[AddressLike],
         credentials: Credentials | None,
         *,
         name: str = "",
+        timeout: float | None = TIMEOUT_SECONDS,
         reconnect_seconds: float = RECONNECT_SECONDS,
         outcome_seconds: float = OUTCOME_SECONDS,
     ) -> None:
         self.credentials = credentials
         self._connection: Link | None = None
+        self._pid = os.getpid()
         self._core = Commands(
             addresses,
             credentials,
             name=name,
+            timeout=timeout,
             reconnect_seconds=reconnect_seconds,
             outcome_seconds=outcome_seconds,
             is_open=lambda: self._connection is not None and not self._connection.is_closed,
@@ -53,6 +67,7 @@ class Shell(Generic[Link]):
 
     def close(self) -> None:
         """Closes the connection; the next call opens one again."""
+        self._own()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -68,9 +83,29 @@ class Shell(Generic[Link]):
             self._core.addresses,
             self.credentials,
             name=self._core.name,
+            timeout=self._core.timeout,
             reconnect_seconds=self._core.reconnect_seconds,
             outcome_seconds=self._core.outcome_seconds,
         )
+
+    def _end(self) -> None:
+        """Ends the connection from elsewhere than where it is used."""
+        self._own()
+        if self._connection is not None:
+            self._connection.end()
+
+    def _is_waiting(self) -> bool:
+        """Whether the connection waits with nothing half received."""
+        return self._connection is not None and self._connection.is_waiting
+
+    def _own(self) -> None:
+        """In a forked process: leaves the connection to the parent, whose replies come on it."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            _LEFT_TO_PARENTS.append(self._connection)
+            self._connection = None
+            # Another thread, or a loop, of the parent may hold it for ever here.
+            self.__dict__.pop("_turn", None)
 
     def _open_one(self) -> Link:
         if self._connection is None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from csp.client.address import Address
 
 Result = TypeVar("Result")
-REPLY_SECONDS_MAX = 120.0  # a full transaction takes seconds; nothing takes minutes
+TIMEOUT_SECONDS = 30.0  # a full transaction takes seconds; who waits longer has to say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Close:
 class Exchange:
     """Send these bytes and answer with the list of so many replies; errors stand among them.
 
-    ConnectionLost after so many seconds in which nothing came.
+    ConnectionLost after so many seconds in which nothing came; None: the client's `timeout`.
     """
 
     data: bytes
     replies: int
-    seconds: float = REPLY_SECONDS_MAX
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,10 +71,14 @@ class Watching:
         self._core = core
         self._channels = channels
         self._early: list[list[Value]] = []
+        self._subscribed = False
+        self._gap = ""  # why changes may be missing, until that is told
+        self.is_closed = False
         self._ask_at = 0.0  # by the core's clock: when silence has lasted long enough
 
     def begin(self) -> Steps[None]:
         """Subscribes, and returns when the server has confirmed each channel."""
+        self._refuse_closed()
         yield from self._core.connect()
         yield Exchange(subscribe_request(self._channels), 0)
         self._early = []
@@ -87,26 +91,47 @@ class Watching:
                 left -= 1
             else:
                 self._early.append(push)
+        self._refuse_closed()
+        self._subscribed = True
         self._heard()
 
     def next(self, seconds: float | None) -> Steps[Event | None]:
-        """The next event, or None after so many seconds without one."""
+        """The next event, or None after so many seconds without one.
+
+        What was lost is kept until it is told, so that breaking off anywhere hides nothing.
+        """
         while True:
+            if not self._subscribed:
+                yield from self.begin()
+            if self._gap:
+                why, self._gap = self._gap, ""
+                return Gap(why)
             try:
                 push = self._early.pop(0) if self._early else (yield from self._push(seconds))
             except ConnectionLost as lost:
+                self._refuse_closed()
+                self._subscribed = False
+                self._gap = lost.text
                 if self._core.reconnect_seconds <= 0:
                     raise
-                yield from self.begin()
-                return Gap(lost.text)
+                continue
             if push is None:
                 return None
             kind, *parts = push
             if as_text(kind) in ("message", "pmessage"):
                 return event_of(as_text(parts[-2]), orjson.loads(as_text(parts[-1])))
 
+    def close(self) -> None:
+        """No event comes any more."""
+        self.is_closed = True
+
+    def _refuse_closed(self) -> None:
+        if self.is_closed:
+            raise ConnectionLost("the subscription is closed")
+
     def _push(self, seconds: float | None) -> Steps[list[Value] | None]:
         """The next push, or None after so many seconds; ConnectionLost if the peer is gone."""
+        self._refuse_closed()
         now = self._core.clock()
         end = None if seconds is None else now + seconds
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -39,8 +40,13 @@ def as_object(value: Value) -> Any:
     """The object of a reply, or None where there is none."""
     if value is None:
         return None
-    assert isinstance(value, bytes)
-    return orjson.loads(value)
+    try:
+        return orjson.loads(value)  # type: ignore[arg-type]  # anything else is no JSON either
+    except orjson.JSONDecodeError:
+        shown = as_text(value)[:80]
+        raise CspError(
+            f"an object was expected as reply, not {shown!r}: is a MULTI open here?"
+        ) from None
 
 
 class Handle(int):
@@ -59,6 +65,7 @@ class Handle(int):
 
 def json_of(value: Any, handles: Mapping[int, Handle] | None = None) -> bytes:
     """A stated object or delta as JSON, in a transaction with these handles by their k."""
+    refuse_nan(value)
     plain_of = partial(_plain_of, handles or {})
     try:
         return orjson.dumps(value, plain_of, orjson.OPT_PASSTHROUGH_SUBCLASS)
@@ -66,6 +73,18 @@ def json_of(value: Any, handles: Mapping[int, Handle] | None = None) -> bytes:
         if isinstance(problem.__cause__, ValueError):
             raise problem.__cause__ from None
         raise
+
+
+def refuse_nan(value: object, path: str = "") -> None:
+    """JSON has no NaN and no infinity, and null in their place would say that nothing is there."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path or 'the value'}: {value} has no JSON form")
+    if isinstance(value, dict):
+        for name, member in value.items():
+            refuse_nan(member, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list | tuple):
+        for index, member in enumerate(value):
+            refuse_nan(member, f"{path}[{index}]")
 
 
 def _plain_of(handles: Mapping[int, Handle], value: object) -> object:
@@ -93,13 +112,18 @@ def as_text(value: Value) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def word_of(value: FilterValue) -> str:
+def word_of(key: str, value: FilterValue) -> str:
     """A filter's value as the wire has it: flags as true and false."""
+    if not isinstance(value, str | int):
+        what = "None is no value: leave the filter out" if value is None else f"not {value!r}"
+        raise TypeError(f"filter {key} takes text, a number or a flag; {what}")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def filter_words(filters: Filters, keys: dict[str, FilterValue]) -> list[Argument]:
     """FILTER key value for each."""
     return [
-        part for key, value in (*filters, *keys.items()) for part in ("FILTER", key, word_of(value))
+        part
+        for key, value in (*filters, *keys.items())
+        for part in ("FILTER", key, word_of(key, value))
     ]

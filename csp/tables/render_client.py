@@ -16,6 +16,7 @@ REPLACED = (
     ),
     ("A client for asyncio", "A client on a blocking socket"),
     ("several tasks", "several threads"),
+    ("other tasks", "other threads"),
     ("is cancelled", "is interrupted"),
     ("import asyncio\n", "import threading\nimport time\n"),
     ("AsyncIterator, Iterable, Sequence", "Iterable, Iterator, Sequence"),

@@ -13,6 +13,7 @@ from csp.transfer.run import LinkLost
 
 Object = dict[str, Any]
 FINDS_A_PIPELINE = 1_000
+TRANSACTION_SECONDS = 120.0  # the largest takes a busy master many seconds
 
 
 class Link:
@@ -53,7 +54,7 @@ class Link:
         try:
             connection = self.client.opened()
             connection.send(b"".join(requests))
-            return [connection.reply() for _ in requests]
+            return [connection.reply(TRANSACTION_SECONDS) for _ in requests]
         except (CannotConnect, ConnectionLost) as problem:
             self.client.close()
             raise LinkLost(problem.text) from problem
