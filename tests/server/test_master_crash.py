@@ -51,6 +51,16 @@ def content(url: str) -> dict[str, list[Any]]:
     return found
 
 
+def killed_at(url: str, script: str, failpoint: str) -> subprocess.CompletedProcess[bytes]:
+    """Runs a script on a database in a process that dies at a failpoint."""
+    return subprocess.run(
+        [sys.executable, "-c", script, url, failpoint],
+        timeout=CHILD_SECONDS_MAX,
+        check=False,
+        cwd=os.getcwd(),
+    )
+
+
 def without_chance(tables: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Without what differs between two runs of one change: times, salts, what hangs on them."""
     chance = {"time_ms", "mark", "hash", "entry", "details"}
@@ -88,12 +98,7 @@ def on_postgres(postgres: Postgres, template: str) -> Prepared:
 
 
 def run(url: str, failpoint: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-c", CHANGE, url, failpoint],
-        timeout=CHILD_SECONDS_MAX,
-        check=False,
-        cwd=os.getcwd(),
-    )
+    return killed_at(url, CHANGE, failpoint)
 
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)

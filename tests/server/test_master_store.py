@@ -14,7 +14,7 @@ from csp.master.origin import DatabaseOrigin
 from csp.master.seed import SeedPlan
 from csp.model.image import json_of
 from csp.model.principal import ITSELF, message_of
-from csp.model.requests import parse_request
+from csp.model.requests import WriteRequest, parse_request
 from csp.store.host import StoreHost
 from tests.neighbours import instances
 from tests.neighbours.databases import Place
@@ -42,12 +42,17 @@ def open_origin(url: str, host: StoreHost) -> DatabaseOrigin:
     return origin
 
 
+def requests_of(*names: str) -> list[WriteRequest]:
+    """Requests that create a skill each."""
+    asks = message_of(ITSELF, is_server=False)
+    texts = [b'{"tenantDBID":1,"name":"%b"}' % name.encode() for name in names]
+    return [
+        parse_request(1, asks, b"", b"one", [[b"CFG.CREATE", b"CfgSkill", text]]) for text in texts
+    ]
+
+
 def create(origin: DatabaseOrigin, name: str) -> int:
-    text = b'{"tenantDBID":1,"name":"%b"}' % name.encode()
-    request = parse_request(
-        1, message_of(ITSELF, is_server=False), b"", b"one", [[b"CFG.CREATE", b"CfgSkill", text]]
-    )
-    outcome = origin.write([request])[0]
+    outcome = origin.write(requests_of(name))[0]
     if outcome.error:
         raise outcome.error
     return outcome.revision

@@ -156,3 +156,14 @@ def test_a_file_that_can_not_grow_refuses_the_write_and_recovers(tmp_path: Path)
     refused, taken = done.stdout.splitlines()
     assert refused.startswith("MASTERDOWN the database can't take the change: ")
     assert taken == "1"
+
+
+def test_a_commit_that_returned_is_on_the_disk(tmp_path: Path) -> None:
+    """SQLite's own word for it; NORMAL would lose the last commits with the machine's power."""
+    stage = Stage(tmp_path)
+    for connection in (stage.origin.database.connection, stage.origin.database.quick):
+        plain = connection.connection.driver_connection
+        assert plain is not None
+        assert plain.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    stage.close()
