@@ -16,8 +16,8 @@ from csp.client.values import (
     Filters,
     FilterValue,
     Handle,
-    as_mapping,
     as_object,
+    as_status,
     as_text,
     filter_words,
     json_of,
@@ -70,7 +70,7 @@ class Commands(Core):
 
     def status(self) -> Steps[dict[str, Any]]:
         try:
-            return as_mapping((yield from self.read_call("CFG.STATUS")))
+            return as_status((yield from self.read_call("CFG.STATUS")))
         except Loading:
             # While it loads it tells anybody, because nobody can sign in.
             yield Open(self.address)
@@ -78,7 +78,7 @@ class Commands(Core):
             yield Close()
             if isinstance(reply, CspError):
                 raise reply from None
-            return as_mapping(reply)
+            return as_status(reply)
 
     def metrics(self) -> Steps[dict[str, dict[str, int]]]:
         found: dict[str, dict[str, int]] = plain((yield from self.read_call("CFG.METRICS")))

@@ -25,6 +25,13 @@ def as_mapping(value: Value) -> dict[str, Any]:
     return {as_text(key): plain(member) for key, member in value.items()}
 
 
+def as_status(value: Value) -> dict[str, Any]:
+    """The reply of CFG.STATUS; its alarms are a list of maps, also where they came as lists."""
+    found = as_mapping(value)
+    found["alarms"] = [as_mapping(one) for one in found.get("alarms") or ()]
+    return found
+
+
 def plain(value: Value) -> Any:
     """A reply as plain Python: bytes become str, maps within become dict."""
     if isinstance(value, bytes):

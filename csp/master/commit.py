@@ -40,6 +40,9 @@ FAILPOINTS: Final = (
 )
 
 
+OTHER_MASTER: Final = "another master has taken this database over"
+
+
 class Replaced(Exception):
     """Another master took this database over; this one must not write any more."""
 
@@ -70,7 +73,7 @@ def send_changes(
                     driver.run(connection, statement, values)
                 failpoint.passed(place)
     if moved.rowcount != 1:
-        raise Replaced("another master has taken this database over")
+        raise Replaced(OTHER_MASTER)
 
 
 def _statements(rows: ChangeRows) -> Iterator[tuple[Any, list[Row], str]]:

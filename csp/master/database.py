@@ -29,7 +29,7 @@ from sqlalchemy.pool import QueuePool
 
 from csp import errors
 from csp.master import schema, statements
-from csp.master.commit import Replaced, send_changes
+from csp.master.commit import OTHER_MASTER, Replaced, send_changes
 from csp.master.dialect import (
     count_waits,
     is_wait_in_vain,
@@ -241,7 +241,7 @@ class Database:
         with self.connection.begin():
             row = self.connection.execute(taking.values(fence=schema.head.c.fence + 1))
             if row.rowcount == 0 and mine:
-                raise Replaced("another master has taken this database over")
+                raise Replaced(OTHER_MASTER)
             if row.rowcount == 0:
                 self.connection.execute(
                     insert(schema.head),

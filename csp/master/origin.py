@@ -29,7 +29,7 @@ from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.master import passwords
 from csp.master.build import Built, build
 from csp.master.clock import STEP_MS, MasterClock
-from csp.master.commit import Replaced
+from csp.master.commit import OTHER_MASTER, Replaced
 from csp.master.database import Database, Head, in_words, said
 from csp.master.dialect import file_beside
 from csp.master.engine import Engine
@@ -281,12 +281,19 @@ class DatabaseOrigin:
         try:
             with in_words():
                 self.retention.step(self.database.connection, age_now_ms)
+                self._look_at_fence(self._engine)
         except errors.MasterDown as error:
             self._tell_trouble(error.text)
         else:
             self._host.end_alarm(ALARM_DATABASE_FAILS)
-            self._heard(self._engine.revision, wall_ms())
+            if not self._engine.ended:
+                self._heard(self._engine.revision, wall_ms())
         self._watch_over()
+
+    def _look_at_fence(self, engine: Engine) -> None:
+        """A master that was replaced says so before the first write finds it out."""
+        if self.database.head().fence != self.database.fence:
+            engine.end(f"{OTHER_MASTER}; this one takes no writes any more")
 
     def _look_at_options(self, host: StoreForOrigin) -> None:
         """What the master's own Application says of how long things are kept holds at once."""
