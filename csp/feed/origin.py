@@ -34,6 +34,7 @@ from csp.observe.events import log_event
 from csp.process.context import ProcessContext
 from csp.process.credentials import PasswordFileRefused, renewed
 from csp.process.origin import Later, StoreForOrigin, Sums
+from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.resp import ErrorReply, Value
 
@@ -124,6 +125,9 @@ class FeedOrigin:
             why_away=self.why_away,
         )
         return later
+
+    def take_options(self, options: OwnOptions) -> None:
+        """None is for a feed."""
 
     def head(self) -> int | Later[int]:
         """Asks the master for what it has now."""

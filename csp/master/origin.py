@@ -20,7 +20,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-import orjson
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from csp import errors
@@ -47,9 +46,9 @@ from csp.model.requests import WriteOutcome, WriteRequest
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
-from csp.process.application import options_in
 from csp.process.context import ProcessContext, StartRefused
 from csp.process.origin import StoreForOrigin, Sums
+from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
 from csp.store.control import LINK_DATABASE, LINK_DOWN
@@ -57,7 +56,6 @@ from csp.tables.events import Alarm
 
 PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
 PASSWORD_FILE: Final = "default-password"
-OPTIONS_EVERY_MS: Final = 5000  # the store is opened for a look at the Application
 
 log = logging.getLogger("csp.master")
 
@@ -79,8 +77,6 @@ class DatabaseOrigin:
         self._host: StoreForOrigin | None = None
         self._outage: Outage | None = None
         self._heard_ms = 0
-        self._application = b""  # as its options were taken
-        self._look_ms = 0
         self._is_ended = False
 
     @classmethod
@@ -272,9 +268,6 @@ class DatabaseOrigin:
             return
         if self._engine.held_back:
             self._publish_held()
-        if now_ms >= self._look_ms:
-            self._look_ms = now_ms + OPTIONS_EVERY_MS
-            self._look_at_options(self._host)
         self.database.look_at_file()
         self._look_at_clock(self._engine)
         age_now_ms = self.clock.age_now_ms(self._engine.time_ms)
@@ -295,15 +288,9 @@ class DatabaseOrigin:
         if self.database.head().fence != self.database.fence:
             engine.end(f"{OTHER_MASTER}; this one takes no writes any more")
 
-    def _look_at_options(self, host: StoreForOrigin) -> None:
+    def take_options(self, options: OwnOptions) -> None:
         """What the master's own Application says of how long things are kept holds at once."""
-        found = host.application(self.plan.app_name)
-        if found != self._application:
-            self._application = found
-            options = options_in(
-                orjson.loads(found or b"{}"), mode="master", app_name=self.plan.app_name
-            )
-            self.retention.limits = Limits.of(options)
+        self.retention.limits = Limits.of(options)
 
     def _look_at_clock(self, engine: Engine) -> None:
         assert self._host is not None

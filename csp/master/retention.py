@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, select, tuple_, update
 
-from csp.conf.options import Options
 from csp.master import schema
+from csp.process.own_options import OwnOptions
 
 DAY_MS: Final = 24 * 3600 * 1000
 MEGABYTE: Final = 1024 * 1024
@@ -40,16 +40,16 @@ class Limits:
     history_records: int = 50_000
 
     @classmethod
-    def of(cls, options: Options) -> Limits:
+    def of(cls, options: OwnOptions) -> Limits:
         """What the master's Application says."""
-        days = options.number("history-log", "expiration")
+        days = options.number("expiration")
         return cls(
             entry_age_ms=DAY_MS * days,
-            entry_bytes=MEGABYTE * options.number("csp", "log-window-max"),
-            history_age_ms=DAY_MS * max(days, options.number("history-log", "audit-expiration")),
+            entry_bytes=MEGABYTE * options.number("log-window-max"),
+            history_age_ms=DAY_MS * max(days, options.number("audit-expiration")),
             history_records=max(
-                options.number("history-log", "max-records"),
-                options.number("history-log", "audit-max-records"),
+                options.number("max-records"),
+                options.number("audit-max-records"),
             ),
         )
 

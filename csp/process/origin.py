@@ -21,6 +21,7 @@ from csp.process.polling import Descriptor
 if TYPE_CHECKING:
     from csp.model.history import HistoryPage, HistoryQuestion
     from csp.model.requests import WriteOutcome, WriteRequest
+    from csp.process.own_options import OwnOptions
     from csp.tables.events import Alarm
 
 T = TypeVar("T")
@@ -178,6 +179,9 @@ class Origin(Protocol):
         handed over before.  Of an OUTCOME request the text is `committed <revision>`, `rejected`
         or `unknown`.
         """
+
+    def take_options(self, options: OwnOptions) -> None:
+        """Called before the start, and whenever an option of this server has changed."""
 
     def head(self) -> int | Later[int]:
         """The newest revision of the master, asked for after this call began."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from csp.observe.log import LEVELS, set_level
 from csp.process.context import OptionValue, ProcessContext
+from csp.process.origin import Origin
 from csp.process.own_options import CHECK_MS, OwnOptions
 
 LEVEL_PLACES = {level: place for place, level in enumerate(LEVELS, 1)}  # in Control.log_level
@@ -31,13 +32,14 @@ class Store(Protocol):
 class Following:
     """The options in force in the writer."""
 
-    def __init__(self, context: ProcessContext, store: Store, shown: Shown) -> None:
+    def __init__(self, context: ProcessContext, store: Store, shown: Shown, origin: Origin) -> None:
         self.options = OwnOptions(
             mode=context.mode, app_name=context.app_name, values=context.options, log=None
         )
         self._app_name = context.app_name
         self._store = store
         self._shown = shown
+        self._origin = origin
         self._next_look_ms = 0
         self._looked_at = (0, 0)  # generation and revision
         self.options.follow(self._changed)
@@ -54,4 +56,5 @@ class Following:
     def _changed(self, _: Mapping[str, OptionValue]) -> None:
         level = self.options.log_level
         set_level(level)
+        self._origin.take_options(self.options)
         self._shown.log_level = LEVEL_PLACES[level] if level else 0

@@ -52,7 +52,7 @@ class Writer:
         self._alarm = StoreAlarm(host.control, host)
         self._held = HeldAlarm(host.control, host)
         self._levels = LevelAlarms(host.control, host)
-        self._options = Following(context, host, host.control)
+        self._options = Following(context, host, host.control, origin)
         self._scrubber = Scrubber(host, self._options.options)
         self._writes = Writes(origin, host)
         self._poller = Poller()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from csp.model.entry import mark_of, parse_entry, revision_of, why_not_continues
-from csp.model.image import TOMBSTONE, json_of, parse_header, parse_image, split_images
+from csp.model.image import TOMBSTONE, parse_header, parse_image, split_images
 from csp.model.types import CLASSES
 from tests.unit.fake_flags import FakeAlarms
 
@@ -112,13 +112,6 @@ class FakeHost(FakeAlarms):
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.link = (state, master_revision, heard_ms)
-
-    def application(self, name: str) -> bytes:
-        for (class_id, _), image in self.records.items():
-            obj = parse_image(image)[1] if class_id == CLASSES["CfgApplication"].id else None
-            if obj and obj["name"] == name:
-                return json_of(image)
-        return b""
 
     # -- for tests -----------------------------------------------------------------------------
 

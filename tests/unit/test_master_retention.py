@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import orjson
 import pytest
 from sqlalchemy import func, select
 
@@ -12,6 +13,7 @@ from csp.master import retention, schema
 from csp.master.entries import entries_from, mark_at
 from csp.master.retention import DAY_MS, Limits, Retention
 from csp.model.history import HistoryQuestion
+from csp.process.own_options import OwnOptions
 from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 
@@ -130,7 +132,9 @@ def test_the_applications_options_hold_at_once(stage: Stage) -> None:
     assert stage.origin.retention.limits == Limits()
     options = {"history-log": {"audit-max-records": "1", "max-records": "2", "expiration": "3"},
                "csp": {"log-window-max": "5"}}  # fmt: skip
-    stage.update("CfgApplication", 99, {"options": {"changed": options}})
+    own = OwnOptions(mode="master", app_name="confserv", values={}, log=None)
+    own.follow(lambda _: stage.origin.take_options(own))
+    own.look(orjson.dumps({"options": options}))
     stage.origin.tick(now_ms + 10_000)
     limits = stage.origin.retention.limits
     assert (limits.history_records, limits.entry_age_ms) == (2, 3 * DAY_MS)

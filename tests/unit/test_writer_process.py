@@ -16,6 +16,7 @@ from csp.errors import BadValue, MasterDown
 from csp.model.requests import OUTCOME, Create, WriteOutcome, WriteRequest
 from csp.process.context import Request, Upstream
 from csp.process.origin import Later, StoreForOrigin, Sums
+from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.resp import Decoder, request
 from csp.writer.process import Writer
@@ -82,6 +83,9 @@ class FakeOrigin:
         self.may_write.set()
 
     writable = True
+
+    def take_options(self, options: OwnOptions) -> None:
+        return
 
     def start(self, host: StoreForOrigin) -> None:
         return
