@@ -15,8 +15,8 @@ from csp.model.extract import Object as JsonObject
 from csp.model.image import object_of
 from csp.model.types import CLASSES, by_id
 from csp.rules.names import UniqueName, names_of
-from csp.rules.references import targets_of
-from csp.rules.transaction import Hashed, Key, Transaction
+from csp.rules.references import Key, targets_of
+from csp.rules.transaction import Hashed, Transaction
 
 PERSON_ID = CLASSES["CfgPerson"].id
 

@@ -8,7 +8,7 @@ from csp.model.image import object_of
 from csp.model.types import CLASSES, by_id
 from csp.process.origin import StoreForOrigin
 from csp.rules.complete import FOLDER
-from csp.rules.transaction import Key
+from csp.rules.references import Key
 
 
 class HostView:

@@ -14,7 +14,8 @@ from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
 from csp.model.types import CLASSES, ENVIRONMENT
 from csp.rules.assemble import finish
-from csp.rules.transaction import Key, Transaction
+from csp.rules.references import Key
+from csp.rules.transaction import Transaction
 
 RELEASE: Final = "8.5.1"  # of the original whose templates these stand for
 # DBID, name, type; 99 and 100 can't be deleted.

@@ -20,8 +20,9 @@ from csp.rules.cascade import cascade
 from csp.rules.complete import TENANT, add_tenant_furniture, fill_in
 from csp.rules.forward import Created
 from csp.rules.objects import RULES, check_deletable, check_fixed, check_folder
-from csp.rules.references import check_references, references_of, targets_of
+from csp.rules.references import references_of, targets_of
 from csp.rules.states import hand_down_states, note_state
+from csp.rules.there import check_references
 from csp.rules.transaction import Hashed, Touched, Transaction
 
 PERSON: Final = CLASSES["CfgPerson"]

@@ -11,8 +11,8 @@ from typing import Final
 
 from csp import errors
 from csp.rules.complete import ACCESS_GROUP, FOLDER, TENANT, is_default_group
-from csp.rules.references import Reference, clear, references_to, targets_of
-from csp.rules.transaction import Key, Touched, Transaction, class_of
+from csp.rules.references import Key, Reference, clear, references_to, targets_of
+from csp.rules.transaction import Touched, Transaction, class_of
 
 NAMED_MAX: Final = 10
 

@@ -1,4 +1,4 @@
-"""Finds, checks and clears the references of an object, by the table of its class.
+"""Finds and clears the references of an object, by the table of its class.
 
 1. A reference is found by its class's attributes alone; 0 and absent mean "none".
 2. It is needed if its attribute is mandatory or fixed (or taken from another object), and no list
@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from csp import errors
 from csp.model.extract import Object as JsonObject
 from csp.model.types import CLASS_OF_WORD, CLASSES, Attribute, ObjectClass
 
-if TYPE_CHECKING:
-    from csp.rules.transaction import Key, Touched, Transaction
-
 FOLDER_PATH: Final = "folderDBID"
+
+Key = tuple[int, int]  # class number and DBID
 
 
 class Site(NamedTuple):
@@ -92,23 +90,6 @@ def references_to(cls: ObjectClass, obj: JsonObject, key: Key) -> list[Reference
         for site, class_name, dbid in references_of(cls, obj)
         if dbid == key[1] and class_name and CLASSES[class_name].id == key[0]
     ]
-
-
-def check_references(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
-    """Raises NoRef for the first reference that names nothing; those that stay were checked."""
-    if not touched.differs_in(referring(touched.cls)):
-        return
-    touched.references = references_of(touched.cls, obj)
-    for site, class_name, dbid in touched.references:
-        if site.path == FOLDER_PATH:
-            continue  # its own check says more
-        if not class_name:
-            raise errors.NoRef(
-                f"{touched.shown} {site.path}: that type is not kept here, "
-                f"so there is no DBID {dbid} of it"
-            )
-        if not tx.exists(CLASSES[class_name].id, dbid):
-            raise errors.NoRef(f"{touched.shown} {site.path}: there is no {class_name}:{dbid}")
 
 
 def clear(obj: JsonObject, references: list[Reference], key: Key) -> JsonObject:

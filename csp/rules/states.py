@@ -16,8 +16,8 @@ from typing import Any, Final
 from csp.model.extract import Object as JsonObject
 from csp.model.extract import value_at
 from csp.model.types import ObjectClass
-from csp.rules.references import FOLDER_PATH, references_to
-from csp.rules.transaction import Key, Touched, Transaction, class_of
+from csp.rules.references import FOLDER_PATH, Key, references_to
+from csp.rules.transaction import Touched, Transaction, class_of
 
 ENABLED: Final = "enabled"
 GROUP_PATH: Final = "groupInfo.state"

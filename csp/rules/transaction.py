@@ -17,11 +17,9 @@ from typing import Final, NamedTuple, Protocol
 from csp import errors
 from csp.model.extract import Object as JsonObject
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass, by_id
-from csp.rules.references import Found, targets_of
+from csp.rules.references import Found, Key, targets_of
 
 CHANGED_OBJECTS_MAX: Final = 200_000
-
-Key = tuple[int, int]
 
 
 class Hashed(NamedTuple):

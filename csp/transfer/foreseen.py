@@ -14,8 +14,8 @@ from csp.model.extract import Object as JsonObject
 from csp.model.types import CLASSES, ObjectClass, UniqueRule, by_id
 from csp.rules.complete import FOLDER
 from csp.rules.names import UniqueName, names_of
-from csp.rules.references import targets_of
-from csp.rules.transaction import Key, Transaction
+from csp.rules.references import Key, targets_of
+from csp.rules.transaction import Transaction
 from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Node
 from csp.transfer.present import FINDS_MAX, Present, Source

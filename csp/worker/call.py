@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from csp.process.channel.asking import Asker
 from csp.resp.encode import encode
 from csp.resp.values import Value
-from csp.worker.ports import Session
-
-if TYPE_CHECKING:
-    from csp.worker.slowlane import Lane
+from csp.worker.feed import Feed
+from csp.worker.guest import Guest, OpenGuest
+from csp.worker.mailbox import Mailbox
+from csp.worker.ports import Control, Loop, Reader, Session
+from csp.worker.publication import Publications
+from csp.worker.server_info import ServerInfo
 
 OnClose = Callable[[], None]
 
@@ -85,3 +88,71 @@ class Call:
 
 
 Handler = Callable[[Call], "bytes | None"]
+
+
+class Feeds(Protocol):
+    """The connections that are fed."""
+
+    def add(self, feed: Feed) -> None:
+        """Starts a feed after its greeting."""
+
+
+class Registrations(Protocol):
+    """What connections have registered."""
+
+    def session_of(self, conn: int) -> str:
+        """Unique in the server."""
+
+    def add(self, conn: int, wish: dict[str, Any], replaced: list[str]) -> None:
+        """Notes a place that the writer gave, and closes the connections whose place it took."""
+
+
+class Lane(Protocol):
+    """What a worker has at hand for its handlers; the real one is csp.worker.slowlane.SlowLane."""
+
+    info: ServerInfo
+    control: Control
+    loop: Loop
+    states: dict[int, State]
+    guests: dict[int, Guest]
+    open_guest: OpenGuest
+    publications: Publications
+    mailbox: Mailbox
+    writer: Asker
+    auth: Asker
+
+    @property
+    def feeds(self) -> Feeds: ...
+    @property
+    def registrations(self) -> Registrations: ...
+    @property
+    def reader(self) -> Reader:
+        """The store as this turn sees it; raises Loading before there is one."""
+
+    @property
+    def loading(self) -> bool:
+        """Whether the first load is still under way."""
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether writes are taken here now."""
+
+    @property
+    def role(self) -> str:
+        """What this server is in a pair now, in csp's words."""
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether a client of Redis is to take it for one: there is a master that it follows."""
+
+    def handler(self, name: str) -> Handler | None:
+        """Who answers a command; None where the loop does, or nobody yet."""
+
+    def finish(self, conn: int, reply: bytes, place: int = 0) -> None:
+        """Answers a deferred command."""
+
+    def answered(self, conn: int) -> None:
+        """The loop has made the reply of a deferred command."""
+
+    def tell_client(self, conn: int, number: str) -> None:
+        """Traces a client that signed in or went."""

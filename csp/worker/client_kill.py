@@ -8,19 +8,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from csp.errors import CspError
 from csp.process.application import dbid_of
 from csp.resp.encode import OK, error, integer
 from csp.worker import mailbox
-from csp.worker.call import Call, Handler
+from csp.worker.call import Call, Handler, Lane
 from csp.worker.clients import Row, Test, go_through, of_type
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import ServerInfo
-
-if TYPE_CHECKING:
-    from csp.worker.slowlane import Lane
 
 KILL = b"KILL"  # the mailbox's verb
 

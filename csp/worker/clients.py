@@ -9,18 +9,15 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from csp.errors import CspError
 from csp.resp.encode import OK, encode, integer
 from csp.resp.values import Simple, Verbatim
 from csp.tables.commands import BY_NUMBER
-from csp.worker.call import Call, Handler
+from csp.worker.call import Call, Handler, Lane
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import ServerInfo
-
-if TYPE_CHECKING:
-    from csp.worker.slowlane import Lane
 
 Row = dict[str, Any]
 Test = Callable[[Row], bool]

@@ -12,8 +12,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from csp._fastpath import FEED_UNSENT_BYTES_MAX
 from csp.model.entry import accounts_changed, mark_of
@@ -33,30 +31,12 @@ from csp.model.types import ACCOUNT_CLASS_ID
 from csp.observe.clock import wall_ms
 from csp.resp.encode import request
 from csp.store.control import LINK_DATABASE
-from csp.worker.call import Call, Handler
-
-if TYPE_CHECKING:
-    from csp.worker.slowlane import Lane
+from csp.worker.call import Call, Handler, Lane
+from csp.worker.feed import Feed
 
 SLICE_BYTES = 256 * 1024  # copied in one callback: some 50 µs
 ALIVE_MS = 1_000
 FEEDS = "feeds"
-
-
-@dataclass
-class Feed:
-    """One connection that is fed."""
-
-    conn: int
-    next_revision: int  # of the change to send next, once the records are out
-    part: int = 0
-    parts: int = 1
-    classes: list[int] = field(default_factory=list)  # whose records are still to be sent
-    after: int = 0  # the last DBID sent of classes[0]
-    snapshot: bool = False
-    resting: bool = False  # waits for the loop to say `writable`
-    scheduled: bool = False
-    sent_ms: int = 0
 
 
 class Feeds:

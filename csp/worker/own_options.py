@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from csp.conf.options import Options, loop_limits
 from csp.observe.log import set_level
@@ -17,9 +17,7 @@ from csp.process.application import SERVER_TYPE, application_of
 from csp.process.context import OptionValue
 from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.store.alarms import ALARM_APPLICATION, ALARM_OPTIONS, end_alarm, raise_alarm
-
-if TYPE_CHECKING:
-    from csp.worker.slowlane import Lane
+from csp.worker.call import Lane
 
 
 class Following:

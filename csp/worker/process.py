@@ -17,7 +17,7 @@ from csp.process.context import ProcessContext, Request
 from csp.store import locks, segment
 from csp.store.guest import Guest
 from csp.worker.server_info import info_of
-from csp.worker.slowlane import Lane
+from csp.worker.slowlane import SlowLane
 
 
 def run_worker(context: ProcessContext) -> None:
@@ -33,7 +33,7 @@ class WorkerProcess:
         self._control = Control(segment.open_control(context.instance))
         self._lock = locks.take_slot(context.instance, context.slot)
         self._control.claim_slot(context.slot, os.getpid())
-        self._lane = Lane(info_of(context), self._control, self._open_guest)
+        self._lane = SlowLane(info_of(context), self._control, self._open_guest)
         self._loop = Loop(
             control=self._control,
             slot=context.slot,

@@ -12,17 +12,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from csp.errors import CspError, TooBig
 from csp.resp.encode import array, bulk, error, integer
-from csp.worker.call import Call, Handler
+from csp.worker.call import Call, Handler, Lane
 from csp.worker.glob import compile_glob
 from csp.worker.mailbox import Tell, Words
 from csp.worker.refusal import text_of
-
-if TYPE_CHECKING:
-    from csp.worker.slowlane import Lane
 
 PUBSUB = b"PUBSUB"  # the mailbox's verb: CHANNELS pattern | PATTERNS | COUNTS channel…
 NAMES_MAX = 100_000

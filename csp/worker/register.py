@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -18,11 +18,8 @@ from csp.process.application import SERVER_TYPE, application_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
-from csp.worker.call import Call, Handler
+from csp.worker.call import Call, Handler, Lane
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
-
-if TYPE_CHECKING:
-    from csp.worker.slowlane import Lane
 
 TEXT_CHARACTERS_MAX = 255
 MINREV_WAIT_MS = 5_000

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from csp.errors import CspError, Loading, TooBig
@@ -21,63 +20,28 @@ from csp.process.roles import AUTH, WRITER
 from csp.resp.encode import error
 from csp.store.control import ROLE_BACKUP, ROLE_NAMES, STATE_LOADING
 from csp.tables.commands import BY_NUMBER
-from csp.worker import (
-    client_kill,
-    clients,
-    commands_info,
-    config,
-    feed_server,
-    handshake,
-    history,
-    info,
-    keyspace,
-    own_options,
-    password,
-    pubsub,
-    register,
-    scan,
-    status,
-    sums,
-    transactions,
-    turned_away,
-    writes,
-)
+from csp.worker import transactions
 from csp.worker.call import Call, Handler, State
+from csp.worker.feed_server import Feeds
+from csp.worker.guest import Guest, OpenGuest
+from csp.worker.handlers import HANDLERS, QUESTIONS
 from csp.worker.mailbox import Mailbox, Tell, Words
+from csp.worker.own_options import Following
 from csp.worker.ports import Control, Loop, Reader
 from csp.worker.publication import Publications
 from csp.worker.refusal import text_of
+from csp.worker.register import Registrations
 from csp.worker.server_info import ServerInfo
+from csp.worker.turned_away import TurnedAway
 
 log = logging.getLogger(__name__)
 
-HANDLERS: Mapping[str, Handler] = {
-    **handshake.HANDLERS,
-    **clients.HANDLERS,
-    **client_kill.HANDLERS,
-    **commands_info.HANDLERS,
-    **info.HANDLERS,
-    **config.HANDLERS,
-    **keyspace.HANDLERS,
-    **pubsub.HANDLERS,
-    **transactions.HANDLERS,
-    **writes.HANDLERS,
-    **register.HANDLERS,
-    **status.HANDLERS,
-    **scan.HANDLERS,
-    **feed_server.HANDLERS,
-    **sums.HANDLERS,
-    **history.HANDLERS,
-    **password.HANDLERS,
-}
 # What other protocols begin with; Redis closes at the same two.
 OTHER_PROTOCOLS = (b"POST", b"HOST:")
 WARNED_SECONDS = 60.0  # between two warnings of one worker
-# Takes a guest slot: a reader of its own, and how to give the slot back.
-OpenGuest = Callable[[], tuple[Reader, Callable[[], None]]]
 
 
-class Lane:
+class SlowLane:
     """The slow lane of one worker."""
 
     def __init__(self, info: ServerInfo, control: Control, open_guest: OpenGuest) -> None:
@@ -85,18 +49,18 @@ class Lane:
         self.control = control
         self.open_guest = open_guest
         self.states: dict[int, State] = {}
-        self.guests: dict[int, sums.Guest] = {}
+        self.guests: dict[int, Guest] = {}
         self._warned_s = -WARNED_SECONDS
 
     def start(self, loop: Loop) -> None:
         """Joins the loop and opens the channels."""
         self.loop = loop
         self.publications = Publications(loop)
-        self.feeds = feed_server.Feeds(self)
-        self.registrations = register.Registrations(self)
-        self.own_options = own_options.Following(self)
+        self.feeds = Feeds(self)
+        self.registrations = Registrations(self)
+        self.own_options = Following(self)
         self.own_options.start()
-        self.turned_away = turned_away.TurnedAway(self)
+        self.turned_away = TurnedAway(self)
         self.turned_away.start()
         folder = Path(self.info.folder)
         self.writer = Asker(
@@ -157,9 +121,13 @@ class Lane:
         self.loop.close(conn)
         return b""
 
+    def handler(self, name: str) -> Handler | None:
+        """Who answers a command; None where the loop does, or nobody yet."""
+        return HANDLERS.get(name)
+
     def run(self, call: Call) -> bytes | None:
         """Runs a command that may run; what has no handler is marked `later`."""
-        handler = HANDLERS.get(call.name)
+        handler = self.handler(call.name)
         if handler is None:
             raise CspError(f"{call.name.upper().replace('|', ' ')} is not supported yet")
         state = call.state
@@ -289,10 +257,9 @@ class Lane:
     def _asked(self, words: Words, tell: Tell) -> None:
         """Another worker asks."""
         try:
-            if words[0] == client_kill.KILL:
-                client_kill.kill_for_another(self, words[1:], tell)
-            elif words[0] == pubsub.PUBSUB:
-                pubsub.answer_another(self, words[1:], tell)
+            answer = QUESTIONS.get(words[0])
+            if answer is not None:
+                answer(self, words[1:], tell)
         except (CspError, ValueError) as problem:
             log.warning("a question of another worker can't be answered: %s", problem)
 

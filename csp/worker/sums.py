@@ -8,9 +8,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
@@ -20,7 +19,8 @@ from csp.resp.encode import OK, encode, error, integer
 from csp.resp.values import Value
 from csp.store.control import GUEST_PIN_MS_MAX
 from csp.worker.asking import ask_writer
-from csp.worker.call import Call, Handler
+from csp.worker.call import Call, Handler, Lane
+from csp.worker.guest import Guest
 from csp.worker.ports import Reader
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
@@ -32,20 +32,6 @@ SUMS_MS_MAX = 3_600_000  # of a database, in steps between the writes, one quest
 PIN = "sums pin"
 GUESTS_MAX = 2  # of one worker: the guest slots are the whole server's
 ACCOUNT_CLASS = "account"
-
-
-class Guest:
-    """A reader of its own, which keeps one revision readable."""
-
-    def __init__(self, reader: Reader, give_back: Callable[[], None]) -> None:
-        self.reader = reader
-        self.revision = reader.pin()
-        self._give_back = give_back
-
-    def close(self) -> None:
-        """Lets the revision go."""
-        self.reader.unpin()
-        self._give_back()
 
 
 @dataclass(frozen=True)
@@ -92,7 +78,7 @@ def _unpin(call: Call) -> None:
         undo()
 
 
-def _drop(lane: Any, conn: int, guest: Guest) -> None:
+def _drop(lane: Lane, conn: int, guest: Guest) -> None:
     if lane.guests.get(conn) is guest:
         del lane.guests[conn]
         guest.close()

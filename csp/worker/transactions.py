@@ -134,9 +134,7 @@ def _answer(call: Call, queued: list[Queued], known: dict[int, bytes]) -> bytes 
 
 def _run(call: Call, one: Queued) -> bytes | list[bytes]:
     """The reply; the words of a command that the loop has."""
-    from csp.worker.slowlane import HANDLERS
-
-    handler = HANDLERS.get(one.name)
+    handler = call.lane.handler(one.name)
     if handler is None:
         return one.args
     _, refused = call.lane.loop.judge(call.conn, one.args)  # who asks may be another by now

@@ -6,12 +6,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from csp.store.alarms import ALARM_CLIENTS, end_alarm, raise_alarm
-
-if TYPE_CHECKING:
-    from csp.worker.slowlane import Lane
+from csp.worker.call import Lane
 
 CHECK_MS = 1_000
 QUIET_CHECKS = 60

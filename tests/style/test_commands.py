@@ -9,7 +9,7 @@ import pytest
 
 from csp._fastpath import judge_for
 from csp.tables.commands import BY_NUMBER, COMMANDS, WHO, Command, load
-from csp.worker.slowlane import HANDLERS
+from csp.worker.handlers import HANDLERS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOOP = ROOT / "csp" / "_fastpath" / "loop"

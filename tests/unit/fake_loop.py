@@ -19,7 +19,7 @@ from csp.resp import Decoder, Value, request
 from csp.tables.metrics import NAMES
 from csp.worker.ports import Control, Loop, Reader, Session
 from csp.worker.server_info import ServerInfo
-from csp.worker.slowlane import Lane
+from csp.worker.slowlane import SlowLane
 from tests.unit.fake_flags import FakeFlags
 
 HEADER_BYTES = 64
@@ -325,7 +325,7 @@ class Server:
         guest.objects = self.reader.objects
         self.guests_out = 0
         self.control.writable = options["mode"] != "proxy" and info.get("mode") != "proxy"
-        self.lane = Lane(ServerInfo(**(options | info)), self.control, self._open_guest)
+        self.lane = SlowLane(ServerInfo(**(options | info)), self.control, self._open_guest)
         self.lane.start(self.loop)
         self.writer.on_greeted = self.auth.on_greeted = self.loop.poll
         self._guest = guest

@@ -1,0 +1,21 @@
+"""Holds where one connection stands that is fed with everything and every change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Feed:
+    """One connection that is fed."""
+
+    conn: int
+    next_revision: int  # of the change to send next, once the records are out
+    part: int = 0
+    parts: int = 1
+    classes: list[int] = field(default_factory=list)  # whose records are still to be sent
+    after: int = 0  # the last DBID sent of classes[0]
+    snapshot: bool = False
+    resting: bool = False  # waits for the loop to say `writable`
+    scheduled: bool = False
+    sent_ms: int = 0

@@ -1,0 +1,52 @@
+"""Names who answers each command that the loop does not, and each question of another worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from csp.worker import (
+    client_kill,
+    clients,
+    commands_info,
+    config,
+    feed_server,
+    handshake,
+    history,
+    info,
+    keyspace,
+    password,
+    pubsub,
+    register,
+    scan,
+    status,
+    sums,
+    transactions,
+    writes,
+)
+from csp.worker.call import Handler, Lane
+from csp.worker.mailbox import Tell, Words
+
+HANDLERS: Mapping[str, Handler] = {
+    **handshake.HANDLERS,
+    **clients.HANDLERS,
+    **client_kill.HANDLERS,
+    **commands_info.HANDLERS,
+    **info.HANDLERS,
+    **config.HANDLERS,
+    **keyspace.HANDLERS,
+    **pubsub.HANDLERS,
+    **transactions.HANDLERS,
+    **writes.HANDLERS,
+    **register.HANDLERS,
+    **status.HANDLERS,
+    **scan.HANDLERS,
+    **feed_server.HANDLERS,
+    **sums.HANDLERS,
+    **history.HANDLERS,
+    **password.HANDLERS,
+}
+
+QUESTIONS: Mapping[bytes, Callable[[Lane, Words, Tell], None]] = {
+    client_kill.KILL: client_kill.kill_for_another,
+    pubsub.PUBSUB: pubsub.answer_another,
+}
