@@ -191,7 +191,11 @@ class Stage:
 
     def _environment(self) -> dict[str, str]:
         passwords = {"CSP_PASSWORD": self.password, "CSP_DEFAULT_PASSWORD": self.password}
-        return os.environ | passwords | {"CSP_RUNTIME_DIR": str(self._runtime())}
+        folders = {
+            "CSP_RUNTIME_DIR": str(self._runtime()),
+            "CSP_STATE_DIR": str(self.folder / "state"),
+        }
+        return os.environ | passwords | folders
 
 
 def _free_port(preferred: int) -> int:

@@ -1,7 +1,7 @@
 """Names an instance and holds its runtime folder: one server of one application on one address.
 
-1. The same mode, application, address and database always have the same name, so a start after a
-   crash finds what the crashed one left.
+1. The same mode, application, address and origin (database, or master) always have the same name,
+   so a start after a crash finds what the crashed one left; with another master it begins anew.
 2. Who holds the lock of the folder is the one supervisor of this instance.
 3. The folder is 0700: its sockets and files are the server's own.
 """
@@ -35,9 +35,9 @@ class RuntimeFolderRefused(Exception):
     """The runtime folder can't be used; the text says why and what to do."""
 
 
-def instance_name(mode: str, app_name: str, address: str, database_url: str = "") -> str:
+def instance_name(mode: str, app_name: str, address: str, origin: str = "") -> str:
     """A name for segments and folders: readable, and unlike for unlike instances."""
-    key = "\0".join((mode, app_name, address, database_url, str(os.getuid())))
+    key = "\0".join((mode, app_name, address, origin, str(os.getuid())))
     digest = hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
     slug = re.sub(r"[^A-Za-z0-9_]+", "-", app_name).strip("-")[:SLUG_CHARACTERS_MAX] or "app"
     port = address.rpartition(":")[2] or "app"

@@ -78,9 +78,8 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
     client_count_max = raise_limits(settings.worker_count, settings.reserve_bytes)
     listeners = bind_listeners(settings.listen, settings.worker_count) if settings.listen else []
     address = address_of(listeners[0][0]) if listeners else None
-    name = instance_name(
-        settings.mode, settings.app_name, str(address or ""), settings.database_url
-    )
+    origin = settings.upstream.address if settings.upstream else settings.database_url
+    name = instance_name(settings.mode, settings.app_name, str(address or ""), origin)
     instance = take_instance(name, runtime_root(os.environ))
     with ExitStack() as undo:  # a start that is refused, or stopped, before it has begun
         undo.callback(instance.remove)

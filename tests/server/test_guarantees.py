@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,6 +197,33 @@ def test_guarantee_08_reads_and_sign_ins_go_on_without_the_master(tmp_path: Path
         with proxy.client() as client:
             assert orjson.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "g8"
             assert client.execute_command("CFG.COUNT", "CfgSkill") >= 1
+
+
+def test_guarantee_08_a_proxy_whose_host_was_restarted_serves_and_resumes(tmp_path: Path) -> None:
+    """Memory and runtime folder are gone, the master is away, and no stop was in order."""
+    with Master(tmp_path) as master, Proxy(tmp_path, master) as proxy:
+        dbid = make_skill(master, "g8")
+        wait_until(lambda: revision_of(proxy) >= revision_of(master), 10, "the proxy has it")
+        proxy.stop()
+        proxy.start()
+        revision = revision_of(proxy)
+        master.stop()
+        proxy.kill()
+        shutil.rmtree(proxy.runtime)
+        proxy.runtime.mkdir()
+        for segment in Path("/dev/shm").glob(f"csp-*{proxy.port}*"):
+            segment.unlink()
+        proxy.start()
+        assert revision_of(proxy) == revision
+        with proxy.client() as client:
+            assert orjson.loads(client.get(f"CfgSkill:{dbid}"))["name"] == "g8"
+        loads = proxy.log_text().count("51302")
+        master.start()
+        later = make_skill(master, "g8 later")
+        wait_until(lambda: revision_of(proxy) > revision, 10, "it resumes")
+        with proxy.client() as client:
+            assert orjson.loads(client.get(f"CfgSkill:{later}"))["name"] == "g8 later"
+        assert proxy.log_text().count("51302") == loads
 
 
 @pytest.mark.parametrize("role", ["writer", "auth", "worker 1"])

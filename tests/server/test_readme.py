@@ -30,7 +30,8 @@ class Shell:
         self.ports = {"2020": str(free_port()), "2021": str(free_port())}
         # A socket's path is limited to 108 bytes, so it can't lie under pytest's long folders.
         self.runtime = tempfile.mkdtemp(prefix="csp-readme-")
-        self.environment = os.environ | {"CSP_RUNTIME_DIR": self.runtime}
+        state = str(folder / "state")
+        self.environment = os.environ | {"CSP_RUNTIME_DIR": self.runtime, "CSP_STATE_DIR": state}
         self.servers: list[subprocess.Popen[bytes]] = []
 
     def run(self, line: str) -> None:

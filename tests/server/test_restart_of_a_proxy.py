@@ -277,6 +277,24 @@ def test_another_applications_snapshot_is_not_used(pair: tuple[Master, Proxy, in
         assert "--state-dir" in other.log_text()
 
 
+def test_a_proxy_of_another_master_does_not_begin_with_the_first_ones(
+    pair: tuple[Master, Proxy, int], tmp_path: Path
+) -> None:
+    master, proxy, dbid = pair
+    proxy.stop()
+    (tmp_path / "second").mkdir()
+    with Master(tmp_path / "second") as second:
+        proxy.master_port = second.port
+        proxy.start()
+        assert "51362" not in proxy.log_text()
+        with proxy.client() as client:
+            assert client.get(f"CfgSkill:{dbid}") is None
+        proxy.stop()
+    proxy.master_port = master.port
+    proxy.start()
+    assert name_of(proxy, dbid) == "then"
+
+
 # ---- a writer of snapshots that fails or dies
 
 
