@@ -24,7 +24,7 @@ from csp.client.values import (
     plain,
     word_of,
 )
-from csp.errors import CspError, Loading
+from csp.errors import BadValue, CspError, Loading
 from csp.resp import request
 
 PAGE_OBJECTS = 10_000  # the most that a server puts on one page
@@ -57,6 +57,8 @@ class Commands(Core):
     def page(
         self, of_class: ClassOf[Shown], words: Sequence[Argument], limit: int, cursor: str
     ) -> Steps[Page[Shown]]:
+        if "FIELDS" in words and "BRIEF" not in words and cursor == "0":
+            yield from self._check_fields(name_of(of_class), words)
         arguments: list[Argument] = [*words, "LIMIT", limit]
         if cursor != "0":
             arguments += ["CURSOR", cursor]
@@ -64,6 +66,20 @@ class Commands(Core):
         assert isinstance(reply, list)
         revision, following, objects = reply
         return Page(int(revision), as_text(following), [orjson.loads(item) for item in objects])
+
+    def _check_fields(self, name: str, words: Sequence[Argument]) -> Steps[None]:
+        """Raises BadValue for a field that neither this release nor the server knows.
+
+        The server leaves out what an object has not, and does not ask whether it could have it.
+        """
+        at = words.index("FIELDS")
+        fields = {str(field) for field in words[at + 2 : at + 2 + int(words[at + 1])]}
+        if not fields - _attributes(name):
+            return
+        known = (yield from self.classes()).get(name, {})
+        unknown = fields - _attributes(name) - {*known.get("attributes", ())}
+        if known and unknown:
+            raise BadValue(f"{name} has no attribute {', '.join(sorted(unknown))} to show")
 
     def classes(self) -> Steps[Any]:
         return plain((yield from self.read_call("CFG.CLASSES")))
@@ -183,6 +199,13 @@ def _sender(words: list[Argument]) -> Callable[[str], Steps[Value]]:
 
 def _guard(if_revision: int) -> list[Argument]:
     return ["IF", if_revision] if if_revision else []
+
+
+def _attributes(name: str) -> set[str]:
+    """The attributes that objects of a class are shown with, as far as this release knows."""
+    from csp.client import objects
+
+    return {*getattr(getattr(objects, name, None), "__annotations__", ())}
 
 
 def _is_class(name: str) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from csp.model.keys import KEYS, KINDS, VALUES
+from csp.model.keys import KEYS, KINDS, VALUES, FilterKey
 from csp.model.types import (
     ACCOUNT_CLASS_ID,
     CLASSES,
+    ENUMS,
     KEYS_PER_CLASS,
     NODE_CLASS_ID,
     TYPE_WORDS,
@@ -89,6 +90,7 @@ def _key_arrays() -> list[str]:
         "    const char *name;",
         "    uint16_t name_size, class_id, other, through;",
         "    uint8_t kind, value_type;",
+        "    int16_t words;  /* of a key whose values are words: their enumeration, else -1 */",
         "} csp_filter_key_t;",
         "",
         "/* By key id; name is NULL and kind is CSP_KEY_NONE where there is no such key. */",
@@ -97,11 +99,58 @@ def _key_arrays() -> list[str]:
     for key in sorted(KEYS.values(), key=lambda one: one.key_id):
         lines.append(
             f'    [{key.key_id}] = {{"{key.name}", {len(key.name)}, {key.class_id}, {key.other},'
-            f" {key.through}, {KINDS[key.kind]}, {VALUES[key.value_type]}}},"
+            f" {key.through}, {KINDS[key.kind]}, {VALUES[key.value_type]}, {_words_of(key)}}},"
         )
     return [*lines, "};", ""]
 
 
+def _words_of(key: FilterKey) -> int:
+    """The number of the enumeration that a key's values are words of; -1: of none."""
+    cls = CLASSES[key.class_name]
+    attribute = cls.attribute(key.source) if key.value_type == "word" and key.source else None
+    if attribute is None or attribute.enum is None:
+        return -1
+    return list(ENUMS).index(attribute.enum.name)
+
+
+def _enum_arrays() -> list[str]:
+    """The enumerations: their words, and what number the first has."""
+    lines = [
+        "/* first: the published number of the first word, -1 where no source says the numbers. */",
+        "typedef struct { const char *name; int16_t first; uint8_t closed; uint16_t count;",
+        "    const char *const *words; } csp_enum_t;",
+        "",
+    ]
+    for number, one in enumerate(ENUMS.values()):
+        words = ", ".join(f'"{word}"' for word in one.words)
+        lines.append(f"static const char *const csp_enum_words_{number}[] = {{{words}}};")
+    lines += ["", f"static const csp_enum_t csp_enums[{len(ENUMS)}] = {{"]
+    for number, one in enumerate(ENUMS.values()):
+        first = -1 if one.first is None else one.first
+        lines.append(
+            f'    {{"{one.name}", {first}, {int(one.closed)}, {len(one.words)},'
+            f" csp_enum_words_{number}}},"
+        )
+    return [*lines, "};", "", ENUM_WORD]
+
+
+ENUM_WORD = """\
+/* A word of an enumeration, or its published number as digits: which of the words, or -1. */
+static inline int csp_enum_word(int number, const char *text, size_t size)
+{
+    const csp_enum_t *one = &csp_enums[number];
+    int value = 0;
+    for (int i = 0; i < one->count; i++)
+        if (strlen(one->words[i]) == size && memcmp(one->words[i], text, size) == 0) return i;
+    if (one->first < 0 || size == 0 || size > 4) return -1;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9') return -1;
+        value = value * 10 + (text[i] - '0');
+    }
+    value -= one->first;
+    return value >= 0 && value < one->count ? value : -1;
+}
+"""
 KEY_BY_NAME = """\
 /* The key of a class by its name: its id, or 0. */
 static inline int csp_key_by_name(int class_id, const char *name, size_t size)
@@ -130,6 +179,9 @@ def classes_h() -> str:
     )
     words = [(word, number) for number, word in enumerate(TYPE_WORDS)]
     body += by_name("csp_object_type", words, -1)
+    body.append(f"#define CSP_OBJECT_TYPE_COUNT {len(words)}")
+    body.append("")
+    body += _enum_arrays()
     body += _key_arrays()
     body.append(KEY_BY_NAME)
     return _guard("classes", "Object classes and filter keys.", "objects.toml", body)

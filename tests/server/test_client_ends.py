@@ -23,7 +23,7 @@ from csp.client import (
     Gap,
     NotApplied,
 )
-from csp.errors import BadClass, CspError, UnknownOutcome
+from csp.errors import BadClass, BadValue, CspError, UnknownOutcome
 from tests.neighbours.either_client import KINDS, Blocking, Clients
 from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
@@ -358,6 +358,14 @@ def test_mistakes_are_told_in_words(master: Master, make: Callable[..., Any]) ->
     with pytest.raises(CspError, match="is a MULTI open here"):
         client.get("CfgSkill", 101)
     client.call("DISCARD")
+
+
+def test_unknown_fields_are_refused(master: Master, make: Callable[..., Any]) -> None:
+    client = make([f"127.0.0.1:{master.port}"], CREDENTIALS)
+    with pytest.raises(BadValue, match="CfgPerson has no attribute usrName to show"):
+        list(client.read("CfgPerson", fields=("userName", "usrName")))
+    (found,) = client.read("CfgPerson", fields=("userName", "folderDBID", "DBID"), limit=1)
+    assert set(found) == {"class", "DBID", "revision", "folderDBID", "userName"}
 
 
 @pytest.mark.parametrize(

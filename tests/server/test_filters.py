@@ -224,3 +224,36 @@ def move_ports(client: redis.Redis, rng: random.Random) -> None:
     )
     delta = json.dumps({"changed": {"DNDBID": rng.choice([0, *dns[:4]])}})
     client.execute_command("CFG.UPDATE", "CfgIVRPort", rng.choice(ports), delta)
+
+
+def test_an_enumeration_takes_its_words_and_numbers(servers: tuple[Master, Proxy]) -> None:
+    """A word that objects can't have finds nothing, so it is told; numbers stand for their word."""
+    with servers[0].client() as client:
+        count = client.execute_command
+        enabled = count("CFG.COUNT", "CfgSkill", "FILTER", "state", "enabled")
+        assert count("CFG.COUNT", "CfgSkill", "FILTER", "state", "1") == enabled > 0
+        assert count("CFG.COUNT", "CfgSkill", "FILTER", "state", "2") == count(
+            "CFG.COUNT", "CfgSkill", "FILTER", "state", "disabled"
+        )
+        for command in (
+            ("CFG.COUNT", "CfgSkill", "FILTER", "state"),
+            ("CFG.READ", "CfgSkill", "FILTER", "state"),
+            ("CFG.FIND", "CfgSkill", "tenant_dbid", "1", "state"),
+        ):
+            for wrong in ("Enabled", "on", "0", "3", "", "01x", "99999", "enabled "):
+                with pytest.raises(redis.ResponseError) as refused:
+                    client.execute_command(*command, wrong)
+                assert str(refused.value).startswith(
+                    "BADVALUE filter key state takes a word of CfgObjectState "
+                    "(enabled, disabled) or its number, not"
+                )
+        # Of an open enumeration, which may have words of others, only the case can be wrong.
+        assert count("CFG.COUNT", "CfgApplication", "FILTER", "app_type", "mine") == 0
+        with pytest.raises(redis.ResponseError, match="takes a word of CfgAppType"):
+            count("CFG.COUNT", "CfgApplication", "FILTER", "app_type", "TServer")
+        for kind in ("tenant", "7"):
+            owner = ("FILTER", "owner_dbid", "1", "FILTER", "owner_type", kind)
+            assert count("CFG.COUNT", "CfgFolder", *owner) > 10
+        owner = ("FILTER", "owner_dbid", "1", "FILTER", "owner_type", "999")
+        with pytest.raises(redis.ResponseError, match="owner_type takes"):
+            count("CFG.COUNT", "CfgFolder", *owner)

@@ -82,6 +82,33 @@ cdef void bad_value(out_t *out, const csp_filter_key_t *key, arg_t *value, const
     out_quoted(out, value)
     out_line(out, b"")
 
+cdef void bad_word(out_t *out, const csp_filter_key_t *key, arg_t *value) noexcept nogil:
+    cdef const csp_enum_t *words = &csp_enums[key.words]
+    cdef int i
+    out_text(out, b"-BADVALUE filter key ")
+    out_text(out, key.name)
+    out_text(out, b" takes a word of ")
+    out_text(out, words.name)
+    out_text(out, b" (")
+    for i in range(words.count):
+        if i > 0:
+            out_text(out, b", ")
+        out_text(out, words.words[i])
+    out_text(out, b")")
+    if words.first >= 0:
+        out_text(out, b" or its number")
+    out_text(out, b", not ")
+    out_quoted(out, value)
+    out_line(out, b"")
+
+cdef bint names_a_word(const csp_enum_t *words, const char *text, size_t size) noexcept nogil:
+    """Whether it is one of the words but for its case."""
+    cdef int i
+    for i in range(words.count):
+        if strlen(words.words[i]) == size and strncasecmp(words.words[i], text, size) == 0:
+            return True
+    return False
+
 cdef int find_pair(uint32_t class_id, arg_t *pairs, uint32_t count, uint16_t key_id) noexcept nogil:
     """Where among the filters a key stands; -1: nowhere."""
     cdef uint32_t i
@@ -111,6 +138,9 @@ cdef bint pair_value(out_t *out, uint32_t class_id, arg_t *pairs, uint32_t count
     if kind < 0:
         if not read_u32(pairs[2 * half + 1].data, pairs[2 * half + 1].size, &number):
             bad_value(out, other, &pairs[2 * half + 1], b"an object type")
+            return False
+        if number >= <uint32_t> CSP_OBJECT_TYPE_COUNT:
+            bad_value(out, other, &pairs[2 * half + 1], b"the word or number of an object type")
             return False
         kind = <int> number
     pair[1] = <uint32_t> kind
@@ -181,6 +211,7 @@ cdef bint filter_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count, uint
     cdef const uint8_t *bytes_ = <const uint8_t *> value.data
     cdef uint32_t size = value.size
     cdef csp_record_t *record
+    cdef int word
     if key_id <= 0:
         bad_key(out, q.class_id, &pairs[2 * at])
         return False
@@ -209,6 +240,15 @@ cdef bint filter_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count, uint
             return False
     elif key.value_type == CSP_VALUE_ANY:
         size = 0
+    elif key.words >= 0:
+        # A number stands for its word; an open enumeration may have words of others beside its own.
+        word = csp_enum_word(key.words, value.data, size)
+        if word >= 0:
+            bytes_ = <const uint8_t *> csp_enums[key.words].words[word]
+            size = <uint32_t> strlen(<const char *> bytes_)
+        elif csp_enums[key.words].closed or names_a_word(&csp_enums[key.words], value.data, size):
+            bad_word(out, key, value)
+            return False
     if size > VALUE_MAX - 1:
         size = VALUE_MAX - 1        # no stored value is as long, so it finds nothing
     if key.kind == CSP_KEY_TRIM:
