@@ -24,7 +24,10 @@ from csp.transfer.plan import Plan, Update
 
 COMMANDS_MAX = 10_000  # what a server takes in one transaction
 BYTES_MAX = 60 << 20  # a server takes 64 MiB of arguments
-BATCH_COMMANDS = 2_500  # beyond one transaction: about a second of a master's time each
+BATCH_COMMANDS = 100  # beyond one transaction: others' writes wait for each, some 40 ms
+# What has to come together: a tenant without its default groups gets them by itself.
+BATCH_COMMANDS_TENANTS = 2_500
+TENANTS = frozenset(("CfgTenant", "CfgAccessGroup"))
 
 # Those that many refer to first, so that fewer references wait for a second transaction.
 WRITE_FIRST = (
@@ -94,8 +97,9 @@ class Cutter:
 
     def _batches(self, commands: list[Item] | list[Update]) -> Iterator[Transaction]:
         at = 0
-        size = BATCH_COMMANDS
+        size = 0
         while at < len(commands):
+            size = size or _batch_size(commands[at])
             made = self._encode(list(commands[at : at + size]))
             if made is None:
                 if size == 1:
@@ -103,7 +107,7 @@ class Cutter:
                 size = max(1, size // 2)
                 continue
             at += size
-            size = BATCH_COMMANDS
+            size = 0
             yield made
 
     def _encode(self, commands: list[Item | Update]) -> Transaction | None:
@@ -159,6 +163,13 @@ class Cutter:
             late.append((command, kept))
             data = orjson.dumps(kept, name, orjson.OPT_PASSTHROUGH_SUBCLASS)
         return request("CFG.CREATE", cls.name, data, *tail)
+
+
+def _batch_size(first: Item | Update) -> int:
+    """How many commands go together that begin with this one."""
+    if isinstance(first, Item) and first.node.cls.name in TENANTS:
+        return BATCH_COMMANDS_TENANTS
+    return BATCH_COMMANDS
 
 
 def _rest(created: tuple[Item, Body]) -> Update:

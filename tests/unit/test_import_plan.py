@@ -172,6 +172,7 @@ def test_larger_imports_go_in_transactions_that_can_be_repeated(
 ) -> None:
     monkeypatch.setattr(transactions, "COMMANDS_MAX", 100)
     monkeypatch.setattr(transactions, "BATCH_COMMANDS", 40)
+    monkeypatch.setattr(transactions, "BATCH_COMMANDS_TENANTS", 40)
     monkeypatch.setattr("csp.transfer.run.RETRY_SECONDS", 0.0)
     estate = io.BytesIO()
     write_estate(estate, 40, 3)
