@@ -51,18 +51,22 @@ BESIDE_MOST = 5.0
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--seconds", default=3.0, show_default=True, help="Of one run.")
 @click.option("--keep", is_flag=True, help="Write the figures to bench/results.")
-@click.option("--only", default="", help="Rows whose name begins so.")
-def write(rounds: int, seconds: float, keep: bool, only: str) -> None:
+@click.option(
+    "--only",
+    type=click.Choice(["etcd", "postgresql", "import"]),
+    help="These rows alone.",
+)
+def write(rounds: int, seconds: float, keep: bool, only: str | None) -> None:
     """Writes a second against etcd, in flight, on PostgreSQL, and beside an import."""
     notes: dict[str, Any] = {}
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="csp-bench-", dir=Path(__file__).parent) as name:
         folder = Path(name)  # on a disk: /tmp may be memory
-        if only in ("", "etcd"):
+        if only in (None, "etcd"):
             rows += against_etcd(folder, rounds, seconds, notes)
-        if only in ("", "postgresql"):
+        if only in (None, "postgresql"):
             rows.append(on_postgresql(folder, rounds, seconds, notes))
-        if only in ("", "import"):
+        if only in (None, "import"):
             rows.append(beside_import(folder, max(2, rounds // 2), seconds, notes))
     for key, value in notes.items():
         click.echo(f"{key}: {value}")

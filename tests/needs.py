@@ -44,6 +44,7 @@ NEEDS = {
     "zsh": Need("zsh", "zsh"),
     "fish": Need("fish", "fish"),
     "postgres": Need("postgres", "postgresql"),
+    "etcd": Need("etcd", "etcd-server"),  # what writes are measured against
 }
 POSTGRES_FOLDERS = Path("/usr/lib/postgresql")  # Debian keeps its programs here, by release
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.conf")
