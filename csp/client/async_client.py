@@ -1,6 +1,6 @@
 """A client for asyncio: each method runs the steps of csp.client.commands.
 
-client.py, the blocking client, is made of this file by csp/tables/render_client.py.
+client.py, the blocking client, is made of this file by bin/generate (tools/generate/client.py).
 """
 
 # 1. Calls of several tasks on one client follow one another.

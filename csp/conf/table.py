@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from csp.tables.rows import naming_row
+
 TABLE = Path(__file__).parent.parent / "tables" / "options.toml"
 HONOURED, NOT_YET, OBSOLETE = "honoured", "not yet", "obsolete"
 
@@ -53,8 +55,9 @@ def _rows(section: str, name: str, row: dict[str, Any]) -> Iterator[Option]:
     also = row.pop("also", "")
     if "words" in row:
         row["words"] = tuple(row["words"])
-    for one in filter(None, (section, also)):
-        yield Option(one, name, **row)
+    with naming_row("options.toml", f"{section}.{name}"):
+        found = [Option(one, name, **row) for one in filter(None, (section, also))]
+    yield from found
 
 
 def load(path: Path = TABLE) -> dict[tuple[str, str], Option]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from csp.tables.rows import naming_row
+
 # The record class of credentials, which only travels between servers.
 ACCOUNT_CLASS_ID = 250
 # And of the nodes that govern objects: each store has its own.
@@ -257,29 +259,28 @@ def _class(
     )
 
 
+def _enumeration(name: str, row: dict[str, Any]) -> Enumeration:
+    with naming_row(OBJECTS_TABLE.name, name):
+        words = tuple(row["words"])
+        return Enumeration(
+            name, words, row["closed"], row.get("first"), row["source"], frozenset(words)
+        )
+
+
 def load(
     path: Path = OBJECTS_TABLE,
 ) -> tuple[dict[str, ObjectClass], dict[str, Enumeration], dict[str, Part]]:
     """The classes, enumerations and parts of a table file."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    enums = {
-        name: Enumeration(
-            name,
-            tuple(row["words"]),
-            row["closed"],
-            row.get("first"),
-            row["source"],
-            frozenset(row["words"]),
-        )
-        for name, row in table["enums"].items()
-    }
+    enums = {name: _enumeration(name, row) for name, row in table["enums"].items()}
     parts = _parts(table["parts"], enums)
     contributions = [
         Contribution(row["key"], row["by"], row["members"]) for row in table["contributions"]
     ]
-    classes = [
-        _class(name, row, parts, enums, contributions) for name, row in table["classes"].items()
-    ]
+    classes = []
+    for name, row in table["classes"].items():
+        with naming_row(OBJECTS_TABLE.name, name):
+            classes.append(_class(name, row, parts, enums, contributions))
     classes.sort(key=lambda one: one.id)
     return {one.name: one for one in classes}, enums, parts
 

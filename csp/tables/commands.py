@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from csp.tables.rows import naming_row
+
 TABLE = Path(__file__).parent / "commands.toml"
 SINCE = "0.1.0"  # what a row says nothing of was there from the first release on
 
@@ -89,11 +91,9 @@ def load(path: Path = TABLE) -> dict[str, Command]:
     rows = tomllib.loads(path.read_text("utf-8"))
     found = {}
     for number, (name, row) in enumerate(rows.items(), 1):
-        try:
+        with naming_row("commands.toml", name):
             has_parts = any(other.startswith(f"{name}|") for other in rows)
             found[name] = _command(number, name, row, has_parts=has_parts)
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"commands.toml: {name}: missing or wrong: {error}") from error
     return found
 
 

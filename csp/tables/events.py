@@ -6,6 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from csp.tables.rows import naming_row
+
 EVENTS_TABLE = Path(__file__).parent / "events.toml"
 ALARMS_TABLE = Path(__file__).parent / "alarms.toml"
 LEVELS = ("trace", "info", "warning", "error", "alarm")
@@ -40,18 +42,20 @@ def load_events(path: Path = EVENTS_TABLE) -> dict[str, Event]:
     found: dict[str, Event] = {}
     for group, rows in tomllib.loads(path.read_text("utf-8")).items():
         for number, row in rows.items():
-            if row["level"] not in LEVELS or number in found:
-                raise ValueError(f"events.toml: {number}: no such level, or a second row")
-            found[number] = Event(number, group, row["level"], row["words"])
+            with naming_row("events.toml", number):
+                if row["level"] not in LEVELS or number in found:
+                    raise ValueError("no such level, or a second row")
+                found[number] = Event(number, group, row["level"], row["words"])
     return found
 
 
 def load_alarms(path: Path = ALARMS_TABLE) -> dict[str, Alarm]:
     """The alarms by name."""
     rows = tomllib.loads(path.read_text("utf-8"))
-    found = {
-        name: Alarm(name=name, also=tuple(row.pop("also", ())), **row) for name, row in rows.items()
-    }
+    found = {}
+    for name, row in rows.items():
+        with naming_row("alarms.toml", name):
+            found[name] = Alarm(name=name, also=tuple(row.pop("also", ())), **row)
     if len({one.place for one in found.values()}) != len(found):
         raise ValueError("alarms.toml: two alarms have one place")
     return found

@@ -6,6 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from csp.tables.rows import naming_row
+
 TABLE = Path(__file__).parent / "metrics.toml"
 PROCESSES = ("worker", "writer", "auth", "supervisor")
 KINDS = ("counter", "gauge")
@@ -29,9 +31,10 @@ def load(path: Path = TABLE) -> tuple[Metric, ...]:
     rows = [(process, name, row) for process, of in tables.items() for name, row in of.items()]
     found = []
     for index, (process, name, row) in enumerate(rows):
-        if process not in PROCESSES or row["kind"] not in KINDS:
-            raise ValueError(f"metrics.toml: {process}.{name}: no such process or kind")
-        found.append(Metric(index, name, process, row["kind"], row["unit"], row["help"]))
+        with naming_row("metrics.toml", f"{process}.{name}"):
+            if process not in PROCESSES or row["kind"] not in KINDS:
+                raise ValueError("no such process or kind")
+            found.append(Metric(index, name, process, row["kind"], row["unit"], row["help"]))
     return tuple(found)
 
 

@@ -23,7 +23,9 @@ CODE = (".py", ".pyx", ".pxi", ".pxd", ".h", ".c")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
 
 
-def tracked(*suffixes: str, under: tuple[str, ...] = ("csp", "tests", "bench")) -> list[Path]:
+def tracked(
+    *suffixes: str, under: tuple[str, ...] = ("csp", "tools", "tests", "bench")
+) -> list[Path]:
     """The files git knows, or would know, below the folders."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *under]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from csp import __version__, errors
 from csp._fastpath import LIMITS, Control
+from csp.conf import table as options
 from csp.conf.table import OPTIONS
+from csp.model import types
 from csp.model.keys import BY_ID, KEYS
 from csp.model.types import CLASSES, KEYS_PER_CLASS, TYPE_WORDS
-from csp.process.roles import WRITER
-from csp.tables import events, generate, metrics
+from csp.process.roles import ROLES, WRITER
+from csp.tables import commands, events, metrics
 from csp.tables.commands import COMMANDS, SUBCOMMANDS
-from csp.tables.render_errors import rows
+from tools.generate.errors import rows
+from tools.generate.files import GENERATED
 
+OBJECTS = "contributions = []\n[enums]\n[parts]\n"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("name", list(generate.GENERATED))
+@pytest.mark.parametrize("name", list(GENERATED))
 def test_generated_files_are_what_the_tables_give(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    assert text == generate.GENERATED[name](), f"run python -m csp.tables.generate for {name}"
+    assert text == GENERATED[name](), f"run bin/generate for {name}"
 
 
 def test_a_class_number_is_the_number_of_its_type_word() -> None:
@@ -70,7 +75,7 @@ def python_counting() -> set[str]:
     change = re.compile(r"""(?:count|gauge)\((?:"(\w+)"(?: if [^)]* else "(\w+)")?)""")
     files = [path for path in (ROOT / "csp").rglob("*.py") if path.parent.name != "tables"]
     found = [match for path in files for match in change.findall(path.read_text())]
-    restarts = {f"{role}_restarts" for role in ("worker", "writer", "auth")}  # by role
+    restarts = {f"{role}_restarts" for role in ROLES}
     return {name for match in found for name in match if name} | restarts
 
 
@@ -143,3 +148,23 @@ def test_an_alarm_has_a_row_a_process_and_two_events_of_its_own() -> None:
     for one in events.ALARMS.values():
         assert one.place in range(Control.ALARMS)
         assert one.process in metrics.PROCESSES
+
+
+@pytest.mark.parametrize(
+    ("load", "table", "row", "says"),
+    [
+        (commands.load, "commands.toml", '["CFG.X"]\nsummary = "s"\n', "[CFG.X]: 'who' is missing"),
+        (metrics.load, "metrics.toml", "[worker.frobs]\nunit = 'n'\n", "[worker.frobs]: 'kind' is"),
+        (events.load_events, "events.toml", "[a.51999]\nlevel = 'info'\n", "[51999]: 'words' is"),
+        (events.load_alarms, "alarms.toml", "[flood]\nplace = 3\n", "[flood]: "),
+        (options.load, "options.toml", "[csp]\nx = { type = 'int' }\n", "[csp.x]: "),
+        (types.load, "objects.toml", OBJECTS + "[classes.CfgX]\nid = 9\n", "[CfgX]: "),
+    ],
+)
+def test_a_bad_row_is_named(
+    tmp_path: Path, load: Callable[[Path], object], table: str, row: str, says: str
+) -> None:
+    path = tmp_path / table
+    path.write_text(row)
+    with pytest.raises(ValueError, match=re.escape(f"{table}: {says}")):
+        load(path)
