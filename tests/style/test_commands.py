@@ -58,7 +58,7 @@ def test_a_row_without_an_answer_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("who", ["", 'who = "everybody"\n'])
 def test_a_row_that_does_not_say_who_is_refused(tmp_path: Path, who: str) -> None:
     (tmp_path / "commands.toml").write_text(ROW + who)
-    with pytest.raises(ValueError, match=r"CFG\.WEATHER: missing or wrong: .*who"):
+    with pytest.raises(ValueError, match=r"commands.toml: \[CFG\.WEATHER\]: .*who"):
         load(tmp_path / "commands.toml")
 
 
