@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -49,7 +49,6 @@ from csp.rules.transaction import Hashed
 
 HEAD_ID: Final = 1
 DIGEST_KEY_BYTES: Final = 32
-READ_CHUNK: Final = 2000  # rows a step while all objects are read
 
 T = TypeVar("T")
 
@@ -353,22 +352,9 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection of its own whose statements all see one revision."""
+        """A connection of its own whose statements all see one revision (see reading.py)."""
         self.check_there()
         with self.engine.connect() as plain:
             connection = plain.execution_options(**reading_options(self.engine))
             with connection.begin():
                 yield connection
-
-    def objects_after(
-        self, connection: Connection, class_id: int, dbid: int, most: int = READ_CHUNK
-    ) -> Sequence[Any]:
-        """The rows of one class in DBID order: dbid, revision, body."""
-        return connection.execute(
-            statements.OBJECTS_AFTER, {"class_id_": class_id, "after": dbid, "most": most}
-        ).all()
-
-    def accounts(self, connection: Connection) -> Sequence[Any]:
-        return connection.execute(
-            select(schema.accounts).order_by(schema.accounts.c.class_id, schema.accounts.c.dbid)
-        ).all()

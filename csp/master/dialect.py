@@ -87,15 +87,36 @@ def is_wait_in_vain(error: BaseException) -> bool:
     return type(error).__name__ in CANCELLED
 
 
+def is_lazy(connection: Connection) -> bool:
+    """Whether rows are read as they are taken, so that who has enough leaves the rest unread."""
+    return connection.dialect.name == "sqlite"
+
+
+@contextmanager
+def patiently(connection: Connection, turn: Turn, *, is_load: bool) -> Iterator[None]:
+    """Inside a transaction that reads much: no statement has to end, each piece has to come."""
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    from csp.master.postgres import READ_SECONDS_MAX, give_time, take_back_time
+
+    count_waits(connection, turn)
+    give_time(connection, READ_SECONDS_MAX if is_load else None)
+    try:
+        yield
+    finally:
+        take_back_time(connection)
+
+
 @contextmanager
 def migrating(connection: Connection) -> Iterator[None]:
     """Inside a transaction that changes the tables: alone, and with time for it."""
     if connection.dialect.name == "sqlite":  # it has begun IMMEDIATE
         yield
         return
-    from csp.master.postgres import give_time, take_back_time
+    from csp.master.postgres import MIGRATION_SECONDS_MAX, give_time, take_back_time
 
-    give_time(connection)
+    give_time(connection, MIGRATION_SECONDS_MAX)
     try:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
         yield

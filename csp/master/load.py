@@ -21,6 +21,7 @@ from csp.master.database import Database, Head
 from csp.master.entries import entries_from, mark_at
 from csp.master.heap import without_cycle_search
 from csp.master.published import HostView
+from csp.master.reading import accounts, object_row, objects_after, reading
 from csp.model.entry import ACCOUNT_CHANGED, parse_entry
 from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, build_tombstone
@@ -46,8 +47,7 @@ def looked_through() -> tuple[str, ...]:
 class Rows:
     """Objects read from rows, as csp.model looks them up while building images."""
 
-    def __init__(self, database: Database, connection: Connection) -> None:
-        self.database = database
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         # Attributes of the objects that keys go through: numbers and parts of a few bytes.
         self._kept: dict[tuple[str, int], JsonObject] = {}
@@ -60,10 +60,8 @@ class Rows:
         return found
 
     def _read(self, cls: ObjectClass, dbid: int) -> JsonObject | None:
-        rows = self.database.objects_after(self.connection, cls.id, dbid - 1, 1)
-        if not rows or rows[0].dbid != dbid:
-            return None
-        return object_of(cls, dbid, rows[0].revision, rows[0].body)
+        row = object_row(self.connection, cls.id, dbid)
+        return None if row is None else object_of(cls, dbid, row.revision, row.body)
 
     def images(
         self, cls: ObjectClass, note: Note | None = None, low: int = 1, high: int = MAX_DBID
@@ -72,7 +70,7 @@ class Rows:
         after = low - 1
         keep = cls.name in self._through
         while True:
-            rows = self.database.objects_after(self.connection, cls.id, after)
+            rows = objects_after(self.connection, cls.id, after)
             for dbid, revision, body in rows:
                 if dbid > high:
                     return
@@ -90,7 +88,7 @@ class Rows:
 
     def accounts(self) -> Iterator[tuple[int, bytes]]:
         """(DBID, image) of every person's account record, in DBID order."""
-        for row in self.database.accounts(self.connection):
+        for row in accounts(self.connection):
             if row.class_id == PERSON.id:
                 hashed = Hashed(row.algorithm, row.hash)
                 yield row.dbid, account_image(row.dbid, row.user_name, hashed, row.revision)
@@ -113,9 +111,9 @@ def load_everything(database: Database, host: StoreForOrigin, view: HostView) ->
 
 
 def _load(database: Database, host: StoreForOrigin, view: HostView, history_bytes: int) -> Head:
-    with database.reading() as connection, without_cycle_search():
+    with reading(database, is_load=True) as connection, without_cycle_search():
         head = database.head_seen_by(connection)
-        rows = Rows(database, connection)
+        rows = Rows(connection)
         host.load_begin(head.stream)
         try:
             for cls in rows.classes():
@@ -149,13 +147,13 @@ def catch_up(database: Database, host: StoreForOrigin, view: HostView) -> bool:
     head = database.head()
     if host.stream != head.stream or host.published > head.revision:
         return False
-    with database.reader.begin():
+    with reading(database, is_load=True) as connection:
         mark = head.mark
         if head.revision > host.published:
-            mark = mark_at(database.reader, host.published) or 0
+            mark = mark_at(connection, host.published) or 0
         if mark != host.mark:
             return False
-        missed = entries_from(database.reader, host.published + 1, head.revision, LOG_BYTES_MAX)
+        missed = entries_from(connection, host.published + 1, head.revision, LOG_BYTES_MAX)
     if len(missed) != head.revision - host.published:
         return False
     for entry in missed:
@@ -185,9 +183,9 @@ def accounts_of(database: Database, entry: bytes) -> list[bytes]:
 
 def _note_folders(database: Database, view: HostView) -> None:
     cls = CLASSES["CfgFolder"]
-    with database.reading() as connection:
+    with reading(database, is_load=True) as connection:
         after = 0
-        while rows := database.objects_after(connection, cls.id, after):
+        while rows := objects_after(connection, cls.id, after):
             for dbid, revision, body in rows:
                 view.note(cls.id, dbid, object_of(cls, dbid, revision, body))
             after = rows[-1].dbid

@@ -23,6 +23,7 @@ from csp.master.patience import ONE_WAIT_SECONDS_MAX, Turn
 
 CONNECT_SECONDS_MAX: Final = 2  # libpq takes whole seconds, two at least
 MIGRATION_SECONDS_MAX: Final = 600.0  # a statement of a migration, which may read every row
+READ_SECONDS_MAX: Final = 30.0  # the next piece of a load: a cold disk, a busy server
 STATEMENT_MS_MAX: Final = 1500  # told to the server, which says then what took so long
 IDLE_MS_MAX: Final = 60_000  # of a stopped master's open transaction: it then lets the head row go
 LOOK_SECONDS: Final = 0.1  # how often a waiting connection looks at the clock
@@ -45,18 +46,19 @@ class Patient(psycopg.Connection[Any]):
     def _limited(self, gen: Ready[Result]) -> Ready[Result]:
         began = time.monotonic()
         seconds_max = self.seconds_max
-        if self.turn is not None and seconds_max == ONE_WAIT_SECONDS_MAX:
+        is_given_time = seconds_max > ONE_WAIT_SECONDS_MAX
+        if self.turn is not None and not is_given_time:
             seconds_max = self.turn.wait_seconds
         try:
             wanted = next(gen)
             while True:
                 ready = yield wanted
                 if ready:
-                    began = self._answered(began)
+                    began = self._answered(time.monotonic() if is_given_time else began)
                 elif time.monotonic() - began > seconds_max:
                     self.pgconn.finish()
                     raise psycopg.OperationalError(f"no answer within {seconds_max:.1f} s")
-                elif self.turn is not None and seconds_max > ONE_WAIT_SECONDS_MAX:
+                elif self.turn is not None and is_given_time:
                     self.turn.answered()  # a long wait that was meant
                 wanted = gen.send(ready)
         except StopIteration as done:
@@ -92,17 +94,22 @@ def wait_within(connection: Any, turn: Turn) -> None:
     connection.connection.driver_connection.turn = turn
 
 
-def give_time(connection: Any) -> None:
-    """Lets the statements of a migration take their time, until `take_back_time`."""
-    driver = connection.connection.driver_connection
-    driver.seconds_max = MIGRATION_SECONDS_MAX
+def give_time(connection: Any, seconds_max: float | None) -> None:
+    """Lets the statements of this transaction take their time, until `take_back_time`.
+
+    The next piece of an answer is waited for so long; None: as long as any.
+    """
+    if seconds_max is not None:
+        connection.connection.driver_connection.seconds_max = seconds_max
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
 
 
 def take_back_time(connection: Any) -> None:
     """Ends what `give_time` began."""
-    connection.connection.driver_connection.seconds_max = ONE_WAIT_SECONDS_MAX
+    driver = connection.connection.driver_connection
+    if driver is not None:  # else it was lost
+        driver.seconds_max = ONE_WAIT_SECONDS_MAX
 
 
 def _connect(_dialect: Any, _record: Any, words: list[Any], named: dict[str, Any]) -> Patient:

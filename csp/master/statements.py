@@ -9,6 +9,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -89,6 +90,16 @@ OBJECTS_AFTER = (
     )
     .order_by(schema.objects.c.dbid)
     .limit(bindparam("most"))
+)
+_next = OBJECTS_AFTER.subquery()
+_bytes = func.octet_length(_next.c.body)
+_summed = select(_next, (func.sum(_bytes).over(order_by=_next.c.dbid) - _bytes).label("before"))
+_chunk = _summed.subquery()
+# PostgreSQL knows the size of a body without reading it.
+OBJECTS_WITHIN = (
+    select(_chunk.c.dbid, _chunk.c.revision, _chunk.c.body)
+    .where(_chunk.c.before < bindparam("bytes_max"))
+    .order_by(_chunk.c.dbid)
 )
 REFERRERS = (
     select(schema.refs.c.from_class, schema.refs.c.from_dbid)

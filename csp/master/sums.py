@@ -14,6 +14,7 @@ from typing import Final
 from csp._fastpath import record_hash
 from csp.master.database import Database
 from csp.master.load import Rows, looked_through
+from csp.master.reading import reading
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.process.origin import Sums
 
@@ -32,9 +33,9 @@ class Summer:
     def run(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
         """Yields None after each step, the result last."""
         self._begin_step()
-        with self.database.reading() as connection:
+        with reading(self.database) as connection:
             revision = self.database.head_seen_by(connection).revision
-            rows = Rows(self.database, connection)
+            rows = Rows(connection)
             classes: dict[int, tuple[int, int]] = {}
             if class_id is not None and high - low > LOOKED_UP_MAX:
                 for _ in self._read_through(rows, class_id):

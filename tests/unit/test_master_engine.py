@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event
 
 from csp import errors
 from csp.master.database import Database
+from csp.master.reading import accounts
 from csp.model.entry import ENTRY_BYTES_MAX
 from csp.model.types import TYPE_WORDS
 from csp.resp.decode import BULK_SIZE_MAX
@@ -258,7 +259,7 @@ def test_secrets_are_stored_as_hashes_only(stage: Stage) -> None:
     stage.create("CfgPerson", **person("bob", password="0a1b", passwordHashAlgorithm=1))
     stage.update("CfgPerson", ann, {"changed": {"password": "open barley"}})
     with stage.origin.database.reading() as connection:
-        rows = {row.user_name: row for row in stage.origin.database.accounts(connection)}
+        rows = {row.user_name: row for row in accounts(connection)}
     assert rows["ann"].hash.startswith("$argon2id$")
     assert (rows["bob"].algorithm, rows["bob"].hash) == ("imported-1", "0a1b")
     stage.close()
@@ -294,7 +295,7 @@ def test_many_passwords_do_not_hold_the_writer_up(stage: Stage) -> None:
     )
     assert outcome.error is None
     with stage.origin.database.reading() as connection:
-        kinds = [row.algorithm for row in stage.origin.database.accounts(connection)]
+        kinds = [row.algorithm for row in accounts(connection)]
     assert kinds.count("argon2id") == 5  # `default` and the first four
     assert kinds.count("scrypt-bulk") == 16
 
