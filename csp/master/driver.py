@@ -1,20 +1,24 @@
 """Runs the statements of changes on the driver's own cursor; the library compiles them once.
 
 1. What the driver raises comes out as the library raises it, without a statement's values.
-2. Whoever keeps the connection hears of every error first: the database may be lost.
+2. After BATCH_ROWS rows the server has to answer: what is waited for is a batch, and a server that
+   is slow is not taken for one that is gone.
+3. Whoever keeps the connection hears of every error first: the database may be lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
 from csp.master.rows import Row
+
+BATCH_ROWS: Final = 50
 
 # An error of the driver, and whether the connection is gone.
 Failed = Callable[[BaseException, bool], None]
@@ -74,8 +78,10 @@ class Driver:
             values = [tuple([row[name] for name in names]) for row in values]
         if len(values) == 1:
             cursor.execute(bare.text, values[0])
-        else:
-            cursor.executemany(bare.text, values)
+            return cursor
+        for first in range(0, len(values), BATCH_ROWS):
+            with self.together(connection):
+                cursor.executemany(bare.text, values[first : first + BATCH_ROWS])
         return cursor
 
     def ask(
