@@ -142,7 +142,10 @@ def _ref_rows(rows: ChangeRows, touched: Touched) -> None:
         references = references_of(touched.cls, touched.after)
     refs = rows_of(references)
     if touched.before is not None:
-        if refs == rows_of(references_of(touched.cls, touched.before)):
+        before = touched.references_before
+        if before is None:
+            before = references_of(touched.cls, touched.before)
+        if refs == rows_of(before):
             return
         rows.refs_gone.append(_key_row(touched))
     class_id, dbid = touched.key

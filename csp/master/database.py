@@ -306,10 +306,25 @@ class Database:
         """The key that digests of commands are made with."""
         return bytes.fromhex(self._one_value(select(schema.head.c.digest_key)) or "")
 
-    def referrers(self, class_id: int, dbid: int, most: int) -> list[tuple[int, int]]:
-        """(class, DBID) of those that refer to this object, in order, at most `most`."""
-        rows = self._ask(statements.REFERRERS, to_class=class_id, to_dbid=dbid, most=most)
+    def referrers(
+        self, class_id: int, dbid: int, most: int, classes: Sequence[int] = ()
+    ) -> list[tuple[int, int]]:
+        """(class, DBID) of those that refer to this object, in order, at most `most`.
+
+        Of one or two classes alone where they are named.
+        """
+        named = {"to_class": class_id, "to_dbid": dbid, "most": most}
+        if classes:
+            ends = {"first": classes[0], "second": classes[-1]}
+            rows = self._ask(statements.REFERRERS_OF_CLASSES, **named, **ends)
+        else:
+            rows = self._ask(statements.REFERRERS, **named)
         return [(row[0], row[1]) for row in rows]
+
+    def needers(self, class_id: int, dbid: int, most: int) -> list[tuple[tuple[int, int], str]]:
+        """The same of those that keep it from being deleted, each with a path."""
+        rows = self._ask(statements.NEEDERS, to_class=class_id, to_dbid=dbid, most=most)
+        return [((row[0], row[1]), row[2]) for row in rows]
 
     def name_owners(self, names: Sequence[UniqueName]) -> dict[UniqueName, int]:
         """The DBID that holds each of these names; those that nobody holds are left out."""

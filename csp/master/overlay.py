@@ -15,7 +15,7 @@ from csp.model.extract import Object as JsonObject
 from csp.model.image import object_of
 from csp.model.types import CLASSES, by_id
 from csp.rules.names import UniqueName, names_of
-from csp.rules.references import Key, targets_of
+from csp.rules.references import Key, references_to, targets_of
 from csp.rules.transaction import Hashed, Transaction
 
 PERSON_ID = CLASSES["CfgPerson"].id
@@ -76,15 +76,30 @@ class Overlay:
         image = self._images.get((class_id, dbid))
         return self.view.exists(class_id, dbid) if image is None else image != b""
 
-    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
-        found = self.view.referrers(class_id, dbid, most + len(self._images))
+    def referrers(
+        self, class_id: int, dbid: int, most: int, classes: Sequence[int] = ()
+    ) -> list[Key]:
+        found = self.view.referrers(class_id, dbid, most + len(self._images), classes)
         if not self._images:
             return found
         kept = [one for one in found if one not in self._images]
         for key, image in self._images.items():
-            obj = object_of(image) if image else None
+            obj = object_of(image) if image and (not classes or key[0] in classes) else None
             if obj is not None and (class_id, dbid) in set(targets_of(by_id[key[0]], obj)):
                 kept.append(key)
+        return sorted(kept)[:most]
+
+    def needers(self, class_id: int, dbid: int, most: int) -> list[tuple[Key, str]]:
+        found = self.view.needers(class_id, dbid, most + len(self._images))
+        if not self._images:
+            return found
+        kept = [one for one in found if one[0] not in self._images]
+        for key, image in self._images.items():
+            obj = object_of(image) if image else None
+            references = (
+                references_to(by_id[key[0]], obj, (class_id, dbid)) if obj is not None else []
+            )
+            kept += [(key, one.path) for one in references if one.needed][:1]
         return sorted(kept)[:most]
 
     def default_folder(self, tenant: int, word: str) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from csp.master.database import Database
 from csp.model.extract import Object as JsonObject
 from csp.model.image import object_of
@@ -27,8 +29,13 @@ class HostView:
     def exists(self, class_id: int, dbid: int) -> bool:
         return self.host.image(class_id, dbid) is not None
 
-    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
-        return self.database.referrers(class_id, dbid, most)
+    def referrers(
+        self, class_id: int, dbid: int, most: int, classes: Sequence[int] = ()
+    ) -> list[Key]:
+        return self.database.referrers(class_id, dbid, most, classes)
+
+    def needers(self, class_id: int, dbid: int, most: int) -> list[tuple[Key, str]]:
+        return self.database.needers(class_id, dbid, most)
 
     def default_folder(self, tenant: int, word: str) -> int | None:
         return self.root_folders.get((tenant, word))

@@ -6,7 +6,7 @@ applications 99 and 100); everything made later starts at 101.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,7 +64,12 @@ class _Empty:
     def exists(self, class_id: int, dbid: int) -> bool:
         return False
 
-    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
+    def referrers(
+        self, class_id: int, dbid: int, most: int, classes: Sequence[int] = ()
+    ) -> list[Key]:
+        return []
+
+    def needers(self, class_id: int, dbid: int, most: int) -> list[tuple[Key, str]]:
         return []
 
     def account_revision(self, dbid: int) -> int:

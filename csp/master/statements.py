@@ -11,12 +11,14 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
 )
 
 from csp.master import schema
+from csp.rules.references import needing_paths
 
 _this_object = {
     table.name: and_(table.c.class_id == bindparam("class_id_"), table.c.dbid == bindparam("dbid_"))
@@ -101,13 +103,30 @@ OBJECTS_WITHIN = (
     .where(_chunk.c.before < bindparam("bytes_max"))
     .order_by(_chunk.c.dbid)
 )
-REFERRERS = (
+_referrers = (
     select(schema.refs.c.from_class, schema.refs.c.from_dbid)
     .where(
         schema.refs.c.to_class == bindparam("to_class"),
         schema.refs.c.to_dbid == bindparam("to_dbid"),
     )
-    .distinct()
     .order_by(schema.refs.c.from_class, schema.refs.c.from_dbid)
     .limit(bindparam("most"))
+)
+REFERRERS = _referrers.distinct()
+REFERRERS_OF_CLASSES = REFERRERS.where(
+    or_(
+        schema.refs.c.from_class == bindparam("first"),
+        schema.refs.c.from_class == bindparam("second"),
+    )
+)
+NEEDERS = _referrers.add_columns(schema.refs.c.path).where(
+    or_(
+        *(
+            and_(
+                schema.refs.c.from_class == literal_column(str(class_id)),
+                schema.refs.c.path == literal_column(f"'{path}'"),
+            )
+            for class_id, path in sorted(needing_paths())
+        )
+    )
 )

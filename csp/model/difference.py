@@ -17,10 +17,13 @@ def make_delta(cls: ObjectClass, old: Object, new: Object) -> Delta:
     delta: Delta = {"changed": {}, "added": {}, "deleted": {}}
     if old.get("folderDBID") != new.get("folderDBID"):
         delta["changed"]["folderDBID"] = new.get("folderDBID", 0)
+    differing = {name for name, value in new.items() if old.get(name) is not value}
+    differing.update(old.keys() - new.keys())
     for one in cls.attributes:
-        before, after = old.get(one.name), new.get(one.name)
-        if before != after:
-            _compare(one, one.name, before, after, delta)
+        if one.name in differing:
+            before, after = old.get(one.name), new.get(one.name)
+            if before != after:
+                _compare(one, one.name, before, after, delta)
     return {verb: value for verb, value in delta.items() if value}
 
 
@@ -37,7 +40,7 @@ def _compare(one: Attribute, path: str, before: Any, after: Any, delta: Delta) -
             delta["changed"][path] = {}
         for inner in one.part.attributes:
             left, right = (before or {}).get(inner.name), after.get(inner.name)
-            if left != right:
+            if left is not right and left != right:
                 _compare(inner, f"{path}.{inner.name}", left, right, delta)
     else:
         delta["changed"][path] = after

@@ -11,10 +11,20 @@ from typing import Final
 
 from csp import errors
 from csp.rules.complete import ACCESS_GROUP, FOLDER, TENANT, is_default_group
-from csp.rules.references import Key, Reference, clear, references_to, targets_of
+from csp.rules.references import (
+    Found,
+    Key,
+    Reference,
+    clear,
+    references_among,
+    references_of,
+    references_to,
+    targets_of,
+)
 from csp.rules.transaction import Touched, Transaction, class_of
 
 NAMED_MAX: Final = 10
+PATHS_MAX: Final = 4  # by so many one object may need another, and more are named all the same
 
 
 def cascade(tx: Transaction) -> None:
@@ -32,33 +42,59 @@ def cascade(tx: Transaction) -> None:
 
 
 def _release(tx: Transaction, deleted: Touched) -> None:
-    blocking: list[str] = []
-    for key in tx.referrers(deleted.key):
+    gone = deleted.key
+    _refuse_needed(tx, deleted)
+    for key in tx.referrers(gone):
         cls = class_of(key)
         obj = tx.get(cls.name, key[1])
         if obj is None:
             continue
-        references = references_to(cls, obj, deleted.key)
-        needed = [one for one in references if one.needed]
+        touched = tx.touched.get(key)
+        found = touched.references if touched is not None else None
+        if found is None:
+            found = references_of(cls, obj)
+        references = references_among(found, gone)
+        if references:
+            _clear(tx, key, references, gone, found)
+
+
+def _refuse_needed(tx: Transaction, deleted: Touched) -> None:
+    """Raises InUse where something that stays needs it; of many only the first are looked at."""
+    blocking: dict[Key, str] = {}
+    for key, path in tx.needers(deleted.key, NAMED_MAX * PATHS_MAX):
+        blocking.setdefault(key, path)
+    for key in tx.touched_referrers(deleted.key):
+        cls = class_of(key)
+        obj = tx.get(cls.name, key[1])
+        references = references_to(cls, obj, deleted.key) if obj is not None else []
+        needed = [one.path for one in references if one.needed]
         if needed:
-            blocking.append(f"{cls.name}:{key[1]} ({needed[0].path})")
-            if len(blocking) > NAMED_MAX:
-                break
-        elif references:
-            _clear(tx, key, references, deleted.key)
+            blocking[key] = needed[0]
     if blocking:
-        more = " and others" if len(blocking) > NAMED_MAX else ""
-        raise errors.InUse(f"{deleted.shown} is needed by {', '.join(blocking[:NAMED_MAX])}{more}")
+        named = [f"{class_of(key).name}:{key[1]} ({blocking[key]})" for key in sorted(blocking)]
+        more = " and others" if len(named) > NAMED_MAX else ""
+        raise errors.InUse(f"{deleted.shown} is needed by {', '.join(named[:NAMED_MAX])}{more}")
 
 
-def _clear(tx: Transaction, key: Key, references: list[Reference], gone: Key) -> None:
+def _clear(
+    tx: Transaction, key: Key, references: list[Reference], gone: Key, found: list[Found]
+) -> None:
     touched = tx.change(class_of(key), key[1])
     assert touched.after is not None
+    if touched.after is touched.before:  # no command changed it: all it refers to is there
+        touched.references_before = touched.references = found
+        tx.note_referrer(key, found)
+    if touched.references is not None:
+        touched.references = [one for one in found if not _is_to(one, gone)]
     touched.after = clear(touched.after, references, gone)
 
 
+def _is_to(found: Found, key: Key) -> bool:
+    return found.dbid == key[1] and bool(references_among([found], key))
+
+
 def _delete_furniture(tx: Transaction, tenant: Touched) -> None:
-    for class_id, dbid in tx.referrers(tenant.key):
+    for class_id, dbid in tx.referrers(tenant.key, (FOLDER.id, ACCESS_GROUP.id)):
         cls = class_of((class_id, dbid))
         obj = tx.get(cls.name, dbid)
         if obj is None:

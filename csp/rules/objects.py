@@ -36,11 +36,10 @@ def check_fixed(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
 
 
 def _check_not_referred(tx: Transaction, touched: Touched, path: str, class_name: str) -> None:
-    for class_id, dbid in tx.referrers(touched.key):
-        if class_id == CLASSES[class_name].id:
-            raise errors.Immutable(
-                f"{touched.shown} {path}: can't change while {class_name}:{dbid} is assigned to it"
-            )
+    for _, dbid in tx.referrers(touched.key, (CLASSES[class_name].id,)):
+        raise errors.Immutable(
+            f"{touched.shown} {path}: can't change while {class_name}:{dbid} is assigned to it"
+        )
 
 
 def check_folder(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
@@ -159,8 +158,8 @@ def _application(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
     if before is None or before.get("tenantDBIDs") == obj.get("tenantDBIDs"):
         return
     switch = CLASSES["CfgSwitch"]
-    for class_id, dbid in tx.referrers(touched.key):
-        other = tx.get(switch.name, dbid) if class_id == switch.id else None
+    for _, dbid in tx.referrers(touched.key, (switch.id,)):
+        other = tx.get(switch.name, dbid)
         if other and other["tenantDBID"] not in (obj.get("tenantDBIDs") or ()):
             raise errors.BadValue(
                 f"{touched.shown} tenantDBIDs: must list tenant {other['tenantDBID']} "

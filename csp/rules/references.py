@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from csp.model.extract import Object as JsonObject
@@ -85,16 +85,37 @@ def rows_of(references: list[Found]) -> set[tuple[str, int, int]]:
 
 def references_to(cls: ObjectClass, obj: JsonObject, key: Key) -> list[Reference]:
     """Where an object refers to `key`."""
+    return references_among(references_of(cls, obj), key)
+
+
+def references_among(found: list[Found], key: Key) -> list[Reference]:
+    """Which of an object's references are to `key`."""
     return [
         Reference(site.path, site.needed, site)
-        for site, class_name, dbid in references_of(cls, obj)
+        for site, class_name, dbid in found
         if dbid == key[1] and class_name and CLASSES[class_name].id == key[0]
     ]
 
 
+@cache
+def needing_paths() -> frozenset[tuple[int, str]]:
+    """(class, path) of every reference that keeps what it names from being deleted."""
+    folder = [(cls.id, FOLDER_PATH) for cls in CLASSES.values()]
+    return frozenset(
+        folder
+        + [
+            (cls.id, site.path)
+            for cls in CLASSES.values()
+            for attribute in cls.attributes
+            for site, _ in _of_attribute(attribute, ())
+            if site.needed
+        ]
+    )
+
+
 def clear(obj: JsonObject, references: list[Reference], key: Key) -> JsonObject:
-    """A copy of the object without these references."""
-    cleared = copy.deepcopy(obj)
+    """The object without these references; what has none of them is shared with the old one."""
+    cleared = dict(obj)
     for reference in references:
         _clear(cleared, reference.site, key)
     return cleared
@@ -112,34 +133,38 @@ def _collectors(cls: ObjectClass) -> tuple[Collect, ...]:
         folder = Site(FOLDER_PATH, "CfgFolder", True)
         every = [_single(folder, (FOLDER_PATH,))]
         for attribute in cls.attributes:
-            every += _of_attribute(attribute, ())
+            every += [collect for _, collect in _of_attribute(attribute, ())]
         _compiled[cls.id] = found = tuple(every)
     return found
 
 
-def _of_attribute(attribute: Attribute, above: tuple[str, ...]) -> Iterator[Collect]:
+def _of_attribute(attribute: Attribute, above: tuple[str, ...]) -> Iterator[tuple[Site, Collect]]:
     steps = (*above, attribute.name)
     path = ".".join(steps)
     needed = attribute.mandatory or attribute.fixed or bool(attribute.derived)
     if attribute.typed_by:
-        pair = (attribute.typed_by, attribute.name)
-        yield _pair(Site(path, "", needed, pair), lambda obj: obj)
+        site = Site(path, "", needed, (attribute.typed_by, attribute.name))
+        yield site, _pair(site, lambda obj: obj)
     elif attribute.type == "ref":
-        yield _single(Site(path, attribute.of, needed), steps)
+        site = Site(path, attribute.of, needed)
+        yield site, _single(site, steps)
     elif attribute.type == "part" and attribute.part is not None:
         if attribute.part.pair:
-            yield _pair(Site(path, "", needed, attribute.part.pair), _taker(steps))
+            site = Site(path, "", needed, attribute.part.pair)
+            yield site, _pair(site, _taker(steps))
         for inner in attribute.part.attributes:
             yield from _of_attribute(inner, steps)
     elif attribute.type == "list" and attribute.part is None:
-        yield _plain_list(Site(f"{path}[]", attribute.of, False), steps)
+        site = Site(f"{path}[]", attribute.of, False)
+        yield site, _plain_list(site, steps)
     elif attribute.type == "list" and attribute.part is not None:
         if attribute.part.pair:
-            yield _pair_list(Site(f"{path}[]", "", False, attribute.part.pair), steps)
+            site = Site(f"{path}[]", "", False, attribute.part.pair)
+            yield site, _pair_list(site, steps)
         for inner in attribute.part.attributes:
             if inner.type == "ref":
                 site = Site(f"{path}[].{inner.name}", inner.of, False)
-                yield _member_list(site, steps, inner.name)
+                yield site, _member_list(site, steps, inner.name)
 
 
 def _taker(steps: tuple[str, ...]) -> Callable[[JsonObject], Any]:
@@ -216,6 +241,7 @@ def _clear(obj: JsonObject, site: Site, key: Key) -> None:
     *parts, name = before.split(".")
     holder = obj
     for step in parts:
+        holder[step] = dict(holder[step])
         holder = holder[step]
     if not is_list:
         if site.target:

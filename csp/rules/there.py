@@ -11,6 +11,8 @@ from csp.rules.transaction import Touched, Transaction
 
 def check_references(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
     """Raises NoRef for the first reference that names nothing; those that stay were checked."""
+    if touched.references is not None:
+        return  # what a deletion left of an object that no command changed: all was there before
     if not touched.differs_in(referring(touched.cls)):
         return
     touched.references = references_of(touched.cls, obj)

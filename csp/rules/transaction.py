@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -19,7 +19,8 @@ from csp.model.extract import Object as JsonObject
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass, by_id
 from csp.rules.references import Found, Key, targets_of
 
-CHANGED_OBJECTS_MAX: Final = 200_000
+# A change of so many by cascade holds the writer for some seconds, and nobody else is served then.
+CHANGED_OBJECTS_MAX: Final = 50_000
 
 
 class Hashed(NamedTuple):
@@ -37,8 +38,16 @@ class Published(Protocol):
 
     def exists(self, class_id: int, dbid: int) -> bool: ...
 
-    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
-        """Who refers to it, in order of class and DBID."""
+    def referrers(
+        self, class_id: int, dbid: int, most: int, classes: Sequence[int] = ()
+    ) -> list[Key]:
+        """Who refers to it, in order of class and DBID; where classes are named, of them alone."""
+
+    def needers(self, class_id: int, dbid: int, most: int) -> list[tuple[Key, str]]:
+        """Who needs it so that it can't be deleted, and by which path, in the same order.
+
+        Found without a look at the objects: for another transaction's answer they must be few.
+        """
 
     def account_revision(self, dbid: int) -> int:
         """The revision of a person's account record; 0 without one."""
@@ -58,7 +67,9 @@ class Touched:
     after: JsonObject | None
     secrets: dict[str, str] = field(default_factory=dict)
     hashed: Hashed | None = None  # a secret that came hashed already
-    # The references of `after`, once they have been checked.
+    # The references of `before` and `after`, where they are known already; those of `after` are
+    # known once they have been checked, or are what a deletion left of `before`'s.
+    references_before: list[Found] | None = None
     references: list[Found] | None = None
 
     @property
@@ -134,19 +145,47 @@ class Transaction:
             return True
         return False
 
-    def referrers(self, key: Key) -> list[Key]:
+    def referrers(self, key: Key, classes: Sequence[int] = ()) -> list[Key]:
         """Who refers to it: the database, corrected by what this transaction touched.
 
-        What was touched is indexed once; `forget_referrers` after changing references.
+        Of these classes alone where some are named.  TooBig where it is more than may be changed.
         """
+        found = []
+        if key[1]:
+            found = self.published.referrers(*key, CHANGED_OBJECTS_MAX + 1, classes)
+        if len(found) > CHANGED_OBJECTS_MAX:
+            raise errors.TooBig(
+                f"more than {CHANGED_OBJECTS_MAX} objects refer to {class_of(key).name}:{key[1]}, "
+                f"more than one transaction may change: take the references away in parts first"
+            )
+        own = [one for one in self._own_referrers(key) if not classes or one[0] in classes]
+        return [one for one in found if one not in self.touched] + own
+
+    def needers(self, key: Key, most: int) -> list[tuple[Key, str]]:
+        """Who needs it, of those that this transaction does not touch; `most` of them."""
+        found = self.published.needers(*key, most + len(self.touched)) if key[1] else []
+        return [one for one in found if one[0] not in self.touched][:most]
+
+    def touched_referrers(self, key: Key) -> list[Key]:
+        """Who refers to it of those that this transaction touches."""
+        return list(self._own_referrers(key))
+
+    def _own_referrers(self, key: Key) -> list[Key]:
+        """What was touched is indexed once; `forget_referrers` after changing references."""
         if self._refer is None:
             self._refer = {}
             for touched in self.changes():
                 assert touched.after is not None
                 for target in targets_of(touched.cls, touched.after):
                     self._refer.setdefault(target, []).append(touched.key)
-        found = self.published.referrers(*key, CHANGED_OBJECTS_MAX + 1) if key[1] else []
-        return [one for one in found if one not in self.touched] + self._refer.get(key, [])
+        return self._refer.get(key, [])
+
+    def note_referrer(self, key: Key, found: list[Found]) -> None:
+        """An object is touched from now on: who asks for referrers is told of it from here."""
+        if self._refer is not None:
+            for _, class_name, dbid in found:
+                if class_name:
+                    self._refer.setdefault((CLASSES[class_name].id, dbid), []).append(key)
 
     def forget_referrers(self) -> None:
         self._refer = None

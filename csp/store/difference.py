@@ -12,7 +12,7 @@ from csp.model.image import parse_image
 from csp.model.places import NOWHERE
 from csp.model.types import ObjectClass, by_id
 
-CHANGES_MAX = 200_000  # as many as one transaction may change by cascade
+CHANGES_MAX = 200_000  # four times what one transaction may change; beyond, reading anew is cheaper
 ENTRY_BYTES_MAX = 64 * 1024 * 1024  # a quarter of the log
 
 

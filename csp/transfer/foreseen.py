@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from csp.model.extract import Object as JsonObject
@@ -78,11 +78,17 @@ class Foreseen:
     def exists(self, class_id: int, dbid: int) -> bool:
         return True
 
-    def referrers(self, class_id: int, dbid: int, most: int) -> list[Key]:
+    def needers(self, class_id: int, dbid: int, most: int) -> list[tuple[Key, str]]:
+        return []  # an import deletes nothing
+
+    def referrers(
+        self, class_id: int, dbid: int, most: int, classes: Sequence[int] = ()
+    ) -> list[Key]:
         target = (class_id, dbid)
         return [
             key
             for name in ASKED_FOR_BY.get(class_id, ())
+            if not classes or CLASSES[name].id in classes
             for key, obj in self._all(CLASSES[name])
             if target in targets_of(CLASSES[name], obj)
         ][:most]

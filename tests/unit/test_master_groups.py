@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from csp.errors import MasterDown
 from csp.master.database import Database
+from csp.master.reading import accounts
 from csp.master.rows import ChangeRows
 from csp.model.entry import mark_of, parse_entry, why_not_continues
 from csp.rules.complete import fill_in
@@ -170,7 +171,7 @@ def test_passwords_follow_their_persons_through_a_group(stage: Stage) -> None:
     )
     assert words(outcomes) == ["2", "3", "4", "5", "6", "7"]
     with stage.origin.database.reading() as connection:
-        rows = {row.dbid: row for row in stage.origin.database.accounts(connection)}
+        rows = {row.dbid: row for row in accounts(connection)}
     assert set(rows) == {100, 101}
     assert (rows[101].user_name, rows[101].revision) == ("annie", 7)
     assert stage.host.image(250, 102) is None
