@@ -17,5 +17,5 @@ class Feed:
     after: int = 0  # the last DBID sent of classes[0]
     snapshot: bool = False
     resting: bool = False  # waits for the loop to say `writable`
-    scheduled: bool = False
+    waits: bool = False  # has its place among those that are served next
     sent_ms: int = 0

@@ -2,15 +2,18 @@
 
 1. A part's records are read at the revision of its greeting or later; its changes begin after the
    greeting's revision. So nothing is missed, and what comes twice is known by its revision.
-2. A callback copies at most SLICE_BYTES and one frame more, and a connection holds at most
-   FEED_UNSENT_BYTES_MAX and one frame more before it waits, until the loop says `writable` below
-   that: a slow receiver costs neither time nor memory.
-3. A receiver that falls behind the oldest entry of the log is told so and closed: it comes back and
-   decides anew.
+2. A turn copies at most TURN_BYTES and one frame more for all feeds together, a slice for each in
+   turn: first for those that follow, then, with PARTS_BYTES of it at most, for snapshot parts. A
+   hundred proxies that load at once take longer, and delay no client.
+3. A connection holds at most FEED_UNSENT_BYTES_MAX and one frame more before it waits, until the
+   loop says `writable` below that: a slow receiver costs neither time nor memory.
+4. A receiver that the log's tail passes, whatever it is about to be sent, is told so within a
+   second and closed: it comes back and decides anew.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from csp._fastpath import FEED_UNSENT_BYTES_MAX
@@ -34,7 +37,9 @@ from csp.store.control import LINK_DATABASE
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.feed import Feed
 
-SLICE_BYTES = 256 * 1024  # copied in one callback: some 50 µs
+SLICE_BYTES = 256 * 1024  # copied for one feed at a time: some 50 µs
+TURN_BYTES = 1024 * 1024
+PARTS_BYTES = 512 * 1024
 ALIVE_MS = 1_000
 FEEDS = "feeds"
 
@@ -46,6 +51,10 @@ class Feeds:
         self._lane = lane
         self._feeds: dict[int, Feed] = {}
         self._ticking = False
+        self._following: deque[Feed] = deque()  # that have something to be sent, in turn
+        self._parts: deque[Feed] = deque()
+        self._has_turn = False  # one was asked for
+        self._built: tuple[int, bytes] = (0, b"")  # revision and frame of the newest change built
 
     def __len__(self) -> int:
         return len(self._feeds)
@@ -68,54 +77,90 @@ class Feeds:
 
     def published(self) -> None:
         """There are changes to send."""
-        for feed in list(self._feeds.values()):
-            if not feed.resting and not feed.scheduled:
-                self._advance(feed)
+        for feed in self._feeds.values():
+            self._wait_turn(feed)
+        self._serve()
 
     def writable(self, conn: int) -> None:
         """The receiver has taken what it had."""
         feed = self._feeds.get(conn)
         if feed is not None:
             feed.resting = False
-            self._advance(feed)
+            self._schedule(feed)
 
     def _schedule(self, feed: Feed) -> None:
-        if not feed.scheduled:
-            feed.scheduled = True
-            self._lane.loop.call_later(0, lambda: self._continue(feed))
+        """It is served in the next turn."""
+        self._wait_turn(feed)
+        self._ask_turn()
 
-    def _continue(self, feed: Feed) -> None:
-        feed.scheduled = False
-        if self._feeds.get(feed.conn) is feed and not feed.resting:
-            self._advance(feed)
+    def _wait_turn(self, feed: Feed) -> None:
+        if not feed.resting and not feed.waits:
+            feed.waits = True
+            (self._parts if feed.snapshot else self._following).append(feed)
 
-    def _advance(self, feed: Feed) -> None:
-        """Sends a slice."""
+    def _ask_turn(self) -> None:
+        if not self._has_turn and (self._following or self._parts):
+            self._has_turn = True
+            self._lane.loop.call_later(0, self._turn)
+
+    def _turn(self) -> None:
+        self._has_turn = False
+        self._serve()
+
+    def _serve(self) -> None:
+        """Sends a turn's share, to those that follow first."""
+        left = self._serve_some(self._following, TURN_BYTES)
+        self._serve_some(self._parts, min(left, PARTS_BYTES))
+        self._ask_turn()
+
+    def _serve_some(self, waiting: deque[Feed], room: int) -> int:
+        """Gives each of them a slice while there is room; how much is left."""
+        for _ in range(len(waiting)):
+            if room <= 0:
+                break
+            feed = waiting.popleft()
+            feed.waits = False
+            if self._feeds.get(feed.conn) is feed and not feed.resting:
+                room -= self._advance(feed)
+        return room
+
+    def _advance(self, feed: Feed) -> int:
+        """Sends a slice; how many bytes it was."""
         loop = self._lane.loop
-        room = SLICE_BYTES
+        size = 0
         for frame in self._frames(feed):
             loop.push(feed.conn, frame)
             feed.sent_ms = wall_ms()
-            room -= len(frame)
+            size += len(frame)
             if feed.conn not in self._feeds:
-                return
+                return size
             if loop.pending(feed.conn) > FEED_UNSENT_BYTES_MAX:
                 feed.resting = True
-                return
-            if room <= 0:
-                self._schedule(feed)
-                return
+                return size
+            if size >= SLICE_BYTES:
+                self._wait_turn(feed)
+                return size
+        return size
 
     def _frames(self, feed: Feed) -> Iterator[bytes]:
         yield from self._record_frames(feed)
         reader = self._lane.reader
         while feed.next_revision <= reader.revision:
-            entry = reader.raw_entry(feed.next_revision)
-            if entry is None:
-                self._end(feed, f"revision {feed.next_revision} is no longer in the log")
+            frame = self._change(feed.next_revision)
+            if frame is None:
+                self._end_passed(feed)
                 return
             feed.next_revision += 1
-            yield request(CHANGE, entry, *self._accounts(entry))
+            yield frame
+
+    def _change(self, revision: int) -> bytes | None:
+        """The frame of a change; None where the log has lost it. Built once for all that follow."""
+        if self._built[0] != revision:
+            entry = self._lane.reader.raw_entry(revision)
+            if entry is None:
+                return None
+            self._built = (revision, request(CHANGE, entry, *self._accounts(entry)))
+        return self._built[1]
 
     def _record_frames(self, feed: Feed) -> Iterator[bytes]:
         reader = self._lane.reader
@@ -143,7 +188,8 @@ class Feeds:
             if image is not None and _revision_of(image) <= revision:
                 yield image
 
-    def _end(self, feed: Feed, why: str) -> None:
+    def _end_passed(self, feed: Feed) -> None:
+        why = f"revision {feed.next_revision} is no longer in the log"
         self._lane.loop.push(feed.conn, request(BYE, why))
         self._lane.loop.close(feed.conn)
         self._lane.states[feed.conn].on_close.pop(FEEDS, None)
@@ -157,13 +203,17 @@ class Feeds:
         self._lane.loop.call_later(ALIVE_MS, self._tick)
         reader = self._lane.reader
         frame = request(*alive_words(reader.revision, reader.mark, self._root_time_ms()))
+        self._built = (0, b"")  # a large one is not kept for long
         for feed in list(self._feeds.values()):
             # Behind records or changes that are still to come it would be too early.
             is_level = not feed.snapshot and feed.next_revision > reader.revision
             if is_level and not feed.resting:
                 self._lane.loop.push(feed.conn, frame)
-            elif not feed.resting and not feed.scheduled:
-                self._advance(feed)
+            elif feed.next_revision < min(reader.oldest, reader.revision + 1):
+                self._end_passed(feed)
+            else:
+                self._wait_turn(feed)
+        self._ask_turn()
 
     def _root_time_ms(self) -> int:
         link, _, heard_ms = self._lane.control.link()

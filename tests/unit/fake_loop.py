@@ -257,6 +257,14 @@ class FakeLoop:
             callback()
         self.now_ms = until
 
+    def turn(self) -> None:
+        """Runs the timers that are due now, not those that they ask for."""
+        due = [timer for timer in sorted(self.timers) if timer[0] <= self.now_ms]
+        self.timers = [timer for timer in self.timers if timer not in due]
+        heapq.heapify(self.timers)
+        for _, _, callback in due:
+            callback()
+
     def poll(self) -> None:
         """Runs all descriptors' callbacks once."""
         for callback in list(self.fds.values()):

@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from csp._fastpath import FEED_UNSENT_BYTES_MAX
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from csp.worker.feed_server import PARTS_BYTES, SLICE_BYTES
 from tests.unit.fake_loop import Server, image_of
 
 STREAM = bytes(range(16)).hex()
@@ -152,7 +154,8 @@ def test_slow_receiver_waits(server: Server) -> None:
     assert server.frames() == []
     server.loop.unsent[1] = 0
     server.lane.writable(1)
-    assert len(server.frames()) == 1  # one slice a callback
+    server.loop.turn()
+    assert len(server.frames()) == 1  # one slice a turn
     server.loop.pass_time(0)
     assert len(server.frames()) == 1
 
@@ -191,3 +194,64 @@ def test_refused(server: Server, words: tuple[str, ...]) -> None:
     answer = server.ask("CFG.FEED", *words)
     assert str(answer).split()[0] in ("ERR", "BADVALUE")
     assert not server.loop.session(1).feed
+
+
+def ask_part(server: Server, conn: int) -> None:
+    server.ask("CFG.FEED", "FROM", "-", "0", "-", "PART", "0", "OF", "1", "FORMAT", "2", conn=conn)
+
+
+def sent_to(server: Server, conns: range) -> dict[int, int]:
+    """Bytes of records and changes that each got since the last look."""
+    found = {}
+    for conn in conns:
+        frames = [frame for frame in server.frames(conn) if frame[0] in (b"records", b"change")]  # type: ignore[index]
+        found[conn] = sum(len(frame[1]) for frame in frames)  # type: ignore[index, arg-type]
+    return found
+
+
+def test_many_loads_share_a_turn(server: Server) -> None:
+    """Forty proxies that load at once: a turn copies no more than one turn may."""
+    for dbid in range(101, 141):
+        server.reader.put("CfgPerson", dbid, text="x" * 100_000)
+    conns = range(2, 42)
+    for conn in conns:
+        server.connect(conn)
+        ask_part(server, conn)
+    most, total, turns = 0, dict.fromkeys(conns, 0), 0
+    while min(total.values()) < 4_000_000:
+        server.loop.turn()
+        turn = sent_to(server, conns)
+        for conn in conns:
+            total[conn] += turn[conn]
+        most = max(most, sum(turn.values()))
+        turns += 1
+        assert turns < 1_000
+    assert most <= PARTS_BYTES + 2 * SLICE_BYTES
+
+
+def test_changes_go_before_records(server: Server) -> None:
+    for dbid in range(101, 141):
+        server.reader.put("CfgPerson", dbid, text="x" * 100_000)
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.loop.pass_time(0)
+    server.connect(2)
+    ask_part(server, 2)
+    server.reader.entries[11] = entry_of(11)
+    server.publish(11)
+    assert server.frames(1) == [[b"change", entry_of(11)]]
+
+
+def test_a_receiver_that_rests_is_told_when_the_log_has_passed_it(server: Server) -> None:
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.loop.pass_time(0)
+    server.loop.unsent[1] = FEED_UNSENT_BYTES_MAX + 1
+    server.reader.entries[11] = entry_of(11, size=2_000)
+    server.publish(11)
+    server.frames()
+    server.reader.entries = {20: entry_of(20)}
+    server.publish(20)
+    assert server.frames() == []  # it rests
+    server.loop.pass_time(1_000)
+    (frame,) = server.frames()
+    assert frame == [b"bye", b"revision 12 is no longer in the log"]
+    assert 1 in server.loop.closing
