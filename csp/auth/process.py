@@ -49,7 +49,7 @@ class AuthProcess:
         self._options = OwnOptions(
             mode=context.mode, app_name=context.app_name, values=context.options, log=None
         )
-        self._options.follow(lambda _: set_level(self._options.log_level))
+        self._options.on_change(lambda _: set_level(self._options.log_level))
         self._next_look_ms = 0
         self._is_ended = False
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 import orjson
 
-from csp.cli.options import ask_credentials
+from csp.cli.server_options import ask_credentials
 from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials, parse_address
 from csp.errors import (
     BadClass,

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from csp.cli.options import (
+from csp.cli.server_options import (
     AddressType,
     check_app_name,
     default_worker_count,

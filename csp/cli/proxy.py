@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from csp.cli.options import (
+from csp.cli.server_options import (
     PASSWORD_FILE_VARIABLE,
     AddressType,
     ask_credentials,

@@ -109,21 +109,6 @@ class ProcessContext:
     # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).
     options: Mapping[str, OptionValue] = field(default_factory=dict)
 
-    def channel_path(self, role: Role) -> str:
-        """Where the processes of a role are asked."""
-        return os.path.join(self.runtime_folder, role.socket_name)
-
-    def option(self, name: str) -> OptionValue:
-        """The value in force; an option that the table does not name is a fault of the caller."""
-        return self.options[name]
-
-    def limit(self, name: str) -> int:
-        """A number in force."""
-        value = self.options[name]
-        if not isinstance(value, int):
-            raise TypeError(f"option {name} is {value!r}, not a number")
-        return value
-
     def report_ready(self) -> None:
         """Tells the supervisor that this process serves."""
         _send(self.report_fd, Report.READY)

@@ -59,7 +59,7 @@ class OwnOptions:
         self._awaited: dict[str, OptionValue] = {}  # what the next start will take
         self._changed: list[Changed] = []
 
-    def follow(self, changed: Changed) -> None:
+    def on_change(self, changed: Changed) -> None:
         """Calls back with all values, now and whenever one of them has changed."""
         self._changed.append(changed)
         changed(self.values)

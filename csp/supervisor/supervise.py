@@ -24,10 +24,10 @@ from csp.supervisor.bootstrap import Bootstrap
 from csp.supervisor.child import Child, ChildState, death_reason
 from csp.supervisor.missing import Missing
 from csp.supervisor.plan import Plan
+from csp.supervisor.pulses import Pulses
 from csp.supervisor.roles import import_for_replacements
 from csp.supervisor.signals import RELOADING, REOPENING, STOPPING, SignalQueue, name_of
 from csp.supervisor.stop import Stop
-from csp.supervisor.watch import Watch
 
 if TYPE_CHECKING:
     from csp.supervisor.snapshots import Snapshots
@@ -54,7 +54,7 @@ class Supervisor:
         self.keeps_segments = False  # they hold what nothing else does
         self.signals = SignalQueue()
         self.children: list[Child] = plan.children()
-        self.watch = Watch(self.children, plan)
+        self.pulses = Pulses(self.children, plan)
         self.segment_watch = plan.watch_segments(self.children)
         self.missing = Missing(plan.segments.control)
         self.stop = Stop(self.children)
@@ -242,7 +242,7 @@ class Supervisor:
             return
         self._next_tick = now + TICK_SECONDS
         if not self.stop.has_begun:
-            self.watch.tick(now)
+            self.pulses.tick(now)
             self.segment_watch.tick()
             self._take_log_level()
             self.bootstrap.give_up_late(now)

@@ -18,4 +18,3 @@ class Feed:
     snapshot: bool = False
     resting: bool = False  # waits for the loop to say `writable`
     waits: bool = False  # has its place among those that are served next
-    sent_ms: int = 0

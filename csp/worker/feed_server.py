@@ -63,7 +63,6 @@ class Feeds:
         """Starts a feed after its greeting."""
         state = self._lane.states[feed.conn]
         state.on_close[FEEDS] = lambda: self._remove(feed.conn)
-        feed.sent_ms = wall_ms()
         self._feeds[feed.conn] = feed
         self._lane.publications.want(FEEDS, True)
         if not self._ticking:
@@ -130,7 +129,6 @@ class Feeds:
         size = 0
         for frame in self._frames(feed):
             loop.push(feed.conn, frame)
-            feed.sent_ms = wall_ms()
             size += len(frame)
             if feed.conn not in self._feeds:
                 return size

@@ -37,7 +37,7 @@ class Following:
 
     def start(self) -> None:
         """Looks from now on."""
-        self._options.follow(self._changed)
+        self._options.on_change(self._changed)
         self._lane.loop.call_later(CHECK_MS, self._check)
 
     def _check(self) -> None:

@@ -42,7 +42,7 @@ class Following:
         self._origin = origin
         self._next_look_ms = 0
         self._looked_at = (0, 0)  # generation and revision
-        self.options.follow(self._changed)
+        self.options.on_change(self._changed)
 
     def tick(self, now_ms: int) -> None:
         """Looks, where something was published since the last time."""

@@ -16,7 +16,9 @@ from csp.conf.table import OPTIONS
 from csp.model import types
 from csp.model.keys import BY_ID, KEYS
 from csp.model.types import CLASSES, KEYS_PER_CLASS, TYPE_WORDS
+from csp.process.context import SESSION_ROW_BYTES
 from csp.process.roles import ROLES, WRITER
+from csp.store.control import LINK_DOWN
 from csp.tables import commands, events, metrics
 from csp.tables.commands import COMMANDS, SUBCOMMANDS
 from tools.generate.errors import rows
@@ -168,3 +170,16 @@ def test_a_bad_row_is_named(
     path.write_text(row)
     with pytest.raises(ValueError, match=re.escape(f"{table}: {says}")):
         load(path)
+
+
+def constant_of(room: str, name: str) -> int:
+    """A number that a compiled room writes down."""
+    text = (ROOT / "csp" / "_fastpath" / room).read_text()
+    found = re.search(rf"^\s*{name} = (\d+)\b", text, re.MULTILINE)
+    assert found, f"{room} has no {name}"
+    return int(found[1])
+
+
+def test_numbers_that_both_halves_write_down_are_the_same() -> None:
+    assert constant_of("loop/worker.pxi", "SESSION_ROW_BYTES") == SESSION_ROW_BYTES
+    assert constant_of("loop/notice.pxi", "LINK_DOWN") == LINK_DOWN

@@ -214,12 +214,6 @@ class FakeLoop:
             replies += said
         return replies
 
-    def subscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
-        return 1
-
-    def unsubscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
-        return 0
-
     def subscribed_from(self, start: int, most: int, pattern: bool) -> tuple[list[bytes], int]:
         return [], -1
 

@@ -133,7 +133,7 @@ def test_the_applications_options_hold_at_once(stage: Stage) -> None:
     options = {"history-log": {"audit-max-records": "1", "max-records": "2", "expiration": "3"},
                "csp": {"log-window-max": "5"}}  # fmt: skip
     own = OwnOptions(mode="master", app_name="confserv", values={}, log=None)
-    own.follow(lambda _: stage.origin.take_options(own))
+    own.on_change(lambda _: stage.origin.take_options(own))
     own.look(orjson.dumps({"options": options}))
     stage.origin.tick(now_ms + 10_000)
     limits = stage.origin.retention.limits

@@ -50,7 +50,7 @@ def supervisor(plan: FakePlan, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     monkeypatch.setattr(supervise, "import_for_replacements", lambda *_: None)
     made: Any = Supervisor(plan, SimpleNamespace(is_done=True, give_up_late=lambda now: None))  # type: ignore[arg-type]
     made.asked = []
-    made.watch = SimpleNamespace(tick=made.asked.append)
+    made.pulses = SimpleNamespace(tick=made.asked.append)
     made._next_tick = math.inf  # the second is not over
     return made
 

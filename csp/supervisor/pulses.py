@@ -21,7 +21,7 @@ from csp.supervisor.plan import Plan
 log = logging.getLogger("csp.supervisor")
 
 
-class Watch:
+class Pulses:
     """The pulses of all children."""
 
     def __init__(self, children: Sequence[Child], plan: Plan) -> None:
