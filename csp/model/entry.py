@@ -237,7 +237,7 @@ def revision_of(entry: bytes) -> int:
 
 
 def accounts_changed(entry: bytes) -> Iterator[int]:
-    """DBIDs of the persons whose account record changed with it."""
+    """DBIDs of the persons whose account record changed with it, or went."""
     at = HEADER_SIZE
     while at < len(entry):
         size, _, flags, _, dbid, *_ = _ITEM.unpack_from(entry, at)

@@ -30,7 +30,8 @@ from csp.model.feed import (
     part_words,
     read_request,
 )
-from csp.model.types import ACCOUNT_CLASS_ID
+from csp.model.image import build_tombstone
+from csp.model.types import ACCOUNT_CLASS_ID, ENVIRONMENT
 from csp.observe.clock import wall_ms
 from csp.resp.encode import request
 from csp.store.control import LINK_DATABASE
@@ -178,12 +179,15 @@ class Feeds:
     def _accounts(self, entry: bytes) -> Iterator[bytes]:
         """The account records of the persons whose account changed with it.
 
-        Of one that changed again since, only the newest is kept: it goes with its own change.
+        Of one that changed again since, only the newest is kept: it goes with its own change. One
+        that is gone is told so: no hash stays where nobody can see it.
         """
         revision = _revision_of(entry)
         for dbid in accounts_changed(entry):
             image = self._lane.reader.raw_image(ACCOUNT_CLASS_ID, dbid)
-            if image is not None and _revision_of(image) <= revision:
+            if image is None:
+                yield build_tombstone(ACCOUNT_CLASS_ID, dbid, revision, ENVIRONMENT)
+            elif _revision_of(image) <= revision:
                 yield image
 
     def _end_passed(self, feed: Feed) -> None:

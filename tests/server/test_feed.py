@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.neighbours.server import Master, Proxy
+from csp.model.types import ACCOUNT_CLASS_ID
+from csp.store import inspect
+from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 from tests.server.feed_helpers import (
     SteadyWriter,
@@ -174,3 +176,25 @@ def test_the_limit_of_unsent_bytes_holds_no_feed_up(
         pipe.execute()
     with Proxy(tmp_path, master).start() as proxy:
         wait_level(master, proxy)
+
+
+def test_the_hash_of_a_deleted_person_leaves_the_proxy(master: Master, proxy: Proxy) -> None:
+    with master.client() as client:
+        body = {"tenantDBID": 1, "userName": "bob", "employeeID": "b1", "password": "long enough"}
+        dbid = int(client.execute_command("CFG.CREATE", "CfgPerson", json.dumps(body))[1])
+        wait_level(master, proxy)
+        assert accounts_of(proxy) == accounts_of(master)
+        assert dbid in accounts_of(proxy)
+        client.execute_command("CFG.DELETE", "CfgPerson", dbid)
+        wait_level(master, proxy)
+    assert accounts_of(proxy) == accounts_of(master)
+    assert dbid not in accounts_of(proxy)
+
+
+def accounts_of(server: Server) -> list[int]:
+    """DBIDs of the persons whose hash is in its memory."""
+    found, after = [], 0
+    with inspect.attached(str(status(server)["instance"])) as view:
+        while after := view.reader.raw_next_dbid(ACCOUNT_CLASS_ID, after):
+            found.append(after)
+    return found

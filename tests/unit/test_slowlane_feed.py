@@ -10,7 +10,9 @@ import orjson
 import pytest
 
 from csp._fastpath import FEED_UNSENT_BYTES_MAX
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from csp.model.entry import DELETE, UPDATE
+from csp.model.image import build_tombstone
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 from csp.worker.feed_server import PARTS_BYTES, SLICE_BYTES
 from tests.unit.fake_loop import Server, image_of
 
@@ -26,13 +28,16 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.close()
 
 
-def entry_of(revision: int, dbid: int = 101, account: bool = False, size: int = 56) -> bytes:
+def entry_of(
+    revision: int, dbid: int = 101, account: bool = False, size: int = 56, op: int = UPDATE
+) -> bytes:
     """An entry with one item, as far as a feed reads it."""
     head = bytearray(64)
     head[16:24] = revision.to_bytes(8, "little")
     head[24:32] = (revision * 16).to_bytes(8, "little")
     item = bytearray(size)
     item[0:4] = size.to_bytes(4, "little")
+    item[4] = op
     item[5] = account
     item[8:12] = dbid.to_bytes(4, "little")
     return bytes(head + item)
@@ -109,6 +114,16 @@ def test_account_records_follow_their_change(server: Server) -> None:
     server.loop.pass_time(0)
     image = image_of(ACCOUNT_CLASS_ID, 101, 11, b'{"hash":"x"}')
     assert server.frames() == [[b"change", entry_of(11, account=True), image]]
+
+
+@pytest.mark.parametrize("op", [UPDATE, DELETE])
+def test_an_account_that_is_gone_is_told_so(server: Server, op: int) -> None:
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.reader.entries[11] = entry_of(11, account=True, op=op)
+    server.publish(11)
+    server.loop.pass_time(0)
+    gone = build_tombstone(ACCOUNT_CLASS_ID, 101, 11, ENVIRONMENT)
+    assert server.frames() == [[b"change", server.reader.entries[11], gone]]
 
 
 def test_an_account_that_changed_again_goes_with_its_last_change(server: Server) -> None:
