@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 # What other protocols begin with; Redis closes at the same two.
 OTHER_PROTOCOLS = (b"POST", b"HOST:")
+# Writes of one worker that wait for the writer: beyond, each connection has one (asking.py has the
+# limit behind which they are refused).
+BEHIND_IN_FLIGHT_MAX = 2_000
 WARNED_SECONDS = 60.0  # between two warnings of one worker
 
 
@@ -169,8 +172,13 @@ class SlowLane:
         """Whether a client of Redis is to take it for one: there is a master that it follows."""
         return self.info.mode == "proxy" or self.control.role == ROLE_BACKUP
 
-    def behind(self, conn: int, args: list[bytes]) -> None:
-        """Runs a write that stands behind one under way: the replies leave together, in order."""
+    def behind(self, conn: int, args: list[bytes]) -> bool:
+        """Runs a write that stands behind one under way: the replies leave together, in order.
+
+        False where so many wait for the writer that it had better wait for its turn.
+        """
+        if self.writer.in_flight >= BEHIND_IN_FLIGHT_MAX:
+            return False
         state = self.states[conn]
         chain = state.chain = state.chain or [None]
         call = Call(self, conn, self.loop.session(conn), state, "", args, len(chain))
@@ -188,6 +196,7 @@ class SlowLane:
             reply = refused(CspError(f"internal error ({type(error_).__name__})"))
         if reply is not None:
             call.finish(reply)
+        return True
 
     def finish(self, conn: int, reply: bytes, place: int = 0) -> None:
         """Answers a deferred command."""

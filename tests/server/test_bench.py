@@ -28,6 +28,11 @@ FINE, FALLS_SHORT = 0, 1
             ["client", "--requests", "20", "--rounds", "1"],
             ["GET, blocking, hiredis", "pipeline of 64 GETs, asyncio, Python", "page of 100, a"],
         ),
+        pytest.param(
+            ["write", "--rounds", "1", "--seconds", "0.3", "--only", "etcd"],
+            ["50 writers, time a write / etcd", "20 in flight, time a write / one by one"],
+            marks=pytest.mark.needs("etcd"),
+        ),
         (
             ["load", "--objects", "200", "--changes", "20", "--rounds", "1"],
             ["load of a proxy", "attach to first read", "changes applied"],
