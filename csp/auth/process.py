@@ -17,6 +17,7 @@ from csp.auth.line import line_of
 from csp.auth.passwords import ARGON2ID
 from csp.auth.store import StoreView
 from csp.auth.verifier import BUSY, Verifier
+from csp.observe.events import log_event
 from csp.observe.log import set_level
 from csp.process.channel.answering import Answerer, Message, Peer
 from csp.process.channel.framing import AUTH_LIMITS
@@ -85,7 +86,7 @@ class AuthProcess:
     def _on_question(self, peer: Peer, parts: Message) -> None:
         is_change = len(parts) == 6 and parts[0] == b"PASSWD"
         if not is_change and (len(parts) != 5 or parts[0] != b"VERIFY"):
-            log.error("a question that auth does not know: %r", parts[:1])
+            log_event(log, "51191", question=repr(parts[:1]))
             peer.fail(parts[1], "ERR auth does not know this question")
             return
         number, host, user, password = parts[1:5]

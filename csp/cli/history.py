@@ -20,6 +20,7 @@ from csp.client import Address, Client
 from csp.exits import EXIT_DONE, EXIT_NOT_FOUND
 
 PAGE_RECORDS = 200
+OBJECTS_SHOWN_MAX = 20  # of one transaction: a new database begins with some two hundred
 
 
 @click.command()
@@ -50,8 +51,12 @@ def command(
         if user is not None:
             filters += ["FILTER", "user", user]
         shown = 0
+        names: dict[str, str] = {}
         for record in _records(client, since, filters, limit):
-            click.echo(orjson.dumps(record).decode() if as_json else _text(record))
+            if as_json:
+                click.echo(orjson.dumps(record).decode())
+            else:
+                click.echo(_text(record, _actor(client, record["actor"], names)))
             shown += 1
     sys.exit(EXIT_DONE if shown else EXIT_NOT_FOUND)
 
@@ -74,15 +79,28 @@ def _records(
             return
 
 
-def _text(record: dict[str, Any]) -> str:
-    """A line for the transaction, one below it for each changed object."""
+def _actor(client: Client, actor: dict[str, Any], names: dict[str, str]) -> str:
+    """Who it was: the account by its user name, or by its key where it can't be read any more."""
+    account = str(actor.get("account", ""))
+    if account and account not in names:
+        of_class, _, dbid = account.partition(":")
+        found = client.get(of_class, int(dbid)) or {}
+        names[account] = str(found.get("userName") or account)
+    rest = [str(value) for name, value in actor.items() if name != "account"]
+    return " ".join(filter(None, (names.get(account, ""), *rest))) or "-"
+
+
+def _text(record: dict[str, Any], actor: str) -> str:
+    """A line for the transaction, one below it for each changed object, of many the first ones."""
     moment = datetime.fromtimestamp(record["time"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    actor = " ".join(str(value) for value in record["actor"].values()) or "-"
     lines = [f"{record['revision']} {moment} {actor}"]
-    for change in record["changes"]:
+    changes = record["changes"]
+    for change in changes[:OBJECTS_SHOWN_MAX]:
         what = change.get("object", change.get("delta"))
         detail = "" if what is None else " " + orjson.dumps(what).decode()
         lines.append(f"  {change['op']} {change['class']}:{change['DBID']}{detail}")
-    if record.get("omitted"):
-        lines.append(f"  … and {record['omitted']} more objects")
+    more = len(changes) - OBJECTS_SHOWN_MAX
+    more = max(0, more) + int(record.get("omitted") or 0)
+    if more:
+        lines.append(f"  … and {more} more objects")
     return "\n".join(lines)

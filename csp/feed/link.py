@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from enum import Enum
 
 from csp.model.feed import REASON_CHARACTERS_MAX
+from csp.observe.events import FAULT_EVENT, words_of
 from csp.process.context import Upstream
 from csp.process.lookup import Endpoint
 from csp.process.polling import Descriptor
@@ -123,7 +124,7 @@ class Link:
         except ProtocolError as error:
             self.close(f"it does not speak the feed's protocol: {error}", FAULT)
         except Exception as error:
-            log.exception("a fault in what the master sent")
+            log.exception("%s", words_of("51190", doing="what the master sent"), extra=FAULT_EVENT)
             self.close(f"what it sent can't be taken: {error!r}"[:REASON_CHARACTERS_MAX], FAULT)
 
     def tick(self, now_ms: int) -> None:

@@ -37,6 +37,7 @@ from csp.master.taken import refuse_taken
 from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe import failpoint
+from csp.observe.events import log_event
 from csp.rules.assemble import finish
 from csp.rules.complete import add_default_folders
 from csp.rules.transaction import Transaction
@@ -165,8 +166,7 @@ class Engine:
                 self.database.commit(rows)
             except (IntegrityError, DataError):
                 if len(group.members) > 1:
-                    log.warning("the database refused a group of %d writes: one by one",
-                                len(group.members))  # fmt: skip
+                    log_event(log, "51355", count=len(group.members))
                     self.view.host.abandon()
                     return False
                 self._explain(group.members[0])

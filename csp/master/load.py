@@ -27,6 +27,7 @@ from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
+from csp.observe.events import log_event
 from csp.process.origin import StoreForOrigin
 from csp.rules.transaction import Hashed
 
@@ -106,7 +107,7 @@ def load_everything(database: Database, host: StoreForOrigin, view: HostView) ->
     try:
         return _load(database, host, view, min(LOG_BYTES_MAX, host.log_bytes))
     except StoreFull as error:
-        log.warning("loading without history: %s", error)
+        log_event(log, "51356", reason=error)
         return _load(database, host, view, 0)
 
 
@@ -159,7 +160,7 @@ def catch_up(database: Database, host: StoreForOrigin, view: HostView) -> bool:
     for entry in missed:
         host.apply(entry, accounts_of(database, entry))
     if missed:
-        log.info("applied %d changes that the store had not seen", len(missed))
+        log_event(log, "51357", count=len(missed))
     _note_folders(database, view)
     return True
 

@@ -176,8 +176,8 @@ class DatabaseOrigin:
         self._engine = engine
         self._add_missing_folders(engine)
         self._heard(engine.revision, wall_ms())
-        log.info("serving stream %s revision %d fence %d", head.stream.hex(), engine.revision,
-                 head.fence)  # fmt: skip
+        stream, revision = head.stream.hex(), engine.revision
+        log_event(log, "51351", stream=stream, revision=revision, fence=head.fence)
 
     def _serve_without_writing(self, host: StoreForOrigin, reason: Replaced) -> None:
         """A predecessor of this writer was the master, and another server is now."""
@@ -194,12 +194,10 @@ class DatabaseOrigin:
         try:
             count = engine.add_missing_folders()
         except errors.CspError as error:
-            log.error("no default folders for classes added since this database was made, until "
-                      "the next start: %s", error.line)  # fmt: skip
+            log_event(log, "51352", reason=error.line)
         else:
             if count:
-                log.info("made %d default folders of classes added since this database was made",
-                         count)  # fmt: skip
+                log_event(log, "51353", count=count)
 
     def _seed(self, head: Head) -> None:
         given = self.plan.password or os.environ.get(PASSWORD_VARIABLE, "")
@@ -373,7 +371,7 @@ class DatabaseOrigin:
         try:
             self.engine.publish()
         except StoreFull as error:
-            log.error("changes are committed, and wait for room in the store: %s", error)
+            log_event(log, "51354", reason=error)
 
     def reload(self) -> None:
         """The database's password is read by its driver whenever it connects."""

@@ -17,6 +17,9 @@ LEVELS: Final = {
     "alarm": ALARM,
 }
 
+# What log.exception takes as `extra` where a fault is caught that nobody expected.
+FAULT_EVENT: Final = {"event": "51190"}
+
 
 def words_of(number: str, **fields: object) -> str:
     """The text of an event with its fields."""

@@ -119,7 +119,7 @@ def _create(master: Client, wanted: ApplicationWanted) -> None:
             raise StartRefused(
                 EXIT_REFUSED, f"the master did not make Application {wanted.name!r}: {reply.line}"
             )
-    log.info("made Application %s at the master: %s", wanted.name, json.dumps(application))
+    log_event(log, "51019", app=wanted.name, application=json.dumps(application))
 
 
 def _application_of(master: Client) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import setproctitle
 
 from csp.exits import EXIT_FAULT
-from csp.observe.events import log_event
+from csp.observe.events import FAULT_EVENT, log_event, words_of
 from csp.observe.log import LogSettings, start_log, stop_log
 from csp.process.context import StartRefused
 from csp.supervisor.signals import ignore_from_outside
@@ -120,5 +120,5 @@ def _run(main: Callable[[], int | None]) -> int:
         log_event(log, "51011", reason=refusal)
         return refusal.exit_code
     except Exception:
-        log.exception("ended by a fault")
+        log.exception("%s", words_of("51190", doing="its main"), extra=FAULT_EVENT)
         return EXIT_FAULT

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from csp.errors import CspError, Loading, TooBig
-from csp.observe.events import TRACE, log_event
+from csp.observe.events import FAULT_EVENT, TRACE, log_event, words_of
 from csp.process.channel.asking import Asker
 from csp.process.channel.framing import AUTH_LIMITS, WRITER_LIMITS
 from csp.process.roles import AUTH, WRITER
@@ -192,7 +192,8 @@ class SlowLane:
         except CspError as error_:
             reply = refused(error_)
         except Exception as error_:
-            log.exception("slow lane failed in a write behind another")
+            text = words_of("51190", doing="a write behind another")
+            log.exception("%s", text, extra=FAULT_EVENT)
             reply = refused(CspError(f"internal error ({type(error_).__name__})"))
         if reply is not None:
             call.finish(reply)
@@ -270,7 +271,7 @@ class SlowLane:
             if answer is not None:
                 answer(self, words[1:], tell)
         except (CspError, ValueError) as problem:
-            log.warning("a question of another worker can't be answered: %s", problem)
+            log_event(log, "51191", question=str(problem))
 
 
 def refused(refusal: CspError) -> bytes:

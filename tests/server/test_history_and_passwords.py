@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,6 +121,12 @@ def test_the_history_verb(master: Master) -> None:
     (record,) = [json.loads(line) for line in shown.stdout.splitlines()]
     assert record["changes"][0]["object"]["name"] == "on the command line"
     assert key in master.cli("history", key, "--user", "default").stdout
+    # People are named, not numbered; of a transaction with many objects the first ones stand there.
+    line = master.cli("history", key).stdout.splitlines()[0]
+    assert " default 127.0.0.1:" in line
+    first = master.cli("history", "--limit", "1").stdout.splitlines()
+    assert len(first) == 22
+    assert re.fullmatch(r"  … and \d+ more objects", first[-1])
     assert len(master.cli("history", "--limit", "3", "--json").stdout.splitlines()) == 3
     newest = str(record["revision"])
     assert master.cli("history", "--since", newest).returncode == 1
