@@ -56,8 +56,13 @@ def _show(channel: bytes, message: bytes, as_json: bool) -> None:
         click.echo(message.decode())
         return
     value = orjson.loads(message)
+    if "class" not in value:
+        rest = {name: one for name, one in value.items() if name != "op"}
+        now = time.strftime("%H:%M:%S")
+        click.echo(f"{now} {channel.decode()} {value.get('op', '')} {orjson.dumps(rest).decode()}")
+        return
     at = time.strftime("%H:%M:%S", time.localtime(value.get("time", 0) / 1000))
     what = value.get("object", value.get("delta"))
     detail = "" if what is None else " " + orjson.dumps(what).decode()
-    key = f"{value.get('class', channel.decode())}:{value.get('DBID', '')}"
+    key = f"{value['class']}:{value.get('DBID', '')}"
     click.echo(f"{at} {value.get('revision', '')} {value.get('op', '')} {key}{detail}")

@@ -128,3 +128,47 @@ def test_objects_that_an_import_cannot_tell_apart_are_named(tmp_path: Path) -> N
         assert told in done.stderr
         report = json.loads(server.cli("export", "--json", "-o", str(tmp_path / "f")).stderr)
         assert report["alike"] == ["CfgScript:101 and CfgScript:102"]
+
+
+def test_odd_folders_and_a_renamed_environment_go_round(tmp_path: Path) -> None:
+    """A switch's own folders, one named as a default one, and tenant 1 under another name."""
+    switch = {"type": "switch", "name": "pbx", "tenant": "acme"}
+    dn = {"switch": "pbx", "tenant": "acme", "type": "extension"}
+    within = {"type": "skill", "owner": {"type": "tenant", "name": "acme"}}
+    file = tmp_path / "odd.json"
+    file.write_bytes(
+        document(
+            tenants=[{"name": "acme"}],
+            physicalSwitches=[{"name": "ps", "type": "avayadefinityg3"}],
+            switches=[{"tenant": "acme", "name": "pbx", "physicalSwitch": "ps"}],
+            dns=[
+                {**dn, "number": "1", "folder": {"type": "dn", "owner": switch, "path": ["DNs"]}},
+                {**dn, "number": "2",
+                 "folder": {"type": "dn", "owner": switch, "path": ["DNs", "a/b"]}},
+            ],
+            skills=[
+                {"tenant": "acme", "name": "deep",
+                 "folder": {**within, "path": ["Skills", "Skills", "Skills"]}},
+                {"tenant": "acme", "name": "above", "folder": {**within, "path": ["Skills"]}},
+            ],
+        )
+    )  # fmt: skip
+    for name in ("one", "csp", "raw"):
+        (tmp_path / name).mkdir()
+    with Master(tmp_path / "one") as master:
+        assert master.cli("import", str(file)).returncode == 0
+        with master.client() as client:
+            renamed = '{"changed":{"name":"Resources"}}'
+            client.execute_command("CFG.UPDATE", "CfgTenant", 1, renamed)
+        for form in ("csp", "raw"):
+            out = tmp_path / f"{form}.json"
+            assert master.cli("export", "--format", form, "-o", str(out)).returncode == 0
+            repeated = master.cli("import", str(out), "--json")
+            assert json.loads(repeated.stdout)["changes"] == 0, repeated.stderr
+        first = (tmp_path / "csp.json").read_text()
+        assert '"path":["Skills","Skills","Skills"]' in first
+        for form in ("csp", "raw"):
+            with Master(tmp_path / form) as other:
+                done = other.cli("import", str(tmp_path / f"{form}.json"))
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert without_revision(exported(other)) == without_revision(first)

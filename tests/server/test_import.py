@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.neighbours.server import Master, run_cli
+from tests.neighbours.server import Master, Proxy, run_cli
 from tests.unit.importing import document, person
 
 DATA = Path(__file__).parent.parent / "data" / "mutagen"
@@ -125,3 +125,13 @@ def test_a_dry_run_finds_what_the_run_would(master: Master, tmp_path: Path) -> N
             assert done.returncode == 2
             assert 'userName "default": is taken by CfgPerson:100' in done.stderr
         assert client.execute_command("CFG.STATUS")["revision"] == before
+
+
+def test_a_dry_run_at_a_proxy_says_that_it_takes_no_writes(master: Master, tmp_path: Path) -> None:
+    file = write(tmp_path, "a.json", document(skills=[{"tenant": "Environment", "name": "p"}]))
+    with Proxy(tmp_path, master) as proxy:
+        for options in (["--dry-run"], []):
+            done = proxy.cli("import", *options, file)
+            assert done.returncode == 4
+            assert "takes no writes: import at its master" in done.stderr
+    assert master.cli("import", "--dry-run", file).returncode == 0

@@ -197,3 +197,81 @@ def test_a_refusal_of_the_server_names_the_object(server: ImportServer) -> None:
     problem = only(refused(server, {"b.json": document(persons=[person("9", userName="u-1")])}))
     assert problem.startswith("b.json: persons[0] (line 1) CfgPerson '9' of CfgTenant 'acme'")
     assert 'userName "u-1": is taken by CfgPerson:101' in problem
+
+
+# ---------------------------------------------------------------------- what is wrong with a text
+
+
+def bytes_of(text: str) -> bytes:
+    head = '{"__metadata__": {"formatName": "CSP", "formatVersion": "1.0.0"}'
+    return (head + text + "}").encode()
+
+
+WRONG_TEXTS: dict[str, tuple[bytes, str]] = {
+    "a number as long as a page": (
+        bytes_of(', "skills": [{"tenant": "acme", "name": "a", "x": ' + "9" * 5000 + "}]"),
+        "a number has thousands of digits",
+    ),
+    "a comma in a list": (
+        bytes_of(', "tenants": [{"name": "a"},]'),
+        "a comma with nothing after it",
+    ),
+    "a comma at the end": (bytes_of(', "tenants": [],'), "a comma with nothing after it"),
+    "UTF-16 without a mark": (
+        bytes_of("").decode().encode("utf-16-le"),
+        "every other byte is 0, as in UTF-16",
+    ),
+    "UTF-16 of the other order": (
+        bytes_of("").decode().encode("utf-16-be"),
+        "every other byte is 0, as in UTF-16",
+    ),
+    "no such section": (bytes_of(', "skils": []'), "there is no class whose section is 'skils'"),
+    "half a surrogate": (bytes_of(', "skills\\ud800": []'), r"'skills\ud800'"),
+    "no such form": (
+        b'{"__metadata__": {"formatName": "XML", "formatVersion": "1.0.0"}, "skills": []}',
+        "'XML' is not a form that can be imported",
+    ),
+    "no such version": (
+        b'{"__metadata__": {"formatName": "CSP", "formatVersion": "2.0.0"}}',
+        "'2.0.0': only version 1 of the form is known",
+    ),
+    "a section that mutagen has not": (
+        b'{"__metadata__": {"formatName": "JSON", "formatVersion": "1.0.0"}, "formats": []}',
+        "mutagen's form has no formats",
+    ),
+    "a raw section of another form": (
+        b'{"__metadata__": {"formatName": "RAW", "formatVersion": "1.0.0"}, "skills": []}',
+        "there is no class whose raw section is 'skills'",
+    ),
+    "an exponent": (
+        bytes_of(', "tenants": [{"name": "t", "userProperties": {"s": {"k": 1e2}}}]'),
+        'a string, a whole number or {"base64": …} is expected',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TEXTS)
+def test_a_wrong_text_is_told_in_words(server: ImportServer, name: str) -> None:
+    data, words = WRONG_TEXTS[name]
+    assert words in only(refused(server, {"a.json": data}))
+
+
+def test_a_name_that_is_too_long_is_one_problem(server: ImportServer) -> None:
+    skill = {"tenant": "acme", "name": "x" * 256}
+    problem = only(refused(server, {"a.json": document(tenants=TENANT, skills=[skill])}))
+    assert "256 characters" in problem
+    whole = {"tenant": "acme", "employeeId": "1", "userName": "u", "agent": True}
+    whole["agentInfo"] = {"skillLevels": {"Sales": 7.0}}  # type: ignore[assignment]
+    skills = [{"tenant": "acme", "name": "Sales"}]
+    document_ = document(tenants=TENANT, skills=skills, persons=[whole])
+    problem = only(refused(server, {"a.json": document_}))
+    assert "7.0 is written with a fraction or exponent; a whole number is expected, 7" in problem
+
+
+def test_a_dollar_may_be_written_by_its_number(server: ImportServer) -> None:
+    text = bytes_of(
+        ', "tenants": [{"name": "a\\u0024{X}"}, {"name": "b${X}"}, {"name": "c\\u0024\\u0024{X}"}]'
+    )
+    run(server, {"a.json": text}, variables={"X": "1"})
+    names = {one["name"] for one in server.objects["CfgTenant"].values()}
+    assert names == {"Environment", "a1", "b1", "c${X}"}
