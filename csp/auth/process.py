@@ -46,6 +46,10 @@ class AuthProcess:
         self._verifier = Verifier(self._store.find_account, self._store.count)
         self._failures = Failures(self._store.flags)
         self._poller = Poller()
+        self._own_descriptors = (
+            Descriptor(context.control_fd, READ, self._take_requests),
+            Descriptor(self._verifier.done_fd, READ, self._verifier.take_done),
+        )
         self._channel = Answerer(context.channel_fd, AUTH_LIMITS, ask=self._on_question, log=log)
         self._options = OwnOptions(
             mode=context.mode, app_name=context.app_name, values=context.options, log=None
@@ -67,11 +71,7 @@ class AuthProcess:
         self._poller.close()
 
     def _descriptors(self) -> list[Descriptor]:
-        return [
-            Descriptor(self._context.control_fd, READ, self._take_requests),
-            Descriptor(self._verifier.done_fd, READ, self._verifier.take_done),
-            *self._channel.descriptors(),
-        ]
+        return [*self._own_descriptors, *self._channel.descriptors()]
 
     def _look_at_options(self, now_ms: int) -> None:
         if now_ms >= self._next_look_ms and self._store.is_loaded:

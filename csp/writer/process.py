@@ -56,6 +56,7 @@ class Writer:
         self._scrubber = Scrubber(host, self._options.options)
         self._writes = Writes(origin, host)
         self._poller = Poller()
+        self._control = Descriptor(context.control_fd, READ, self._take_requests)
         self._channel = Answerer(
             context.channel_fd,
             WRITER_LIMITS,
@@ -99,8 +100,7 @@ class Writer:
         return max(0, self._next_tick_ms - _now_ms()) / 1000
 
     def _descriptors(self) -> list[Descriptor]:
-        control = Descriptor(self._context.control_fd, READ, self._take_requests)
-        return [control, *self._origin.watches(), *self._channel.descriptors()]
+        return [self._control, *self._origin.watches(), *self._channel.descriptors()]
 
     def _walk(self) -> None:
         """Learns, between changes, what a dead predecessor knew of the store's memory."""

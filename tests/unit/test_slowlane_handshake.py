@@ -210,3 +210,12 @@ def test_loading_before_sign_in(server: Server) -> None:
 
 def test_not_supported_yet(server: Server) -> None:
     assert server.ask("CFG.QUERY", "CfgPerson", "x") == "ERR CFG.QUERY is not supported yet"
+
+
+def test_an_oversize_password_is_refused_and_harms_no_other_sign_in(server: Server) -> None:
+    server.connect(2)
+    assert server.raw("AUTH", "pw", conn=2) is None
+    req = server.auth.take()[1]
+    assert str(server.ask("AUTH", "x" * 70_000)).startswith("TOOBIG ")
+    server.auth.answer("DONE", req, ACCOUNT)
+    assert server.later(conn=2) == "OK"

@@ -29,14 +29,27 @@ Message = list[bytes]  # verb, number, arguments…
 class Peer:
     """One process that asks."""
 
-    def __init__(self, sock: socket.socket, number: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        number: int,
+        limits: Limits,
+        on_ready: Callable[[Peer], None],
+        received: bytearray,
+    ) -> None:
         self.number = number
         self.is_paused = False  # its next questions wait in the socket
-        self.on_ready: Callable[[], None] = lambda: None  # what the loop calls
         self._socket: socket.socket | None = sock
         self._limits = limits
+        self._received = received
         self._unsent = bytearray(request(GREETING, 0))
         self._decoder = Decoder(bulk_size_max=limits.question_bytes)
+        # Made once: a loop that is given the same objects again has nothing to do for them.
+        ready = functools.partial(on_ready, self)
+        self._descriptors = {
+            events: Descriptor(sock.fileno(), events, ready)
+            for events in (READ, WRITE, READ | WRITE)
+        }
 
     @property
     def is_there(self) -> bool:
@@ -65,13 +78,14 @@ class Peer:
         if self._socket is None:
             return [], False
         try:
-            data = self._socket.recv(RECEIVE_BYTES)
+            count = self._socket.recv_into(self._received)
         except BlockingIOError:
             return [], True
         except OSError:
             return [], False
-        self._decoder.feed(data)
-        return self._messages(), len(data) > 0
+        with memoryview(self._received) as view:
+            self._decoder.feed(view[:count])
+        return self._messages(), count > 0
 
     def flush(self) -> bool:
         """Sends what the socket takes; False where the peer is gone or takes nothing."""
@@ -92,9 +106,7 @@ class Peer:
         """What the loop is to watch for it now."""
         events = READ if is_read and not self.is_paused else 0
         events |= WRITE if self._unsent else 0
-        if self._socket is None or not events:
-            return None
-        return Descriptor(self._socket.fileno(), events, self.on_ready)
+        return self._descriptors[events] if events and self._socket is not None else None
 
     def close(self) -> None:
         """Ends the connection; answers that are still to come go nowhere."""
@@ -138,6 +150,8 @@ class Answerer:
         self._log = log
         self._count = 0
         self._is_draining = False
+        self._received = bytearray(RECEIVE_BYTES)  # of all peers: nothing is kept in it
+        self._accepting = Descriptor(self._listener.fileno(), READ, self._accept)
 
     @property
     def has_unsent(self) -> bool:
@@ -152,7 +166,7 @@ class Answerer:
         """What the loop is to watch now."""
         found = []
         if not self._is_draining:
-            found.append(Descriptor(self._listener.fileno(), READ, self._accept))
+            found.append(self._accepting)
         for peer in self.peers:
             one = peer.descriptor(is_read=not self._is_draining)
             if one is not None:
@@ -179,8 +193,7 @@ class Answerer:
                 return
             accepted.setblocking(False)
             self._count += 1
-            peer = Peer(accepted, self._count, self._limits)
-            peer.on_ready = functools.partial(self._receive, peer)
+            peer = Peer(accepted, self._count, self._limits, self._receive, self._received)
             self.peers.append(peer)
             self._joined(peer)
 

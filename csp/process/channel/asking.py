@@ -99,6 +99,7 @@ class Asker:
         self._socket: socket.socket | None = None
         self._write_fd = -1  # a second descriptor, watched while bytes wait
         self._unsent = bytearray()
+        self._received = bytearray(RECEIVE_BYTES)  # memory of its own only where it was used
         self._held: dict[int, bytes] = {}  # questions that wait for the greeting
         self._held_bytes = 0
         self._decoder = Decoder()
@@ -254,16 +255,17 @@ class Asker:
         if self._socket is None:
             return
         try:
-            data = self._socket.recv(RECEIVE_BYTES)
+            count = self._socket.recv_into(self._received)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._break()
             return
         self._retry_ms = RETRY_MS_FIRST
-        self._decoder.feed(data)
+        with memoryview(self._received) as view:
+            self._decoder.feed(view[:count])
         try:
             for frame in self._decoder:
                 self._take(frame)
