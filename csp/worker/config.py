@@ -28,7 +28,7 @@ def options_of(call: Call) -> dict[str, str]:
     found = {
         "timeout": "0",
         "databases": "1",
-        "maxclients": str(info.client_count_max),
+        "maxclients": str(info.clients_max),
         "replica-read-only": "no" if call.lane.takes_writes else "yes",
         "slave-read-only": "no" if call.lane.takes_writes else "yes",
         "save": "",

@@ -58,7 +58,7 @@ def clients(call: Call) -> Rows:
     return {
         "connected_clients": gauge(call, "connections"),
         "cluster_connections": 0,
-        "maxclients": call.lane.info.client_count_max,
+        "maxclients": call.lane.info.clients_max,
         "blocked_clients": len(call.lane.publications),
         "tracking_clients": 0,
         "pubsub_clients": gauge(call, "subscribers"),

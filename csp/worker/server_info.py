@@ -46,6 +46,11 @@ class ServerInfo:
         digits = self.address.rpartition(":")[2]
         return int(digits) if digits.isdigit() else 0
 
+    @property
+    def clients_max(self) -> int:
+        """How many may be connected at once: by the option, and by the limit of open files."""
+        return min(self.limit("max-clients", 0) or self.client_count_max, self.client_count_max)
+
     def limit(self, name: str, otherwise: int) -> int:
         """A number of the options in force."""
         value = self.options.get(name, otherwise)

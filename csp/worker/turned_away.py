@@ -48,8 +48,7 @@ class TurnedAway:
                 end_alarm(control, ALARM_CLIENTS, seconds=seconds)
             return
         self._quiet = 0
-        most = info.limit("max-clients", 0) or info.client_count_max
-        reason = f"{most} may be connected at once"
+        reason = f"{info.clients_max} may be connected at once"
         if starved:
             reason = "there are no descriptors for more (the limit of open files)"
         raise_alarm(control, ALARM_CLIENTS, reason=reason)

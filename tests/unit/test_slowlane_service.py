@@ -211,6 +211,16 @@ def test_config(server: Server) -> None:
     assert server.ask("CONFIG", "RESETSTAT") == "OK"
 
 
+def test_config_and_info_say_how_many_may_connect(tmp_path: Path) -> None:
+    for option, shown in ((0, 900), (3, 3), (5_000, 900)):
+        folder = tmp_path / str(option)
+        folder.mkdir()
+        server = Server(folder, options={"max-clients": option}, client_count_max=900)
+        assert server.ask("CONFIG", "GET", "maxclients") == [b"maxclients", str(shown).encode()]
+        assert f"maxclients:{shown}\r\n" in str(server.ask("INFO", "clients"), "ascii")  # type: ignore[arg-type]
+        server.close()
+
+
 def walk(server: Server, *options: str) -> list[bytes]:
     found, cursor = [], b"0"
     while True:

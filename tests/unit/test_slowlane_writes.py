@@ -292,9 +292,7 @@ def test_writes_behind_one_under_way_are_passed_on_and_answered_in_order(server:
     assert server.later() == 12
 
 
-def test_none_is_passed_on_while_many_wait(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_none_is_passed_on_while_many_wait(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each connection then has one under way, and none is refused for the others' haste."""
     monkeypatch.setattr("csp.worker.slowlane.BEHIND_IN_FLIGHT_MAX", 3)
     assert server.raw(*words_of(101)) is None
