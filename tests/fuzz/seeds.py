@@ -29,6 +29,12 @@ LINES = (
     QUESTIONS,
 )
 GLOBS = (b"cfg*\0cfg:CfgPerson", b"*a*a*a*b\0" + b"a" * 60, b"[^a-c]?\\*[\0xy*", b"[]-\0]")
+LOOSE = (
+    b"cfg:[A-Z]fg*[^5]?",
+    b"cfg@4?1*:*[n\\o]*",
+    b"*[:@]?fg[]-z]\\*",
+    b"?" * 63,
+)
 
 
 def inputs() -> dict[str, list[bytes]]:
@@ -45,6 +51,7 @@ def inputs() -> dict[str, list[bytes]]:
         "parser": [bytes([flags, 6]) + line for line in LINES for flags in (0, 1)],
         "requests": list(LINES),
         "glob": list(GLOBS),
+        "loose": [bytes([PERSON.id, 101, 0, 0, 0]) + pattern for pattern in LOOSE],
         "fields": [b"userName state\0" + json, b"firstName\0" + json[:130], b"a b\0" + json[-60:]],
         "feed": [b"\0" + images, b"\1" + entry, b"\2" + entry],
     }

@@ -4,6 +4,7 @@ Run by build.py inside a Python that has libFuzzer loaded; an exception is a fin
 `parser`    requests in pieces: any split gives the same commands or the same error
 `requests`  a worker's connection over a small store, before and after sign-in, no leak
 `glob`      patterns of channels: bounded time
+`loose`     patterns compiled for changes: they match what they match as text
 `fields`    an object's JSON, cut or senseless, and the attributes asked for: a frame of its bytes
 `feed`      record images and log entries with right sums, whatever they say: refused, or served
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 from csp._fastpath import (
     Loop,
+    Matcher,
     Parser,
     StoreError,
     StoreReader,
@@ -34,10 +36,12 @@ from csp.model.image import build_image
 from csp.model.types import CLASSES
 from csp.tables.commands import BY_NUMBER
 from tests.neighbours.memory_store import MemoryStore
+from tests.property.log_items import item
 
 RESERVE_BYTES = 16 << 20
 GLOB_SECONDS_MAX = 0.5  # of processor time; patterns have at most 256 bytes
 PATTERN_MAX = 256
+CLASS_IDS = sorted(cls.id for cls in CLASSES.values())
 ALWAYS_SHOWN = ("class", "DBID", "revision")
 IMAGE_HEAD, ENTRY_HEAD, ITEM_HEAD = 64, 48, 32
 QUESTIONS = (
@@ -139,6 +143,18 @@ def glob(data: bytes) -> None:
     before = time.thread_time()
     match_glob(pattern[:PATTERN_MAX], text)
     assert time.thread_time() - before < GLOB_SECONDS_MAX
+
+
+def loose(data: bytes) -> None:
+    """A class, a DBID, then a pattern: compiled it finds the name of the object that it matches."""
+    class_id = CLASS_IDS[data[0] % len(CLASS_IDS)] if data else CLASS_IDS[0]
+    changed = item(class_id, int.from_bytes(data[1:5], "little") or 1, [1, 4711])
+    pattern = data[5 : 5 + PATTERN_MAX]
+    matcher = Matcher()
+    matcher.add(pattern, True)
+    found = [name for _, _, name in matcher.match(changed)]
+    fitting = [name for name in matcher.names(changed) if match_glob(pattern, name)]
+    assert found == fitting[:1], (found, fitting)
 
 
 def fields(data: bytes) -> None:
@@ -274,6 +290,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "parser": parser,
     "requests": requests,
     "glob": glob,
+    "loose": loose,
     "fields": fields,
     "feed": feed,
 }

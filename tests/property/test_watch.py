@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,29 +9,12 @@ from hypothesis import strategies as st
 from csp._fastpath import Matcher, match_glob
 from csp.model.types import CLASSES
 from tests.effort import examples
+from tests.property.log_items import entry, item
 
-ITEM_HEAD = struct.Struct("<IBBHIIIIIIHHIQII")
-ENTRY_HEAD = struct.Struct("<IIIIQQqIIQQ")
 NAMES = {cls.id: name for name, cls in CLASSES.items()}
 # Few of each, so that what is drawn meets.
 CLASS_NAMES = ("CfgPerson", "CfgPlace", "CfgPlaceGroup", "CfgDN", "CfgEnumeratorValue")
 NUMBERS = (1, 5, 10, 15, 105, 115, 4294967295)
-
-
-def item(class_id: int, dbid: int, tenants: list[int]) -> bytes:
-    """An item of a log entry, without image and event."""
-    rest = struct.pack(f"<{len(tenants)}I", *tenants)
-    rest += bytes(-len(rest) % 8)
-    size = ITEM_HEAD.size + len(rest)
-    head = (size, 1, 0, class_id, dbid, 0, 0, len(tenants))
-    return ITEM_HEAD.pack(*head, *(0,) * 8) + rest
-
-
-def entry(revision: int, items: list[bytes]) -> bytes:
-    """A log entry of these items."""
-    body = b"".join(items)
-    size = ENTRY_HEAD.size + len(body)
-    return ENTRY_HEAD.pack(1, size, 0, len(items), revision, 0, 0, 0, 0, 0, 0) + body
 
 
 items = st.builds(
