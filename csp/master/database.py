@@ -182,7 +182,10 @@ class Database:
                 if not inspect(connection).has_table(schema.head.name):
                     return connection, None
                 connection.execute(statements.LOCK_HEAD).all()
-                return connection, self.head_seen_by(connection)
+                # A commit of its own: standbys that confirm it have all that was before.
+                connection.execute(statements.TOUCH_HEAD)
+                head = self.head_seen_by(connection)
+            return connection, head
         except BaseException:
             connection.close()
             raise

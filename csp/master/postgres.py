@@ -4,7 +4,8 @@
    became of it: after that the connection is closed, and what it was doing ends without us or not
    at all. Each piece of an answer begins the wait anew.
 2. A connection that only reads much, on a thread or in steps, has a limit of its own.
-3. A commit that returned is on the server's disk: `synchronous_commit` is never off.
+3. A commit that returned is on the server's disk: `synchronous_commit` is never off; where it has
+   synchronous standbys, on theirs too.
 4. Text is UTF-8 on both sides; another encoding is refused at the first connection.
 """
 
@@ -27,6 +28,7 @@ READ_SECONDS_MAX: Final = 30.0  # the next piece of a load: a cold disk, a busy 
 STATEMENT_MS_MAX: Final = 1500  # told to the server, which says then what took so long
 IDLE_MS_MAX: Final = 60_000  # of a stopped master's open transaction: it then lets the head row go
 LOOK_SECONDS: Final = 0.1  # how often a waiting connection looks at the clock
+STANDBY_WAIT: Final = "SyncRepWaitForLSN"  # where the server waits for its standbys
 DRIVER: Final = "postgresql+psycopg"
 
 Result = TypeVar("Result")
@@ -37,11 +39,25 @@ class Patient(psycopg.Connection[Any]):
     """A connection whose every wait has a limit; libpq itself knows one for connecting only."""
 
     turn: Turn | None = None  # None: outside of the writer's loop
+    is_unconfirmed = False  # whether the server gave up waiting for a standby
     seconds_max = ONE_WAIT_SECONDS_MAX  # longer where it was given time
 
     def wait(self, gen: Ready[Result], *_: Any, **__: Any) -> Result:
         """Waits for the server's answer; OperationalError and a closed connection if none came."""
         return super().wait(self._limited(gen), interval=LOOK_SECONDS)
+
+    def commit(self) -> None:
+        """Commits; OperationalError and a closed connection where no standby has confirmed it.
+
+        The server calls that a success, with a warning: what it has alone may be lost with it.
+        """
+        self.is_unconfirmed = False
+        super().commit()
+        if self.is_unconfirmed:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(
+                "committed, but the wait for a synchronous standby ended without its confirmation"
+            )
 
     def _limited(self, gen: Ready[Result]) -> Ready[Result]:
         began = time.monotonic()
@@ -132,6 +148,13 @@ def _connected(connection: Patient, _record: Any) -> None:
         ("idle_in_transaction_session_timeout", str(IDLE_MS_MAX)),
     ):
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+    def note(said: psycopg.errors.Diagnostic) -> None:
+        # Its words are in the server's language; its place is not.
+        if said.source_function == STANDBY_WAIT:
+            connection.is_unconfirmed = True
+
+    connection.add_notice_handler(note)
     connection.execute(
         "SELECT set_config('synchronous_commit', 'on', false) "
         "WHERE current_setting('synchronous_commit') = 'off'"

@@ -28,6 +28,7 @@ _refs_of = and_(
     schema.refs.c.from_class == bindparam("class_id_"),
     schema.refs.c.from_dbid == bindparam("dbid_"),
 )
+TOUCH_HEAD = update(schema.head).values(revision=schema.head.c.revision)
 LOCK_HEAD = select(schema.head.c.fence, schema.head.c.revision).with_for_update()
 MOVE_HEAD = (
     update(schema.head)

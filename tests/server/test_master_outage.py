@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -188,6 +189,51 @@ def server_stops_at_commit(stage: Stage, server: Postgres) -> Callable[[object],
         connection.commit()  # type: ignore[attr-defined]
 
     return commit
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_commit_that_no_standby_has_is_not_called_done(
+    stage: Stage, server: Postgres, is_cancelled: bool
+) -> None:
+    """The standby is away; or somebody ends the wait for it, which the server calls done."""
+    stage.create("CfgSkill", tenantDBID=1, name="English")
+    server.execute("ALTER SYSTEM SET synchronous_standby_names = 'absent'")
+    server.execute("SELECT pg_reload_conf()")
+    try:
+        wait_until(lambda: server.execute("SHOW synchronous_standby_names") == [("absent",)])
+        if is_cancelled:
+            threading.Thread(target=cancel_wait, args=(server,)).start()
+        outcome = stage.write(*skill("German"), write_id="w")
+        assert outcome.error is not None
+        reason = "without its confirmation" if is_cancelled else "no answer within"
+        assert outcome.error.line.startswith("UNKNOWNOUTCOME the database was lost while it commit")
+        assert reason in outcome.error.line
+        began = time.monotonic()
+        while time.monotonic() < began + 2 * ONE_WAIT_SECONDS_MAX:  # attempts to connect, in vain
+            assert not ticking(stage, lambda: stage.host.link[0] != LINK_DOWN)()
+            server.execute("SELECT pg_sleep(0.1)")
+        assert stage.host.published == 2
+        assert stage.refused(*skill("French")).startswith("MASTERDOWN the database is not there: ")
+    finally:
+        server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        server.execute("SELECT pg_reload_conf()")
+    heal(stage)
+    assert stage.host.published == 3
+    assert stage.outcome("w") == "committed 3"
+    assert stage.object("CfgSkill", 102)["name"] == "German"
+    assert stage.create("CfgSkill", tenantDBID=1, name="French") == 103
+    assert stage.host.loads == 1
+
+
+def cancel_wait(server: Postgres) -> None:
+    """As pg_cancel_backend does it, once somebody waits for a standby."""
+    wait_until(
+        lambda: server.execute(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        ),
+        10,
+        "a wait for the standby",
+    )
 
 
 def test_a_master_that_was_replaced_during_the_outage(stage: Stage, server: Postgres) -> None:
