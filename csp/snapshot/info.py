@@ -10,6 +10,7 @@ import orjson
 
 from csp import __version__
 from csp.model.entry import FORMAT as ENTRY_FORMAT
+from csp.model.feed import FORMAT as FEED_FORMAT
 from csp.model.feed import Position
 from csp.model.keys import TABLE_DIGEST
 
@@ -41,6 +42,7 @@ class Info:
     changes: int  # how many the log holds, up to `end`
     own: Mapping[str, Any] = field(default_factory=dict)  # the Application object; empty: none
     release: str = __version__
+    feed_format: int = FEED_FORMAT  # of records, as one csp sends them to another
     entry_format: int = ENTRY_FORMAT
     table: int = TABLE_DIGEST  # by which the records' keys are built
 
@@ -62,6 +64,7 @@ def info_bytes(info: Info) -> bytes:
             "changes": info.changes,
             "own": info.own,
             "release": info.release,
+            "feed_format": info.feed_format,
             "entry_format": info.entry_format,
             "table": f"{info.table:016x}",
         }
@@ -72,10 +75,11 @@ def read_info(payload: bytes) -> Info:
     """Reads a description; raises SnapshotRefused."""
     try:
         said = orjson.loads(payload)
-        if said["entry_format"] != ENTRY_FORMAT:
+        forms, ours = (said["feed_format"], said["entry_format"]), (FEED_FORMAT, ENTRY_FORMAT)
+        if forms != ours:
             raise SnapshotRefused(
-                f"its changes have the form {said['entry_format']:08x} of release "
-                f"{said['release']}, this release ({__version__}) reads {ENTRY_FORMAT:08x}",
+                f"its records and changes have the forms {forms} of release {said['release']}, "
+                f"this release ({__version__}) reads {ours}",
                 OTHER_RELEASE,
             )
         stream = bytes.fromhex(said["stream"])

@@ -463,4 +463,10 @@ class StoreHost:
         except StoreFull as error:
             self.refused_full += 1
             self.refused_room_bytes = self.room_bytes()
+            self._make_room()
             raise StoreFull(f"{error}{self.held_words()}") from error
+
+    def _make_room(self) -> None:
+        """The next attempt at a first load has what another release's segments held."""
+        if not self.control.generation and segment.drop_aside(self._instance):
+            log_event(log, "51005", reason="there is no room for them beside the first load")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from csp._fastpath import StoreFull, StoreReader
+from csp._fastpath import Control, StoreFull, StoreReader
 from csp.model.entry import DIFFERENCE, Change, build_entry, parse_entry
 from csp.model.extract import Nothing
 from csp.model.image import build_image, json_of
@@ -221,3 +221,32 @@ def test_a_load_without_room_keeps_what_is_in_force(instance: str) -> None:
     host.load_abort()
     assert read(instance, host).count(SKILL.id) == 100
     host.apply(rename(101, "new", 6, 77))
+
+
+def test_segments_that_were_set_aside_give_way_to_a_first_load_that_finds_no_room(
+    instance: str,
+) -> None:
+    older = open_host(instance)
+    load(older, range(101, 201))
+    older.close()
+    assert segment.set_aside(instance)
+    control = Control(segment.create(segment.control_name(instance), Control.SIZE), format=True)
+    assert control.generation == 0
+    small = open_host(instance, reserve_bytes=16 << 20)
+    with pytest.raises(StoreFull):
+        load(small, range(101, 60_000))
+    assert not segment.take_back(instance)
+    small.load_abort()
+    load(small, range(101, 201))
+    assert small.published == 5
+
+
+def test_segments_that_were_set_aside_are_whole_when_they_are_taken_back(instance: str) -> None:
+    host = open_host(instance)
+    load(host, range(101, 201))
+    host.close()
+    assert segment.set_aside(instance)
+    assert segment.generations(instance) == []
+    assert not segment.set_aside(instance)  # one set at most
+    assert segment.take_back(instance)
+    assert open_host(instance).published == 5
