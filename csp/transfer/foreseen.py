@@ -67,6 +67,7 @@ class Foreseen:
         self._roots: dict[tuple[int, str], int] = {}
         self._names: dict[UniqueName, int] = {}
         self._named: set[int] = set()  # classes whose every name is known
+        self._small: dict[int, list[JsonObject]] = {}  # classes that were read whole
 
     # ------------------------------------------------------------------ what rules ask
 
@@ -184,7 +185,9 @@ class Foreseen:
 
     def _all(self, cls: ObjectClass) -> Iterator[tuple[Key, JsonObject]]:
         """All objects of a small class as they would be."""
-        for one in self._server.read(cls.name):
+        if cls.id not in self._small:
+            self._small[cls.id] = list(self._server.read(cls.name))
+        for one in self._small[cls.id]:
             if (cls.id, one["DBID"]) not in self._changed:
                 yield (cls.id, one["DBID"]), one
         for key, changed in self._changed.items():

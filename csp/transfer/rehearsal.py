@@ -61,7 +61,8 @@ def rehearse(
             if problems.count >= PROBLEMS_MAX:
                 break
     except TooLarge as problem:
-        problems.add("files", str(problem))
+        item = problem.item
+        problems.add(item.file or "files", spelled(item, problem.rule), object=item.shown)
     finally:
         for item in plan.creates:
             item.node.dbid = item.node.transaction = item.node.position = 0

@@ -55,7 +55,12 @@ class Transaction:
 
 
 class TooLarge(Exception):
-    """One object alone is larger than a transaction may be."""
+    """One object alone is larger than a transaction may be, or belongs into one with too many."""
+
+    def __init__(self, command: Item | Update, rule: str) -> None:
+        self.item = command if isinstance(command, Item) else command.item
+        self.rule = rule
+        super().__init__(f"{self.item.shown}: {rule}")
 
 
 def hard_attributes(cls: ObjectClass) -> frozenset[str]:
@@ -103,7 +108,8 @@ class Cutter:
             made = self._encode(list(commands[at : at + size]))
             if made is None:
                 if size == 1:
-                    raise TooLarge(f"{commands[at]} is larger than a transaction may be")
+                    rule = f"has more than {BYTES_MAX} bytes as one command"
+                    raise TooLarge(commands[at], rule)
                 size = max(1, size // 2)
                 continue
             at += size
@@ -201,7 +207,8 @@ def _without_later(item: Item, number: int) -> Body:
         if not later:
             kept[name] = value
         elif name in hard:
-            raise TooLarge(f"{item.shown} {name} refers to {later[0].shown}, which refers back")
+            rule = f"{name} refers to {later[0].shown}, which refers back over more than one batch"
+            raise TooLarge(item, rule)
     return kept
 
 
