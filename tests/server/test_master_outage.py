@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 import redis
 
@@ -202,7 +204,7 @@ def test_a_commit_that_no_standby_has_is_not_called_done(
     try:
         wait_until(lambda: server.execute("SHOW synchronous_standby_names") == [("absent",)])
         if is_cancelled:
-            threading.Thread(target=cancel_wait, args=(server,)).start()
+            threading.Thread(target=cancel_wait, args=(server.connect(),)).start()
         outcome = stage.write(*skill("German"), write_id="w")
         assert outcome.error is not None
         reason = "without its confirmation" if is_cancelled else "no answer within"
@@ -225,15 +227,10 @@ def test_a_commit_that_no_standby_has_is_not_called_done(
     assert stage.host.loads == 1
 
 
-def cancel_wait(server: Postgres) -> None:
+def cancel_wait(connection: psycopg.Connection[Any]) -> None:
     """As pg_cancel_backend does it, once somebody waits for a standby."""
-    wait_until(
-        lambda: server.execute(
-            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        ),
-        10,
-        "a wait for the standby",
-    )
+    question = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    wait_until(lambda: connection.execute(question).fetchall(), 10, "a wait for the standby")
 
 
 def test_a_master_that_was_replaced_during_the_outage(stage: Stage, server: Postgres) -> None:
