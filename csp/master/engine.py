@@ -35,7 +35,7 @@ from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import refuse_taken
 from csp.model.principal import ITSELF
-from csp.model.requests import WriteOutcome, WriteRequest
+from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
 from csp.observe import failpoint
 from csp.observe.events import log_event
 from csp.rules.assemble import finish
@@ -294,13 +294,15 @@ def _failed(
     is told that nothing was done for him, whatever became of that change.
     """
     outcomes = []
-    for at, _ in enumerate(requests):
+    is_unknown = isinstance(error, errors.UnknownOutcome)
+    for at, request in enumerate(requests):
         member = group.members[at] if at < len(group.members) else None
-        if member is None or member.rows is not None:
-            outcomes.append(WriteOutcome(0, (), error))
-        elif member.leans:
-            down = errors.MasterDown(error.text) if error.WORD == "UNKNOWNOUTCOME" else error
-            outcomes.append(WriteOutcome(0, (), down))
-        else:
+        if member is not None and not member.is_provisional:
             outcomes.append(member.outcome)
+        elif is_unknown and request.kind == OUTCOME:
+            outcomes.append(WriteOutcome(0, text="unknown"))
+        elif is_unknown and member is not None and member.outcome.error is not None:
+            outcomes.append(WriteOutcome(0, (), errors.MasterDown(error.text)))
+        else:
+            outcomes.append(WriteOutcome(0, (), error))
     return outcomes

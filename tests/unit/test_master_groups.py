@@ -304,6 +304,31 @@ def test_a_lock_that_is_not_to_be_had_is_waited_for_once(stage: Stage, commits: 
     assert stage.create("CfgSkill", tenantDBID=1, name="a") == 101
 
 
+def test_a_commit_that_was_lost_is_unknown_for_all_of_the_group(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But who was refused was refused: by rules alone, or for a change that may not be there."""
+    stage.create("CfgSkill", tenantDBID=1, name="there")
+
+    def lost(database: Database, _: Sequence[ChangeRows]) -> None:
+        error = OperationalError("a change", None, Exception("server closed the connection"))
+        database.is_committing = True
+        database.note_loss(error)
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "commit", lost)
+        outcomes = stage.group(
+            ("CFG.DELETE", "CfgSkill", 999), skill("a"), renamed(101, "b"), renamed(101, "b"),
+            skill("a"), ("CFG.OUTCOME", "w"),
+        )  # fmt: skip
+    assert [line.split()[0] for line in words(outcomes)[:5]] == [
+        "BADKEY", "UNKNOWNOUTCOME", "UNKNOWNOUTCOME", "UNKNOWNOUTCOME", "MASTERDOWN"
+    ]  # fmt: skip
+    assert outcomes[5].text == "unknown"
+    assert "ask for the outcome" in words(outcomes)[1]
+
+
 def test_what_another_master_wrote_is_not_written_over(stage: Stage) -> None:
     """Same fence, but the head has moved: somebody wrote past the fence, or a backup came back."""
     with stage.origin.database.connection.begin():
