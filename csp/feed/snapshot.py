@@ -32,12 +32,14 @@ class Snapshot:
         self.parts = [Part() for _ in range(count)]
         self.stream = b""
         self.record_bytes = 0
+        self._marks: dict[int, int] = {}  # by revision, as any part names them
 
     def greeted(self, index: int, greeting: Greeting) -> None:
         """A part's link was greeted."""
         if self.stream and greeting.position.stream != self.stream:
             raise FeedError("the master changed its stream during the snapshot")
         self.stream = greeting.position.stream
+        self._note(greeting.position.revision, greeting.position.mark)
         self.parts[index].begin = greeting.position
         self.parts[index].table = greeting.table
 
@@ -48,8 +50,14 @@ class Snapshot:
             raise FeedError(f"part {index} ends twice, or before its greeting")
         if revision < part.begin.revision:
             raise FeedError(f"part {index} ends at revision {revision}, before it began")
+        self._note(revision, mark)
         part.end = Position(self.stream, revision, mark)
         part.time_ms = time_ms
+
+    def _note(self, revision: int, mark: int) -> None:
+        """Parts of one history have one mark at a revision."""
+        if self._marks.setdefault(revision, mark) != mark:
+            raise FeedError(f"parts of the snapshot have different marks at revision {revision}")
 
     @property
     def greeted_all(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,9 +50,11 @@ def one_more(control: Control, gauge: str) -> Iterator[None]:
 
 @contextmanager
 def pinned(master: Master, control: Control) -> Iterator[None]:
-    """The worker stands still with a revision pinned."""
+    """The worker stands still with a revision pinned; nobody judges it for that."""
     shown = status(master)
     worker = master.child("worker 0")
+    assert master.process is not None
+    master.process.send_signal(signal.SIGSTOP)
     worker.suspend()
     fd = segment.open_data(shown["instance"], int(shown["generation"]))
     try:
@@ -62,6 +65,7 @@ def pinned(master: Master, control: Control) -> Iterator[None]:
     finally:
         os.close(fd)
         worker.resume()
+        master.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("kind", [*leaks.GAUGES, "pins"])

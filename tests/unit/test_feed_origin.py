@@ -88,6 +88,38 @@ def test_parts_load_side_by_side_and_the_earliest_goes_on() -> None:
     stage.close()
 
 
+@pytest.mark.parametrize(
+    ("wrong_at", "says"),
+    [
+        # Where a part begins and another ends, and at the end of all, after the changes between.
+        (10, "parts of the snapshot have different marks at revision 10"),
+        (11, "the snapshot's mark at revision 11 is another"),
+    ],
+)
+def test_a_snapshot_that_does_not_end_in_its_own_history_is_refused(
+    wrong_at: int, says: str
+) -> None:
+    stage = Stage(parts=2)
+    stage.start()
+    stage.play(lambda: len(stage.master.feeds()) == 2)
+    feeds = {int(guest.feed[6]): guest for guest in stage.master.feeds()}
+    for index in (0, 1):
+        stage.master.greet(feeds[index], snapshot=True)
+    if wrong_at > stage.history.revision:
+        stage.history.change()
+    mark = stage.history.marks[wrong_at]
+    stage.history.marks[wrong_at] = 4711
+    stage.master.send_part(feeds[0], 0)
+    stage.master.send_part(feeds[1], 1)
+    stage.history.marks[wrong_at] = mark
+    stage.master.send_changes(feeds[0], 10)
+    stage.play(lambda: stage.origin.phase is Phase.AWAY)
+    assert says in stage.origin.why_away
+    assert not stage.host.loaded
+    assert stage.host.calls[-1] == "abort"
+    stage.close()
+
+
 def test_a_resumed_store_continues(stage: Stage) -> None:
     following(stage)
     words = stage.master.feeds()[0].feed
