@@ -98,7 +98,9 @@ def test_a_file_that_was_harmed_is_noticed_without_a_write(
     stage: Stage, harm: Callable[[Path], None]
 ) -> None:
     path = path_of(stage)
-    stage.origin.database.reader.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    plain = stage.origin.database.quick.connection.driver_connection
+    assert plain is not None
+    plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     turn(stage)
     harm(path)
     stage.origin.retention._stepped_ms = 0
