@@ -15,6 +15,7 @@ class CuttingLink:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
+        self.refuses = False  # new connections are broken at once
         self._open: list[socket.socket] = []
         self._before = b""
         self._after = b""
@@ -50,6 +51,9 @@ class CuttingLink:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.refuses:
+                client.close()
+                continue
             self.connections += 1
             server = socket.create_connection(self._target)
             self._open += [client, server]

@@ -21,6 +21,8 @@ from csp.model.image import build_image
 from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 from csp.model.types import CLASSES
 from csp.resp import Decoder, ErrorReply
+from csp.resp.encode import encode
+from csp.worker.starts import read_start
 
 STREAM = b"s" * 16
 TIME_MS = 1_760_000_000_000
@@ -84,6 +86,10 @@ class OpenLane:
             self.loop.push(conn, b">1\r\n$4\r\npush\r\n")
         elif verb == b"execute":
             return self.loop.execute_all(conn, len(args) - 1, self.step_of(conn, args[1:]))
+        elif verb == b"cfg.from":
+            return self.start_from(conn, args[1:], session.proto)
+        elif verb == b"reset":
+            self.loop.unsubscribe_all(conn)
         elif verb == b"name":
             session.name = args[1].decode()
             return b"+" + session.name.encode() + b"\r\n"
@@ -108,6 +114,16 @@ class OpenLane:
         else:
             return b"-ERR unknown command '%s'\r\n" % args[0][:64]
         return b"+OK\r\n"
+
+    def start_from(self, conn: int, args: list[bytes], proto: int) -> bytes:
+        """CFG.FROM without a look at the log: every place is taken."""
+        asked = read_start(args)
+        now = self.loop.reader.revision
+        revision = now if asked.revision is None else asked.revision
+        self.loop.start_from(
+            conn, revision, subs=asked.subs, mark=asked.mark, bookmark_ms=asked.bookmark_ms
+        )
+        return encode([b"cfg.from", revision, None], proto)
 
     def step_of(self, conn: int, lines: list[bytes]) -> Any:
         """What EXEC asks for each of its lines; `SAY word` is of the slow lane and always known."""
@@ -147,6 +163,7 @@ class HotServer:
         **limits: int,
     ) -> None:
         self.objects = {(name, obj["DBID"]): {**obj, "revision": 1} for name, obj in objects}
+        self.marks: dict[int, int] = {}
         self.control_fd = os.memfd_create("control")
         os.ftruncate(self.control_fd, Control.SIZE)
         self.data_fd = os.memfd_create("data")
@@ -182,6 +199,7 @@ class HotServer:
         for (name, _), obj in self.objects.items():
             self.writer.load(build_image(CLASSES[name], obj, 1, Nothing()))
         self.writer.load_end(1, 7, TIME_MS)
+        self.marks[1] = 7
         self.control.generation = 1
         self.control.state = 1
 
@@ -201,7 +219,7 @@ class HotServer:
             else:
                 self.objects[name, obj["DBID"]] = after
         entry = build_entry(revision, self.writer.mark, TIME_MS, {"account": "t"}, made, images)
-        assert mark_of(entry)
+        self.marks[revision] = mark_of(entry)
         self.writer.apply(entry)
         self.writer.reclaim()
         return revision

@@ -1,4 +1,7 @@
-"""Subscribers of a small change log, quick and slow: each change once, in order, or a notice."""
+"""Subscribers of a small change log, quick and slow: each change once, in order, or a notice.
+
+They come anew with CFG.FROM where they had been, ahead of the server, or with a mark of elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,39 @@ class Subscriber:
     """One connection, and the revision that it must be told next."""
 
     def __init__(self, server: HotServer) -> None:
-        self.raw: Raw = server.connect(proto=3, receive_bytes=RECEIVE_BYTES)
-        self.raw.send(command("SUBSCRIBE", "cfg", "cfg.notice"))
-        self.raw.read_all(2)
+        self.server = server
         self.next = server.writer.published + 1
         self.gaps = 0
+        self.is_elsewhere = False  # began in another history: a gap comes before anything else
+        self._connect()
+        self._subscribe()
+
+    def _connect(self) -> None:
+        self.raw: Raw = self.server.connect(proto=3, receive_bytes=RECEIVE_BYTES)
+
+    def _subscribe(self, *begin: str | int) -> None:
+        """With SUBS 2, where it begins with CFG.FROM: cfg.notice counts."""
+        words = command("CFG.FROM", *begin, "SUBS", 2) if begin else b""
+        self.raw.send(words + command("SUBSCRIBE", "cfg", "cfg.notice"))
+        self.raw.read_all(3 if begin else 2)
+
+    def come_again(self, place: int, mark: int | None, *, is_ours: bool = True) -> None:
+        """Over a new connection, from a place that may be ahead of the server."""
+        self.raw.close()
+        self._connect()
+        self.next = place + 1
+        self.is_elsewhere = not is_ours
+        self._subscribe(place, *(("MARK", f"{mark:016x}") if mark is not None else ()))
+
+    @property
+    def is_level(self) -> bool:
+        """Whether nothing is to come before the next change."""
+        published = self.server.writer.published
+        return self.next > published and not (self.is_elsewhere and self.next <= published + 1)
+
+    @property
+    def is_ahead(self) -> bool:
+        return self.next > self.server.writer.published + 1
 
     def take(self, names: dict[int, str]) -> None:
         """The next message, which the model must allow."""
@@ -36,10 +67,13 @@ class Subscriber:
         told: dict[str, Any] = orjson.loads(text)
         if channel == "cfg.notice":
             assert told["op"] == "resync"
-            assert told["oldest"] > self.next
+            assert told["oldest"] >= self.next + (not self.is_elsewhere)
+            assert told["oldest"] <= self.server.writer.published + 1
             self.next = told["oldest"]
+            self.is_elsewhere = False
             self.gaps += 1
             return
+        assert not self.is_elsewhere
         assert (channel, told["revision"]) == ("cfg", self.next)
         assert told["delta"]["changed"]["lastName"] == names[self.next]
         self.next += 1
@@ -56,6 +90,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             log_bytes=LOG_BYTES,
             log_age_ms=0,
             output_bytes=OUTPUT_BYTES,
+            from_wait_ms=600_000,
         )
         self.names: dict[int, str] = {}
         self.subscribers: list[Subscriber] = []
@@ -65,9 +100,11 @@ class DeliveryMachine(RuleBasedStateMachine):
             return
         try:
             for one in self.subscribers:
-                while one.next <= self.server.writer.published:
+                while not one.is_level:
                     one.take(self.names)
-                assert one.raw.call("GET", "CfgPerson:1") is None  # and nothing beyond
+                # And nothing beyond; a read of one that is ahead waits.
+                one.raw.send(command("ECHO", "end") if one.is_ahead else command("GET", "x"))
+                assert one.raw.read() == ("end" if one.is_ahead else None)
         finally:
             self.server.stop()
 
@@ -85,10 +122,28 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.subscribers.append(Subscriber(self.server))
 
     @precondition(lambda self: self.subscribers)
+    @rule(data=st.data(), back=st.integers(0, 30), marked=st.booleans())
+    def come_again(self, data: st.DataObject, back: int, marked: bool) -> None:
+        """From what it was told last, or from before that: then it comes a second time."""
+        one = data.draw(st.sampled_from(self.subscribers))
+        if one.is_ahead or one.is_elsewhere:
+            return
+        place = max(1, one.next - 1 - back)
+        one.come_again(place, self.server.marks[place] if marked else None)
+
+    @precondition(lambda self: self.subscribers)
+    @rule(data=st.data(), ahead=st.integers(1, 8), mark=st.sampled_from([None, 99]))
+    def come_ahead(self, data: st.DataObject, ahead: int, mark: int | None) -> None:
+        """Of the server; with a mark, of another history."""
+        one = data.draw(st.sampled_from(self.subscribers))
+        place = self.server.writer.published + ahead
+        one.come_again(place, mark, is_ours=mark is None)
+
+    @precondition(lambda self: self.subscribers)
     @rule(data=st.data(), count=st.integers(1, 40))
     def read(self, data: st.DataObject, count: int) -> None:
-        one = self.subscribers[data.draw(st.integers(0, len(self.subscribers) - 1))]
-        while count and one.next <= self.server.writer.published:
+        one = data.draw(st.sampled_from(self.subscribers))
+        while count and not one.is_level:
             one.take(self.names)
             count -= 1
 

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from csp._fastpath import judge_for
+from csp.model.entry import mark_of
 from csp.model.types import CLASSES
 from csp.process.roles import AUTH, WRITER
 from csp.resp import Decoder, Value, request
@@ -64,6 +65,8 @@ class FakeReader:
     time_ms: int = 1_000
     objects: dict[tuple[int, int], tuple[int, dict[str, Any]]] = field(default_factory=dict)
     entries: dict[int, bytes] = field(default_factory=dict)
+    differences: set[int] = field(default_factory=set)
+    followed: dict[int, int] = field(default_factory=dict)  # which mark an entry follows
     finds: dict[tuple[int, bytes], list[int]] = field(default_factory=dict)
     pins: int = 0
 
@@ -126,6 +129,13 @@ class FakeReader:
     def raw_entry(self, revision: int) -> bytes | None:
         return self.entries.get(revision)
 
+    def log_head(self, revision: int) -> tuple[int, bool] | None:
+        entry = self.entries.get(revision)
+        return None if entry is None else (mark_of(entry), revision in self.differences)
+
+    def log_follows(self, mark: int, revision: int) -> bool:
+        return revision in self.entries and self.followed.get(revision) == mark
+
     def raw_sums(self, class_id: int, at: int, lo: int, hi: int) -> tuple[int, int]:
         found = [d for known, d in self.objects if known == class_id and lo <= d <= hi]
         return len(found), sum(found)
@@ -162,6 +172,7 @@ class FakeLoop:
         self.timers: list[tuple[int, int, Callable[[], None]]] = []
         self.now_ms = 0
         self.wants_published = False
+        self.started: dict[int, tuple[int, dict[str, Any]]] = {}
         self.limits: dict[str, int] = {}
         self._numbers = itertools.count()
 
@@ -222,6 +233,17 @@ class FakeLoop:
 
     def unsubscribe_all(self, conn: int) -> None:
         self.sessions[conn].subscriptions = 0
+
+    def start_from(
+        self,
+        conn: int,
+        revision: int,
+        *,
+        subs: int = 1,
+        mark: int | None = None,
+        bookmark_ms: int = 0,
+    ) -> None:
+        self.started[conn] = (revision, {"subs": subs, "mark": mark, "bookmark_ms": bookmark_ms})
 
     def add_fd(self, fd: int, callback: Callable[[], None], *, write: bool = False) -> None:
         self.fds[fd, write] = callback

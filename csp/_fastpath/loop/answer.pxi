@@ -13,7 +13,7 @@ cdef enum:
 cdef inline bint plain(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether its GETs may be answered without looking closer."""
     return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI) == CSP_CONN_SIGNED_IN \
-        and not w.loading and (c.subs == NULL or (c.flags & CSP_CONN_RESP3 and cursor_is_level(w, c)))
+        and not w.loading and (c.subs == NULL or (not is_subscriber2(c) and cursor_is_level(w, c)))
 
 cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:
     """Answers what is complete; where it stopped, NULL when the connection is gone."""

@@ -60,8 +60,12 @@ cdef const char *unwoken(worker_t *w, csp_conn *c) noexcept nogil:
         return b"its peer has ended and all is answered, and it is still there"
     if c.subs != NULL:
         cursor = &(<subs_t *> c.subs).cursor
-        if cursor.placed and not cursor.due and not conn_held(c):
+        if cursor.placed and not cursor.due and cursor.state <= CURSOR_LOST and not conn_held(c):
             return b"its cursor is behind, and is not due"
+        if cursor.state == CURSOR_AWAITS and not is_listed(&w.deliver.awaiting, conn_handle(w, c)):
+            return b"its cursor awaits a revision, and is in no list"
+        if cursor.state == CURSOR_RESTS and subs_count(c) >= (<subs_t *> c.subs).start.needs:
+            return b"its cursor rests, and has all its subscriptions"
     return NULL
 
 cdef void turn_check(worker_t *w) noexcept nogil:

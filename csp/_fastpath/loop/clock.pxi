@@ -64,12 +64,15 @@ cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
     elif w.draining and c.waits == 0 and conn_unsent(c) == 0 and c.in_size == 0 \
             and c.flags & CSP_CONN_READABLE == 0:
         conn_free(w, c)
-    elif w.showing:
-        client_changed(w, c)
+    else:
+        if w.showing:
+            client_changed(w, c)
+        if w.deliver.starts > 0 and c.subs != NULL:
+            notice_bookmark(w, c)
 
 cdef inline bint tick_wanted(worker_t *w) noexcept nogil:
     return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.draining or w.loading \
-        or w.watch.count > 0 or w.unshown or w.showing
+        or w.watch.count > 0 or w.deliver.starts > 0 or w.unshown or w.showing
 
 cdef void flush_dirty(worker_t *w) noexcept nogil:
     """Sends what Python, pages and notices queued; who can take more, or was not reached, comes again next turn."""

@@ -15,8 +15,9 @@
  *    WAIT_JOB       job_begin: a long read is under way job_finish
  *    WAIT_REVISION  must_wait: a read's revision is     wake_waiting: it is here, or the time is over
  *                   not here yet
- *    WAIT_CURSOR    dispatch: a read, and changes up    cursor_level, when they are delivered; watch_leave, when
- *                   to S are still to be delivered      there is nothing left to deliver
+ *    WAIT_CURSOR    dispatch: a read, and changes up    wake_resting, when they are delivered; cursor_close, when
+ *                   to S are still to be delivered,     there is nothing left to deliver
+ *                   or S is yet to reach its cursor
  *    WAIT_END       conn_close: nothing is read any     never: the connection ends when its output is sent
  *                   more
  */
@@ -52,6 +53,7 @@
 #define CSP_CONN_SERVER 128u      /* it registered as a configuration server's Application */
 #define CSP_CONN_NUDGED 32u       /* the wait of a read is over: answer it now, late or not */
 #define CSP_CONN_WILL_SHOW 65536u  /* in MULTI: something queued shows data */
+#define CSP_CONN_AWAITS 131072u   /* in the list of those whose cursor awaits its revision */
 /* and where it stands in the turn */
 #define CSP_CONN_READABLE 256u    /* the socket may hold bytes that were not received yet */
 #define CSP_CONN_FULL 512u        /* the socket takes nothing now: its edge will come */

@@ -10,8 +10,11 @@
 #    An entry that was told whole may leave the log: the spot is then the next entry's begin.
 # 2. A connection is held (its cursor rests) while a page or EXEC of it is under way, while it has unsent bytes, or
 #    while its socket is full. So a change never overtakes the reply that it belongs behind.
-# 3. A placed connection that is not held is in `due`, each once: whoever ends a reason to hold calls cursor_due.
+# 3. A placed connection that is not held, and neither rests nor awaits its revision (start.pxi), is in `due`: whoever
+#    ends a reason to hold calls cursor_due. An entry of `due` counts only while its cursor says so, so a cursor that
+#    is listed twice, because it ended and another began, still goes on once.
 # 4. A read waits (WAIT_CURSOR) until its connection was told all up to S: no reply shows what a later push announces.
+#    For one that rests nothing is to be told yet; one that awaits its revision is told nothing up to there.
 
 cdef inline bint spot_before(const spot_t *one, const spot_t *other) noexcept nogil:
     if one.revision != other.revision:
@@ -54,6 +57,8 @@ cdef inline bint cursor_is_level(worker_t *w, csp_conn *c) noexcept nogil:
     if c.subs == NULL:
         return True
     cursor = &(<subs_t *> c.subs).cursor
+    if cursor.state != CURSOR_GOES:
+        return cursor.state == CURSOR_RESTS
     return (cursor.spot.revision if cursor.placed else w.deliver.live.revision) > w.view.revision
 
 cdef void cursor_due(worker_t *w, csp_conn *c) noexcept nogil:
@@ -62,7 +67,8 @@ cdef void cursor_due(worker_t *w, csp_conn *c) noexcept nogil:
     if c.subs == NULL:
         return
     cursor = &(<subs_t *> c.subs).cursor
-    if cursor.placed and not cursor.due and not conn_held(c) and handles_add(&w.deliver.due, conn_handle(w, c)) == 0:
+    if cursor.placed and not cursor.due and cursor.state <= CURSOR_LOST and not conn_held(c) \
+            and handles_add(&w.deliver.due, conn_handle(w, c)) == 0:
         cursor.due = True
 
 cdef void cursor_place(worker_t *w, csp_conn *c, const spot_t *spot) noexcept nogil:

@@ -133,6 +133,14 @@ cdef int spot_order(const void *a, const void *b) noexcept nogil:
     cdef const spot_t *other = &(<const member_t *> b).spot
     return <int> spot_before(other, one) - <int> spot_before(one, other)
 
+cdef void cursor_renew(worker_t *w, csp_conn *c) noexcept nogil:
+    """This history has not its place: it is told so, and goes on from S."""
+    cdef spot_t spot
+    (<subs_t *> c.subs).cursor.state = CURSOR_GOES
+    spot_begin(&spot, w.view.revision + 1)
+    notice_resync(w, c, spot.revision)
+    cursor_place(w, c, &spot)
+
 cdef uint32_t group_take(worker_t *w, member_t *members) noexcept nogil:
     """The next of those that are due, sorted by place; those that are level at S join the live walk."""
     cdef handles_t *due = &w.deliver.due
@@ -146,8 +154,13 @@ cdef uint32_t group_take(worker_t *w, member_t *members) noexcept nogil:
         if c == NULL or c.subs == NULL:
             continue
         cursor = &(<subs_t *> c.subs).cursor
+        if not cursor.due:
+            continue
         cursor.due = False
         if not cursor.placed or conn_held(c):
+            continue
+        if cursor.state == CURSOR_LOST:
+            cursor_renew(w, c)
             continue
         if cursor.spot.revision > w.view.revision:
             if w.deliver.live.revision > w.view.revision:
@@ -327,6 +340,8 @@ cdef void group_passed(worker_t *w, group_t *group) noexcept nogil:
 cdef void deliver(worker_t *w) noexcept nogil:
     """The delivery of one turn."""
     cdef group_t group
+    if w.deliver.awaiting.count > 0:
+        starts_look(w)
     if w.deliver.live.revision <= w.view.revision:
         deliver_live(w)
     w.deliver.due_first = 0
@@ -390,6 +405,9 @@ cdef void deliver_switch(worker_t *w, bint had_one) noexcept nogil:
         if c.id == 0 or c.subs == NULL or not (<subs_t *> c.subs).cursor.placed:
             continue
         cursor = &(<subs_t *> c.subs).cursor
+        if cursor.state != CURSOR_GOES:
+            (<subs_t *> c.subs).start.unsure = True     # whether this is the same history
+            continue
         if difference or cursor.spot.revision > w.view.revision + 1 or not spot_found(w, &cursor.spot):
             notice_resync(w, c, live.revision)  # the rest of the old log is out of its reach
             cursor_place(w, c, live)
@@ -397,6 +415,7 @@ cdef void deliver_switch(worker_t *w, bint had_one) noexcept nogil:
 cdef void deliver_free(deliver_t *self) noexcept nogil:
     free(self.due.items)
     free(self.resting.items)
+    free(self.awaiting.items)
     free(self.slice.shares)
     free(self.slice.rows)
     out_free(&self.slice.texts[0])

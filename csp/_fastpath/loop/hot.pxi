@@ -235,7 +235,7 @@ cdef void run_strlen(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noex
 cdef void run_ping(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     if count > 2:
         out_arity(&w.out, b"ping")
-    elif c.subs != NULL and c.flags & CSP_CONN_RESP3 == 0:
+    elif is_subscriber2(c):
         out_bytes(&w.out, b"*2\r\n$4\r\npong\r\n", 14)
         if count == 2:
             out_bulk(&w.out, args[1].data, args[1].size)

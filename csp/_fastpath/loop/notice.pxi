@@ -4,11 +4,17 @@
 # Invariants:
 # 1. A connection gets a notice once, whatever subscriptions of its fit; as a message of cfg.notice, or of the
 #    pattern by which it listens.
-# 2. `resync` reaches every connection whose place has left the log, `stale` and `fresh` those who listen.
-# 3. Of `stale` and `fresh` only the latest waits for a connection that takes nothing.
+# 2. `resync` reaches every connection whose place has left the log, `stale` and `fresh` those who listen or have used
+#    CFG.FROM.
+# 3. Of `stale` and `fresh` only the latest waits for a connection that takes nothing, or that in RESP2 has no
+#    subscription: what it reads there are replies.
+# 4. A bookmark's revision is one whose changes, and all before them, were sent before it.
+# 5. Who is told to read anew is told when: one after the other, so that they don't all come at once.
 
 cdef enum:
     LINK_DOWN = 2                   # csp/store/control.py names the states
+    RETRY_STEP_MS = 10              # between two of a worker that read anew
+    RETRY_MS_MAX = 30000            # then the next one may come at once again
 
 cdef enum notice_kind:
     NOTICE_NONE = 0
@@ -46,50 +52,93 @@ cdef void notice_queue(worker_t *w, csp_conn *c, const node_t *node, const char 
     w.stats.messages += 1
     conn_dirty(w, c)
 
+cdef int64_t retry_ms(worker_t *w) noexcept nogil:
+    """In how many ms the next one may read anew."""
+    cdef deliver_t *d = &w.deliver
+    if d.retry_at_ms < w.now_ms or d.retry_at_ms > w.now_ms + RETRY_MS_MAX:
+        d.retry_at_ms = w.now_ms
+    d.retry_at_ms += RETRY_STEP_MS
+    return d.retry_at_ms - RETRY_STEP_MS - w.now_ms
+
 cdef void notice_resync(worker_t *w, csp_conn *c, uint64_t oldest) noexcept nogil:
-    """Tells one connection that it missed something, and from where it is told again."""
-    cdef char payload[64]
+    """Tells one connection that it missed something, from where it is told again, and when to read anew."""
+    cdef char payload[80]
     cdef uint32_t size = put_text(payload, b'{"op":"resync","oldest":', 24)
     size += put_decimal(payload + size, oldest)
+    size += put_text(payload + size, b',"retry_ms":', 12)
+    size += put_decimal(payload + size, <uint64_t> retry_ms(w))
     payload[size] = c'}'
     w.stats.resyncs += 1
     notice_queue(w, c, notice_node(w, c), payload, size + 1)
+
+cdef inline bint notice_may(csp_conn *c) noexcept nogil:
+    """Whether a notice can be sent now; in RESP2 only while subscriptions exist."""
+    return c.out == NULL and c.rest == NULL and c.flags & CSP_CONN_FULL == 0 \
+        and (c.flags & CSP_CONN_RESP3 or subs_count(c) > 0)
 
 cdef void notice_link_put(worker_t *w, csp_conn *c, uint32_t kind) noexcept nogil:
     cdef const char *text = b'{"op":"stale"}' if kind == NOTICE_STALE else b'{"op":"fresh"}'
     cdef node_t *node = notice_node(w, c)
     (<subs_t *> c.subs).cursor.notice = NOTICE_NONE
-    if node != NULL:
+    if node != NULL or (<subs_t *> c.subs).start.used:
         notice_queue(w, c, node, text, 14)
 
 cdef inline void notice_waiting(worker_t *w, csp_conn *c) noexcept nogil:
-    """All was sent: a notice that waited for that follows."""
-    if c.subs != NULL and (<subs_t *> c.subs).cursor.notice != NOTICE_NONE:
+    """A notice that waited follows, if it may."""
+    if c.subs != NULL and (<subs_t *> c.subs).cursor.notice != NOTICE_NONE and notice_may(c):
         notice_link_put(w, c, (<subs_t *> c.subs).cursor.notice)
 
 cdef void notice_link(worker_t *w) noexcept nogil:
-    """Tells who listens when the link to the master is lost or back."""
+    """Tells who listens, or has used CFG.FROM, when the link to the master is lost or back."""
     cdef uint64_t state = csp_load(&w.control.link_state)
     cdef uint32_t kind = NOTICE_STALE if state == LINK_DOWN else NOTICE_FRESH
+    cdef bint turned = (state == LINK_DOWN) != (w.link_state == LINK_DOWN)
     cdef node_t *node = watch_notice(w)
-    cdef cursor_t *cursor
     cdef csp_conn *c
     cdef uint32_t i
-    if state == w.link_state:
-        return
-    if (state == LINK_DOWN) == (w.link_state == LINK_DOWN):
-        node = NULL
     w.link_state = state
+    if not turned or (node == NULL and w.deliver.starts == 0):
+        return
     while node != NULL:
         for i in range(node.count):
-            c = &w.rows[node.subs[i].row]
+            (<subs_t *> w.rows[node.subs[i].row].subs).cursor.notice = kind
+        node = node.notice_next
+    for i in range(w.row_top):
+        c = &w.rows[i]
+        if c.id == 0 or c.subs == NULL:
+            continue
+        if (<subs_t *> c.subs).start.used:
             (<subs_t *> c.subs).cursor.notice = kind
-        node = node.notice_next
-    node = watch_notice(w)
-    while node != NULL:
-        for i in range(node.count):
-            c = &w.rows[node.subs[i].row]
-            cursor = &(<subs_t *> c.subs).cursor
-            if cursor.notice != NOTICE_NONE and c.out == NULL and c.rest == NULL and c.flags & CSP_CONN_FULL == 0:
-                notice_link_put(w, c, cursor.notice)
-        node = node.notice_next
+        notice_waiting(w, c)
+
+# ---- bookmarks ----
+
+cdef uint32_t put_hex(char *at, uint64_t value) noexcept nogil:
+    """Sixteen digits."""
+    cdef const char *digits = b"0123456789abcdef"
+    cdef uint32_t i
+    for i in range(16):
+        at[i] = digits[value >> (60 - 4 * i) & 15]
+    return 16
+
+cdef void notice_bookmark(worker_t *w, csp_conn *c) noexcept nogil:
+    """Its bookmark, if it is time, it was told all up to S, and nothing of that is unsent; it may be gone then."""
+    cdef start_t *start = &(<subs_t *> c.subs).start
+    cdef csp_state_t state
+    cdef char payload[96]
+    cdef uint32_t size
+    if start.bookmark_ms == 0 or w.now_ms < start.bookmark_at_ms or w.store == NULL:
+        return
+    if (<subs_t *> c.subs).cursor.placed or w.deliver.live.revision <= w.view.revision or conn_held(c):
+        return
+    store_state(w.store, &state)
+    if state.mark == 0:
+        return                      # not known: a later one will be
+    size = put_text(payload, b'{"op":"bookmark","revision":', 28)
+    size += put_decimal(payload + size, state.revision)
+    size += put_text(payload + size, b',"mark":"', 9)
+    size += put_hex(payload + size, state.mark)
+    size += put_text(payload + size, b'"}', 2)
+    start.bookmark_at_ms = w.now_ms + start.bookmark_ms
+    notice_queue(w, c, notice_node(w, c), payload, size)
+    conn_drain(w, c)                # now: unsent it would hold up the next change

@@ -23,7 +23,7 @@ cdef enum:
     SHOWN_VERB_MAX = 64
 
 cdef inline bint is_subscriber2(csp_conn *c) noexcept nogil:
-    return c.subs != NULL and c.flags & CSP_CONN_RESP3 == 0
+    return c.subs != NULL and c.flags & CSP_CONN_RESP3 == 0 and subs_count(c) > 0
 
 cdef inline int command_of(const arg_t *args, uint32_t count) noexcept nogil:
     """The number of a command, of the subcommand where the second word should name one; CSP_CMD_NONE."""

@@ -23,6 +23,7 @@ cdef struct limits_t:
     uint32_t loose_patterns_all
     uint32_t accepts
     int64_t read_wait_ms
+    int64_t from_wait_ms
     uint64_t reply_bytes
     int64_t turn_ns
     int64_t announce_ms
@@ -126,6 +127,9 @@ cdef struct deliver_t:
     handles_t due                   # placed ones that go on
     uint32_t due_first, due_end     # of this turn
     handles_t resting               # reads wait until they are told all
+    handles_t awaiting              # cursors whose revision is yet to come
+    uint32_t starts                 # connections that used CFG.FROM
+    int64_t retry_at_ms             # until then others, told to read anew, were asked to come
     bint at_once                    # whatever it costs: a generation ends
     slice_t slice
     rest_t *rests                   # the large ones

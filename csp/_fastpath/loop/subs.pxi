@@ -14,7 +14,7 @@ cdef inline uint32_t subs_patterns(csp_conn *c) noexcept nogil:
 
 cdef link_t *subs_find(subs_t *self, node_t *node) noexcept nogil:
     cdef uint32_t i
-    if self == NULL:
+    if self == NULL or self.count == 0:
         return NULL
     i = link_hash(node) & (self.room - 1)
     while self.links[i].node != NULL:
@@ -62,7 +62,14 @@ cdef void subs_take(subs_t *self, link_t *link) noexcept nogil:
             hole = i
     self.links[hole].node = NULL
 
-cdef void subs_free(csp_conn *c) noexcept nogil:
+cdef subs_t *subs_make(csp_conn *c) noexcept nogil:
+    """Its set, made if there is none; NULL without memory."""
+    if c.subs == NULL:
+        c.subs = <csp_subs *> calloc(1, sizeof(subs_t))
+    return <subs_t *> c.subs
+
+cdef void subs_free(worker_t *w, csp_conn *c) noexcept nogil:
+    w.deliver.starts -= (<subs_t *> c.subs).start.used
     free((<subs_t *> c.subs).links)
     free(c.subs)
     c.subs = NULL
@@ -88,12 +95,10 @@ cdef int watch_add(worker_t *w, csp_conn *c, const char *name, uint32_t size, bi
         return -1
     if subs_find(subs, node) != NULL:
         return 0
-    if subs == NULL:
-        subs = <subs_t *> calloc(1, sizeof(subs_t))
-        c.subs = <csp_subs *> subs
+    subs = subs_make(c)
     if subs == NULL or ((subs.count + 1) * 2 > subs.room and subs_grow(subs) != 0) or node_grow(node) != 0:
-        if subs != NULL and subs.count == 0:
-            subs_free(c)
+        if subs != NULL and subs.count == 0 and not subs.start.used:
+            subs_free(w, c)
         if node.count == 0:
             watch_remove(&w.watch, node)
         return -1
@@ -103,12 +108,15 @@ cdef int watch_add(worker_t *w, csp_conn *c, const char *name, uint32_t size, bi
     node.count += 1
     if subs.count == 0:
         w.stats.subscribers += 1
-        cursor_open(w, c)
+        if not subs.start.used:
+            cursor_open(w, c)
     subs.count += 1
     subs.patterns += pattern
     subs.loose += node.loose != NULL
     w.event_subscriptions += node.event
     w.stats.subscriptions += 1
+    if subs.start.used:
+        start_subscribed(w, c)
     return 1
 
 cdef void watch_leave(worker_t *w, csp_conn *c, link_t *link) noexcept nogil:
@@ -131,13 +139,16 @@ cdef void watch_leave(worker_t *w, csp_conn *c, link_t *link) noexcept nogil:
     if subs.count == 0:
         w.stats.subscribers -= 1
         cursor_close(w, c)
-        subs_free(c)
+        subs_free(w, c)
 
 cdef void watch_drop(worker_t *w, csp_conn *c) noexcept nogil:
-    """Ends all subscriptions of a connection."""
+    """Ends all subscriptions of a connection, and a cursor that rests without any."""
     cdef subs_t *subs = <subs_t *> c.subs
     cdef uint32_t i = 0
-    while c.subs != NULL:
+    while c.subs != NULL and subs.count > 0:
         while subs.links[i].node == NULL:
             i = (i + 1) & (subs.room - 1)
         watch_leave(w, c, &subs.links[i])
+    if c.subs != NULL:
+        cursor_close(w, c)
+        subs_free(w, c)

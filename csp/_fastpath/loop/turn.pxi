@@ -50,7 +50,8 @@ cdef void pin(worker_t *w) noexcept nogil:
     w.store.pinned = PINNED_BY_LOOP
 
 cdef void set_interest(worker_t *w) noexcept nogil:
-    cdef bint want = w.event_subscriptions > 0 or w.publish_wanted or w.waiting_count > 0
+    cdef bint want = w.event_subscriptions > 0 or w.publish_wanted or w.waiting_count > 0 \
+        or w.deliver.awaiting.count > 0
     if want == w.interested or w.store == NULL:
         return
     w.interested = want
@@ -89,7 +90,7 @@ cdef void turn(worker_t *w) noexcept nogil:
         deliver(w)
         if w.waiting_count > 0:
             wake_waiting(w)
-        if w.watch.count > 0:
+        if csp_load(&w.control.link_state) != w.link_state:
             notice_link(w)
         if w.publish_wanted and w.told < w.view.revision:
             slow_published(w)

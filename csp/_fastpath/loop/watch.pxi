@@ -57,14 +57,31 @@ cdef struct spot_t:                 # a place in the log: cursor.pxi
     uint32_t item                   # its index
     uint32_t offset                 # from the entry's begin; 0: the first
 
+cdef enum cursor_state:
+    CURSOR_GOES = 0
+    CURSOR_LOST = 1                 # it goes on, but this history has not its place: first it is told so
+    CURSOR_RESTS = 2                # until so many subscriptions exist as CFG.FROM said
+    CURSOR_AWAITS = 3               # its revision is yet to come
+
 cdef struct cursor_t:
     spot_t spot                     # while it is placed
+    uint32_t state
     bint placed                     # it has a spot of its own
     bint due                        # in the list of those that go on
     bint active                     # the walk at hand takes it along
     bint sharing                    # messages of the slice at hand are noted for it:
     uint32_t first_share, last_share
     uint32_t notice                 # of the link, that waits for its socket
+
+cdef struct start_t:                # what CFG.FROM said
+    bint used
+    bint unsure                     # nobody has looked whether this history has the place
+    bint marked
+    uint32_t needs                  # how many subscriptions it rests until
+    uint64_t mark
+    int64_t until_ms                # how long its revision is awaited
+    int64_t bookmark_ms             # from one bookmark to the next; 0: none
+    int64_t bookmark_at_ms
 
 cdef struct subs_t:
     cursor_t cursor                 # one for all
@@ -73,6 +90,7 @@ cdef struct subs_t:
     uint32_t loose
     uint32_t room                   # a power of two, at least twice count
     link_t *links
+    start_t start
 
 cdef struct mark_t:
     uint64_t serial                 # of a node; 0: free

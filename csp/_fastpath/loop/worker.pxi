@@ -25,6 +25,7 @@ LIMITS = {
     "loose_patterns_all": 1024,
     "accepts": 64,
     "read_wait_ms": 5000,
+    "from_wait_ms": 10000,
     "reply_bytes": 512 << 20,
     "turn_us": 10000,
     "announce_ms": 2000,
@@ -130,6 +131,7 @@ cdef class Loop:
         self.w.limits.loose_patterns_all = limits["loose_patterns_all"]
         self.w.limits.accepts = limits["accepts"]
         self.w.limits.read_wait_ms = limits["read_wait_ms"]
+        self.w.limits.from_wait_ms = limits["from_wait_ms"]
         self.w.limits.reply_bytes = limits["reply_bytes"]
         self.w.limits.turn_ns = limits["turn_us"] * 1000
         self.w.limits.announce_ms = limits["announce_ms"]
@@ -441,6 +443,27 @@ cdef class Loop:
             raise MemoryError("a subscription")
         return subs_count(c)
 
+    def start_from(self, conn: int, revision: int, *, subs: int = 1, mark: int | None = None,
+                   bookmark_ms: int = 0) -> None:
+        """Places the cursor of a connection without subscriptions behind a revision, as CFG.FROM does.
+
+        It goes on when there are `subs` subscriptions. `mark` is what the revision must have, if that is known; with
+        `bookmark_ms` bookmarks come, at most so often. What is beyond this turn's revision is awaited.
+        """
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        cdef start_t start
+        if c == NULL:
+            raise KeyError(f"connection {conn} is closed")
+        if subs_count(c) > 0:
+            raise ValueError("a connection that has subscriptions has a cursor already")
+        memset(&start, 0, sizeof(start_t))
+        start.needs = subs
+        start.marked = mark is not None
+        start.mark = 0 if mark is None else mark
+        start.bookmark_ms = bookmark_ms
+        if start_place(&self.w, c, revision, &start) < 0:
+            raise MemoryError("a cursor")
+
     def unsubscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
         cdef csp_conn *c = conn_of(&self.w, conn)
         cdef node_t *node
@@ -454,7 +477,7 @@ cdef class Loop:
         return subs_count(c)
 
     def unsubscribe_all(self, conn: int) -> None:
-        """Ends all subscriptions without a word, as RESET does."""
+        """Ends all subscriptions, and what CFG.FROM said, without a word, as RESET does."""
         cdef csp_conn *c = conn_of(&self.w, conn)
         if c != NULL:
             watch_drop(&self.w, c)
@@ -506,6 +529,8 @@ cdef class Loop:
             "jobs": w.stats.jobs,
             "waiting": w.waiting_count,
             "lagging": w.deliver.placed,
+            "starts": w.deliver.starts,
+            "awaiting": w.deliver.awaiting.count,
             "unsigned": w.unsigned_count,
             "blocked": w.blocked_count,
         }
@@ -624,9 +649,12 @@ def judge_for(list args, *, bint signed_in=True, bint administrator=True, bint s
               bint resp2_subscriber=False, bint loading=False) -> tuple:
     """What Loop.judge() says of a connection that is such; for tests of the slow lane without a loop."""
     cdef csp_conn c
+    cdef subs_t subs
     memset(&c, 0, sizeof(csp_conn))
+    memset(&subs, 0, sizeof(subs_t))
     c.flags = CSP_CONN_SIGNED_IN * signed_in | CSP_CONN_ADMINISTRATOR * administrator \
         | CSP_CONN_SERVER * server | CSP_CONN_MULTI * in_multi
     if resp2_subscriber:
-        c.subs = <csp_subs *> &c             # any: it is not looked into
+        subs.count = 1
+        c.subs = <csp_subs *> &subs
     return judged(&c, loading, args)

@@ -321,6 +321,22 @@ cdef class StoreReader:
             store_unpin(&self.store)
         return found
 
+    def log_head(self, uint64_t revision) -> tuple[int, bool] | None:
+        """The mark of a log entry, and whether it is a difference between two histories; None as of raw_entry()."""
+        cdef bint mine = self._enter()
+        cdef csp_entry_t *entry = NULL
+        if revision <= self.store.revision:
+            entry = log_entry(&self.store, revision)
+        found = None if entry == NULL else (entry.mark, entry.flags & CSP_DIFFERENCE != 0)
+        if mine:
+            store_unpin(&self.store)
+        return found
+
+    def log_follows(self, uint64_t mark, uint64_t revision) -> bool:
+        """Whether the entry of a revision follows a state with this mark; False: it is not in the log."""
+        found = self.raw_entry(revision)
+        return found is not None and next_mark(mark, found) == int.from_bytes(found[24:32], "little")
+
     def raw_sums(self, uint32_t class_id, uint64_t at, uint32_t lo, uint32_t hi) -> tuple[int, int]:
         """(count, sum of record_hash modulo 2^64) of DBIDs lo..hi at revision `at` >= the pin, from the bytes."""
         cdef bint mine = self._enter()
