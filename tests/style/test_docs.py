@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted(
     path for folder in ("docs", "bench", "tests") for path in (ROOT / folder).glob("**/*.md")
 )
+PAGES = [page for page in PAGES if "node_modules" not in page.parts]
 PAGES += [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "GUARANTEES.md")]
 README = (ROOT / "README.md").read_text()
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
