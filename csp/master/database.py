@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
@@ -44,13 +46,16 @@ from csp.master.sqlite import FileLost, check_whole, is_damage
 from csp.master.upgrade import upgrade, version_of
 from csp.model.types import FIRST_DBID
 from csp.observe import failpoint
+from csp.observe.events import log_event
 from csp.rules.names import UniqueName
 from csp.rules.transaction import Hashed
 
 HEAD_ID: Final = 1
+SLOW_COMMIT_MS: Final = 1000  # said in the log: it may explain what a client waited for
 DIGEST_KEY_BYTES: Final = 32
 
 T = TypeVar("T")
+log = logging.getLogger("csp.master")
 
 
 class Head(NamedTuple):
@@ -284,11 +289,15 @@ class Database:
         """
         connection = self.connection
         self.is_committing = False
+        began = time.monotonic()
         with connection.begin():
             failpoint.passed("master.begin")
             send_changes(self.driver, connection, changes, self.fence)
             self.is_committing = True
         self.is_committing = False
+        elapsed_ms = int(1000 * (time.monotonic() - began))
+        if elapsed_ms >= SLOW_COMMIT_MS:
+            log_event(log, "51359", elapsed_ms=elapsed_ms, revision=changes[-1].revision)
         failpoint.passed("master.after_commit")
 
     # -- questions ----------------------------------------------------------------------------

@@ -168,8 +168,13 @@ class DatabaseOrigin:
     def _serve(self, host: StoreForOrigin) -> None:
         """Brings the store to what the database holds, under the fence that is ours."""
         view = HostView(host, self.database)
-        if not (host.loaded and catch_up(self.database, host, view)):
+        held = f"stream {host.stream.hex()} revision {host.published} mark {host.mark:016x}"
+        if not host.loaded:
             load_everything(self.database, host, view)
+        elif not catch_up(self.database, host, view):
+            found = load_everything(self.database, host, view)
+            state = f"stream {found.stream.hex()} revision {found.revision} mark {found.mark:016x}"
+            log_event(log, "51358", found=state, held=held)
         head = self.database.head()
         engine = Engine(self.database, view, head, self.clock.now_ms)
         engine.committed = self._committed

@@ -1,13 +1,15 @@
 """Raises the alarm of processes that are not there: they die before they serve, or never start.
 
 1. A restart that succeeds within MISSING_SECONDS is no alarm, however often it happens.
-2. A load may take long: a process that has not failed yet gets LOAD_SECONDS.
+2. Without a writer nothing is heard of the origin: the link is shown as down.
+3. A load may take long: a process that has not failed yet gets LOAD_SECONDS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from csp.process.roles import WRITER
 from csp.store.alarms import ALARM_PROCESS, Flags, end_alarm, raise_alarm
 from csp.supervisor.child import Child, ChildState
 
@@ -18,8 +20,9 @@ LOAD_SECONDS = 600.0
 class Missing:
     """Who is not ready, and since when."""
 
-    def __init__(self, flags: Flags) -> None:
+    def __init__(self, flags: Flags, writer_missing: Callable[[], None] = lambda: None) -> None:
         self._flags = flags
+        self._writer_missing = writer_missing
         self._since: dict[str, float] = {}
 
     def tick(self, now: float, children: Sequence[Child], waits: str) -> None:
@@ -28,6 +31,8 @@ class Missing:
         self._since = {child.name: self._since.get(child.name, now) for child in away}
         late = [child for child in away if now - self._since[child.name] >= _patience(child)]
         if late:
+            if any(child.role is WRITER for child in late):
+                self._writer_missing()
             longest = int(now - min(self._since[child.name] for child in late))
             raise_alarm(
                 self._flags,

@@ -20,7 +20,7 @@ from csp.observe.events import log_event
 from csp.process.context import SESSION_ROW_BYTES
 from csp.process.roles import SUPERVISOR_SLOT, WRITER
 from csp.store import locks, segment
-from csp.store.control import STATE_READY
+from csp.store.control import LINK_DOWN, STATE_READY
 from csp.tables.metrics import PLACES
 
 SESSION_ROWS_MAX = 65_536  # per worker; a row costs memory only once it was used
@@ -85,6 +85,12 @@ class Segments:
         """Takes back what a dead reader had announced; its lock must be free."""
         if self.is_lock_free(slot):
             self.control.clear_slot(slot)
+
+    def show_link_down(self) -> None:
+        """Says of the origin that nothing is heard of it: there is no writer that could."""
+        state, revision, heard_ms = self.control.link()
+        if state != LINK_DOWN:
+            self.control.set_link(LINK_DOWN, revision, heard_ms, self.control.link_wall_ms)
 
     def count_restart(self, role: str) -> None:
         """A child ended unasked and is started again."""

@@ -56,7 +56,7 @@ class Supervisor:
         self.children: list[Child] = plan.children()
         self.pulses = Pulses(self.children, plan)
         self.segment_watch = plan.watch_segments(self.children)
-        self.missing = Missing(plan.segments.control)
+        self.missing = Missing(plan.segments.control, plan.segments.show_link_down)
         self.stop = Stop(self.children)
         self.is_announced = False
         self._log_level = 0

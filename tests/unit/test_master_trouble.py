@@ -13,6 +13,7 @@ import pytest
 
 from csp.errors import MasterDown
 from csp.exits import EXIT_REFUSED, EXIT_USAGE
+from csp.master import database
 from csp.master.patience import ONE_WAIT_SECONDS_MAX, SILENCE_SECONDS_MAX
 from csp.model.requests import parse_question, parse_request
 from csp.process.context import StartRefused
@@ -98,9 +99,9 @@ def test_a_file_that_was_harmed_is_noticed_without_a_write(
     stage: Stage, harm: Callable[[Path], None]
 ) -> None:
     path = path_of(stage)
-    plain = stage.origin.database.quick.connection.driver_connection
-    assert plain is not None
-    plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
     turn(stage)
     harm(path)
     stage.origin.retention._stepped_ms = 0
@@ -247,3 +248,27 @@ def test_a_lock_is_waited_for_once_a_turn(stage: Stage) -> None:
     stage.origin.watches()
     assert all(known(one).error is None for one in stage.origin.write(requests))
     assert is_well(stage)
+
+
+def test_an_older_state_is_told(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    place = stage.place
+    stage.close()
+    place.back_up()
+    stage.origin = stage.open()
+    stage.create("CfgSkill", tenantDBID=1, name="second")
+    stage.close()
+    place.put_back()
+    stage.host.fence = 0
+    stage.origin = stage.open()
+    assert stage.host.published == 2
+    stream = stage.host.stream.hex()
+    assert f"loaded: stream {stream} revision 2 mark" in caplog.text
+    assert f"not stream {stream} revision 3 mark" in caplog.text
+
+
+def test_a_slow_commit_is_told(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SLOW_COMMIT_MS", 0)
+    stage.create("CfgSkill", tenantDBID=1, name="second")
+    assert "to commit revision 3; all writes waited for it" in caplog.text

@@ -27,15 +27,18 @@ def children() -> list[Child]:
 def test_a_process_that_dies_again_and_again_is_one(
     flags: FakeFlags, children: list[Child]
 ) -> None:
-    missing, writer = Missing(flags), children[0]
+    told: list[str] = []
+    missing, writer = Missing(flags, lambda: told.append("link down")), children[0]
     for second in range(int(MISSING_SECONDS) + 1):
         assert flags.names() == [], second
+        assert not told
         writer.state = ChildState.STARTING if second % 2 else ChildState.WAITING
         writer.policy.failures = second + 1
         writer.last_death = "exit 70"
         missing.tick(100.0 + second, children, "")
     (alarm,) = raised(flags)
     assert alarm.text == "writer not ready for 10 s: writer died 11 times, last by exit 70"
+    assert told == ["link down"]
     writer.state = ChildState.READY
     missing.tick(111.0, children, "")
     assert flags.names() == []
