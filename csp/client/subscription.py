@@ -1,7 +1,8 @@
 """A subscription: changes as they are published, and a Gap wherever some may be missing."""
 
 # 1. A subscription has a connection of its own, so pushes never mix with other calls' replies.
-# 2. After a lost connection it subscribes again and says Gap first: read anew what you hold.
+# 2. After a lost connection it goes on where it was (CFG.FROM), at whichever server it finds; where
+#    that can't be done it says Gap first: read anew what you hold.
 # 3. A peer that is gone without a word says nothing either: a link on which nothing came for
 #    KEEPALIVE_SECONDS is asked for a sign of life, and lost if none comes.
 
@@ -15,10 +16,12 @@ import orjson
 
 from csp.client.core import Core
 from csp.client.incoming import Value
+from csp.client.place import Place
 from csp.client.problems import ConnectionLost
 from csp.client.shape import Object
 from csp.client.steps import Exchange, Listen, Steps
 from csp.client.values import as_text
+from csp.errors import CspError, Resync
 from csp.resp import request
 
 CONFIRM_SECONDS = 10.0
@@ -54,7 +57,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Changes may be missing here: the connection was lost, or the server's log outran us."""
+    """Changes may be missing here: the server can't go on from where the subscription was."""
 
     why: str
 
@@ -72,6 +75,7 @@ class Watching:
         self._channels = channels
         self._early: list[list[Value]] = []
         self._subscribed = False
+        self._place = Place()
         self._gap = ""  # why changes may be missing, until that is told
         self.is_closed = False
         self._ask_at = 0.0  # by the core's clock: when silence has lasted long enough
@@ -80,6 +84,7 @@ class Watching:
         """Subscribes, and returns when the server has confirmed each channel."""
         self._refuse_closed()
         yield from self._core.connect()
+        yield from self._start()
         yield Exchange(subscribe_request(self._channels), 0)
         self._early = []
         left = len(self._channels)
@@ -94,6 +99,25 @@ class Watching:
         self._refuse_closed()
         self._subscribed = True
         self._heard()
+
+    def _start(self) -> Steps[None]:
+        """Says where the subscription begins: where it was, if the server can go on from there."""
+        count = len(set(self._channels))
+        was_known = self._place.is_known
+        (reply,) = yield Exchange(self._place.request(count), 1)
+        if isinstance(reply, Resync):
+            self._gap = reply.text
+            self._place.forget()
+            was_known = False
+            (reply,) = yield Exchange(self._place.request(count), 1)
+        if isinstance(reply, CspError):
+            self._place.forget()  # an older server: it begins with what comes
+            return
+        _, revision, mark = reply
+        if was_known:
+            self._gap = ""
+        else:
+            self._place.begin(int(revision), as_text(mark) if mark is not None else "")
 
     def next(self, seconds: float | None) -> Steps[Event | None]:
         """The next event, or None after so many seconds without one.
@@ -119,7 +143,24 @@ class Watching:
                 return None
             kind, *parts = push
             if as_text(kind) in ("message", "pmessage"):
-                return event_of(as_text(parts[-2]), orjson.loads(as_text(parts[-1])))
+                event = self._event(*(as_text(part) for part in parts))
+                if event is not None:
+                    return event
+
+    def _event(self, *parts: str) -> Event | None:
+        """A message; None: it was told before the link was lost, or is for the place alone."""
+        channel, content = parts[-2], orjson.loads(parts[-1])
+        if "class" in content:
+            is_new = self._place.take(parts[:-1], content)
+            return event_of(channel, content) if is_new else None
+        event = event_of(channel, content)
+        if isinstance(event, Gap):
+            self._place.begin(content["oldest"] - 1, "")
+        elif event.op == "bookmark":
+            self._place.begin(content["revision"], content["mark"])
+        # Who uses CFG.FROM gets them by that name, whatever it subscribes to.
+        is_asked = len(parts) > 2 or channel in self._channels
+        return event if is_asked or isinstance(event, Gap) else None
 
     def close(self) -> None:
         """No event comes any more."""

@@ -19,7 +19,6 @@ from csp.client import (
     Client,
     Created,
     Credentials,
-    Gap,
     NotApplied,
     Outcome,
     subscription,
@@ -246,7 +245,9 @@ def test_a_transaction_whose_reply_was_lost_is_done_once(link: CuttingLink, make
     assert (found["DBID"], found["revision"]) == (made.dbid, t.revision)
 
 
-def test_changes_come_typed_and_a_lost_connection_as_a_gap(link: CuttingLink, make: Make) -> None:
+def test_changes_come_typed_and_go_on_after_a_lost_connection(
+    link: CuttingLink, make: Make
+) -> None:
     client = make(link.port)
     with client.subscribe("cfg:CfgSkill", "cfg:CfgSkil[l]:*") as changes:
         skill = new_skill()
@@ -259,10 +260,32 @@ def test_changes_come_typed_and_a_lost_connection_as_a_gap(link: CuttingLink, ma
         assert changes.next(20).channel == f"cfg:CfgSkill:{created.dbid}"
         assert changes.next(0.01) is None
         link.cut()
-        assert isinstance(changes.next(20), Gap)
+        other = client.create("CfgSkill", new_skill())
+        assert (changes.next(20).revision, changes.next(20).revision) == (other.revision,) * 2
         revision = client.delete("CfgSkill", created.dbid)
         change = next(iter(changes))
         assert (change.op, change.revision, change.object) == ("delete", revision, None)
+        assert changes.next(20).revision == revision
+        assert changes.next(0.01) is None
+
+
+def test_a_link_that_is_lost_within_a_transaction_hides_and_repeats_nothing(
+    link: CuttingLink, make: Make
+) -> None:
+    client = make(link.port)
+    with client.subscribe("cfg:CfgSkill", "cfg@1") as changes:
+        with client.transaction() as t:
+            made = [t.create("CfgSkill", new_skill()) for _ in range(3)]
+        heard = []
+        while len(heard) < 6:
+            change = changes.next(20)
+            assert isinstance(change, Change), change
+            heard.append((change.channel, change.dbid))
+            link.cut()
+        assert sorted(heard) == sorted(
+            (channel, one.dbid) for channel in ("cfg:CfgSkill", "cfg@1") for one in made
+        )
+        assert changes.next(0.05) is None
 
 
 def test_a_subscription_on_which_nothing_comes_is_kept_alive(

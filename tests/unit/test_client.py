@@ -160,6 +160,44 @@ def test_a_subscription_notices_a_peer_that_is_gone_without_a_word(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_place_that_no_server_has_is_a_gap(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins anew with what is there; notices that nobody asked for are kept back."""
+    asked: list[list[bytes]] = []
+
+    def forgets(command: list[bytes]) -> bytes | None:
+        match command[0]:
+            case b"PING":
+                return None if server.connections == 1 else b"+PONG\r\n"
+            case b"CFG.FROM":
+                asked.append(command[1:4])
+                if command[1] == b"NOW":
+                    return encode([b"cfg.from", 7, b"00000000000000aa"], 3)
+                return b"-RESYNC the log does not go on from revision 8\r\n"
+            case b"SUBSCRIBE" if len(asked) == 1:
+                bookmark = b'{"op":"bookmark","revision":8,"mark":"00000000000000bb"}'
+                return (usual(command) or b"") + notice(b'{"op":"stale"}') + notice(bookmark)
+        return usual(command)
+
+    def notice(payload: bytes) -> bytes:
+        return b">" + encode([b"message", b"cfg.notice", payload], 3)[1:]
+
+    server = Server(forgets)
+    monkeypatch.setattr(subscription, "KEEPALIVE_SECONDS", 0.05)
+    clients = Clients(kind)
+    client = clients(server.address, Credentials("default", "right"), reconnect_seconds=5.0)
+    with client.subscribe("cfg") as changes:
+        assert isinstance(changes.next(5.0), Notice)  # of the usual server, on `cfg`
+        gap = changes.next(5.0)
+        assert isinstance(gap, Gap)
+        assert gap.why == "the log does not go on from revision 8"
+        assert isinstance(changes.next(5.0), Notice)
+    assert asked[0][0] == b"NOW"
+    assert asked[1:] == [[b"8", b"MARK", b"00000000000000bb"], asked[0]]
+    clients.close()
+    server.listener.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_subscription_that_is_refused_leaves_no_connection(kind: str) -> None:
     def refusing(command: list[bytes]) -> bytes | None:
         return b"-NOPERM not yours\r\n" if command[0] == b"SUBSCRIBE" else usual(command)
