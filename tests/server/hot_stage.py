@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from csp._fastpath import Control, Loop, StoreWriter
-from csp.model.entry import Change, build_entry, mark_of
+from csp.model.entry import Change, build_difference, build_entry, mark_of
 from csp.model.extract import Nothing
 from csp.model.image import build_image
 from csp.model.keys import STORED_KEYS, TABLE_DIGEST
@@ -167,6 +167,7 @@ class HotServer:
         self.control_fd = os.memfd_create("control")
         os.ftruncate(self.control_fd, Control.SIZE)
         self.data_fd = os.memfd_create("data")
+        self.next_fd = os.memfd_create("next")
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.control = Control(self.control_fd, format=True)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -224,6 +225,33 @@ class HotServer:
         self.writer.reclaim()
         return revision
 
+    def next_generation(self, revision: int, mark: int, *, difference: bool = False) -> None:
+        """Another generation with the same objects at this place, whose log is empty.
+
+        With a difference its log begins with one, which tells of the first object.
+        """
+        writer = StoreWriter(
+            self.next_fd,
+            self.control,
+            reserve_bytes=32 << 20,
+            format=True,
+            wake_fds=[self.wake_fd],
+            keys=STORED_KEYS,
+            table=TABLE_DIGEST,
+        )
+        writer.load_begin(STREAM)
+        for (name, _), obj in self.objects.items():
+            writer.load(build_image(CLASSES[name], obj, obj["revision"], Nothing()))
+        writer.load_end(revision, mark, TIME_MS)
+        if difference:
+            (name, dbid), obj = next(iter(self.objects.items()))
+            change = Change("update", CLASSES[name], dbid, obj, {**obj, "lastName": "other"})
+            image = build_image(CLASSES[name], obj, obj["revision"], Nothing())
+            writer.seed_log(build_difference(revision, mark, TIME_MS, [change], [image]))
+        self.writer = writer
+        self.marks[revision] = mark
+        self.control.generation = 2
+
     def _child(self, load: bool) -> None:
         code = 1
         try:
@@ -236,7 +264,7 @@ class HotServer:
                 wake_fd=self.wake_fd,
                 slow=lane,
                 limits=self.limits,
-                attach=lambda _: os.dup(self.data_fd),
+                attach=lambda generation: os.dup(self.next_fd if generation > 1 else self.data_fd),
             )
             lane.loop.add_fd(self.life_fd, lambda: os._exit(2))  # the test's process has ended
             signal.signal(signal.SIGTERM, lambda *_: lane.loop.drain())
@@ -258,7 +286,7 @@ class HotServer:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         self.listener.close()
-        for fd in (self.control_fd, self.data_fd, self.wake_fd, self.here_fd):
+        for fd in (self.control_fd, self.data_fd, self.next_fd, self.wake_fd, self.here_fd):
             os.close(fd)
 
 

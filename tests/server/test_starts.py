@@ -336,6 +336,64 @@ def test_a_place_that_the_log_passed_is_told_when_it_moves(serve: Serve, proto: 
     assert raw.is_silent()
 
 
+# ---- another generation ----
+
+
+def begin_in(server: HotServer, proto: int, place: int, mark: int) -> Raw:
+    """A connection whose cursor rests: it has one subscription of two."""
+    raw = server.connect(proto=proto)
+    words = command("CFG.FROM", place, "MARK", f"{mark:016x}", "SUBS", 2)
+    raw.send(words + command("SUBSCRIBE", "cfg"))
+    raw.read_all(2)
+    return raw
+
+
+@PROTOCOLS
+def test_a_place_outlives_a_generation_of_the_same_history(server: HotServer, proto: int) -> None:
+    """One that rests, and one that awaits its revision."""
+    now = change_often(server, 5)
+    rests = begin_in(server, proto, now, server.marks[now])
+    awaits = begin_in(server, proto, now + 2, 99)
+    assert awaits.call("SUBSCRIBE", "cfg.notice")[2] == 2
+    server.next_generation(now, server.marks[now])
+    assert rests.call("SUBSCRIBE", "cfg.notice")[2] == 2
+    assert change(server) == now + 1
+    assert revisions(rests, 1) == [now + 1]
+    assert awaits.is_silent()
+    change(server)
+    assert told(awaits.read())["op"] == "resync"  # its mark was of elsewhere
+
+
+@PROTOCOLS
+def test_another_history_ends_a_place_with_a_notice(server: HotServer, proto: int) -> None:
+    """Which has the revision too, but with another mark."""
+    now = change_often(server, 5)
+    rests = begin_in(server, proto, now - 1, server.marks[now - 1])
+    level = begin_in(server, proto, now, server.marks[now])
+    server.next_generation(now, 99)
+    change(server)
+    for raw in (rests, level):
+        assert raw.is_silent()
+        raw.send(command("SUBSCRIBE", "cfg.notice"))
+        assert raw.read()[0] == "subscribe"
+        gap = told(raw.read())
+        assert (gap["op"], gap["oldest"]) == ("resync", now + 2)
+
+
+@PROTOCOLS
+def test_a_difference_is_not_told_to_who_waits_behind_it(server: HotServer, proto: int) -> None:
+    """It leads from the old generation's state, which is not theirs."""
+    now = change_often(server, 5)
+    waiting = begin_in(server, proto, now + 9, 99)
+    assert waiting.call("SUBSCRIBE", "cfg.notice")[2] == 2
+    assert waiting.is_silent()
+    server.next_generation(now + 10, 77, difference=True)
+    gap = told(waiting.read())
+    assert (gap["op"], gap["oldest"]) == ("resync", now + 11)
+    assert change(server) == now + 11
+    assert revisions(waiting, 1) == [now + 11]
+
+
 # ---- notices ----
 
 
