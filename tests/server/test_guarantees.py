@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import threading
@@ -117,6 +118,7 @@ def test_guarantee_04_a_slow_subscriber_gets_each_change_once_and_in_order(
 ) -> None:
     """One reads nothing until all is written, several times what its socket keeps."""
     dbids = [make_skill(master, f"g4-{number}") for number in range(3)]
+    wait_until(lambda: revision_of(proxy) >= revision_of(master), 10, "the proxy has them")
     with master.client() as author, proxy.client() as slow, proxy.client() as other:
         changes = slow.pubsub()
         changes.psubscribe("cfg:CfgSkill:*")
@@ -138,6 +140,37 @@ def test_guarantee_04_a_slow_subscriber_gets_each_change_once_and_in_order(
             if part["DBID"] in dbids:
                 told.append((part["revision"], part["DBID"], part["more"]))
         assert told == expected
+
+
+def test_guarantee_04_a_subscriber_that_hops_between_servers_misses_and_repeats_nothing(
+    master: Master, proxy: Proxy
+) -> None:
+    """While changes flow it goes from one to the other, which may be behind or ahead."""
+    dbid = make_skill(master, "g4-hops")
+
+    def change() -> None:
+        with master.client() as client:
+            for value in range(CHANGES):
+                set_value(client, dbid, value)
+
+    start = revision_of(master)
+    told: list[int] = []
+    changing = threading.Thread(target=change)
+    changing.start()
+    servers = itertools.cycle((master, proxy))
+    while len(told) < CHANGES:
+        reader = next(servers).raw(protocol=3)
+        reader.send_command("CFG.FROM", told[-1] if told else start)
+        reader.send_command("SUBSCRIBE", f"cfg:CfgSkill:{dbid}")
+        assert reader.read_response()[0] == b"cfg.from"
+        assert reader.read_response(push_request=True)[0] == b"subscribe"
+        for _ in range(min(7, CHANGES - len(told))):
+            message = orjson.loads(reader.read_response(push_request=True)[2])
+            assert message["op"] == "update", message
+            told.append(message["revision"])
+        reader.disconnect()
+    changing.join()
+    assert told == list(range(start + 1, start + 1 + CHANGES))
 
 
 def test_guarantee_05_a_change_comes_before_the_read_that_shows_it(

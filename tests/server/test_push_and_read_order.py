@@ -39,18 +39,28 @@ def padded(dbid: int, text: str) -> dict[str, Any]:
 
 
 class Client:
-    """One connection: what it listens to, what it must still be told, what it has asked."""
+    """One connection: what it listens to, what it must still be told, what it has asked.
 
-    def __init__(self, server: HotServer, listens: list[int]) -> None:
+    It begins behind an earlier revision (CFG.FROM), or with what comes.
+    """
+
+    def __init__(
+        self, server: HotServer, listens: list[int], start: int, history: dict[int, list[int]]
+    ) -> None:
         self.raw: Raw = server.connect(proto=3)
         self.listens = [CHANNELS[one] for one in listens]
+        if start < server.writer.published:
+            assert self.raw.call("CFG.FROM", start, "SUBS", len(listens))[0] == "cfg.from"
         for verb, name in self.listens:
             self.raw.call(verb, name)
         # Revision, DBID, and by channel or pattern whether `more` follows; those of one change
         # come in the order in which the server first knew them.
         self.expected: list[tuple[int, int, dict[str, bool]]] = []
         self.asked: list[str] = []
-        self.told = server.writer.published  # all up to here, once `expected` is told
+        self.told = start  # all up to here, once `expected` is told
+        for revision, dbids in history.items():
+            if revision > start:
+                self.change(revision, dbids)
 
     def change(self, revision: int, dbids: list[int]) -> None:
         """What a transaction brings: per item a message of each subscription that fits."""
@@ -99,6 +109,7 @@ class OrderMachine(RuleBasedStateMachine):
             page_bytes=64 << 20,
         )
         self.clients: list[Client] = []
+        self.history: dict[int, list[int]] = {}  # the objects that each revision changed
 
     def teardown(self) -> None:
         if not hasattr(self, "server"):
@@ -116,9 +127,11 @@ class OrderMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.clients) < 2)
     @rule(
         listens=st.lists(st.sampled_from(range(len(CHANNELS))), unique=True, min_size=1),
+        back=st.integers(0, 6),
     )
-    def connect(self, listens: list[int]) -> None:
-        self.clients.append(Client(self.server, listens))
+    def connect(self, listens: list[int], back: int) -> None:
+        start = max(1, self.server.writer.published - back)
+        self.clients.append(Client(self.server, listens, start, self.history))
 
     @rule(
         sizes=st.lists(st.sampled_from(SIZES), min_size=1, max_size=3),
@@ -130,6 +143,7 @@ class OrderMachine(RuleBasedStateMachine):
             revision = self.server.change(
                 *(("update", "CfgPerson", padded(dbid, "x" * size)) for dbid in dbids)
             )
+            self.history[revision] = dbids
             for one in self.clients:
                 one.change(revision, dbids)
 
