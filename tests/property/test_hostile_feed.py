@@ -76,6 +76,7 @@ def host() -> Iterator[StoreHost]:
 
 def asked(host: StoreHost) -> tuple[Stage, Any]:
     """A proxy with that store, and its connection that has asked for the feed."""
+    FAULTS.texts.clear()  # other tests of this process may want some
     stage = Stage(History(STREAM, host.published, host.mark))
     stage.host = host  # type: ignore[assignment]
     stage.start()

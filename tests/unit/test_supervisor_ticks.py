@@ -23,7 +23,9 @@ class FakePlan:
     def __init__(self) -> None:
         self.loaded = False
         self.told: list[str] = []
-        self.segments = SimpleNamespace(drop_aside=lambda: None, control=FakeFlags())
+        self.segments = SimpleNamespace(
+            drop_aside=lambda: None, control=FakeFlags(), show_link_down=lambda: None
+        )
         self.notifier = SimpleNamespace(ready=self.told.append, status=lambda text: None)
 
     def children(self) -> list[Any]:
