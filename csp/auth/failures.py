@@ -37,8 +37,9 @@ class Told:
 class Failures:
     """Failed sign-ins of one server."""
 
-    def __init__(self, flags: Flags) -> None:
+    def __init__(self, flags: Flags, now_ms: int) -> None:
         self._flags = flags
+        self._began_ms = now_ms  # what failed before, a predecessor knew
         self._told: dict[str, Told] = {}
         self._recent: deque[int] = deque(maxlen=ALARM_COUNT)
 
@@ -83,7 +84,9 @@ class Failures:
                 del self._told[address]
         while self._recent and now_ms - self._recent[0] >= ALARM_MS:
             self._recent.popleft()
-        if len(self._recent) <= ALARM_COUNT // 2 and is_raised(self._flags, ALARM_SIGN_INS):
+        is_known = now_ms - self._began_ms >= ALARM_MS
+        is_few = is_known and len(self._recent) <= ALARM_COUNT // 2
+        if is_few and is_raised(self._flags, ALARM_SIGN_INS):
             end_alarm(self._flags, ALARM_SIGN_INS)
 
 

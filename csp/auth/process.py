@@ -44,7 +44,7 @@ class AuthProcess:
         self._context = context
         self._store = StoreView(context)
         self._verifier = Verifier(self._store.find_account, self._store.count)
-        self._failures = Failures(self._store.flags)
+        self._failures = Failures(self._store.flags, _now_ms())
         self._poller = Poller()
         self._own_descriptors = (
             Descriptor(context.control_fd, READ, self._take_requests),

@@ -26,7 +26,7 @@ def flags() -> FakeFlags:
 @pytest.fixture
 def failures(flags: FakeFlags, caplog: pytest.LogCaptureFixture) -> Failures:
     caplog.set_level(logging.INFO)
-    return Failures(flags)
+    return Failures(flags, 0)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -93,3 +93,16 @@ def test_what_a_client_sends_is_made_printable() -> None:
         printable(b"a\r\n2026 alarm\x1b[31m\xff") == "a??2026 alarm?[31m\N{REPLACEMENT CHARACTER}"
     )
     assert len(printable(b"x" * 10_000)) == 64
+
+
+def test_a_successor_knows_nothing_for_a_minute_and_takes_nothing_back(
+    failures: Failures, flags: FakeFlags
+) -> None:
+    for _ in range(ALARM_COUNT):
+        failures.add(b"ann", "10.0.0.1", WRONG, 1_000)
+    assert flags.names() == ["sign-ins fail"]
+    successor = Failures(flags, 2_000)
+    successor.tick(2_000 + ALARM_MS - 1)
+    assert flags.names() == ["sign-ins fail"]
+    successor.tick(2_000 + ALARM_MS)
+    assert flags.names() == []
