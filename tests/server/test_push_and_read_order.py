@@ -105,7 +105,8 @@ class OrderMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.server = HotServer(
             [("CfgPerson", person(FIRST + at)) for at in range(OBJECTS)],
-            reserve_bytes=256 << 20,
+            reserve_bytes=512 << 20,
+            log_bytes=128 << 20,  # all that an example changes: nobody is told of a gap
             page_bytes=64 << 20,
         )
         self.clients: list[Client] = []
