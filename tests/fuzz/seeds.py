@@ -27,6 +27,9 @@ LINES = (
     b"*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n*3\r\n$7\r\nEXECUTE\r\n$17\r\nGET CfgPerson:101\r\n"
     b"$18\r\nCFG.COUNT CfgPerson\r\n",
     QUESTIONS,
+    b"AUTH x\r\nCFG.FROM 0 1 0 1\r\nSUBSCRIBE cfg\r\nGET x\r\nPSUBSCRIBE cfg*\r\nPING\r\n"
+    b"UNSUBSCRIBE\r\nPUNSUBSCRIBE\r\nCFG.FROM 9\r\nCFG.FROM 1 0 7\r\nSUBSCRIBE x\r\nRESET\r\n",
+    b"AUTH x\r\nHELLO 3\r\nCFG.FROM 9 0 0\r\nSUBSCRIBE cfg.notice\r\nGET CfgPerson:101\r\nPING\r\n",
 )
 GLOBS = (b"cfg*\0cfg:CfgPerson", b"*a*a*a*b\0" + b"a" * 60, b"[^a-c]?\\*[\0xy*", b"[]-\0]")
 LOOSE = (

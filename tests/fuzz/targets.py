@@ -73,9 +73,22 @@ class Lane:
             return self.loop.execute_all(
                 conn, len(hot), lambda at, late: b"" if late or at == len(hot) else hot[at]
             )
+        elif verb == b"cfg.from" and session.authenticated and not session.subscriptions:
+            self._start(conn, [int(word) for word in args[1:] if word[:19].isdigit()])
         else:
             return b"-ERR unknown command\r\n"
         return b"+OK\r\n"
+
+    def _start(self, conn: int, numbers: list[int]) -> None:
+        """CFG.FROM: its revision, how many subscriptions it waits for, a mark, bookmarks."""
+        revision, subs, mark, bookmark_ms = (numbers + [1, 1, 7, 0][len(numbers) :])[:4]
+        self.loop.start_from(
+            conn,
+            revision % 2**62,
+            subs=1 + subs % 100,
+            mark=mark % 2**64 if mark else None,
+            bookmark_ms=bookmark_ms % 10_000,
+        )
 
     def _is_hot(self, conn: int, args: list[bytes]) -> bool:
         row = BY_NUMBER.get(self.loop.judge(conn, args)[0])
@@ -182,7 +195,12 @@ def converse(store: Store, data: bytes) -> bytes:
         listen_fds=[listener.fileno()],
         wake_fd=-1,
         slow=lane,
-        limits={"read_wait_ms": 1, "request_bytes": 1 << 20, "reply_bytes": 4 << 20},
+        limits={
+            "read_wait_ms": 1,
+            "from_wait_ms": 1,
+            "request_bytes": 1 << 20,
+            "reply_bytes": 4 << 20,
+        },
     )
     replies = bytearray()
     with listener, socket.create_connection(listener.getsockname()) as client:
