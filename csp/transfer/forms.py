@@ -179,10 +179,10 @@ def _enum(attribute: Attribute) -> Convert:
     known = enum.known
 
     def read(value: Any, context: Context) -> str:
-        if value in known:
-            return str(value)
         if value.__class__ is not str or not value:
             raise WrongValue(f"a word of {enum.name} is expected, not {shown_type(value)}")
+        if value in known:
+            return str(value)
         if value.lower() in known:
             return str(value.lower())
         if enum.closed:
