@@ -24,8 +24,8 @@ class WrongReply(Exception):
 class Wire(Protocol):
     """One connection's protocol."""
 
-    def greeting(self) -> bytes:
-        """What is sent first."""
+    def greet(self, peer: socket.socket) -> None:
+        """What comes before the first write; it is not measured."""
 
     def request(self, number: int) -> bytes:
         """The bytes of a write."""
@@ -57,7 +57,7 @@ class _Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.wire = wire
         self.sent: deque[float] = deque()
-        self.send(wire.greeting())
+        wire.greet(self.socket)
 
     def send(self, data: bytes) -> None:
         if data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 
 import orjson
@@ -24,11 +25,12 @@ class CspWire:
         self._size = size
         self._password = password
         self._left = b""
-        self._greeted = False
 
-    def greeting(self) -> bytes:
+    def greet(self, peer: socket.socket) -> None:
         """Signs in."""
-        return request("AUTH", "default", self._password)
+        peer.sendall(request("AUTH", "default", self._password))
+        if peer.recv(64) != b"+OK\r\n":
+            raise WrongReply("csp did not let the benchmark in")
 
     def request(self, number: int) -> bytes:
         """The next value of one option."""
@@ -37,12 +39,8 @@ class CspWire:
         return request("CFG.UPDATE", self._class_name, self._dbid, delta)
 
     def replies(self, data: bytes) -> tuple[int, bytes]:
-        """A revision each; the first line answers the greeting."""
+        """A revision each."""
         *lines, self._left = (self._left + data).split(b"\r\n")
-        if lines and not self._greeted:
-            self._greeted = True
-            if lines.pop(0) != b"+OK":
-                raise WrongReply("csp did not let the benchmark in")
         for line in lines:
             if not line.startswith(b":"):
                 raise WrongReply(f"csp: {line.decode(errors='replace')}")
@@ -66,10 +64,10 @@ class EtcdWire:
             )
         )
 
-    def greeting(self) -> bytes:
+    def greet(self, peer: socket.socket) -> None:
         """Preface, settings, and a window that lasts."""
         window = _frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW))
-        return PREFACE + _frame(SETTINGS, 0, 0, b"") + window
+        peer.sendall(PREFACE + _frame(SETTINGS, 0, 0, b"") + window)
 
     def request(self, number: int) -> bytes:
         """One Put on a stream of its own."""
