@@ -166,7 +166,7 @@ class Database:
         """Hears of every error of the driver."""
         if is_lost or is_damage(error):
             self.note_loss(error)
-        elif is_wait_in_vain(error):
+        elif is_wait_in_vain(error) and not self.lost:  # else it is who looks for it that waited
             self.turn.give_up()
 
     def let_go(self) -> None:
