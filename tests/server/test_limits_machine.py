@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -131,12 +133,54 @@ def test_a_moment_of_fullness_ends_no_server(tmp_path: Path) -> None:
         master.wait_ready()
 
 
-def start_full(tmp_path: Path, master: Master) -> None:
+def start_full(tmp_path: Path, master: Master, filler_mib: int = SHARED - 17) -> None:
     words = " ".join([CSP, *master.arguments()])
     with master.log.open("ab") as log:
         master.process = subprocess.Popen(
-            ["unshare", "-m", "sh", "-c", f"{in_a_world_of_its_own(SHARED - 17)}; exec {words}"],
+            ["unshare", "-m", "sh", "-c", f"{in_a_world_of_its_own(filler_mib)}; exec {words}"],
             cwd=tmp_path,
             env=environment(tmp_path) | {"CSP_RUNTIME_DIR": str(master.runtime)},
             stderr=log,
         )
+
+
+@needs_root
+def test_a_shared_memory_that_fills_up_refuses_clients_and_kills_no_worker(
+    tmp_path: Path,
+) -> None:
+    """A row of the table of clients was touched without memory behind it: SIGBUS."""
+    master = Master(tmp_path, extra=("--reserve", "4G"))
+    start_full(tmp_path, master, filler_mib=1)
+    with master:
+        master.wait_ready()
+        assert master.process is not None
+        shared = Path("/proc", str(master.process.pid), "root", "dev/shm")
+        fill(shared / "more")
+        worker = master.child("worker 0").pid
+        refused, served = 0, []
+        for _ in range(400):
+            one = socket.create_connection(("127.0.0.1", master.port), timeout=10)
+            one.sendall(b"PING\r\n")
+            reply = one.recv(100)
+            if reply == b"-ERR max number of clients reached\r\n":
+                refused += 1
+                one.close()
+            else:
+                assert reply == b"+PONG\r\n"
+                served.append(one)
+        assert refused
+        assert len(served) > 50, "those whose rows had memory already"
+        assert master.child("worker 0").pid == worker
+        (shared / "more").unlink()
+        with socket.create_connection(("127.0.0.1", master.port), timeout=10) as one:
+            one.sendall(b"PING\r\n")
+            assert one.recv(100) == b"+PONG\r\n"
+        for one in served:
+            one.close()
+
+
+def fill(path: Path) -> None:
+    """Writes a file until there is no space left."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 12)):
+            pass

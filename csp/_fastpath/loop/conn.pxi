@@ -7,12 +7,14 @@
 # 3. A connection with more unsent than output_max executes nothing until the peer took some (WAIT_ROOM); what it
 #    sends meanwhile is taken up to the size of one request.
 # 4. Who ends its side first still gets all it asked for: the connection ends when nothing of it is under way.
-# 5. Every list of connections holds handles and is checked when it is read, so closing needs no search.
+# 5. A row of the session table has memory before it is touched: a full /dev/shm refuses a client and kills nobody.
+# 6. Every list of connections holds handles and is checked when it is read, so closing needs no search.
 
 cdef enum:
     SEND_SLICE = 65536              # of a connection's own queue a turn, so that one reader cannot hold a turn
     SEND_LONE = 524288              # and while nobody else asks for anything: a send costs by its number
     LONE_MS = 20                    # nobody else has asked for so long
+    TABLE_STEP = 65536              # of the session table, backed at once: some hundred connections
     FEED_UNSENT_MAX = 524288        # above it a feed rests, and is told when it is below again: whatever output_max
 
 FEED_UNSENT_BYTES_MAX = <int> FEED_UNSENT_MAX  # what the slow lane has to know
@@ -57,6 +59,18 @@ cdef bint conn_fits(worker_t *w) noexcept nogil:
             total += (<csp_stats *> w.control.counters[i]).connections
     return total < w.limits.connections and w.connections < w.row_room
 
+cdef bint table_back(worker_t *w, uint64_t bytes) noexcept nogil:
+    """Takes memory for the session table before it is touched; False: /dev/shm has none."""
+    cdef uint64_t step
+    while w.table_fd >= 0 and w.table_backed < bytes:
+        step = w.table_part - w.table_backed
+        if step > TABLE_STEP:
+            step = TABLE_STEP
+        if step == 0 or posix_fallocate(w.table_fd, <int64_t> (w.table_at + w.table_backed), <int64_t> step) != 0:
+            return False
+        w.table_backed += step
+    return True
+
 cdef csp_conn *conn_take(worker_t *w, int fd) noexcept nogil:
     """A row for a new connection; NULL when all are taken."""
     cdef csp_conn *c
@@ -68,6 +82,8 @@ cdef csp_conn *conn_take(worker_t *w, int fd) noexcept nogil:
         w.row_free = w.rows[row].next_free
     else:
         row = w.row_top
+        if not table_back(w, SESSION_HEAD_BYTES + (<uint64_t> row + 1) * sizeof(csp_client)):
+            return NULL
         w.row_top += 1
         w.row_top_shown[0] = w.row_top
     c = &w.rows[row]

@@ -154,6 +154,10 @@ cdef struct worker_t:
     uint32_t row_top                # rows ever used
     uint32_t row_free
     uint32_t row_room               # rows of this worker's part
+    int table_fd                    # of the session table; -1: a private one
+    uint64_t table_at               # where this worker's part of it begins
+    uint64_t table_part             # its size
+    uint64_t table_backed           # so much of it has memory: what lies behind must not be touched
     uint32_t connections
     uint32_t unsigned_count         # connections not signed in yet
     uint32_t blocked_count          # connections with unsent bytes

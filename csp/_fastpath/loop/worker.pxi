@@ -142,6 +142,7 @@ cdef class Loop:
         cdef uint64_t room
         cdef session_head_t *head
         if session_fd < 0:
+            self.w.table_fd = -1
             rows = self.w.limits.connections + 1
             slots = 1
             self.table_size = <size_t> rows * SESSION_ROW_BYTES + SESSION_HEAD_BYTES
@@ -153,10 +154,15 @@ cdef class Loop:
             self.table_size = <size_t> rows * SESSION_ROW_BYTES * slots
             self.table = <char *> mmap(NULL, self.table_size, PROT_READ | PROT_WRITE, MAP_SHARED, session_fd, 0)
             head = <session_head_t *> (self.table + <size_t> self.slot * rows * SESSION_ROW_BYTES)
+            self.w.table_fd = session_fd
+            self.w.table_at = <uint64_t> self.slot * rows * SESSION_ROW_BYTES
+            self.w.table_part = <uint64_t> rows * SESSION_ROW_BYTES
             room = <uint64_t> rows * SESSION_ROW_BYTES - SESSION_HEAD_BYTES
         if <void *> self.table == MAP_FAILED:
             self.table = NULL
             raise OSError(errno, "mapping the session table")
+        if not table_back(&self.w, SESSION_HEAD_BYTES):
+            raise StoreFull("/dev/shm has no room for the table of clients")
         self.table_rows = rows
         self.table_slots = slots
         self.w.clients = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
