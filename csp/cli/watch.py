@@ -28,18 +28,26 @@ def command(
     seconds: float | None,
 ) -> None:
     """Show changes as they happen: cfg, cfg:CfgPerson, cfg:CfgPerson:101, cfg@101, cfg:*."""
+    try:
+        _watch(channels, server, as_json, count, seconds)
+    except KeyboardInterrupt:
+        return  # how a watch ends
+
+
+def _watch(
+    channels: tuple[str, ...],
+    server: Address,
+    as_json: bool,
+    count: int | None,
+    seconds: float | None,
+) -> None:
     with signed_in(server, "watch") as client:
         # The confirmations are pushes; a refusal is a reply, which listen() raises.
         client.opened().send(subscribe_request(channels or (ALL,)))
-        shown = 0
-        try:
-            for channel, message in _messages(client, seconds):
-                _show(channel, message, as_json)
-                shown += 1
-                if count is not None and shown >= count:
-                    return
-        except KeyboardInterrupt:
-            return
+        for shown, (channel, message) in enumerate(_messages(client, seconds), 1):
+            _show(channel, message, as_json)
+            if count is not None and shown >= count:
+                return
 
 
 def _messages(client: Client, seconds: float | None) -> Any:
