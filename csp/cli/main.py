@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from csp import __version__
-from csp.cli.output import STDOUT, cant_write, stdout_bytes
+from csp.cli.output import STDOUT, CantWrite, cant_write, stdout_bytes
 from csp.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_NOT_FOUND, EXIT_USAGE
 
 # Verb: module under csp.cli, which has a click command named `command`; and one line of help,
@@ -66,7 +66,7 @@ class VerbGroup(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Runs the command line, and ends with its exit code."""
-        code = EXIT_DONE
+        code, is_told = EXIT_DONE, False
         words = list(args[0] if args else extra.get("args") or sys.argv[1:])
         try:
             if sys.stdout is None and not RUN_SERVERS.intersection(words[:1]):
@@ -80,13 +80,13 @@ class VerbGroup(click.Group):
         except (click.exceptions.Abort, KeyboardInterrupt):
             code = _say("interrupted", EXIT_INTERRUPTED)
         except click.ClickException as problem:
-            code = _show(problem)
+            code, is_told = _show(problem), isinstance(problem, CantWrite)
         except UnicodeEncodeError as problem:
             shown = problem.object.encode("utf-8", "backslashreplace").decode()
             code = _say(f"{shown!r} is not UTF-8 text", EXIT_USAGE)
         except OSError as problem:
-            code = _show(cant_write(problem.filename or STDOUT, problem))
-        sys.exit(_flushed(code))
+            code, is_told = _show(cant_write(problem.filename or STDOUT, problem)), True
+        sys.exit(_flushed(code, is_told=is_told))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -106,14 +106,14 @@ def _show(problem: click.ClickException) -> int:
     return problem.exit_code
 
 
-def _flushed(code: int) -> int:
-    """Writes out what standard output still holds; what can't be is told, and not again at exit."""
+def _flushed(code: int, *, is_told: bool) -> int:
+    """Writes out what standard output still holds; what can't be is told, once, and not at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as problem:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(problem, BrokenPipeError):
+        if not is_told and not isinstance(problem, BrokenPipeError):
             return _show(cant_write(STDOUT, problem))
     return code
 
