@@ -22,8 +22,9 @@ class TurnedAway:
         self._quiet = 0
 
     def start(self) -> None:
-        """Looks from now on."""
+        """Looks from now on: what an earlier run of the workers counted is no news."""
         if self._lane.info.slot == 0:
+            self.look()
             self._lane.loop.call_later(CHECK_MS, self._check)
 
     def _check(self) -> None:
