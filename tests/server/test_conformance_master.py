@@ -39,7 +39,7 @@ class Misdirected(Master):
         ("oracle://x", "sqlite or postgresql"),
         ("nonsense", "no address such as sqlite:///PATH"),
         ("sqlite:////nowhere/at/all.db", "there is no folder /nowhere/at"),
-        ("sqlite:////proc/csp.db", "can't be opened"),
+        ("sqlite:////proc/csp.db", "can't be made"),
     ],
 )
 def test_a_wrong_database_is_refused(tmp_path: Path, address: str, says: str) -> None:

@@ -28,6 +28,7 @@ def test_defaults_are_the_protocols_limits() -> None:
         "loose_patterns": 32,
         "loose_patterns_all": 1024,
         "read_wait_ms": 5000,
+        "from_wait_ms": 10_000,
         "accepts": 64,
         "reply_bytes": 512 << 20,
         "turn_us": 10_000,
