@@ -12,7 +12,7 @@ cdef enum:
     SLICE_BYTES = 65536             # a slice is sent when it has so many bytes of one form: L2 still has them
     SLICE_SHARES = 262144           # or when so many are noted for connections: 2 MiB of notes
     PAYLOAD_BORROWED = 16384        # so large a payload is sent from where it lies in the log
-    SENDS_A_LOOK = 16               # between two looks at the turn's budget
+    SENDS_A_LOOK = 8                # between two looks at the turn's budget
     SENDS_FAR = 2                   # sends ahead whose connection's row is asked for, and its cursor: a send reads
     SENDS_NEAR = 1                  # so much memory of the kernel's that an earlier answer would be gone again
     NO_SHARE = 0xFFFFFFFF
