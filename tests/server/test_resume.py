@@ -171,6 +171,7 @@ def test_redis_pys_subscription_reads_the_reply(estate: Estate, protocol: int) -
 
 @PROTOCOLS
 def test_bookmarks_name_places_to_resume_from(estate: Estate, protocol: int) -> None:
+    wait_level(estate.master, estate.proxy)
     raw = connect(estate.proxy, protocol)
     begin(raw, "NOW", "BOOKMARKS", 1000)
     last = estate.rename()
