@@ -107,6 +107,8 @@ class OpenLane:
             select.select([], [], [], int(args[1]) / 1000)
         elif verb == b"squeeze":
             self.taken = take_memory(int(args[1]))
+        elif verb == b"drain":
+            self.loop.drain()
         elif verb == b"resetstat":
             self.loop.reset_longest_turn()
         elif verb == b"echo":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 
+import orjson
 import pytest
 
-from tests.server.hot_stage import PEOPLE, HotServer, command, person, wait_for
+from tests.server.hot_stage import PEOPLE, HotServer, Serve, command, person, wait_for
 
 KIB = 1024
 
@@ -115,3 +117,23 @@ def test_a_push_of_a_neighbour_does_not_overtake_a_reply(server: HotServer) -> N
         other.send(command("GET", "CfgPerson:101"))
         assert other.read().startswith("{")
         assert sorted(str(reply) for reply in one.read_all(2)) == ["OK", "['push']"]
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_a_draining_server_ends_no_message_in_its_middle(serve: Serve, proto: int) -> None:
+    """Nor between two changes: who is slow gets all that was published, then the connection ends."""
+    server = serve()
+    slow = server.connect(proto=proto, receive_bytes=16 * KIB)
+    quick, idle = server.connect(proto=3), server.connect()
+    slow.call("SUBSCRIBE", "cfg")
+    large = {"campaign": {"value": "x" * (6 * KIB * KIB)}}
+    first = server.change(("update", "CfgPerson", person(101, userProperties=large)))
+    second = server.change(("update", "CfgPerson", person(102, lastName="behind")))
+    assert wait_for(lambda: eval(quick.call("COUNTERS"))["lagging"] == 1)
+    assert quick.call("DRAIN") == "OK"
+    assert idle.is_closed()  # a tick looks at all connections
+    told = [orjson.loads(slow.read()[2]) for _ in range(2)]
+    assert [one["revision"] for one in told] == [first, second]
+    assert len(str(told[0])) > 6 * KIB * KIB
+    assert slow.is_closed()
+    assert os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT) is not None

@@ -107,7 +107,7 @@ cdef bint single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
     cdef csp_conn *c = &w.rows[r.row]
     cdef const char *key = NULL
     cdef uint32_t size = 0
-    if r.own or c.waits != 0 or c.out_size > 0 or c.rest != NULL or not plain(w, c):
+    if r.own or c.waits != 0 or conn_owes(c) or not plain(w, c):
         return False
     if <int64_t> get_command(r.at, r.end, &key, &size) != r.end - r.at:
         return False
@@ -128,7 +128,7 @@ cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept n
         conn_flush(w, c)
         return
     w.stats.hits += 1
-    if conn_unsent(c) > 0 or c.rest != NULL:    # another command of the batch pushed to it
+    if conn_owes(c):            # another command of the batch pushed to it
         out_bytes(&w.out, <const char *> record_reply(record), record.reply_size)
         conn_flush(w, c)
         return

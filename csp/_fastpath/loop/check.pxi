@@ -51,7 +51,7 @@ cdef const char *unwoken(worker_t *w, csp_conn *c) noexcept nogil:
         return b"it waits for a job that is not there"
     if c.waits & CSP_WAIT_ROOM and conn_unsent(c) == 0:
         return b"it waits for room, and nothing is unsent"
-    if (conn_unsent(c) > 0 or c.rest != NULL or c.waits & CSP_WAIT_END) \
+    if (conn_owes(c) or c.waits & CSP_WAIT_END) \
             and c.flags & (CSP_CONN_FULL | CSP_CONN_DIRTY) == 0 and not visited:
         return b"it has something to send, and nobody sends it"
     if c.waits == 0 and not visited and (conn_has_command(c) or c.flags & CSP_CONN_READABLE):

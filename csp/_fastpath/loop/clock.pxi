@@ -61,8 +61,8 @@ cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
     elif c.blocked_ms != 0 and w.now_ms - c.blocked_ms > w.limits.output_ms:
         w.stats.timeouts_output += 1
         conn_free(w, c)
-    elif w.draining and c.waits == 0 and conn_unsent(c) == 0 and c.in_size == 0 \
-            and c.flags & CSP_CONN_READABLE == 0:
+    elif w.draining and c.waits == 0 and not conn_owes(c) and c.in_size == 0 \
+            and c.flags & CSP_CONN_READABLE == 0 and cursor_is_told(w, c):
         conn_free(w, c)
     else:
         if w.showing:

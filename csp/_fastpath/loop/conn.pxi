@@ -20,7 +20,12 @@ cdef enum:
 FEED_UNSENT_BYTES_MAX = <int> FEED_UNSENT_MAX  # what the slow lane has to know
 
 cdef inline uint64_t conn_unsent(csp_conn *c) noexcept nogil:
+    """Unsent bytes of its own queue."""
     return c.out_size - c.out_head
+
+cdef inline bint conn_owes(csp_conn *c) noexcept nogil:
+    """Whether anything is unsent: of its own queue, or of a message that it shares (rest.pxi)."""
+    return c.rest != NULL or c.out_size > c.out_head
 
 cdef inline uint32_t conn_input(csp_conn *c) noexcept nogil:
     """Bytes received and not executed."""
@@ -139,7 +144,7 @@ cdef void conn_close(worker_t *w, csp_conn *c) noexcept nogil:
 
 cdef inline bint conn_over(csp_conn *c) noexcept nogil:
     """Whether nothing more is to come of it: it was closed, or its peer has ended and was answered."""
-    if conn_unsent(c) > 0 or c.rest != NULL:
+    if conn_owes(c):
         return False
     if c.waits & CSP_WAIT_END:
         return True
@@ -300,7 +305,7 @@ cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
                 return -1
     if c.waits & CSP_WAIT_ROOM and conn_unsent(c) <= w.limits.output_max:
         conn_resume(w, c, CSP_WAIT_ROOM)
-    if c.out == NULL and c.rest == NULL:
+    if not conn_owes(c):
         notice_waiting(w, c)
         cursor_due(w, c)
     return conn_settle(w, c)
@@ -314,7 +319,7 @@ cdef int conn_flush(worker_t *w, csp_conn *c) noexcept nogil:
         conn_free(w, c)
         return -1
     if w.out.size > 0:
-        if conn_unsent(c) == 0 and c.rest == NULL:
+        if not conn_owes(c):
             sent = conn_send(w, c, w.out.data, w.out.size)
         if sent < 0 or (<uint64_t> sent < w.out.size
                         and not conn_queue(w, c, w.out.data + sent, w.out.size - sent)):

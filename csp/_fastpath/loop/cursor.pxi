@@ -43,7 +43,7 @@ cdef inline const csp_item_t *spot_item(const spot_t *spot, const csp_entry_t *e
 
 cdef inline bint conn_held(csp_conn *c) noexcept nogil:
     """Whether nothing may be pushed to it now."""
-    return c.out != NULL or c.rest != NULL or c.flags & CSP_CONN_FULL or c.waits & (CSP_WAIT_JOB | CSP_WAIT_END)
+    return conn_owes(c) or c.flags & CSP_CONN_FULL or c.waits & (CSP_WAIT_JOB | CSP_WAIT_END)
 
 cdef inline void subscriber_prefetch(worker_t *w, uint32_t far, uint32_t near) noexcept nogil:
     """Asks for the rows of connections that a walk comes to next: of one its own, of a nearer one its cursor."""
@@ -60,6 +60,10 @@ cdef inline bint cursor_is_level(worker_t *w, csp_conn *c) noexcept nogil:
     if cursor.state != CURSOR_GOES:
         return cursor.state == CURSOR_RESTS
     return (cursor.spot.revision if cursor.placed else w.deliver.live.revision) > w.view.revision
+
+cdef inline bint cursor_is_told(worker_t *w, csp_conn *c) noexcept nogil:
+    """Whether there is nothing that it could be told now: it is level, or does not go yet."""
+    return c.subs == NULL or (<subs_t *> c.subs).cursor.state > CURSOR_LOST or cursor_is_level(w, c)
 
 cdef void cursor_due(worker_t *w, csp_conn *c) noexcept nogil:
     """What held it may be over: its delivery goes on in the next turn, or this one."""

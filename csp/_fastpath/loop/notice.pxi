@@ -73,7 +73,7 @@ cdef void notice_resync(worker_t *w, csp_conn *c, uint64_t oldest) noexcept nogi
 
 cdef inline bint notice_may(csp_conn *c) noexcept nogil:
     """Whether a notice can be sent now; in RESP2 only while subscriptions exist."""
-    return c.out == NULL and c.rest == NULL and c.flags & CSP_CONN_FULL == 0 \
+    return not conn_owes(c) and c.flags & CSP_CONN_FULL == 0 \
         and (c.flags & CSP_CONN_RESP3 or subs_count(c) > 0)
 
 cdef void notice_link_put(worker_t *w, csp_conn *c, uint32_t kind) noexcept nogil:

@@ -106,7 +106,7 @@ cdef void on_socket(worker_t *w, csp_conn *c, uint32_t events) noexcept nogil:
 
 cdef void visit(worker_t *w, csp_conn *c) noexcept nogil:
     """One that the turn before left with something to do."""
-    if (conn_unsent(c) > 0 or c.rest != NULL) and c.flags & CSP_CONN_FULL == 0:
+    if conn_owes(c) and c.flags & CSP_CONN_FULL == 0:
         conn_dirty(w, c)
     if c.waits != 0:
         if c.flags & CSP_CONN_READABLE and may_receive(w, c):

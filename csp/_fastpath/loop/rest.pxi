@@ -90,6 +90,8 @@ cdef int rest_send(worker_t *w, csp_conn *c) noexcept nogil:
         conn_free(w, c)
         return -1
     c.rest_at += sent
+    if sent > 0 and c.blocked_ms != 0:
+        c.blocked_ms = w.now_ms     # replies stand behind it: their client takes what it can
     if c.rest_at == rest.size:
         rest_drop(w, c)
         return 1

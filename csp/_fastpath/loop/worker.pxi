@@ -317,7 +317,7 @@ cdef class Loop:
             self.queue(c, data)
 
     cdef queue(self, csp_conn *c, bytes data):
-        if c.waits & CSP_WAIT_END and conn_unsent(c) == 0:
+        if c.waits & CSP_WAIT_END and not conn_owes(c):
             return
         if not conn_queue(&self.w, c, <const char *> data, len(data)):
             raise MemoryError(f"{len(data)} bytes for a connection")
