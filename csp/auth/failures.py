@@ -1,4 +1,4 @@
-"""Tells of failed sign-ins: a line for an address and a minute, and an alarm where there are many.
+"""Tells of failed sign-ins: a line for an address and a minute; many are an alarm besides.
 
 1. The first failure of an address is logged at once, the next ones of a minute together after it.
 2. A line names account and address, never a password; what a client sent is made printable.
@@ -7,19 +7,17 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import dataclass
 
+from csp.auth.failure_alarm import FailureAlarm
 from csp.observe.events import log_event
-from csp.store.alarms import ALARM_SIGN_INS, Flags, end_alarm, is_raised, raise_alarm
+from csp.store.alarms import Flags
 
 INTERVAL_MS = 60_000  # between two lines about one address
 ADDRESSES_MAX = 1_000  # that have lines of their own; the rest shares one
 OTHERS = "other addresses"
 WRONG_WORD = "WRONGPASS"
 USER_CHARACTERS_MAX = 64
-ALARM_COUNT = 100  # failures within ALARM_MS: far more than a site's typing errors
-ALARM_MS = 60_000
 
 log = logging.getLogger("csp.auth")
 
@@ -38,10 +36,12 @@ class Failures:
     """Failed sign-ins of one server."""
 
     def __init__(self, flags: Flags, now_ms: int) -> None:
-        self._flags = flags
-        self._began_ms = now_ms  # what failed before, a predecessor knew
+        self.alarm = FailureAlarm(flags, now_ms)
         self._told: dict[str, Told] = {}
-        self._recent: deque[int] = deque(maxlen=ALARM_COUNT)
+
+    def add_right(self, now_ms: int) -> None:
+        """A sign-in was right: those that fail are a smaller share."""
+        self.alarm.add("", "", now_ms, is_failure=False)
 
     def add(self, user: bytes, address: str, reason: str, now_ms: int) -> None:
         """A sign-in was refused."""
@@ -55,19 +55,8 @@ class Failures:
         else:
             told.user, told.reason = name, reason
             told.count += 1
-        if not reason.startswith(WRONG_WORD):
-            return  # too many at once: nobody was found to be wrong
-        self._recent.append(now_ms)
-        if len(self._recent) == ALARM_COUNT and now_ms - self._recent[0] < ALARM_MS:
-            seconds = ALARM_MS // 1000
-            raise_alarm(
-                self._flags,
-                ALARM_SIGN_INS,
-                count=ALARM_COUNT,
-                seconds=seconds,
-                user=name,
-                address=address,
-            )
+        if reason.startswith(WRONG_WORD):  # else too many at once: nobody was found to be wrong
+            self.alarm.add(name, address, now_ms, is_failure=True)
 
     def tick(self, now_ms: int) -> None:
         """Says what has gathered, and takes the alarm back; called several times a second."""
@@ -82,12 +71,7 @@ class Failures:
                 self._told[address] = Told(now_ms)
             else:
                 del self._told[address]
-        while self._recent and now_ms - self._recent[0] >= ALARM_MS:
-            self._recent.popleft()
-        is_known = now_ms - self._began_ms >= ALARM_MS
-        is_few = is_known and len(self._recent) <= ALARM_COUNT // 2
-        if is_few and is_raised(self._flags, ALARM_SIGN_INS):
-            end_alarm(self._flags, ALARM_SIGN_INS)
+        self.alarm.tick(now_ms)
 
 
 def printable(user: bytes) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 import orjson
 
 from csp.auth.accounts import Account
+from csp.auth.failure_alarm import Rule
 from csp.auth.failures import Failures
 from csp.auth.line import line_of
 from csp.auth.passwords import ARGON2ID
@@ -21,7 +23,7 @@ from csp.observe.events import log_event
 from csp.observe.log import set_level
 from csp.process.channel.answering import Answerer, Message, Peer
 from csp.process.channel.framing import AUTH_LIMITS
-from csp.process.context import ProcessContext, Request
+from csp.process.context import OptionValue, ProcessContext, Request
 from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.process.polling import READ, Descriptor, Poller
 
@@ -54,7 +56,7 @@ class AuthProcess:
         self._options = OwnOptions(
             mode=context.mode, app_name=context.app_name, values=context.options, log=None
         )
-        self._options.on_change(lambda _: set_level(self._options.log_level))
+        self._options.on_change(self._take_options)
         self._next_look_ms = 0
         self._is_ended = False
 
@@ -78,6 +80,10 @@ class AuthProcess:
             self._next_look_ms = now_ms + CHECK_MS
             self._options.look(self._store.application(self._context.app_name))
 
+    def _take_options(self, values: Mapping[str, OptionValue]) -> None:
+        set_level(self._options.log_level)
+        self._failures.alarm.take(Rule.of(values), _now_ms())
+
     def _take_requests(self) -> None:
         # Nothing that was asked changes anything yet: a sign-in is asked again of the successor.
         asked = self._context.read_requests()
@@ -96,6 +102,8 @@ class AuthProcess:
             return
 
         def answer(result: Account | str) -> None:
+            if isinstance(result, Account):
+                self._failures.add_right(_now_ms())
             if isinstance(result, Account) and is_change:
                 self._hash(peer, number, result, parts[5], line_of(address))
                 return

@@ -92,3 +92,23 @@ def pages(server: Server) -> set[int]:
             _, following, objects = client.execute_command("CFG.READ", "CfgFolder")
             found.add(1000 if following == "0" else len(objects))
     return found
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["master", "proxy"])
+def test_the_rule_for_failing_sign_ins_is_an_option(
+    servers: tuple[Master, Proxy], which: int
+) -> None:
+    master, server = servers[0], servers[which]
+    key = f"CfgApplication/name={server.app}"
+    for option in ("failure-alarm-period", "failure-alarm-count"):
+        assert master.cli("option", key, "security", option, "2").returncode == 0
+    taken = "option security/failure-alarm-count is 2 from now on"
+    wait_until(lambda: taken in server.log_text(100_000), 10, "the rule is taken")
+
+    def fails() -> bool:
+        with redis.Redis(port=server.port) as client, pytest.raises(redis.AuthenticationError):
+            client.execute_command("AUTH", "ann", "wrong")
+        return "sign-ins fail" in server.alarms()
+
+    wait_until(fails, 10, "three failures are an alarm")
+    assert "within 120 s" in server.alarms()["sign-ins fail"]["text"]

@@ -26,6 +26,10 @@ class FakeFlags:
         """What is raised."""
         return [one.name for one in ALARMS.values() if one.place in self._rows]
 
+    def texts(self) -> list[str]:
+        """What is said of them."""
+        return [text.decode() for _, _, text in self._rows.values()]
+
     @property
     def _rows(self) -> dict[int, tuple[int, int, bytes]]:
         found: dict[int, tuple[int, int, bytes]] = self.__dict__.setdefault("rows", {})

@@ -6,14 +6,10 @@ import logging
 
 import pytest
 
-from csp.auth.failures import (
-    ADDRESSES_MAX,
-    ALARM_COUNT,
-    ALARM_MS,
-    INTERVAL_MS,
-    Failures,
-    printable,
-)
+from csp.auth.failure_alarm import DEFAULT_COUNT as ALARM_COUNT
+from csp.auth.failure_alarm import DEFAULT_MS as ALARM_MS
+from csp.auth.failure_alarm import PERCENT_OF_MIN, Rule
+from csp.auth.failures import ADDRESSES_MAX, INTERVAL_MS, Failures, printable
 from csp.auth.verifier import BUSY, WRONG
 from tests.unit.fake_flags import FakeFlags
 
@@ -106,3 +102,49 @@ def test_a_successor_knows_nothing_for_a_minute_and_takes_nothing_back(
     assert flags.names() == ["sign-ins fail"]
     successor.tick(2_000 + ALARM_MS)
     assert flags.names() == []
+
+
+def test_options_say_how_many_failures_in_what_time_are_an_alarm(
+    failures: Failures, flags: FakeFlags
+) -> None:
+    failures.alarm.take(Rule.of({"failure-alarm-period": 5, "failure-alarm-count": 3}), 0)
+    for minute in range(3):
+        failures.add(b"ann", "10.0.0.1", WRONG, minute * 60_000)
+    assert flags.names() == [], "three are not more than three"
+    failures.add(b"ann", "10.0.0.1", WRONG, 4 * 60_000)
+    assert flags.names() == ["sign-ins fail"]
+    assert flags.texts() == [
+        "4 sign-ins failed within 300 s, the last one of ann from 10.0.0.1",
+    ]
+    failures.tick(8 * 60_000)
+    assert flags.names() == []
+    for minute in range(10, 60, 2):  # never more than three in five minutes
+        failures.add(b"ann", "10.0.0.1", WRONG, minute * 60_000)
+    assert flags.names() == []
+
+
+def test_a_share_of_failures_is_an_alarm_once_there_are_some(
+    failures: Failures, flags: FakeFlags
+) -> None:
+    failures.alarm.take(Rule.of({"failure-alarm-period": 1, "failure-alarm-percent": 50}), 0)
+    for _ in range(PERCENT_OF_MIN - 2):
+        failures.add(b"ann", "10.0.0.1", WRONG, 1_000)
+    assert flags.names() == [], "of so few a share says nothing"
+    for _ in range(PERCENT_OF_MIN - 2):
+        failures.add_right(2_000)
+    assert flags.names() == []
+    failures.add(b"ann", "10.0.0.1", WRONG, 3_000)
+    assert flags.names() == ["sign-ins fail"], "9 of 17"
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {},
+        {"failure-alarm-period": 5},
+        {"failure-alarm-count": 3},
+        {"failure-alarm-percent": 30},
+    ],
+)
+def test_half_a_rule_leaves_ours(stated: dict[str, int]) -> None:
+    assert Rule.of(stated) == Rule()
