@@ -121,7 +121,7 @@ def test_a_push_of_a_neighbour_does_not_overtake_a_reply(server: HotServer) -> N
 
 @pytest.mark.parametrize("proto", [2, 3])
 def test_a_draining_server_ends_no_message_in_its_middle(serve: Serve, proto: int) -> None:
-    """Nor between two changes: who is slow gets all that was published, then the connection ends."""
+    """Nor between two changes: who is slow gets all that was published, then the end."""
     server = serve()
     slow = server.connect(proto=proto, receive_bytes=16 * KIB)
     quick, idle = server.connect(proto=3), server.connect()

@@ -106,8 +106,8 @@ def test_the_rule_for_failing_sign_ins_is_an_option(
     wait_until(lambda: taken in server.log_text(100_000), 10, "the rule is taken")
 
     def fails() -> bool:
-        with redis.Redis(port=server.port) as client, pytest.raises(redis.AuthenticationError):
-            client.execute_command("AUTH", "ann", "wrong")
+        with pytest.raises(redis.AuthenticationError, match="invalid username-password"):
+            redis.Redis(port=server.port, username="ann", password="wrong").ping()
         return "sign-ins fail" in server.alarms()
 
     wait_until(fails, 10, "three failures are an alarm")
