@@ -7,15 +7,32 @@
 #    so that an older image of a deleted object is skipped too.
 # 3. Names, lists and counts exist only after load_end, which walks the index in DBID order: lists
 #    come out sorted by themselves.
+# 4. Whatever lies anywhere in memory is asked for some steps before it is needed: a load is mostly waits
+#    for memory. A key goes through a ring, so that its slot, its list and the list's value come in turn.
+
+cdef enum:
+    BULK_KEYS = 32         # of the ring: a power of two
+    BULK_KEYS_LIST = 10    # so many keys later the slot is there, and its list is asked for
+    BULK_KEYS_VALUE = 20   # and then the value that the list's first record has
+    BULK_FILL = 16         # list numbers ahead, in the second walk
+    BULK_FILL_DBIDS = 8
 
 ctypedef struct csp_bulk_list_t:  # a list being gathered
     csp_delta_t name
     uint64_t start
     uint64_t count
 
+ctypedef struct csp_bulk_key_t:   # a key whose list is still looked up
+    csp_delta_t name
+    uint64_t members
+
 ctypedef struct csp_bulk_t:
     csp_bulk_list_t *lists
     size_t list_count, list_room
+    uint64_t *names        # words of names, in the order of the walk
+    size_t name_count, name_room
+    csp_bulk_key_t keys[BULK_KEYS]
+    uint64_t key_first, key_end
     uint32_t *table        # open addressing: number of the list + 1
     uint64_t table_size    # a power of two
     uint32_t *numbers      # list numbers in the order of the walk
@@ -154,15 +171,55 @@ cdef int bulk_list(csp_bulk_t *bulk, const csp_delta_t *name, uint32_t *number) 
     bulk.table[at] = number[0] + 1
     return OK
 
+cdef inline csp_bulk_list_t *bulk_likely(csp_bulk_t *bulk, uint64_t at) noexcept nogil:
+    """The list that the first slot of a key of the ring names, NULL where that is empty."""
+    cdef csp_bulk_key_t *key = &bulk.keys[at & (BULK_KEYS - 1)]
+    cdef uint32_t number = bulk.table[key.name.hash & (bulk.table_size - 1)]
+    return &bulk.lists[number - 1] if number else NULL
+
+cdef int bulk_settle(csp_bulk_t *bulk) noexcept nogil:
+    """The oldest key of the ring is numbered and counted."""
+    cdef csp_bulk_key_t *key = &bulk.keys[bulk.key_first & (BULK_KEYS - 1)]
+    cdef uint32_t number
+    bulk.key_first += 1
+    if bulk_list(bulk, &key.name, &number) != OK or vector_room(
+            <void **> &bulk.numbers, &bulk.number_room, bulk.number_count + 1, 4) != OK:
+        return NO_MEMORY
+    bulk.numbers[bulk.number_count] = number
+    bulk.number_count += 1
+    bulk.lists[number].count += key.members
+    return OK
+
+cdef int bulk_key(csp_bulk_t *bulk, const csp_delta_t *name, uint64_t members) noexcept nogil:
+    """Takes one more key, and moves those before it on."""
+    cdef csp_bulk_list_t *likely
+    cdef csp_bulk_key_t *key
+    if bulk.key_end - bulk.key_first == BULK_KEYS and bulk_settle(bulk) != OK:
+        return NO_MEMORY
+    key = &bulk.keys[bulk.key_end & (BULK_KEYS - 1)]
+    key.name = name[0]
+    key.members = members
+    bulk.key_end += 1
+    if bulk.table_size == 0:
+        return OK
+    csp_prefetch(&bulk.table[name.hash & (bulk.table_size - 1)])
+    if bulk.key_end - bulk.key_first > BULK_KEYS_LIST:
+        likely = bulk_likely(bulk, bulk.key_end - 1 - BULK_KEYS_LIST)
+        if likely != NULL:
+            csp_prefetch(likely)
+    if bulk.key_end - bulk.key_first > BULK_KEYS_VALUE:
+        likely = bulk_likely(bulk, bulk.key_end - 1 - BULK_KEYS_VALUE)
+        if likely != NULL:
+            csp_prefetch(likely.name.value)
+    return OK
+
 cdef int bulk_record(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *record) noexcept nogil:
-    """First walk: names go in, list keys are numbered and counted."""
+    """First walk: names are gathered, list keys are numbered and counted."""
     cdef const uint8_t *at = record_keys(record)
     cdef const uint8_t *end = at + record.keys_size
     cdef const csp_key_t *key
     cdef csp_delta_t name
-    cdef uint32_t number
     cdef uint8_t kind
-    cdef int status
     while at < end:
         key = <const csp_key_t *> at
         at += key_bytes(key)
@@ -172,38 +229,37 @@ cdef int bulk_record(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *reco
             continue
         name.hash = words_hash(&w.store, key.key_id, key_value(key), key.value_size)
         if kind == 1:
-            status = name_insert(w, (<uint64_t> name.hash << 32) | record.dbid)
-            if status != OK:
-                return status
+            if vector_room(<void **> &bulk.names, &bulk.name_room, bulk.name_count + 1, 8) != OK:
+                return NO_MEMORY
+            bulk.names[bulk.name_count] = (<uint64_t> name.hash << 32) | record.dbid
+            bulk.name_count += 1
             continue
         name.key_id = key.key_id
         name.value_size = key.value_size
         name.value = key_value(key)
-        if bulk_list(bulk, &name, &number) != OK or vector_room(
-                <void **> &bulk.numbers, &bulk.number_room, bulk.number_count + 1, 4) != OK:
+        if bulk_key(bulk, &name, key.member_count if key.member_count else 1) != OK:
             return NO_MEMORY
-        bulk.numbers[bulk.number_count] = number
-        bulk.number_count += 1
-        bulk.lists[number].count += key.member_count if key.member_count else 1
     return bulk_node(w, bulk, record)
 
 cdef int bulk_node(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *record) noexcept nogil:
     """First walk: the list of the governing node, after those of the keys."""
     cdef csp_delta_t name
-    cdef uint32_t number
     name.key_id = node_list_key(record.class_id)
     if record.node == 0 or name.key_id == 0:
         return OK
     name.value_size = sizeof(uint32_t)
     name.value = <const uint8_t *> &record.node
     name.hash = words_hash(&w.store, name.key_id, name.value, name.value_size)
-    if bulk_list(bulk, &name, &number) != OK or vector_room(
-            <void **> &bulk.numbers, &bulk.number_room, bulk.number_count + 1, 4) != OK:
-        return NO_MEMORY
-    bulk.numbers[bulk.number_count] = number
-    bulk.number_count += 1
-    bulk.lists[number].count += 1
-    return OK
+    return bulk_key(bulk, &name, 1)
+
+cdef inline void bulk_ahead(csp_bulk_t *bulk, size_t next_number) noexcept nogil:
+    """Asks for what the second walk needs soon."""
+    cdef csp_bulk_list_t *entry
+    if next_number + BULK_FILL >= bulk.number_count:
+        return
+    csp_prefetch(&bulk.lists[bulk.numbers[next_number + BULK_FILL]])
+    entry = &bulk.lists[bulk.numbers[next_number + BULK_FILL_DBIDS]]
+    csp_prefetch(&bulk.dbids[entry.start + entry.count])
 
 cdef void bulk_fill(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *record, size_t *next_number) noexcept nogil:
     """Second walk: DBIDs go to their lists."""
@@ -217,6 +273,7 @@ cdef void bulk_fill(csp_writer_t *w, csp_bulk_t *bulk, const csp_record_t *recor
         at += key_bytes(key)
         if key.key_id >= CSP_KEYS or w.store.super.keys[key.key_id].kind != 2:
             continue
+        bulk_ahead(bulk, next_number[0])
         entry = &bulk.lists[bulk.numbers[next_number[0]]]
         next_number[0] += 1
         if key.member_count == 0:
@@ -256,7 +313,14 @@ cdef int bulk_build(csp_writer_t *w, csp_bulk_t *bulk, uint64_t revision) noexce
     cdef size_t i
     cdef uint32_t count
     cdef int status
+    status = words_expect(w, &w.store.super.lists_root, bulk.list_count)
+    if status != OK:
+        return status
     for i in range(bulk.list_count):
+        if i + WORDS_AHEAD < bulk.list_count:
+            words_prefetch(w, w.store.super.lists_root, bulk.lists[i + WORDS_AHEAD].name.hash,
+                           bulk.lists[i + WORDS_AHEAD // 2].name.hash)
+            csp_prefetch(bulk.lists[i + WORDS_AHEAD].name.value)
         entry = &bulk.lists[i]
         count = dbids_settle(bulk.dbids + entry.start, <uint32_t> entry.count)
         head = list_make(w, &entry.name, bulk.dbids + entry.start, count, revision, 0)
@@ -319,10 +383,27 @@ cdef int bulk_counts(csp_writer_t *w, csp_bulk_t *bulk, uint64_t revision) noexc
         csp_store(&w.store.super.class_counts[i], ref)
     return OK
 
+cdef int bulk_names(csp_writer_t *w, csp_bulk_t *bulk) noexcept nogil:
+    """Puts in the names that the first walk has gathered."""
+    cdef size_t i
+    cdef int status = words_expect(w, &w.store.super.names_root, bulk.name_count)
+    for i in range(bulk.name_count):
+        if status != OK:
+            return status
+        if i + WORDS_AHEAD < bulk.name_count:
+            words_prefetch(w, w.store.super.names_root, bulk.names[i + WORDS_AHEAD] >> 32,
+                           bulk.names[i + WORDS_AHEAD // 2] >> 32)
+        status = name_insert(w, bulk.names[i])
+    return status
+
 cdef int bulk_index(csp_writer_t *w, csp_bulk_t *bulk, uint64_t revision) noexcept nogil:
     cdef uint64_t total = 0
     cdef size_t i
     cdef int status = bulk_walk(w, bulk, 0)
+    while status == OK and bulk.key_first != bulk.key_end:
+        status = bulk_settle(bulk)
+    if status == OK:
+        status = bulk_names(w, bulk)
     if status != OK:
         return status
     for i in range(bulk.list_count):
@@ -349,6 +430,7 @@ cdef int load_finish(csp_writer_t *w, uint64_t revision, uint64_t mark, int64_t 
     stage_reset(&w.stage)
     status = bulk_index(w, &bulk, revision)
     free(bulk.lists)
+    free(bulk.names)
     free(bulk.table)
     free(bulk.numbers)
     free(bulk.dbids)

@@ -8,6 +8,9 @@
 # 4. Names are a multiset: each (key, value, DBID) that is live or pending has one word of its own.
 # 5. `super.splitting` is set while directory entries are rewritten, and says how: a successor ends it.
 
+cdef enum:
+    WORDS_AHEAD = 16  # words that are asked for before they are put in, where many are
+
 cdef inline uint64_t *words_directory(csp_writer_t *w, uint64_t root) noexcept nogil:
     return <uint64_t *> (w.store.base + (root & ~<uint64_t> 63))
 
@@ -38,6 +41,27 @@ cdef uint64_t words_create(csp_writer_t *w, uint32_t depth) noexcept nogil:
             return 0
         directory[i] = bucket
     return ref | depth
+
+cdef int words_expect(csp_writer_t *w, uint64_t *root, uint64_t count) noexcept nogil:
+    """A hash that so many words are about to come to: buckets as full as after as many splits."""
+    cdef uint32_t depth = 3
+    cdef uint64_t ref
+    while depth < DIRECTORY_DEPTH_MAX and (<uint64_t> 7 << depth) < count:
+        depth += 1
+    if root[0] or depth == 3:
+        return OK
+    ref = words_create(w, depth)
+    if ref == 0:
+        return FULL
+    csp_store(root, ref)
+    return OK
+
+cdef inline void words_prefetch(csp_writer_t *w, uint64_t root, uint64_t later, uint64_t sooner) noexcept nogil:
+    """Asks for the directory entry of one hash, and for the bucket of another."""
+    cdef uint64_t depth = root & 63
+    if root:
+        csp_prefetch(&words_directory(w, root)[(later << depth) >> 32])
+        csp_prefetch(w.store.base + words_directory(w, root)[(sooner << depth) >> 32])
 
 cdef uint64_t *words_cell(csp_writer_t *w, uint64_t root, uint64_t word) noexcept nogil:
     """Where a whole word lies, NULL when it doesn't."""
