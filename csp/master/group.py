@@ -133,7 +133,7 @@ class Group:
     def _finished(
         self, request: WriteRequest, tx: Transaction, results: Sequence[int], leans: bool
     ) -> Member:
-        actor = request.principal.as_actor()
+        actor = request.principal.actor
         built = build(
             tx, self._overlay, self._hasher, actor, self.revision + 1, self.mark, self.time_ms
         )

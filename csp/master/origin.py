@@ -208,9 +208,7 @@ class DatabaseOrigin:
         given = self.plan.password or os.environ.get(PASSWORD_VARIABLE, "")
         plan = replace(self.plan, password=given or passwords.generate())
         tx = seed_transaction(plan)
-        built = build(
-            tx, self.database, passwords.Hasher(), ITSELF.as_actor(), 1, head.mark, wall_ms()
-        )
+        built = build(tx, self.database, passwords.Hasher(), ITSELF.actor, 1, head.mark, wall_ms())
         assert built is not None
         built.rows.counters = []  # built-in numbers lie below those that the counters give
         if not given:

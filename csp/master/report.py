@@ -26,7 +26,7 @@ def report_changes(changes: Sequence[Change], principal: Principal, revision: in
     """Logs an event for every object that was created, changed or deleted, or one for many."""
     if not log.isEnabledFor(logging.INFO):
         return
-    client = " ".join(principal.as_actor().values())
+    client = principal.shown
     if len(changes) > OBJECTS_MAX:
         _report_many(changes, revision, client)
         return

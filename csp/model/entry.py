@@ -117,9 +117,14 @@ def _delta(change: Change) -> Mapping[str, Any]:
     return make_delta(change.cls, change.before, change.after)
 
 
-def event_of(
-    change: Change, image: bytes, revision: int, time_ms: int, actor: Mapping[str, Any]
-) -> bytes:
+def _tail_of(time_ms: int, actor: Mapping[str, Any]) -> bytes:
+    """When, and by whom: the same in every event of a transaction."""
+    if not actor:
+        return b',"time":%d' % time_ms
+    return b',"time":%d,"actor":%b' % (time_ms, orjson.dumps(actor))
+
+
+def _event(change: Change, image: bytes, revision: int, tail: bytes) -> bytes:
     """The message's payload for a change, without its end."""
     head = b'{"op":"%b","class":"%b","DBID":%d,"revision":%d' % (
         change.op.encode(),
@@ -132,9 +137,7 @@ def event_of(
     elif change.op == "update":
         base = change.before["revision"] if change.before else 0
         head += b',"base":%d,"delta":%b' % (base, orjson.dumps(_delta(change)))
-    if not actor:
-        return b'%b,"time":%d' % (head, time_ms)
-    return b'%b,"time":%d,"actor":%b' % (head, time_ms, orjson.dumps(actor))
+    return head + tail
 
 
 def _tenants(change: Change, look: Lookup) -> list[int]:
@@ -190,8 +193,9 @@ def build_entry(
     look = look or Nothing()
     found: list[bytes] = []
     size = HEADER_SIZE
+    tail = _tail_of(time_ms, actor)
     for change, image in zip(changes, images, strict=True):
-        found.append(_item(change, image, event_of(change, image, revision, time_ms, actor), look))
+        found.append(_item(change, image, _event(change, image, revision, tail), look))
         size += len(found[-1])
         if size > ENTRY_BYTES_MAX:
             raise TooBig(
@@ -216,9 +220,10 @@ def build_difference(
     It is no transaction: its mark is the revision's own, and each event has its object's revision.
     """
     items = []
+    tail = _tail_of(time_ms, {})
     for change, image in zip(changes, images, strict=True):
         own = int(change.after["revision"]) if change.after is not None else revision
-        event = event_of(change, image, own, time_ms, {})
+        event = _event(change, image, own, tail)
         items.append(_item(change, image, event, Nothing()))
     body = b"".join(items)
     head = len(items), revision, mark, time_ms, DIFFERENCE, 0, TABLE_DIGEST, 0

@@ -8,17 +8,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
 import orjson
 
 from csp.errors import NoPerm
 
 ACCOUNT_CLASS = "CfgPerson"
+REMEMBERED_MAX: Final = 4096  # messages that say who asks: one a connection that writes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Principal:
     """An account that asks, and from where."""
 
@@ -33,7 +36,8 @@ class Principal:
         """The account's key; empty where there is none."""
         return f"{ACCOUNT_CLASS}:{self.account_dbid}" if self.account_dbid else ""
 
-    def as_actor(self) -> dict[str, str]:
+    @cached_property
+    def actor(self) -> Mapping[str, str]:
         """As events and the history show it; what is not known is left out."""
         found = {
             "account": self.account,
@@ -41,6 +45,11 @@ class Principal:
             "address": self.address,
         }
         return {name: value for name, value in found.items() if value}
+
+    @cached_property
+    def shown(self) -> str:
+        """The same in one line of the log."""
+        return " ".join(self.actor.values())
 
     def as_json(self) -> dict[str, Any]:
         """As it goes from the worker to the writer; what is not known is left out."""
@@ -77,6 +86,7 @@ def message_of(asks: Principal, *, is_server: bool, behalf: Principal | None = N
     return orjson.dumps(found)
 
 
+@lru_cache(maxsize=REMEMBERED_MAX)
 def principal_of(message: bytes) -> Principal:
     """Who asks, by `message_of`; raises NoPerm where it speaks for another and may not.
 

@@ -124,6 +124,8 @@ def start_log(settings: LogSettings, process: str) -> logging.Logger:
     log.setLevel(LEVELS[settings.level])
     log.propagate = False
     logging.raiseExceptions = False
+    # No line shows them, and asking costs a system call a line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     return log
 
 

@@ -32,7 +32,7 @@ def stage(seeded: Place) -> Iterator[Stage]:
 def test_a_principal_survives_the_channel() -> None:
     assert principal_of(message_of(AGENT, is_server=False)) == AGENT
     assert principal_of(message_of(Principal(), is_server=False)) == Principal()
-    assert AGENT.as_actor() == {
+    assert AGENT.actor == {
         "account": "CfgPerson:101",
         "application": "desktop",
         "address": "192.0.2.7:1",
