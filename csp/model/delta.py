@@ -63,6 +63,15 @@ def _steps(attributes: tuple[Attribute, ...], prefix: str, fixed: str) -> dict[s
     return found
 
 
+def _lists_in(steps: dict[str, Step]) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path, step in steps.items():
+        if step.attribute.type in ("list", "kvlist"):
+            before, _, last = path.rpartition(".")
+            found.setdefault(path.partition(".")[0], []).append((before, last))
+    return found
+
+
 # Every path of every class, through parts.
 PATHS: dict[str, dict[str, Step]] = {
     cls.name: _steps(cls.attributes, "", "") for cls in CLASSES.values()
@@ -75,21 +84,17 @@ _MEMBER_CHECKS: dict[str, dict[str, Check]] = {
 }
 
 
-# What a delta may leave out of its form: lists (above and name), and parts with their attributes.
-_LISTS: dict[str, list[tuple[str, str]]] = {
-    name: [
-        (path.rpartition(".")[0], path.rpartition(".")[2])
-        for path, step in steps.items()
-        if step.attribute.type in ("list", "kvlist")
-    ]
-    for name, steps in PATHS.items()
+# What a delta may leave out of its form, by the attribute of the object that holds it: lists
+# (above and name), and of a part its attributes.
+_LISTS: dict[str, dict[str, list[tuple[str, str]]]] = {
+    name: _lists_in(steps) for name, steps in PATHS.items()
 }
-_PARTS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
-    cls.name: [
-        (one.name, tuple(one.part.by_name))
+_PARTS: dict[str, dict[str, tuple[str, ...]]] = {
+    cls.name: {
+        one.name: tuple(one.part.by_name)
         for one in cls.attributes
         if one.type == "part" and one.part is not None
-    ]
+    }
     for cls in CLASSES.values()
 }
 
@@ -129,10 +134,17 @@ def apply_delta(
     created: Mapping[int, int] | None = None,
     warnings: list[str] | None = None,
 ) -> Applied:
-    """The object that a delta makes of `obj`, which stays as it is."""
+    """The object that a delta makes of `obj`, which stays as it is.
+
+    Both share the attributes that the delta does not name: nobody changes inside what is stored.
+    """
     _check_delta(cls, delta)
     context = Context(strict, created, [] if warnings is None else warnings)
-    new: Object = orjson.loads(orjson.dumps(obj))
+    named = _named(cls, delta)
+    new: Object = dict(obj)
+    for name in named:
+        if name in obj:
+            new[name] = orjson.loads(orjson.dumps(obj[name]))
     secrets: dict[str, str] = {}
     for path, keys in delta.get("deleted", {}).items():
         _delete_members(cls, new, path, keys, context)
@@ -145,16 +157,26 @@ def apply_delta(
         _add_members(cls, new, path, members, context)
     for name, lists in delta.items():
         if name not in VERBS:
-            path = name if name in cls.kvlists else _annex_path(cls)
-            _change_kvlist(new, path, lists, context)
+            _change_kvlist(new, _kvlist_path(cls, name), lists, context)
     _check_fixed_while(cls, obj, new)
-    new = _tidy(cls, new)
+    new = _tidy(cls, new, named)
     check_whole(cls, new)
     return Applied(new, secrets)
 
 
-def _annex_path(cls: ObjectClass) -> str:
-    """Where the class keeps its annex: a group has it inside its groupInfo."""
+def _named(cls: ObjectClass, delta: Mapping[str, Any]) -> set[str]:
+    """The attributes of the object in which the delta changes something."""
+    found = {path.partition(".")[0] for verb in VERBS if verb in delta for path in delta[verb]}
+    for name in delta:
+        if name not in VERBS:
+            found.add(_kvlist_path(cls, name).partition(".")[0])
+    return found
+
+
+def _kvlist_path(cls: ObjectClass, name: str) -> str:
+    """Where a key list is; a group has its annex inside its groupInfo."""
+    if name in cls.kvlists:
+        return name
     return next(path for path in cls.kvlists if path.rpartition(".")[2] == ANNEX)
 
 
@@ -164,16 +186,17 @@ def _check_fixed_while(cls: ObjectClass, old: Object, new: Object) -> None:
             raise Immutable(f"{cls.name}.{path} can't change while {members} has members")
 
 
-def _tidy(cls: ObjectClass, obj: Object) -> Object:
-    """Canonical again: table order, no empty lists."""
-    for before, last in _LISTS[cls.name]:
-        holder = value_at(obj, before) or {} if before else obj
-        if last in holder and not holder[last]:
-            del holder[last]
-    for path, names in _PARTS[cls.name]:
-        part = obj.get(path)
-        if part is not None:
-            obj[path] = {name: part[name] for name in names if name in part}
+def _tidy(cls: ObjectClass, obj: Object, named: set[str]) -> Object:
+    """Canonical again where something was changed: table order, no empty lists."""
+    lists, parts = _LISTS[cls.name], _PARTS[cls.name]
+    for top in named:
+        for before, last in lists.get(top, ()):
+            holder = value_at(obj, before) or {} if before else obj
+            if last in holder and not holder[last]:
+                del holder[last]
+        names, part = parts.get(top), obj.get(top)
+        if names is not None and part is not None:
+            obj[top] = {name: part[name] for name in names if name in part}
     return ordered(cls, obj)
 
 

@@ -18,12 +18,17 @@ def make_delta(cls: ObjectClass, old: Object, new: Object) -> Delta:
     if old.get("folderDBID") != new.get("folderDBID"):
         delta["changed"]["folderDBID"] = new.get("folderDBID", 0)
     differing = {name for name, value in new.items() if old.get(name) is not value}
-    differing.update(old.keys() - new.keys())
-    for one in cls.attributes:
-        if one.name in differing:
-            before, after = old.get(one.name), new.get(one.name)
-            if before != after:
-                _compare(one, one.name, before, after, delta)
+    if old.keys() != new.keys():
+        differing.update(old.keys() - new.keys())
+    differing.discard("revision")
+    if len(differing) > 1:
+        attributes = [one for one in cls.attributes if one.name in differing]
+    else:
+        attributes = [cls.by_name[name] for name in differing if name in cls.by_name]
+    for one in attributes:
+        before, after = old.get(one.name), new.get(one.name)
+        if before != after:
+            _compare(one, one.name, before, after, delta)
     return {verb: value for verb, value in delta.items() if value}
 
 

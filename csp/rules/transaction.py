@@ -81,7 +81,11 @@ class Touched:
         before, after = self.before, self.after
         if before is None or after is None:
             return True
-        return any(before.get(name) != after.get(name) for name in attributes)
+        for name in attributes:
+            was, now = before.get(name), after.get(name)
+            if was is not now and was != now:
+                return True
+        return False
 
     @property
     def has_secret(self) -> bool:
