@@ -19,7 +19,8 @@ from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows, Row
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
-from csp.model.image import build_image, json_of, parse_header
+from csp.model.image import build_image, json_of
+from csp.model.places import folder_of, tenant_of
 from csp.model.types import ObjectClass
 from csp.rules.cascade import deletion_order
 from csp.rules.names import Taken, names_of, naming
@@ -59,7 +60,7 @@ def build(
         if is_same and not touched.has_secret:
             continue
         image = build_image(touched.cls, touched.after, revision, tx)
-        _object_rows(rows, touched, image, revision)
+        _object_rows(tx, rows, touched, image)
         _name_rows(tx, rows, touched, names)
         _ref_rows(rows, touched)
         op = "create" if touched.before is None else "update"
@@ -99,13 +100,13 @@ def object_of(cls: ObjectClass, dbid: int, revision: int, body: str) -> JsonObje
     return obj
 
 
-def _object_rows(rows: ChangeRows, touched: Touched, image: bytes, revision: int) -> None:
-    header = parse_header(image)
+def _object_rows(tx: Transaction, rows: ChangeRows, touched: Touched, image: bytes) -> None:
+    assert touched.after is not None
     row: Row = {
-        "tenant": header.tenant_dbid,
-        "folder": header.folder_dbid,
-        "revision": revision,
-        "body": body_of(touched.cls, touched.dbid, revision, json_of(image)),
+        "tenant": tenant_of(touched.cls, touched.after, tx),
+        "folder": folder_of(touched.cls, touched.after, tx),
+        "revision": rows.revision,
+        "body": body_of(touched.cls, touched.dbid, rows.revision, json_of(image)),
     }
     if touched.before is None:
         row["class_id"], row["dbid"] = touched.cls.id, touched.dbid

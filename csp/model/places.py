@@ -41,7 +41,7 @@ def tenant_of(cls: ObjectClass, obj: Object, look: Lookup) -> int:
         return _owner_tenant(obj.get("ownerID"), look)
     if rule == "none" or rule.startswith("list:"):
         return ENVIRONMENT
-    return int(value_at(obj, rule) or ENVIRONMENT)
+    return int((obj.get(rule) if "." not in rule else value_at(obj, rule)) or ENVIRONMENT)
 
 
 def tenants_of(cls: ObjectClass, obj: Object, look: Lookup) -> set[int]:
@@ -62,6 +62,12 @@ def container_of(cls: ObjectClass, obj: Object, look: Lookup) -> Place:
         if owning is not None and owner.get("DBID"):
             return owning.id, int(owner["DBID"])
     return TENANT.id, tenant_of(cls, obj, look)
+
+
+def folder_of(cls: ObjectClass, obj: Object, look: Lookup) -> int:
+    """DBID of the folder that the object lies in; 0: in none."""
+    class_id, dbid = container_of(cls, obj, look)
+    return dbid if class_id == FOLDER.id else 0
 
 
 def governor_of(class_id: int, dbid: int, flags: int, container: Place) -> Place:
