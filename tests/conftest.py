@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile(effort.QUICK)
     config.addinivalue_line("markers", "needs(name): a program from tests.needs that it uses")
     config.addinivalue_line("markers", "alone: measures or kills; runs while nothing else does")
+    config.addinivalue_line("markers", "long: builds or runs for long; `bin/test --nightly` has it")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -9,6 +9,7 @@ from tests.c import races
 SECONDS = "4"
 
 
+@pytest.mark.long
 @pytest.mark.needs("cc")
 @pytest.mark.timeout(races.BUILD_SECONDS_MAX + races.RUN_SECONDS_MAX)
 def test_no_race() -> None:

@@ -1,6 +1,7 @@
 """A short run of every target under sanitizers, and readers of a store that changes.
 
-What long runs found stays in the corpus and is tried each time.
+What long runs found stays in the corpus and is tried each time.  The quick suite has none of this:
+`bin/fuzz` runs beside it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import pytest
 
 from tests.fuzz import build
 from tests.fuzz.__main__ import TARGETS
+
+pytestmark = pytest.mark.long
 
 SECONDS = 2
 RUN_SECONDS_MAX = 120

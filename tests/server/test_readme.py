@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = [block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", README, re.S)]
 COMMAND_SECONDS_MAX = 120
+SERVES_SECONDS = 90
 
 
 class Shell:
@@ -75,7 +76,7 @@ class Shell:
             assert server.poll() is None, log.read_text()
             return subprocess.call(count, env=self.environment, **quiet) == 0
 
-        wait_until(serves, 30, f"{line} serves: {log.read_text()}")
+        wait_until(serves, SERVES_SECONDS, f"{line} serves: {log.read_text()}")
 
     def close(self) -> None:
         for server in reversed(self.servers):
