@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from csp._fastpath import next_mark
-from csp.errors import CspError, MasterDown, from_line
-from csp.model.feed import BYE, REASON_CHARACTERS_MAX, REVISION_MAX, FeedEnded, FeedError
-from csp.model.history import HistoryPage
-from csp.model.requests import WriteOutcome
+from csp.model.feed import BYE, REASON_CHARACTERS_MAX, FeedEnded, FeedError
 from csp.resp import ErrorReply, Value
 
 ENTRY_HEAD = Struct("<IIIIQQqIIQQ")
@@ -66,34 +63,3 @@ def not_here(kind: bytes, frame: Sequence[bytes]) -> FeedError:
         text = frame[0].decode("utf-8", "replace") if frame else "without a reason"
         return FeedEnded(f"the master ends the feed: {text[:REASON_CHARACTERS_MAX]}")
     return FeedError(f"a frame {kind[:32]!r} of {len(frame)} strings does not belong here")
-
-
-def read_revision(value: Value) -> int | Exception:
-    """The reply to CFG.SYNC."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= REVISION_MAX:
-        return int(value)
-    return MasterDown(f"the master did not say its revision: {value!r}"[:REASON_CHARACTERS_MAX])
-
-
-def read_outcome(value: Value) -> WriteOutcome | Exception:
-    """The reply to CFG.OUTCOME."""
-    if isinstance(value, bytes):
-        return WriteOutcome(0, text=value.decode("utf-8", "replace"))
-    if isinstance(value, str) and not isinstance(value, ErrorReply):
-        return WriteOutcome(0, text=str(value))
-    return MasterDown(f"the master did not say the outcome: {value!r}"[:REASON_CHARACTERS_MAX])
-
-
-def read_history(value: Value) -> HistoryPage | Exception:
-    """The reply to CFG.HISTORY."""
-    match value:
-        case [int(revision), bytes(following), [*records]] if (
-            0 <= revision <= REVISION_MAX and following.isdigit() and len(following) <= 20
-        ):
-            return HistoryPage(
-                revision, int(following), [one for one in records if isinstance(one, bytes)]
-            )
-        case ErrorReply():
-            refusal = from_line(str(value))
-            return MasterDown(refusal.text) if type(refusal) is CspError else refusal
-    return MasterDown(f"the master did not tell its history: {value!r}"[:REASON_CHARACTERS_MAX])

@@ -1,6 +1,7 @@
 """Holds one non-blocking connection to the master: connects, signs in, and passes values on.
 
-1. Commands are answered in order; what a feed sends after its own command goes to `on_value`.
+1. Commands are answered in order; what a feed sends after its own command, and every push, goes to
+   `on_value`.
 2. A link that broke stays broken: the owner makes a new one.
 3. `on_broken` is called once, with the reason in words, and never from within a constructor;
    where the master refuses the sign-in it is `on_refused`, with the word of its error too.
@@ -26,12 +27,13 @@ from csp.observe.events import FAULT_EVENT, words_of
 from csp.process.context import Upstream
 from csp.process.lookup import Endpoint
 from csp.process.polling import Descriptor
-from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Value, request
+from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Push, Value, request
 
 FAULT = "FAULT"  # stands for the word of a refusal where it was not the master that refused
 CONNECT_MS_MAX = 5_000  # a host that is down answers nothing at all
 SIGN_IN_MS_MAX = 60_000  # a master that verifies a thousand passwords at once is slow, not dead
-UNSENT_BYTES_MAX = 1024 * 1024  # commands are small; more means that the master takes nothing
+# Forwards of all clients at once stay below that; more means that the master takes nothing.
+UNSENT_BYTES_MAX = 64 * 1024 * 1024
 RECEIVE_BYTES = 1024 * 1024  # one turn's read: some 1,000 records, about 10 ms of loading
 RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024  # the kernel's; keeps a part streaming while one is applied
 
@@ -72,6 +74,7 @@ class Link:
         self.on_value = on_value  # the owner may change it as the feed goes on
         # What may take values off the received bytes before `on_value`: see Decoder.lend.
         self.on_bytes: Callable[[memoryview], tuple[int, bool]] | None = None
+        self.on_drained: Callable[[], None] = lambda: None  # all that was to be sent is
         self._on_broken = on_broken
         self._on_refused = on_refused
         self._answers: deque[Callable[[Value], None]] = deque()
@@ -95,6 +98,11 @@ class Link:
         """Sends a command whose replies go to `on_value`, without end."""
         self._send(request(*arguments))
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits for the socket."""
+        return len(self._unsent)
+
     def watch(self) -> Descriptor | None:
         """What the loop should watch now."""
         if self._socket is None:
@@ -111,6 +119,8 @@ class Link:
                 self._finish_connect()
             if self._unsent:
                 self._flush()
+                if not self._unsent:
+                    self.on_drained()
             if not self.paused and self.state is not LinkState.CONNECTING:
                 self._receive()
 
@@ -247,7 +257,7 @@ class Link:
             value = self._decoder.next()
             if value is MORE:
                 return
-            if self._answers:
+            if self._answers and not isinstance(value, Push):
                 self._answers.popleft()(value)
             else:
                 self.on_value(value)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from csp.errors import MasterDown
 from csp.feed.dial import Dial, Heeded
 from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
@@ -32,13 +31,16 @@ class Links:
         clocks: Clocks,
         on_broken: Callable[[str], None],
         on_refused: Callable[[str, str], None],
+        on_answer: Callable[[Value], None],
     ) -> None:
+        """`on_answer` takes what the session is sent that answers no command."""
         self.feeds: dict[int, Link] = {}
         self._upstream = upstream
         self._clocks = clocks
         self._register = register  # the words of CFG.REGISTER
         self._on_broken = on_broken
         self._on_refused = on_refused
+        self._on_answer = on_answer
         self._session: Link | None = None
         self._dials: dict[str, Dial] = {}
         self._lookup = Lookup(upstream.host, upstream.port)
@@ -78,7 +80,7 @@ class Links:
             self._session = link
             self._ask_place(link, on_ready)
 
-        self._dial(SESSION, endpoints, register, self._unasked)
+        self._dial(SESSION, endpoints, register, self._on_answer)
 
     def open_feed(
         self, index: int, name: str, words: Sequence[str | int], on_value: Callable[[Value], None]
@@ -92,12 +94,11 @@ class Links:
 
         self._dial(name, [self._session.endpoint], register, on_value)
 
-    def ask(self, *arguments: str | int, answer: Callable[[Value], None], why_away: str) -> None:
-        """Sends a command through the session; MasterDown where there is none."""
-        link = self._session
-        if link is None or link.state is not LinkState.READY:
-            raise MasterDown(f"the master {self._upstream.address} is away: {why_away}")
-        link.command(*arguments, answer=answer)
+    @property
+    def session(self) -> Link:
+        """The link that asks, once it is registered."""
+        assert self._session is not None, "it is registered"
+        return self._session
 
     def descriptors(self) -> Sequence[Descriptor]:
         """The links' sockets."""
@@ -175,6 +176,3 @@ class Links:
                 then()
 
         link.command("CFG.REGISTER", *self._register, answer=answered)
-
-    def _unasked(self, value: Value) -> None:
-        self._on_broken(f"an answer that nobody asked for: {str(value)[:80]}")

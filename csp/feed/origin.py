@@ -13,11 +13,12 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from csp.errors import CspError, ReadOnly
+from csp.errors import CspError, MasterDown, ReadOnly
 from csp.feed.alarms import LinkAlarms
 from csp.feed.following import Following
-from csp.feed.frames import read_history, read_outcome, read_revision
+from csp.feed.forwards import Forwards
 from csp.feed.greeting import take_greeting
 from csp.feed.heard import Heard
 from csp.feed.kept import load_kept
@@ -28,8 +29,9 @@ from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
 from csp.model.feed import NOWHERE, FeedError, Position, request_words
+from csp.model.forward import WRITE
 from csp.model.history import HistoryPage, HistoryQuestion
-from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
+from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext
 from csp.process.credentials import PasswordFileRefused, renewed
@@ -50,7 +52,6 @@ STEADY_MS = 1_000  # a link that held so long has earned an attempt at once when
 NO_ROOM_RETRY_MS = 5_000  # a load that found no room is a lot of work to try again
 
 log = logging.getLogger("csp.feed")
-_READ_ONLY = WriteOutcome(0, (), ReadOnly("this proxy is read-only: write to its master"))
 
 
 class FeedOrigin:
@@ -75,7 +76,11 @@ class FeedOrigin:
         host = socket.gethostname()
         words = (context.app_name, "INSTANCE", f"{host}/{context.instance}")
         place = (*words, "HOST", host, "PID", os.getpid())
-        self._links = Links(self._upstream, place, self._clocks, self._lost, self._refused)
+        self._links = Links(
+            self._upstream, place, self._clocks, self._lost, self._refused, self._answered
+        )
+        self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
+        self._is_writable = False
         self._host: StoreForOrigin
         self._heard: Heard
         self._alarms: LinkAlarms
@@ -106,38 +111,35 @@ class FeedOrigin:
         self._heard.show_down()
         self._connect()
 
+    forwards: Final = True
+
     @property
     def writable(self) -> bool:
-        """A proxy takes none yet."""
-        return False
+        """Whether writes are passed on."""
+        return self._is_writable
 
-    def write(
-        self, requests: Sequence[WriteRequest]
-    ) -> Sequence[WriteOutcome | Later[WriteOutcome]]:
-        """A proxy takes no writes yet, but asks its master what became of one."""
-        return [self._outcome(one) if one.kind == OUTCOME else _READ_ONLY for one in requests]
+    def forward(self, message: list[bytes]) -> Later[WriteOutcome]:
+        """Asks the master; what became of a write, a proxy asks also where it passes none on."""
+        master = self._upstream.address
+        if message[0] == WRITE:
+            if not self._is_writable:
+                raise ReadOnly(f"{ReadOnly.TEXT[:-1]}: write to its master, {master}")
+            if self.phase is not Phase.FOLLOWING:  # it could not be seen here in time
+                why = self.why_away if self.phase is Phase.AWAY else self.phase.value
+                raise MasterDown(f"nothing was done: the link to {master}: {why}")
+        return self._forwards.write(message)
 
-    def _outcome(self, request: WriteRequest) -> Later[WriteOutcome]:
-        later: Later[WriteOutcome] = Later()
-        self._links.ask(
-            *("CFG.OUTCOME", request.write_id),
-            answer=lambda value: later.answer(read_outcome(value)),
-            why_away=self.why_away,
-        )
-        return later
+    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
+        """The master's to decide."""
+        raise RuntimeError("a proxy forwards what it is asked to write")
 
     def take_options(self, options: OwnOptions) -> None:
-        """None is for a feed."""
+        """Whether writes are passed on holds at once."""
+        self._is_writable = options.values.get("proxy-writable") is True
 
-    def head(self) -> int | Later[int]:
-        """Asks the master for what it has now."""
-        later: Later[int] = Later()
-        self._links.ask(
-            "CFG.SYNC",
-            answer=lambda value: later.answer(read_revision(value)),
-            why_away=self.why_away,
-        )
-        return later
+    def head(self) -> Later[int]:
+        """Asks the master for what the root has now."""
+        return self._forwards.head()
 
     def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
         """A proxy has no database."""
@@ -145,13 +147,7 @@ class FeedOrigin:
 
     def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
         """Asks the master."""
-        later: Later[HistoryPage] = Later()
-        self._links.ask(
-            *("CFG.HISTORY", *question.words()),
-            answer=lambda value: later.answer(read_history(value)),
-            why_away=self.why_away,
-        )
-        return later
+        return self._forwards.history(question)
 
     def watches(self) -> Sequence[Descriptor]:
         """The links' sockets."""
@@ -175,6 +171,10 @@ class FeedOrigin:
         is_registering = self.phase is Phase.SIGNING_IN
         if limit is not None and self._links.is_silent(now_ms, limit, session=is_registering):
             self._lost(f"silent for {limit} ms")
+            return
+        why = self._forwards.tick(now_ms)
+        if why:
+            self._lost(why)
 
     def reload(self) -> None:
         """Takes the master's password from its file, and asks at once whether it is right."""
@@ -187,6 +187,7 @@ class FeedOrigin:
     def close(self) -> None:
         """Ends the links."""
         self.phase = Phase.AWAY
+        self.why_away = "this proxy ends"
         self._drop_links()
 
     # Connecting.
@@ -216,6 +217,7 @@ class FeedOrigin:
     def _registered(self) -> None:
         log_event(log, "04503", host=self._upstream.shown_host, port=self._upstream.port)
         self.phase = Phase.GREETING
+        self._forwards.use(self._links.session)
         if self._must_load or not self._host.loaded:
             self._load()
         else:
@@ -323,8 +325,16 @@ class FeedOrigin:
         self._reports.loss(was, reason, now_ms)
         self._heard.show_down()
 
+    def _answered(self, value: Value) -> None:
+        """What the session is sent beside the replies to commands."""
+        try:
+            self._forwards.take(value)
+        except FeedError as error:
+            self._refused(str(error), FAULT)
+
     def _drop_links(self) -> None:
         self._links.close()
+        self._forwards.lost(self.why_away)
         if self._loading is not None:
             self._loading.give_up()
             self._loading = None

@@ -47,7 +47,7 @@ from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext, StartRefused
-from csp.process.origin import StoreForOrigin, Sums
+from csp.process.origin import Later, StoreForOrigin, Sums
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
@@ -228,6 +228,11 @@ class DatabaseOrigin:
     def writable(self) -> bool:
         """While it can't write, it says why."""
         return True
+
+    forwards: Final = False
+
+    def forward(self, message: list[bytes]) -> Later[WriteOutcome]:
+        raise RuntimeError("a master decides itself")
 
     def write(self, requests: Sequence[WriteRequest]) -> list[WriteOutcome]:
         try:

@@ -170,14 +170,21 @@ class Origin(Protocol):
     def writable(self) -> bool:
         """Whether it takes writes at all; else each is refused as READONLY before it is asked."""
 
-    def write(
-        self, requests: Sequence[WriteRequest]
-    ) -> Sequence[WriteOutcome | Later[WriteOutcome]]:
+    @property
+    def forwards(self) -> bool:
+        """Whether another server decides on writes: then `forward` is asked, else `write`."""
+
+    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
         """Commits and applies each in this order; one outcome per request, errors included.
 
-        Where another server decides, an outcome comes later, and requests that follow may be
-        handed over before.  Of an OUTCOME request the text is `committed <revision>`, `rejected`
-        or `unknown`.
+        Of an OUTCOME request the text is `committed <revision>`, `rejected` or `unknown`.
+        """
+
+    def forward(self, message: list[bytes]) -> Later[WriteOutcome]:
+        """Passes on a WRITE or OUTCOME as the worker sent it; many are under way at once.
+
+        Those of one connection are decided in this order.  Raises CspError where nothing was, and
+        nothing will be done.
         """
 
     def take_options(self, options: OwnOptions) -> None:

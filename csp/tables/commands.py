@@ -64,6 +64,7 @@ class Command:
     flags: frozenset[str]
     complexity: str
     since: str
+    forwarded: bool
 
     @property
     def bits(self) -> int:
@@ -119,6 +120,7 @@ def _command(number: int, name: str, row: dict[str, Any], *, has_parts: bool) ->
         flags,
         row.get("complexity", "O(1)"),
         row.get("since", SINCE),
+        row.get("forwarded", False),
     )
 
 

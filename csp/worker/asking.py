@@ -9,6 +9,8 @@ from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import Argument, error
 from csp.worker.call import Call
 
+MASTER_AWAY = f"{MasterDown.WORD} "
+
 
 def ask_writer(
     call: Call,
@@ -20,8 +22,9 @@ def ask_writer(
 ) -> None:
     """Asks; replies with what `done` makes of the answer's parts (None: it replies later itself).
 
-    A refusal is passed on; `away` is the reply where the writer is not there or did not answer,
-    MASTERDOWN and why if there is none. `within_ms` is for what takes long.
+    A refusal is passed on; `away` is the reply where the writer, or the master that it would ask,
+    is not there or did not answer: MASTERDOWN and why if there is none. `within_ms` is for what
+    takes long.
     """
     lane, conn = call.lane, call.conn
 
@@ -31,6 +34,8 @@ def ask_writer(
                 reply = done(parts)
                 if reply is not None:
                     lane.finish(conn, reply)
+            case Fail(text) if away is not None and text.startswith(MASTER_AWAY):
+                lane.finish(conn, away)
             case Fail(text):
                 lane.finish(conn, error(text))
             case Absent(why) | Broken(why):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from csp.process.channel.asking import Asker
 from csp.resp.encode import encode
 from csp.resp.values import Value
+from csp.worker.asked import Asked
 from csp.worker.feed import Feed
 from csp.worker.guest import Guest, OpenGuest
 from csp.worker.mailbox import Mailbox
@@ -45,6 +46,7 @@ class State:
     spoiled: bool = False  # a command of the transaction was refused when it was queued
     watched: dict[tuple[int, int], int] = field(default_factory=dict)  # object -> revision
     application: str = ""
+    asked: Asked = field(default_factory=Asked)
     on_close: dict[str, OnClose] = field(default_factory=dict)  # by purpose
 
     @property
@@ -57,6 +59,7 @@ class State:
             or self.spoiled
             or self.watched
             or self.application
+            or self.asked.sizes
             or self.on_close
         )
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import orjson
 
-from csp.errors import BadKey, BadValue, Busy, NoPerm, ReadOnly, TooBig
+from csp.errors import BadKey, BadValue, Busy, NoPerm, TooBig
 from csp.process.application import dbid_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, error
 from csp.worker.call import Call, Handler
 from csp.worker.handshake import host_of
 from csp.worker.refusal import text_of, wrong_arity
-from csp.worker.writes import send
+from csp.worker.writes import check_taken, send
 
 PASSWORD_BYTES_MAX = 1024  # argon2id reads all of it; nobody types more
 
@@ -26,8 +26,7 @@ def passwd(call: Call) -> None:
     if len(call.args) > 4:
         raise wrong_arity("cfg.passwd")
     info, session = call.lane.info, call.session
-    if not call.lane.takes_writes:
-        raise ReadOnly(f"this proxy is read-only: change passwords at its master {info.upstream}")
+    check_taken(call.lane)
     own = session.user
     user = text_of(call.args[1]) if len(call.args) == 4 else own
     old, new = call.args[-2:]

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from csp.errors import BadValue, CspError, ExecAbort, ReadOnly, TooBig
+from csp.errors import BadValue, CspError, ExecAbort, TooBig
 from csp.model.requests import EXPECT, SKIP
 from csp.model.types import CLASSES, by_id
 from csp.resp.encode import OK, QUEUED, error, null_array
@@ -110,8 +110,7 @@ def _parse_writes(call: Call, queued: list[Queued]) -> dict[int, writes.Write]:
         if one.name not in writes.NAMES:
             continue
         try:
-            if not call.lane.takes_writes:
-                raise ReadOnly()
+            writes.check_taken(call.lane)
             found[index] = writes.parse_write(one.name, one.args)
         except CspError as refusal:
             raise ExecAbort(f"{refusal.WORD} command {index + 1}: {refusal.text}") from None

@@ -17,7 +17,7 @@ from csp.model.symbolic import class_named
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import bulk, error, integer, null_array, request
 from csp.worker.asking import ask_writer
-from csp.worker.call import Call, Handler
+from csp.worker.call import Call, Handler, Lane
 from csp.worker.refusal import text_of
 
 OBJECT_BYTES_MAX = 16 * 1024 * 1024
@@ -26,6 +26,7 @@ PUBLISH_WAIT_MS = 10_000  # a writer that took a commit publishes it within a se
 # Arguments before the options IF and ID.
 _FIXED = {"cfg.create": 3, "cfg.update": 4, "cfg.delete": 3}
 NAMES = frozenset(_FIXED)
+_UNKNOWN = f"{UnknownOutcome.WORD} "
 _WATCHED = "CONFLICT watched "  # how the master says that EXEC answers null
 # What says nothing about the commands of a transaction, or says EXECABORT already.
 _NOT_OF_RULES = frozenset(
@@ -56,14 +57,22 @@ def parse_write(name: str, args: list[bytes]) -> Write:
 
 def write(call: Call) -> None:
     """CFG.CREATE, CFG.UPDATE, CFG.DELETE outside a transaction."""
-    if not call.lane.takes_writes:
-        raise ReadOnly()
+    check_taken(call.lane)
     one = parse_write(call.name, call.args)
 
     def done(revision: int, results: list[bytes]) -> bytes:
         return result_of(one, revision, results[0] if results else b"")
 
     send(call, "one", one.write_id, [one.args], done)
+
+
+def check_taken(lane: Lane) -> None:
+    """Refuses where this server takes no writes now; says who does."""
+    if lane.takes_writes:
+        return
+    if lane.info.mode == "proxy":
+        raise ReadOnly(f"{ReadOnly.TEXT[:-1]}: write to its master, {lane.info.upstream}")
+    raise ReadOnly()
 
 
 def result_of(one: Write, revision: int, result: bytes) -> bytes:
@@ -98,7 +107,7 @@ def send(
                     call.finish(reply)
             else:
                 told = f"revision {revision} is committed, but not published here yet"
-                call.finish(error(UnknownOutcome(told).line))
+                call.finish(error(UnknownOutcome(f"{told}; {_hint(write_id)}").line))
 
         lane.publications.wait(revision, PUBLISH_WAIT_MS, published)
 
@@ -106,8 +115,8 @@ def send(
     lane.writer.ask("WRITE", asks_of(call), write_id, kind, *encoded, then=answered)
 
 
-def asks_of(call: Call) -> bytes:
-    """Who writes, for the one that decides whether that may be."""
+def asks_of(call: Call, behalf: Principal | None = None) -> bytes:
+    """Who writes, and on whose behalf, for the one that decides whether that may be."""
     session = call.session
     principal = Principal(
         session.account_dbid,
@@ -115,12 +124,14 @@ def asks_of(call: Call) -> bytes:
         application=call.state.application,
         address=session.address,
     )
-    return message_of(principal, is_server=session.server)
+    return message_of(principal, is_server=session.server, behalf=behalf)
 
 
 def failure(answer: Answer, kind: str, write_id: str) -> bytes:
     """The error reply of a write that was not done, or may not have been."""
     match answer:
+        case Fail(text) if text.startswith(_UNKNOWN):
+            return error(f"{text}; {_hint(write_id)}")
         case Fail(text):
             is_rule = kind == "exec" and text.partition(" ")[0] not in _NOT_OF_RULES
             return error(f"EXECABORT {text}" if is_rule else text)
@@ -128,10 +139,14 @@ def failure(answer: Answer, kind: str, write_id: str) -> bytes:
             refusal = MasterDown if is_away else Busy
             return error(refusal(f"nothing was done: {why}").line)
         case Broken(text):
-            hint = f"ask CFG.OUTCOME {write_id}" if write_id else "it had no ID to ask for it by"
-            return error(UnknownOutcome(f"the write was under way, but {text}; {hint}").line)
+            told = f"the write was under way, but {text}; {_hint(write_id)}"
+            return error(UnknownOutcome(told).line)
         case Done():
             raise TypeError("a write that was done has no failure")
+
+
+def _hint(write_id: str) -> str:
+    return f"ask CFG.OUTCOME {write_id}" if write_id else "it had no ID to ask for it by"
 
 
 def outcome(call: Call) -> None:

@@ -1,4 +1,4 @@
-"""Brings the writer to the server's options, and tells the supervisor the level of the log."""
+"""Brings the writer to the server's options; shows the log's level, and if writes are taken."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Shown(Protocol):
 
     generation: int
     log_level: int
+    writable: bool
 
 
 class Store(Protocol):
@@ -57,4 +58,5 @@ class Following:
         level = self.options.log_level
         set_level(level)
         self._origin.take_options(self.options)
+        self._shown.writable = self._origin.writable
         self._shown.log_level = LEVEL_PLACES[level] if level else 0

@@ -55,6 +55,7 @@ class Writer:
         self._options = Following(context, host, host.control, origin)
         self._scrubber = Scrubber(host, self._options.options)
         self._writes = Writes(origin, host)
+        self._options.options.on_change(self._writes.take_options)
         self._poller = Poller()
         self._control = Descriptor(context.control_fd, READ, self._take_requests)
         self._channel = Answerer(
@@ -73,7 +74,6 @@ class Writer:
 
     def run(self) -> None:
         """Serves until asked to end."""
-        self._host.control.writable = self._origin.writable
         self._origin.start(self._host)
         while not self._is_ended:
             self._report_ready()

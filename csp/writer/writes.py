@@ -1,6 +1,6 @@
 """Takes the workers' writes in groups, hands them to the origin, passes on what it answers.
 
-1. Every write is answered once; some only when another server has decided.
+1. Every write is answered once; a proxy's only when another server has decided.
 2. What became of an earlier write is asked in turn with writes: the answer may be one (OUTCOME).
 3. A message that can't be read is refused and harms no other.
 """
@@ -8,21 +8,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final, Protocol
 
+from csp.conf.table import OPTIONS
 from csp.errors import CspError
 from csp.model.requests import WriteOutcome, WriteRequest, parse_question, parse_request
 from csp.observe.faults import told_fault
-from csp.process.channel.answering import Message, Peer
-from csp.process.origin import Later, Origin
+from csp.process.channel.answering import Message
+from csp.process.context import OptionValue
+from csp.process.origin import Origin
 from csp.resp import Decoder, ProtocolError
-from csp.writer.turns import Turns
+from csp.writer.turns import Pace, Taken, Turns
 
 # One group is one transaction of the database; what it takes holds the loop: some 30 ms of small
 # writes, or one of the largest transactions of clients.
 GROUP_REQUESTS_MAX: Final = 64
 GROUP_BYTES_MAX: Final = 8 * 1024 * 1024
 VERBS: Final = frozenset((b"WRITE", b"OUTCOME"))
+OWN_MAX: Final = int(OPTIONS["csp", "forwards-per-client"].default)
+ALL_MAX: Final = int(OPTIONS["csp", "forwards-max"].default)
 
 log = logging.getLogger("csp.writer")
 
@@ -40,8 +45,8 @@ class Writes:
     def __init__(self, origin: Origin, counts: Counts) -> None:
         self._origin = origin
         self._counts = counts
-        self._turns = Turns()
-        self._undecided = 0
+        self._pace = Pace(OWN_MAX, ALL_MAX)
+        self._turns = Turns(self._pace if origin.forwards else None)
         self.join = self._turns.join
         self.leave = self._turns.leave
         self.add = self._turns.add
@@ -54,46 +59,60 @@ class Writes:
     @property
     def are_open(self) -> bool:
         """Whether some are not answered yet."""
-        return self._turns.has_writes or self._undecided > 0
+        return self._turns.are_open
+
+    def take_options(self, values: Mapping[str, OptionValue]) -> None:
+        """How much of a proxy's is under way at its master holds at once."""
+        self._pace.of_one = int(values.get("forwards-per-client", OWN_MAX))
+        self._pace.of_all = int(values.get("forwards-max", ALL_MAX))
 
     def write_group(self) -> None:
         """Does the next group, if any waits."""
         group = self._turns.take(GROUP_REQUESTS_MAX, GROUP_BYTES_MAX)
         if not group:
             return
-        requests: list[WriteRequest] = []
-        asked: list[tuple[Peer, bytes]] = []
-        for peer, message in group:
-            try:
-                requests.append(_read(message))
-            except CspError as error:
-                self._answer(peer, message[1], WriteOutcome(0, (), error))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
-                told = told_fault(log, "reading a write", error)
-                self._answer(peer, message[1], WriteOutcome(0, (), told))
-            else:
-                asked.append((peer, message[1]))
         self._counts.count("writes", len(group))
-        outcomes = self._origin.write(requests) if requests else ()
-        for (peer, number), outcome in zip(asked, outcomes, strict=True):
-            if isinstance(outcome, Later):
-                self._answer_later(peer, number, outcome)
+        if self._origin.forwards:
+            for taken in group:
+                self._forward(taken)
+        else:
+            self._write(group)
+
+    def _write(self, group: list[Taken]) -> None:
+        requests: list[WriteRequest] = []
+        asked: list[Taken] = []
+        for taken in group:
+            try:
+                requests.append(_read(taken.message))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
+                self._refuse(taken, error)
             else:
-                self._answer(peer, number, outcome)
+                asked.append(taken)
+        outcomes = self._origin.write(requests) if requests else ()
+        for taken, outcome in zip(asked, outcomes, strict=True):
+            self._answer(taken, outcome)
 
-    def _answer_later(self, peer: Peer, number: bytes, later: Later[WriteOutcome]) -> None:
+    def _forward(self, taken: Taken) -> None:
         def decided(outcome: WriteOutcome | Exception) -> None:
-            self._undecided -= 1
-            if isinstance(outcome, CspError):
-                outcome = WriteOutcome(0, (), outcome)
-            elif isinstance(outcome, Exception):
-                outcome = WriteOutcome(0, (), CspError(str(outcome)))
-            self._answer(peer, number, outcome)
+            if isinstance(outcome, Exception):
+                self._refuse(taken, outcome)
+            else:
+                self._answer(taken, outcome)
 
-        self._undecided += 1
-        later.then(decided)
+        try:
+            later = self._origin.forward(taken.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
+            self._refuse(taken, error)
+        else:
+            later.then(decided)
 
-    def _answer(self, peer: Peer, number: bytes, outcome: WriteOutcome) -> None:
+    def _refuse(self, taken: Taken, error: Exception) -> None:
+        told = error if isinstance(error, CspError) else told_fault(log, "a write", error)
+        self._answer(taken, WriteOutcome(0, (), told))
+
+    def _answer(self, taken: Taken, outcome: WriteOutcome) -> None:
+        self._turns.decided(taken)
+        peer, number = taken.peer, taken.message[1]
         if outcome.error is not None:
             self._counts.count("writes_refused")
             peer.fail(number, outcome.error.line)

@@ -53,6 +53,11 @@ def revision_of(server: Server) -> int:
         return int(client.execute_command("CFG.STATUS")["revision"])
 
 
+def takes_writes(server: Server) -> bool:
+    with server.client(protocol=3) as client:
+        return bool(client.execute_command("CFG.STATUS")["writable"])
+
+
 def test_every_promise_has_a_test_of_its_number() -> None:
     promised = re.findall(r"^## (G\d+) ", (ROOT / "GUARANTEES.md").read_text(), re.M)
     names = [name for name in globals() if name.startswith("test_guarantee_")]
@@ -99,10 +104,17 @@ def test_guarantee_01_a_read_never_shows_half_a_transaction(master: Master, prox
     assert reads[0] > 10
 
 
-def test_guarantee_03_the_author_reads_the_write_on_every_worker(master: Master) -> None:
-    dbid = make_skill(master, "g3")
-    clients = [master.client() for _ in range(6)]
-    with master.client() as author:
+@pytest.mark.parametrize("through", ["master", "proxy"])
+def test_guarantee_03_the_author_reads_the_write_on_every_worker(
+    master: Master, proxy: Proxy, through: str
+) -> None:
+    key = f"CfgApplication/name={proxy.app}"
+    assert master.cli("option", key, "csproxy", "proxy-writable", "true").returncode == 0
+    wait_until(lambda: takes_writes(proxy), 10, "the proxy takes writes")
+    server: Server = master if through == "master" else proxy
+    dbid = make_skill(server, f"g3 {through}")
+    clients = [server.client() for _ in range(6)]
+    with server.client() as author:
         for value in range(1, 50):
             revision = set_value(author, dbid, value)
             for client in clients:

@@ -22,7 +22,7 @@ from csp.model.feed import FORMAT
 from csp.model.keys import TABLE_DIGEST
 from csp.process.context import ProcessContext, Upstream
 from csp.process.roles import WRITER
-from csp.resp import Decoder, request
+from csp.resp import Decoder, Value, request
 from tests.unit.fake_flags import FakeAlarms
 
 TURN_LIMIT_SECONDS = 5.0
@@ -65,6 +65,7 @@ class Guest:
     decoder: Decoder = field(default_factory=Decoder)
     commands: list[list[bytes]] = field(default_factory=list)
     feed: list[bytes] = field(default_factory=list)
+    forwarded: dict[int, list[bytes]] = field(default_factory=dict)  # pieces by number
 
     def send(self, *words: bytes | str | int) -> None:
         """Sends a frame."""
@@ -77,6 +78,9 @@ class FakeMaster:
     def __init__(self, history: History) -> None:
         self.history = history
         self.guests: list[Guest] = []
+        self.questions: list[tuple[Guest, int, list[Value]]] = []  # forwarded, not answered
+        self.is_alive = True  # answers PING and HEAD
+        self.pings = 0
         self.register_reply = b"*0\r\n"
         self.hello_reply = b"*0\r\n"
         self.greeting: dict[str, Any] = {}
@@ -96,13 +100,14 @@ class FakeMaster:
             pass
         else:
             accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.guests.append(Guest(accepted))
         for guest in list(self.guests):
             self._serve(guest)
 
     def _serve(self, guest: Guest) -> None:
         try:
-            data = guest.socket.recv(65536)
+            data = guest.socket.recv(1 << 20)
         except BlockingIOError:
             return
         except ConnectionError:
@@ -120,10 +125,30 @@ class FakeMaster:
                 guest.socket.sendall(self.hello_reply)
             elif words[0] == b"CFG.REGISTER":
                 guest.socket.sendall(self.register_reply)
-            elif words[0] == b"CFG.SYNC":
-                guest.socket.sendall(b":%d\r\n" % self.history.revision)
+            elif words[0] == b"CFG.FORWARD":
+                self._forwarded(guest, *words[1:])
+            elif words[0] == b"PING":
+                self.pings += 1
+                guest.socket.sendall(b"+PONG\r\n" if self.is_alive else b"")
             elif words[0] == b"CFG.FEED":
                 guest.feed = words
+
+    def _forwarded(self, guest: Guest, number: bytes, more: bytes, piece: bytes) -> None:
+        guest.forwarded.setdefault(int(number), []).append(piece)
+        if more == b"MORE":
+            return
+        decoder = Decoder()
+        decoder.feed(b"".join(guest.forwarded.pop(int(number))))
+        (question,) = decoder
+        assert isinstance(question, list)
+        if question == [b"HEAD"] and self.is_alive:
+            self.answer(guest, int(number), "DONE", self.history.revision)
+        else:
+            self.questions.append((guest, int(number), question))
+
+    def answer(self, guest: Guest, number: int, *words: bytes | str | int) -> None:
+        """Answers what was forwarded."""
+        guest.socket.sendall(b">" + request("forwarded", number, *words)[1:])
 
     def greet(self, guest: Guest, *, snapshot: bool, **changes: Any) -> None:
         """Sends the greeting."""

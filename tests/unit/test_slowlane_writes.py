@@ -105,8 +105,8 @@ def test_in_flight_is_bounded(server: Server) -> None:
 
 
 def test_proxy_is_read_only(tmp_path: Path) -> None:
-    server = Server(tmp_path, mode="proxy")
-    text = "READONLY You can't write against a read only replica."
+    server = Server(tmp_path, mode="proxy", upstream="above:2020")
+    text = "READONLY You can't write against a read only replica: write to its master, above:2020"
     assert server.ask("CFG.DELETE", "CfgSkill", "1") == text
     server.ask("MULTI")
     server.ask("CFG.DELETE", "CfgSkill", "1")

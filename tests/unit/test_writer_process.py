@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from csp.errors import BadValue, MasterDown
+from csp.errors import BadValue, MasterDown, ReadOnly
 from csp.model.requests import OUTCOME, Create, WriteOutcome, WriteRequest
 from csp.process.context import Request, Upstream
 from csp.process.origin import Later, StoreForOrigin, Sums
@@ -20,7 +20,7 @@ from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.resp import Decoder, request
 from csp.writer.process import Writer
-from csp.writer.writes import GROUP_REQUESTS_MAX
+from csp.writer.writes import GROUP_REQUESTS_MAX, OWN_MAX
 from tests.neighbours.waiting import wait_until
 from tests.unit.fake_flags import FakeFlags
 from tests.unit.feed_stage import FakeHost, a_context
@@ -76,6 +76,8 @@ class FakeOrigin:
         self.groups: list[list[WriteRequest]] = []
         self.revision = 10
         self.heads: list[Later[int]] = []
+        self.forwards = False
+        self.forwarded: list[list[bytes]] = []
         self.undecided: list[Later[WriteOutcome]] = []
         self.due: list[int | Exception] = []  # answered in the loop's own thread
         self.decided: list[WriteOutcome | Exception] = []
@@ -90,20 +92,22 @@ class FakeOrigin:
     def start(self, host: StoreForOrigin) -> None:
         return
 
-    def write(
-        self, requests: Sequence[WriteRequest]
-    ) -> Sequence[WriteOutcome | Later[WriteOutcome]]:
+    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
         self.groups.append(list(requests))
         assert self.may_write.wait(5)
         return [self._write(one) for one in requests]
 
-    def _write(self, one: WriteRequest) -> WriteOutcome | Later[WriteOutcome]:
+    def forward(self, message: list[bytes]) -> Later[WriteOutcome]:
+        if message[-1] == b"never":
+            raise ReadOnly("not here")
+        self.undecided.append(Later())
+        self.forwarded.append(message)
+        return self.undecided[-1]
+
+    def _write(self, one: WriteRequest) -> WriteOutcome:
         if one.kind == OUTCOME:
             return WriteOutcome(0, text=f"committed {len(one.write_id)}")
         command = one.commands[0]
-        if isinstance(command, Create) and command.object["name"] == "later":
-            self.undecided.append(Later())
-            return self.undecided[-1]
         if isinstance(command, Create) and command.object["name"] == "refused":
             return WriteOutcome(0, (), BadValue("name is refused"))
         self.revision += 1
@@ -134,7 +138,7 @@ class FakeOrigin:
 class Running:
     """A writer's loop in a thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, forwards: bool = False) -> None:
         self.path = str(folder / "writer.sock")
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(self.path)
@@ -142,6 +146,7 @@ class Running:
         control_read, self.control = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.report, report_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.origin, self.host = FakeOrigin(), CountingHost()
+        self.origin.forwards = forwards
         context = replace(
             a_context(Upstream("127.0.0.1", 1, "", "")),
             channel_fd=listener.detach(),
@@ -276,20 +281,41 @@ def test_what_became_of_a_write_is_asked_in_turn(running: Running) -> None:
     assert any(answer[2].startswith(b"TOOBIG ID") for answer in answers)
 
 
-def test_a_write_that_another_server_decides_holds_nobody_up(running: Running) -> None:
-    worker = running.connect()
-    worker.write(1, "later")
-    worker.write(2, "later")
-    worker.write(3)
-    assert worker.read() == [b"DONE", b"3", b"11", b"22"]
-    running.origin.decided += [WriteOutcome(5, (7,)), MasterDown("away")]
+@pytest.fixture
+def forwarding(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path, forwards=True)
+    yield running
+    os.close(running.control)
+    assert running.ends()
+
+
+def test_a_write_that_another_server_decides_holds_nobody_up(forwarding: Running) -> None:
+    worker = forwarding.connect()
+    worker.write(1)
+    worker.write(2)
+    worker.send("WRITE", 3, "{}", "", "one", "CFG.CREATE", "never")
+    assert worker.read() == [b"FAIL", b"3", b"READONLY not here"]
+    forwarding.origin.decided += [WriteOutcome(5, (7,)), MasterDown("away")]
     assert worker.read() == [b"DONE", b"1", b"5", b"7"]
     assert worker.read() == [b"FAIL", b"2", b"MASTERDOWN away"]
 
 
-def test_a_drain_waits_for_what_is_not_decided(running: Running) -> None:
-    worker = running.connect()
-    worker.write(1, "later")
+def test_who_sends_much_through_a_proxy_has_few_under_way(forwarding: Running) -> None:
+    busy, other = forwarding.connect(), forwarding.connect()
+    for number in range(1, 3 * OWN_MAX):
+        busy.write(number)
+    under_way = forwarding.origin.forwarded
+    wait_until(lambda: len(under_way) >= OWN_MAX, 5, "the first to be passed on")
+    other.write(1, who='{"account":7}')
+    wait_until(lambda: len(under_way) == OWN_MAX + 1, 5, "the other's to be passed on")
+    forwarding.origin.decided.append(WriteOutcome(5, (7,)))
+    wait_until(lambda: len(under_way) == OWN_MAX + 2, 5, "the next one")
+    assert [message[1] for message in under_way[-2:]] == [b"1", b"%d" % (OWN_MAX + 1)]
+
+
+def test_a_drain_waits_for_what_is_not_decided(forwarding: Running) -> None:
+    running, worker = forwarding, forwarding.connect()
+    worker.write(1)
     wait_until(lambda: running.origin.undecided, 5, "the write to be under way")
     running.ask(Request.DRAIN)
     running.origin.decided.append(WriteOutcome(5, (7,)))

@@ -1,0 +1,26 @@
+"""Names what a server asks of the one above it on behalf of its clients, as it goes over the link.
+
+    CFG.FORWARD number MORE|END piece     number: the asker's, of none under way
+    forwarded number DONE part…           a push, when it is decided, in whatever order
+    forwarded number FAIL line
+
+The pieces together are an array of strings:
+
+    WRITE who write-id "one" word…        who: a principal's JSON (csp/model/principal.py)
+    WRITE who write-id "exec" command…    each an array of strings itself
+    OUTCOME who write-id
+    HEAD
+    HISTORY question
+"""
+
+from __future__ import annotations
+
+MORE, END = b"MORE", b"END"
+FORWARDED = b"forwarded"
+DONE, FAIL = b"DONE", b"FAIL"
+WRITE, OUTCOME, HEAD, HISTORY = b"WRITE", b"OUTCOME", b"HEAD", b"HISTORY"
+
+PIECE_BYTES = 64 * 1024  # what is larger goes in pieces, between which others go
+# What one link may have under way: the asker keeps to it, and who is asked refuses more.
+QUESTIONS_MAX = 4_096
+QUESTIONS_BYTES_MAX = 256 * 1024 * 1024

@@ -1,0 +1,164 @@
+"""CFG.FORWARD: asks on behalf of another server's clients, and answers each when it is decided.
+
+1. A question comes in pieces under a number of the asker's; the answer is a push with that number.
+   Nothing of a connection waits for anything else of it, but its writes are passed on in order.
+2. It is asked under the identity that it names, not the connection's: only a registered server may
+   call this (the table says so), and the writer looks again.
+3. What no server forwards is refused, as is a write where this server takes none itself.
+4. What is not whole when its connection ends was never asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+
+from csp.errors import BadValue, Busy, CspError, MasterDown, TooBig, UnknownOutcome
+from csp.model.forward import (
+    DONE,
+    END,
+    FAIL,
+    FORWARDED,
+    HEAD,
+    HISTORY,
+    MORE,
+    OUTCOME,
+    QUESTIONS_BYTES_MAX,
+    QUESTIONS_MAX,
+    WRITE,
+)
+from csp.model.history import HistoryQuestion
+from csp.model.principal import Principal
+from csp.model.requests import EXPECT, PASSWORD, SKIP
+from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
+from csp.resp import Decoder, ProtocolError, Push
+from csp.resp.encode import encode
+from csp.tables.commands import COMMANDS
+from csp.worker.asked import Asked
+from csp.worker.call import Call, Handler
+from csp.worker.history import MAX_RECORDS
+from csp.worker.refusal import number
+from csp.worker.writes import asks_of, check_taken
+
+RESP3 = 3
+# The commands of a write as they go to a writer; PASSWORD is what CFG.PASSWD becomes.
+COMMANDS_TAKEN = frozenset(name.encode() for name, one in COMMANDS.items() if one.forwarded) | {
+    EXPECT,
+    PASSWORD,
+    SKIP,
+}
+
+
+def forward(call: Call) -> bytes:
+    """CFG.FORWARD number MORE|END piece"""
+    _, digits, more, piece = call.args
+    name = number(digits)
+    if more not in (MORE, END):
+        raise BadValue("CFG.FORWARD takes a number, MORE or END, and a piece")
+    asked = call.state.asked
+    _collect(asked, name, piece)
+    if more == END:
+        try:
+            _ask(call, asked, name, b"".join(asked.pieces.pop(name)))
+        except CspError as refusal:
+            _answer(call, asked, name, FAIL, refusal.line)
+    return b""
+
+
+def _collect(asked: Asked, name: int, piece: bytes) -> None:
+    """Refuses what no server asks that keeps to the limits: it ends the link."""
+    if name not in asked.pieces:
+        if name in asked.sizes:
+            raise BadValue(f"the question {name} is asked already")
+        if len(asked.sizes) >= QUESTIONS_MAX:
+            raise Busy(f"{QUESTIONS_MAX} questions of this server wait already")
+        asked.pieces[name] = []
+        asked.sizes[name] = 0
+    if sum(asked.sizes.values()) + len(piece) > QUESTIONS_BYTES_MAX:
+        raise TooBig(f"{QUESTIONS_BYTES_MAX} bytes of this server's questions wait already")
+    asked.pieces[name].append(piece)
+    asked.sizes[name] += len(piece)
+
+
+def _ask(call: Call, asked: Asked, name: int, question: bytes) -> None:
+    """Passes a whole question to the writer."""
+    verb, *words = _words(question)
+
+    def answered(answer: Answer) -> None:
+        match answer:
+            case Done(parts):
+                _answer(call, asked, name, DONE, *parts)
+            case Fail(text):
+                _answer(call, asked, name, FAIL, text)
+            case Absent(why, is_away):
+                refusal = MasterDown if is_away else Busy
+                _answer(call, asked, name, FAIL, refusal(f"nothing was done: {why}").line)
+            case Broken(why):
+                lost = UnknownOutcome if verb == WRITE else MasterDown
+                _answer(call, asked, name, FAIL, lost(f"it was under way, but {why}").line)
+
+    call.lane.writer.ask(verb.decode(), *_for_writer(call, verb, words), then=answered)
+
+
+def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[bytes]:
+    """The arguments of the question to this server's writer."""
+    if verb == WRITE and len(words) >= 4:
+        check_taken(call.lane)
+        _check_commands(words[2], words[3:])
+        return [_on_behalf(call, words[0]), *words[1:]]
+    if verb == OUTCOME and len(words) == 2:
+        return [_on_behalf(call, words[0]), words[1]]
+    if verb == HEAD and not words:
+        return words
+    if verb == HISTORY and len(words) == 1:
+        return [_history(call, words[0])]
+    raise BadValue(f"{verb[:32]!r} with {len(words)} arguments is not forwarded")
+
+
+def _check_commands(kind: bytes, commands: Sequence[bytes]) -> None:
+    names = [commands[0]] if kind == b"one" else [_words(one)[0] for one in commands]
+    for name in names:
+        if name.upper() not in COMMANDS_TAKEN:
+            raise BadValue(f"{name[:32]!r} is not forwarded")
+
+
+def _on_behalf(call: Call, who: bytes) -> bytes:
+    try:
+        behalf = Principal.from_json(orjson.loads(who))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadValue(f"who asks can't be read: {error}") from None
+    return asks_of(call, behalf)
+
+
+def _history(call: Call, question: bytes) -> bytes:
+    try:
+        asked = HistoryQuestion.from_json(question)
+    except (ValueError, TypeError) as error:
+        raise BadValue(f"the question can't be read: {error}") from None
+    most = call.lane.info.limit("max-records", MAX_RECORDS)
+    return replace(asked, limit=min(max(asked.limit, 1), most)).as_json()
+
+
+def _words(encoded: bytes) -> list[bytes]:
+    """An array of strings, of which there is at least one."""
+    decoder = Decoder()
+    decoder.feed(encoded)
+    try:
+        value = decoder.next()
+    except ProtocolError as error:
+        raise BadValue(f"a question that can't be read: {error}") from None
+    if isinstance(value, list) and value and not decoder.unread_size:
+        words = [word for word in value if isinstance(word, bytes)]
+        if len(words) == len(value):
+            return words
+    raise BadValue("a question that is no array of strings")
+
+
+def _answer(call: Call, asked: Asked, name: int, kind: bytes, *parts: bytes | str) -> None:
+    asked.sizes.pop(name, None)
+    call.lane.loop.push(call.conn, encode(Push([FORWARDED, str(name), kind, *parts]), RESP3))
+
+
+HANDLERS: dict[str, Handler] = {"cfg.forward": forward}
