@@ -118,6 +118,7 @@ cdef int writer_prepare(
         status = log_drop_oldest(w)
         if status != OK:
             return status
+    successor_wait(w)
     status = entry_stage(w, bytes, size, accounts, sizes, account_count, &block)
     if status == FULL or (status == OK and w.stage.grows and arena_hold(&w.arena) != OK):
         status = entry_retry(w, bytes, size, accounts, sizes, account_count, &block)

@@ -8,7 +8,10 @@
 #    the slab of a block; larger ones are runs of pages.
 # 4. A size that is a multiple of 32 gives a ref that is one (posting list words rely on it), and a
 #    power of two up to a page is aligned to itself (buckets and directories rely on it).
-# 5. After arena_attach only fresh extents are used until arena_merge: older readers may hold the rest.
+# 5. After arena_attach only fresh extents are used until arena_merge, and what is held where it is released: older
+#    readers may hold the rest.
+# 6. What is held is a chain of runs: a store in which much is free has it, though its free memory lies scattered, as
+#    each successor leaves it that begins in fresh memory. A chain is whole before its head is stored.
 
 cdef extern from "<sys/mman.h>" nogil:
     void *mmap(void *address, size_t size, int protection, int flags, int fd, int64_t offset)
@@ -34,7 +37,8 @@ ctypedef struct csp_page_t:  # what is known of one page
     uint32_t length   # FREE: pages of the run; SLAB: number of the slab
     uint32_t before   # neighbours in the bin's list, 0 none
     uint32_t after
-    uint32_t state
+    uint16_t state
+    uint16_t spared   # it was held at the takeover: known to be free before the walk is over
 
 ctypedef struct csp_slab_t:  # blocks of one size class; `bits` says which are in use
     uint32_t page
@@ -64,9 +68,7 @@ ctypedef struct csp_arena_t:
     size_t number_room
     uint64_t used_bytes       # of blocks, as asked for
     uint64_t block_bytes      # of blocks, as rounded
-    uint32_t merge_end        # pages below wait for arena_merge; 0 none
-    uint32_t spared           # but for these, which were held: known to be free
-    uint32_t spared_end
+    uint32_t merge_end        # pages below wait for arena_merge, but for the spared ones; 0 none
 
 cdef inline uint32_t log2_floor(uint64_t value) noexcept nogil:
     return 63 - csp_clz(value)
@@ -117,7 +119,7 @@ cdef int vector_room(void **data, size_t *room, size_t need, size_t item_bytes) 
 
 cdef inline bint arena_fresh(const csp_arena_t *arena, uint32_t page) noexcept nogil:
     """Not waiting for arena_merge."""
-    return page >= arena.merge_end or (arena.spared <= page and page < arena.spared_end)
+    return page >= arena.merge_end or arena.pages[page].spared
 
 # ---- runs of pages ----
 
@@ -416,10 +418,8 @@ cdef void arena_merge(csp_arena_t *arena) noexcept nogil:
     cdef size_t i
     arena.merge_end = 0
     while page < end:
-        if arena.spared <= page and page < arena.spared_end:
-            page = arena.spared_end
         start = page
-        while page < end and page != arena.spared and arena.pages[page].state == PAGE_UNKNOWN:
+        while page < end and arena.pages[page].state == PAGE_UNKNOWN and not arena.pages[page].spared:
             page += 1
         if page > start:
             run_free(arena, start, page - start)
@@ -444,12 +444,27 @@ cdef int arena_attach(csp_arena_t *arena, csp_super_t *super, int fd) noexcept n
         arena.pages = NULL
         return NO_MEMORY
     arena.merge_end = <uint32_t> (super.extent_end / PAGE_BYTES)
-    if super.held:  # nobody ever reached it: it serves the recovery itself
-        arena.spared = <uint32_t> (super.held / PAGE_BYTES)
-        arena.spared_end = arena.spared + <uint32_t> (super.held_bytes / PAGE_BYTES)
-        csp_store(&super.held, 0)
-        run_free(arena, arena.spared, arena.spared_end - arena.spared)
+    held_keep(arena)
     return OK
+
+cdef void held_keep(csp_arena_t *arena) noexcept nogil:
+    """What a predecessor held is held on: nobody ever reached it."""
+    cdef uint64_t ref = arena.super.held
+    cdef const csp_held_t *run
+    cdef uint64_t first, i
+    while ref:
+        run = <const csp_held_t *> (arena.base + ref)
+        first = ref / PAGE_BYTES
+        for i in range(first, first + run.pages):
+            arena.pages[i].spared = 1
+            arena.pages[i].state = PAGE_RUN
+        arena.used_bytes += run.pages * PAGE_BYTES
+        arena.block_bytes += run.pages * PAGE_BYTES
+        ref = run.next
+
+cdef inline bint arena_extends(const csp_arena_t *arena) noexcept nogil:
+    """Whether there is fresh memory to be backed."""
+    return arena.super.reserve_bytes - arena.super.extent_end >= EXTENT_BYTES
 
 cdef void arena_detach(csp_arena_t *arena) noexcept nogil:
     cdef size_t i
@@ -463,22 +478,52 @@ cdef void arena_detach(csp_arena_t *arena) noexcept nogil:
 
 # ---- the memory held back for deletes ----
 
+cdef void held_free(csp_arena_t *arena, uint64_t ref) noexcept nogil:
+    """Gives the runs of a chain back."""
+    cdef csp_held_t run
+    while ref:
+        run = (<csp_held_t *> (arena.base + ref))[0]
+        arena.used_bytes -= run.pages * PAGE_BYTES
+        arena.block_bytes -= run.pages * PAGE_BYTES
+        run_free(arena, <uint32_t> (ref / PAGE_BYTES), <uint32_t> run.pages)
+        ref = run.next
+
 cdef int arena_hold(csp_arena_t *arena) noexcept nogil:
-    """Takes the held memory out of circulation; FULL when there is not enough."""
-    cdef uint64_t size = arena.super.held_bytes
-    cdef uint64_t ref
+    """Takes the held memory out of circulation, in as few runs as there are; FULL when there is not enough."""
+    cdef uint64_t left = arena.super.held_bytes / PAGE_BYTES
+    cdef uint64_t length = left
+    cdef uint64_t chain = 0
+    cdef csp_held_t *run
+    cdef uint32_t page
     if arena.super.held:
         return OK
-    ref = arena_alloc(arena, size)
-    if ref == 0:
-        return FULL
-    csp_store(&arena.super.held, ref)
+    while left:
+        if length > left:
+            length = left
+        page = run_alloc(arena, <uint32_t> length, 1)
+        if page == 0 and length <= HELD_RUN_PAGES:
+            held_free(arena, chain)
+            return FULL
+        if page == 0:
+            length = length / 2 if length / 2 > HELD_RUN_PAGES else HELD_RUN_PAGES
+            continue
+        arena.pages[page].state = PAGE_RUN
+        arena.pages[page + length - 1].state = PAGE_RUN
+        arena.used_bytes += length * PAGE_BYTES
+        arena.block_bytes += length * PAGE_BYTES
+        run = <csp_held_t *> (arena.base + <uint64_t> page * PAGE_BYTES)
+        run.next = chain
+        run.pages = length
+        chain = <uint64_t> page * PAGE_BYTES
+        left -= length
+    csp_store(&arena.super.held, chain)
     return OK
 
 cdef int arena_release(csp_arena_t *arena) noexcept nogil:
     """Gives the held memory to the change that needs it; FULL when it is in use already."""
-    cdef uint64_t ref = arena.super.held
-    if ref == 0:
+    cdef uint64_t chain = arena.super.held
+    if chain == 0:
         return FULL
     csp_store(&arena.super.held, 0)
-    return arena_free(arena, ref, arena.super.held_bytes)
+    held_free(arena, chain)
+    return OK

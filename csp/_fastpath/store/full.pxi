@@ -32,6 +32,12 @@ cdef bint grace_wait(csp_writer_t *w, int64_t until_ms) noexcept nogil:
         nanosleep(&wait, NULL)
         now_ms = store_clock_ms()
 
+cdef void successor_wait(csp_writer_t *w) noexcept nogil:
+    """A successor that has no fresh memory to begin in waits a little until it knows what is free: what is held
+    would be scattered else, by one successor after the other."""
+    if w.arena.merge_end and not arena_extends(&w.arena):
+        grace_wait(w, store_clock_ms() + FULL_STEP_MS)
+
 cdef int entry_again(
     csp_writer_t *w, const uint8_t *bytes, uint64_t size, const uint8_t **accounts,
     const uint64_t *sizes, int account_count, uint64_t *block

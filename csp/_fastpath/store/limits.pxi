@@ -14,6 +14,8 @@ cdef enum:
     HELD_BYTES_MAX = 4194304
     # A small store (tests, laptops) gives up a sixteenth at most.
     HELD_SHARE = 16
+    # It may be as scattered as this: in any 128 pages one of the largest slabs finds its aligned place.
+    HELD_RUN_PAGES = 128
     # Slabs hold blocks up to this size; above, whole pages waste at most a fifth, on average 6 %.
     SLAB_BLOCK_BYTES_MAX = 16384
     SIZE_CLASSES = 112

@@ -6,7 +6,7 @@
 # 1. The ring slot of published + 1 with an intact entry of that revision is redone; each step first
 #    looks whether it was done, so a successor may die here too, anywhere.
 # 2. Until the walk is over and readers have let go only fresh memory is used: they may hold what the
-#    dead writer had retired, and nobody knows that list any more.
+#    dead writer had retired, and nobody knows that list any more. An intent may have what is held.
 # 3. Names of the intent were all added before it; words of names that nobody has are of no consequence,
 #    because a name is verified against its record: the walk removes them.
 # 4. A directory that died inside a split is completed by the stores that are left.
@@ -211,9 +211,12 @@ cdef int writer_recover(csp_writer_t *w, int check) noexcept nogil:
     if w.loading or not w.store.super.loaded or w.arena.merge_end == 0:
         return STATE
     recover_split(w)
+    if intent_find(w) != NULL:
+        arena_release(&w.arena)
     status = recover_redo(w)
     if status == OK:
         status = recover_lists(w)
+    arena_hold(&w.arena)
     if status == OK:
         status = pending_room(w, 1)
     if status != OK:

@@ -16,7 +16,7 @@
 #define CSP_SUPER_MAGIC 0x3165726f74737063ull /* "cpstore1" */
 #define CSP_CONTROL_MAGIC 0x316c727463707363ull /* "cspctrl1" */
 #define CSP_ENTRY_FORMAT 0x43535032u
-#define CSP_FORMAT 5u /* raise it when the meaning of a layout changes but no size does */
+#define CSP_FORMAT 6u /* raise it when the meaning of a layout changes but no size does */
 
 #define CSP_SLOTS 64
 #define CSP_WRITER_SLOT 49 /* as csp/store/control.py has it */
@@ -62,7 +62,7 @@ typedef struct {
     uint64_t lists_root;
     uint64_t log_oldest;    /* oldest revision of the log, published + 1 when it is empty */
     uint64_t loaded;        /* 1 once the first load was published */
-    uint64_t held;          /* the memory kept for deletes, 0 while it is in use */
+    uint64_t held;          /* the first run of the memory kept for deletes, 0 while it is in use */
     /* 128 */
     csp_state_t state;
     uint64_t splitting;     /* 1 names, 2 lists: entries of a directory are being rewritten, as below */
@@ -83,6 +83,11 @@ typedef struct {
     uint64_t class_counts[CSP_CLASSES];  /* ref of the newest count cell */
     uint64_t dirty[4][CSP_DIRTY_WORDS];  /* names, names, lists, lists: store/dirty.pxi */
 } csp_super_t;
+
+typedef struct { /* begins each run of the memory kept for deletes */
+    uint64_t next;          /* the run behind it, 0 none */
+    uint64_t pages;
+} csp_held_t;
 
 typedef struct { /* a record image, one version of one object: docs/internals/formats.md */
     uint64_t prev;

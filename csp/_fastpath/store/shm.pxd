@@ -75,6 +75,10 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t class_counts[256]
         uint64_t dirty[4][128]
 
+    ctypedef struct csp_held_t:
+        uint64_t next
+        uint64_t pages
+
     ctypedef struct csp_record_t:
         uint64_t prev
         uint32_t crc
