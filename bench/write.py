@@ -24,6 +24,7 @@ from bench.cpu import cpu_seconds
 from bench.exchange import Result, exchange
 from bench.fill import Filled, fill
 from bench.report import Row, conclude
+from bench.through import through_a_proxy
 from bench.wires import CspWire, EtcdWire
 from tests.neighbours.ports import free_port
 from tests.neighbours.postgres import Postgres
@@ -53,11 +54,11 @@ BESIDE_MOST = 5.0
 @click.option("--keep", is_flag=True, help="Write the figures to bench/results.")
 @click.option(
     "--only",
-    type=click.Choice(["etcd", "postgresql", "import"]),
+    type=click.Choice(["etcd", "postgresql", "import", "proxy"]),
     help="These rows alone.",
 )
 def write(rounds: int, seconds: float, keep: bool, only: str | None) -> None:
-    """Writes a second against etcd, in flight, on PostgreSQL, and beside an import."""
+    """Writes a second against etcd, in flight, on PostgreSQL, beside an import, by a proxy."""
     notes: dict[str, Any] = {}
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="csp-bench-", dir=Path(__file__).parent) as name:
@@ -68,6 +69,8 @@ def write(rounds: int, seconds: float, keep: bool, only: str | None) -> None:
             rows.append(on_postgresql(folder, rounds, seconds, notes))
         if only in (None, "import"):
             rows.append(beside_import(folder, max(2, rounds // 2), seconds, notes))
+        if only in (None, "proxy"):
+            rows += by_proxy(folder, rounds, seconds, notes)
     for key, value in notes.items():
         click.echo(f"{key}: {value}")
     sys.exit(conclude("write", rows, notes, keep=keep))
@@ -235,6 +238,18 @@ def beside_import(folder: Path, rounds: int, seconds: float, notes: dict[str, An
         note(notes, "beside an import", alone_p99_ms=alone.percentile_ms(0.99),
              p99_ms=beside.percentile_ms(0.99), longest_ms=max(beside.latencies_ms))  # fmt: skip
     return Row("p99 of others beside an import", "alone", ratios, BESIDE_MOST)
+
+
+def by_proxy(folder: Path, rounds: int, seconds: float, notes: dict[str, Any]) -> list[Row]:
+    """The same writes through a writable proxy of that master."""
+    with csp(folder / "above") as server:
+        return through_a_proxy(
+            *(folder, server.master, server.wire),
+            writers=WRITERS,
+            rounds=rounds,
+            until=lambda: after(seconds),
+            note=lambda name, **figures: note(notes, f"proxy, {name}", **figures),
+        )
 
 
 def _has_begun(server: Csp) -> bool:

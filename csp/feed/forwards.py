@@ -13,8 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import orjson
-
 from csp.errors import Busy, CspError, MasterDown, UnknownOutcome, from_line
 from csp.feed.link import Link, LinkState
 from csp.model.feed import REASON_CHARACTERS_MAX, REVISION_MAX, FeedError
@@ -30,7 +28,7 @@ from csp.model.forward import (
     WRITE,
 )
 from csp.model.history import HistoryPage, HistoryQuestion
-from csp.model.principal import principal_of
+from csp.model.principal import words_of
 from csp.model.requests import WriteOutcome
 from csp.process.origin import Later
 from csp.resp import Push, Value, request
@@ -92,13 +90,12 @@ class Forwards:
     def write(self, message: list[bytes]) -> Later[WriteOutcome]:
         """A WRITE or OUTCOME message of a worker, under the identity of its author."""
         verb, _, asks, *words = message
-        who = orjson.dumps(principal_of(asks).as_json())
         later: Later[WriteOutcome] = Later()
 
         def answered(answer: Answer) -> None:
             later.answer(_outcome(verb, answer))
 
-        self._ask(verb, who, *words, then=answered, is_write=verb == WRITE)
+        self._ask(verb, words_of(asks), *words, then=answered, is_write=verb == WRITE)
         return later
 
     def head(self) -> Later[int]:

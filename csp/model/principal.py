@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from csp.errors import NoPerm
+from csp.errors import BadValue, NoPerm
 
 ACCOUNT_CLASS = "CfgPerson"
 REMEMBERED_MAX: Final = 4096  # messages that say who asks: one a connection that writes
@@ -78,6 +78,7 @@ class Principal:
 ITSELF = Principal(is_administrator=True)
 
 
+@lru_cache(maxsize=REMEMBERED_MAX)
 def message_of(asks: Principal, *, is_server: bool, behalf: Principal | None = None) -> bytes:
     """What a write says of who asks: the connection's account, and for whom it does."""
     found = asks.as_json() | {"server": is_server}
@@ -99,3 +100,18 @@ def principal_of(message: bytes) -> Principal:
     if found.get("server") is not True:
         raise NoPerm("only a registered server writes on behalf of others")
     return Principal.from_json(behalf)
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def words_of(message: bytes) -> bytes:
+    """Who asks, by `message_of`, as another server is told."""
+    return orjson.dumps(principal_of(message).as_json())
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def principal_in(words: bytes) -> Principal:
+    """What `words_of` said; raises BadValue."""
+    try:
+        return Principal.from_json(orjson.loads(words))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadValue(f"who asks can't be read: {error}") from None

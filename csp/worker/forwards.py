@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import orjson
-
 from csp.errors import BadValue, Busy, CspError, MasterDown, TooBig, UnknownOutcome
 from csp.model.forward import (
     DONE,
@@ -30,7 +28,7 @@ from csp.model.forward import (
     WRITE,
 )
 from csp.model.history import HistoryQuestion
-from csp.model.principal import Principal
+from csp.model.principal import principal_in
 from csp.model.requests import EXPECT, PASSWORD, SKIP
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp import Decoder, ProtocolError, Push
@@ -107,9 +105,9 @@ def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[byt
     if verb == WRITE and len(words) >= 4:
         check_taken(call.lane)
         _check_commands(words[2], words[3:])
-        return [_on_behalf(call, words[0]), *words[1:]]
+        return [asks_of(call, principal_in(words[0])), *words[1:]]
     if verb == OUTCOME and len(words) == 2:
-        return [_on_behalf(call, words[0]), words[1]]
+        return [asks_of(call, principal_in(words[0])), words[1]]
     if verb == HEAD and not words:
         return words
     if verb == HISTORY and len(words) == 1:
@@ -122,14 +120,6 @@ def _check_commands(kind: bytes, commands: Sequence[bytes]) -> None:
     for name in names:
         if name.upper() not in COMMANDS_TAKEN:
             raise BadValue(f"{name[:32]!r} is not forwarded")
-
-
-def _on_behalf(call: Call, who: bytes) -> bytes:
-    try:
-        behalf = Principal.from_json(orjson.loads(who))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BadValue(f"who asks can't be read: {error}") from None
-    return asks_of(call, behalf)
 
 
 def _history(call: Call, question: bytes) -> bytes:
