@@ -21,8 +21,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from typing import TypeGuard
 
-from csp.model.feed import REASON_CHARACTERS_MAX
+from csp.model.feed import PACKED, REASON_CHARACTERS_MAX
+from csp.model.packing import Unpacker
 from csp.observe.events import FAULT_EVENT, words_of
 from csp.process.context import Upstream
 from csp.process.lookup import Endpoint
@@ -35,6 +37,7 @@ SIGN_IN_MS_MAX = 60_000  # a master that verifies a thousand passwords at once i
 # Forwards of all clients at once stay below that; more means that the master takes nothing.
 UNSENT_BYTES_MAX = 64 * 1024 * 1024
 RECEIVE_BYTES = 1024 * 1024  # one turn's read: some 1,000 records, about 10 ms of loading
+RECEIVE_PACKED_BYTES = 128 * 1024  # the same where it comes packed
 RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024  # the kernel's; keeps a part streaming while one is applied
 
 log = logging.getLogger("csp.feed")
@@ -80,6 +83,9 @@ class Link:
         self._answers: deque[Callable[[Value], None]] = deque()
         self._unsent = bytearray()
         self._decoder = Decoder()
+        self._unpacker: Unpacker | None = None
+        self._unpacked = Decoder()  # of the frames that came packed
+        self._pieces: Iterator[bytes] | None = None  # what is left of a packed frame
         self._started_ms = now_ms
         self._heard = False
         self._why = ""  # a reason found in the constructor, told in the first tick
@@ -102,6 +108,10 @@ class Link:
     def unsent_bytes(self) -> int:
         """What waits for the socket."""
         return len(self._unsent)
+
+    def unpack(self) -> None:
+        """What is streamed may come packed from now on."""
+        self._unpacker = Unpacker()
 
     def watch(self) -> Descriptor | None:
         """What the loop should watch now."""
@@ -236,7 +246,7 @@ class Link:
         if self._socket is None:
             return
         try:
-            data = self._socket.recv(RECEIVE_BYTES)
+            data = self._socket.recv(RECEIVE_PACKED_BYTES if self._unpacker else RECEIVE_BYTES)
         except BlockingIOError:
             return
         if not data:
@@ -250,7 +260,10 @@ class Link:
 
     def _hand_on(self) -> None:
         # What the owner does with a value may end or pause the link.
-        while self.state is not LinkState.BROKEN and not self.paused:
+        while self._takes_values():
+            if self._pieces is not None:
+                self._hand_on_unpacked()
+                continue
             take = None if self._answers else self.on_bytes
             if take is not None and self._decoder.lend(take):
                 return
@@ -259,5 +272,34 @@ class Link:
                 return
             if self._answers and not isinstance(value, Push):
                 self._answers.popleft()(value)
+            elif self._unpacker is not None and _is_packed(value):
+                self._pieces = self._unpacker.unpack(value[1])
             else:
                 self.on_value(value)
+
+    def _takes_values(self) -> bool:
+        return self.state is not LinkState.BROKEN and not self.paused
+
+    def _hand_on_unpacked(self) -> None:
+        """Passes on the frames of what came packed, a piece at a time."""
+        # Whoever takes a value may have the link go on, which comes here once more.
+        while self._pieces is not None and self._takes_values():
+            if self.on_bytes is None or not self._unpacked.lend(self.on_bytes):
+                value = self._unpacked.next()
+                if value is not MORE:
+                    self.on_value(value)
+                    continue
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._pieces = None
+                return
+            self._unpacked.feed(piece)
+
+
+def _is_packed(value: Value) -> TypeGuard[list[bytes]]:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and value[0] == PACKED
+        and isinstance(value[1], bytes)
+    )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from csp.feed.dial import Dial, Heeded
 from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
+from csp.model.feed import can_pack, packed_words
 from csp.process.context import Upstream
 from csp.process.lookup import Endpoint, Lookup, LookupFailed
 from csp.process.polling import Descriptor
@@ -32,11 +33,16 @@ class Links:
         on_broken: Callable[[str], None],
         on_refused: Callable[[str, str], None],
         on_answer: Callable[[Value], None],
+        *,
+        packs: bool,
     ) -> None:
-        """`on_answer` takes what the session is sent that answers no command."""
+        """`on_answer` takes what the session is sent that answers no command; `packs`: feeds come
+        packed from a master that can.
+        """
         self.feeds: dict[int, Link] = {}
         self._upstream = upstream
         self._clocks = clocks
+        self._packs = packs
         self._register = register  # the words of CFG.REGISTER
         self._on_broken = on_broken
         self._on_refused = on_refused
@@ -78,7 +84,7 @@ class Links:
 
         def register(link: Link) -> None:
             self._session = link
-            self._ask_place(link, on_ready)
+            self._ask_place(link, lambda _: on_ready())
 
         self._dial(SESSION, endpoints, register, self._on_answer)
 
@@ -90,7 +96,7 @@ class Links:
 
         def register(link: Link) -> None:
             self.feeds[index] = link
-            self._ask_place(link, lambda: link.stream("CFG.FEED", *words))
+            self._ask_place(link, lambda told: self._ask_feed(link, words, told))
 
         self._dial(name, [self._session.endpoint], register, on_value)
 
@@ -163,7 +169,14 @@ class Links:
             on_refused=self._on_refused,
         )
 
-    def _ask_place(self, link: Link, then: Callable[[], None]) -> None:
+    def _ask_feed(self, link: Link, words: Sequence[str | int], told: Value) -> None:
+        """Asks for a feed, packed where the master says that it can."""
+        if self._packs and can_pack(told):
+            link.unpack()
+            words = packed_words(words)
+        link.stream("CFG.FEED", *words)
+
+    def _ask_place(self, link: Link, then: Callable[[Value], None]) -> None:
         """Registers this connection as the proxy's Application."""
 
         def answered(value: Value) -> None:
@@ -173,6 +186,6 @@ class Links:
                 reason = f"application {self._register[0]} refused: {value}"
                 self._on_refused(reason, value.word)
             else:
-                then()
+                then(value)
 
         link.command("CFG.REGISTER", *self._register, answer=answered)

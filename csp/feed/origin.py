@@ -77,7 +77,13 @@ class FeedOrigin:
         words = (context.app_name, "INSTANCE", f"{host}/{context.instance}")
         place = (*words, "HOST", host, "PID", os.getpid())
         self._links = Links(
-            self._upstream, place, self._clocks, self._lost, self._refused, self._answered
+            self._upstream,
+            place,
+            self._clocks,
+            self._lost,
+            self._refused,
+            self._answered,
+            packs=bool(context.options.get("link-compression", True)),
         )
         self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
         self._is_writable = False

@@ -5,7 +5,8 @@ Pure: no socket, no clock; docs/internals/formats.md lays it out.
 1. Who asks says FORMAT and who answers says it too; each refuses in words what it can't read.
 2. A kind of frame that begins with `+` may be passed over by who doesn't know it; any other unknown
    one ends the feed.
-3. The greeting's `table` is the digest by which the keys of the records are built, an entry's that
+3. Frames come packed where the sender said at CFG.REGISTER that it can, and who asks says so too.
+4. The greeting's `table` is the digest by which the keys of the records are built, an entry's that
    of its images: where it is another than one's own, the keys are not believed.
 """
 
@@ -30,10 +31,11 @@ RELEASE_CHARACTERS_MAX = 64
 REASON_CHARACTERS_MAX = 300
 # Whose records one csp gives another, in this order; a proxy keeps the same on its disk.
 FED_CLASSES = (*sorted(by_id), ACCOUNT_CLASS_ID)
-GREETING, RECORDS, PART, CHANGE, ALIVE, BYE = (
-    b"greeting", b"records", b"part", b"change", b"alive", b"bye",
+GREETING, RECORDS, PART, CHANGE, ALIVE, BYE, PACKED = (
+    b"greeting", b"records", b"part", b"change", b"alive", b"bye", b"packed",
 )  # fmt: skip
-USAGE = "CFG.FEED takes FROM stream revision mark [PART i OF n] FORMAT f"
+COMPRESSION = "zstd"  # the one there is; csp/model/packing.py
+USAGE = "CFG.FEED takes FROM stream revision mark [PART i OF n] FORMAT f [COMPRESS zstd]"
 
 
 class FeedError(Exception):
@@ -68,6 +70,7 @@ class Asked:
     mark: str  # 16 hex digits, "-" for none
     part: int | None = None
     parts: int = 1
+    packed: bool = False  # frames may come packed
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Greeting:
 
 
 def request_words(position: Position, part: int | None = None, parts: int = 1) -> list[str]:
-    """The arguments of CFG.FEED behind its name."""
+    """The arguments of CFG.FEED behind its name, to a sender that packs nothing."""
     words = ["FROM", "-", "0", "-"]
     if position.stream:
         words[1:] = position.stream.hex(), str(position.revision), f"{position.mark:016x}"
@@ -94,9 +97,28 @@ def request_words(position: Position, part: int | None = None, parts: int = 1) -
     return [*words, "FORMAT", str(FORMAT)]
 
 
+def packed_words(words: Sequence[str | int]) -> list[str | int]:
+    """The same to a sender that can pack."""
+    return [*words, "COMPRESS", COMPRESSION]
+
+
+def can_pack(told: object) -> bool:
+    """Whether the reply to CFG.REGISTER, in RESP2 or RESP3, says that the sender can pack."""
+    if isinstance(told, list):
+        told = dict(zip(told[::2], told[1::2], strict=False))
+    if not isinstance(told, Mapping):
+        return False
+    return told.get(b"compression", told.get("compression")) in (COMPRESSION, COMPRESSION.encode())
+
+
 def read_request(words: Sequence[bytes]) -> Asked:
     """Reads the arguments of CFG.FEED behind its name; refuses in words."""
     texts = [word.decode("utf-8", "replace") for word in words]
+    packed = len(texts) in (8, 12) and texts[-2].upper() == "COMPRESS"
+    if packed:
+        if texts.pop().lower() != COMPRESSION:
+            raise BadValue(f"this server compresses with {COMPRESSION} alone")
+        texts.pop()
     if len(texts) not in (4, 6, 8, 10) or texts[0].upper() != "FROM":
         raise BadValue(USAGE)
     if len(texts) in (4, 8) or texts[-2].upper() != "FORMAT":
@@ -113,13 +135,13 @@ def read_request(words: Sequence[bytes]) -> Asked:
         raise BadValue("the mark is 16 hex digits, or -")
     revision = 0 if texts[2] == "-" else _number(texts[2])
     if len(texts) == 6:
-        return Asked(stream, revision, mark)
+        return Asked(stream, revision, mark, packed=packed)
     if texts[4].upper() != "PART" or texts[6].upper() != "OF":
         raise BadValue(USAGE)
     part, parts = _number(texts[5]), _number(texts[7])
     if not 0 <= part < parts <= PARTS_MAX:
         raise BadValue(f"PART i OF n: 0 <= i < n <= {PARTS_MAX}")
-    return Asked(stream, revision, mark, part, parts)
+    return Asked(stream, revision, mark, part, parts, packed)
 
 
 def _is_hex(text: str, digits: int) -> bool:

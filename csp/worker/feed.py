@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from csp.worker.feed_packing import Packing
+
 
 @dataclass
 class Feed:
@@ -18,3 +20,9 @@ class Feed:
     snapshot: bool = False
     resting: bool = False  # waits for the loop to say `writable`
     waits: bool = False  # has its place among those that are served next
+    packing: Packing | None = None  # where its frames go packed
+
+    @property
+    def is_held(self) -> bool:
+        """Whether frames were built that are not sent yet."""
+        return self.packing is not None and self.packing.has_more

@@ -7,7 +7,8 @@
    hundred proxies that load at once take longer, and delay no client.
 3. A connection holds at most FEED_UNSENT_BYTES_MAX and one frame more before it waits, until the
    loop says `writable` below that: a slow receiver costs neither time nor memory.
-4. A receiver that the log's tail passes, whatever it is about to be sent, is told so within a
+4. Packed frames count by what they were before: packing, not sending, is what takes time then.
+5. A receiver that the log's tail passes, whatever it is about to be sent, is told so within a
    second and closed: it comes back and decides anew.
 """
 
@@ -22,6 +23,7 @@ from csp.model.feed import (
     BYE,
     CHANGE,
     FED_CLASSES,
+    PACKED,
     RECORDS,
     Asked,
     Position,
@@ -37,6 +39,7 @@ from csp.resp.encode import request
 from csp.store.control import LINK_DATABASE
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.feed import Feed
+from csp.worker.feed_packing import Packing
 
 SLICE_BYTES = 256 * 1024  # copied for one feed at a time: some 50 µs
 TURN_BYTES = 1024 * 1024
@@ -126,6 +129,8 @@ class Feeds:
 
     def _advance(self, feed: Feed) -> int:
         """Sends a slice; how many bytes it was."""
+        if feed.packing is not None:
+            return self._advance_packed(feed, feed.packing)
         loop = self._lane.loop
         size = 0
         for frame in self._frames(feed):
@@ -139,6 +144,18 @@ class Feeds:
             if size >= SLICE_BYTES:
                 self._wait_turn(feed)
                 return size
+        return size
+
+    def _advance_packed(self, feed: Feed, packing: Packing) -> int:
+        loop = self._lane.loop
+        size = packing.fill(self._frames(feed), SLICE_BYTES)
+        if feed.conn not in self._feeds or not size:
+            return size
+        loop.push(feed.conn, request(PACKED, packing.take(SLICE_BYTES)))
+        if loop.pending(feed.conn) > FEED_UNSENT_BYTES_MAX:
+            feed.resting = True
+        elif size >= SLICE_BYTES:
+            self._wait_turn(feed)
         return size
 
     def _frames(self, feed: Feed) -> Iterator[bytes]:
@@ -208,7 +225,8 @@ class Feeds:
         self._built = (0, b"")  # a large one is not kept for long
         for feed in list(self._feeds.values()):
             # Behind records or changes that are still to come it would be too early.
-            is_level = not feed.snapshot and feed.next_revision > reader.revision
+            is_sent = not feed.snapshot and not feed.is_held
+            is_level = is_sent and feed.next_revision > reader.revision
             if is_level and not feed.resting:
                 self._lane.loop.push(feed.conn, frame)
             elif feed.next_revision < min(reader.oldest, reader.revision + 1):
@@ -228,7 +246,7 @@ def _revision_of(data: bytes) -> int:
 
 
 def feed(call: Call) -> bytes:
-    """CFG.FEED FROM stream revision mark [PART i OF n] FORMAT f"""
+    """CFG.FEED FROM stream revision mark [PART i OF n] FORMAT f [COMPRESS zstd]"""
     asked = read_request(call.args[1:])
     lane = call.lane
     reader = lane.reader
@@ -240,6 +258,8 @@ def feed(call: Call) -> bytes:
     else:
         part, parts = asked.part or 0, asked.parts
         started = Feed(call.conn, published + 1, part, parts, list(FED_CLASSES), snapshot=True)
+    if asked.packed:
+        started.packing = Packing()
     lane.feeds.add(started)
     position = Position(reader.stream, published, reader.mark)
     return request(*greeting_words(lane.info.release, position, snapshot=not goes_on))

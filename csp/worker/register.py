@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, NoRef, Stale
+from csp.model.feed import COMPRESSION
 from csp.process.application import SERVER_TYPE, application_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import encode, error
@@ -180,6 +181,7 @@ def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
         "application_dbid": int(wish["dbid"]),
         "role": call.lane.role,
         "release": call.lane.info.release,
+        "compression": COMPRESSION,
     }
 
 

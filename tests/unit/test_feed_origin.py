@@ -9,7 +9,9 @@ from csp.errors import MasterDown
 from csp.feed.following import FULL_RELOAD_MS
 from csp.feed.origin import STEADY_MS
 from csp.feed.phase import Phase
+from csp.model.packing import Packer
 from csp.observe.clock import wall_ms
+from csp.resp import request
 from csp.store.control import LINK_DOWN, LINK_UP
 from tests.unit.feed_stage import History, Stage
 
@@ -383,3 +385,30 @@ def test_a_master_that_stops_while_it_is_loaded_from_is_no_refusal(stage: Stage)
     feed.send("bye", "it stops")
     stage.play(lambda: "abort" in stage.host.calls, "the load is given up")
     assert stage.host.alarms == {} or not stage.host.alarms
+
+
+def test_a_master_that_can_pack_is_asked_to_and_one_that_can_not_is_not(stage: Stage) -> None:
+    stage.master.register_reply = b"*2\r\n$11\r\ncompression\r\n$4\r\nzstd\r\n"
+    stage.start()
+    stage.play(lambda: stage.master.feeds())
+    feed = stage.master.feeds()[0]
+    assert feed.feed[-4:] == [b"FORMAT", b"2", b"COMPRESS", b"zstd"]
+    stage.master.greet(feed, snapshot=True)
+    packer = Packer()
+    stream = request("part", 0, 10, f"{stage.history.marks[10]:016x}", 1_000)
+    stage.history.change(3)
+    for revision in (11, 12, 13):
+        stream += request("change", stage.history.entries[revision])
+    for start in range(0, len(stream), 100):  # frames need not end where a slice does
+        feed.send("packed", packer.pack(stream[start : start + 100]))
+    stage.play(lambda: stage.host.published == 13, "all of it was taken")
+    stage.master.send_alive(feed)
+    stage.play(lambda: stage.host.links[-1] == (LINK_UP, 13, 2_000), "a frame as it is")
+
+
+def test_packed_rubbish_ends_the_link_and_nothing_else(stage: Stage) -> None:
+    stage.master.register_reply = b"*2\r\n$11\r\ncompression\r\n$4\r\nzstd\r\n"
+    following(stage)
+    stage.master.feeds()[0].send("packed", b"rubbish")
+    stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is ended")
+    assert "can't be unpacked" in stage.origin.why_away

@@ -12,8 +12,10 @@ import pytest
 from csp._fastpath import FEED_UNSENT_BYTES_MAX
 from csp.model.entry import DELETE, UPDATE
 from csp.model.image import build_tombstone
+from csp.model.packing import Unpacker
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
-from csp.worker.feed_server import PARTS_BYTES, SLICE_BYTES
+from csp.resp import request
+from csp.worker.feed_server import ALIVE_MS, PARTS_BYTES, SLICE_BYTES
 from tests.unit.fake_loop import Server, image_of
 
 STREAM = bytes(range(16)).hex()
@@ -270,3 +272,49 @@ def test_a_receiver_that_rests_is_told_when_the_log_has_passed_it(server: Server
     (frame,) = server.frames()
     assert frame == [b"bye", b"revision 12 is no longer in the log"]
     assert 1 in server.loop.closing
+
+
+def unpacked(server: Server, unpacker: Unpacker) -> bytes:
+    frames = server.frames()
+    assert all(isinstance(frame, list) and frame[0] == b"packed" for frame in frames)
+    return b"".join(
+        piece
+        for frame in frames
+        for piece in unpacker.unpack(frame[1])  # type: ignore[index, arg-type]
+    )
+
+
+def test_frames_come_packed_where_both_can(server: Server) -> None:
+    said = ["FROM", STREAM, "8", f"{8 * 16:016x}", "FORMAT", "2"]
+    answer = server.ask("CFG.FEED", *said, "COMPRESS", "zstd")
+    assert answer[0] == b"greeting"  # type: ignore[index]
+    server.loop.pass_time(0)
+    unpacker = Unpacker()
+    both = request(b"change", entry_of(9)) + request(b"change", entry_of(10))
+    assert unpacked(server, unpacker) == both
+    server.reader.entries[11] = entry_of(11)
+    server.publish(11)
+    assert unpacked(server, unpacker) == request(b"change", entry_of(11))
+    server.loop.pass_time(ALIVE_MS)
+    (alive,) = server.frames()
+    assert alive[:2] == [b"alive", b"11"], "as it is"  # type: ignore[index]
+    with pytest.raises(AssertionError, match="compresses with zstd alone"):
+        assert not server.ask("CFG.FEED", *said, "COMPRESS", "lz4")
+
+
+def test_a_large_change_is_packed_over_several_turns(server: Server) -> None:
+    answer = server.ask(
+        *("CFG.FEED", "FROM", STREAM, "10", f"{server.reader.mark:016x}", "FORMAT", "2"),
+        *("COMPRESS", "zstd"),
+    )
+    assert answer[0] == b"greeting"  # type: ignore[index]
+    server.reader.entries[11] = entry_of(11, size=5 * SLICE_BYTES)
+    server.publish(11)
+    unpacker = Unpacker()
+    slices: list[bytes] = []
+    while sum(map(len, slices)) < 5 * SLICE_BYTES:
+        for frame in server.frames():
+            slices.append(b"".join(unpacker.unpack(frame[1])))  # type: ignore[index, arg-type]
+        server.loop.pass_time(0)
+    assert b"".join(slices) == request(b"change", entry_of(11, size=5 * SLICE_BYTES))
+    assert max(map(len, slices)) == SLICE_BYTES
