@@ -87,6 +87,8 @@ def _statements(rows: ChangeRows) -> Iterator[tuple[Any, list[Row], str]]:
     yield statements.INSERT["refs"], rows.refs, "master.after_refs"
     yield statements.DELETE_ACCOUNT, rows.accounts_gone, "master.after_accounts_gone"
     yield statements.INSERT["accounts"], rows.accounts, "master.after_accounts"
+    yield statements.DELETE_TOKEN_KEY, rows.token_keys_gone, "master.after_accounts"
+    yield statements.INSERT["token_keys"], rows.token_keys, "master.after_accounts"
     yield statements.MOVE_COUNTER, rows.counters, "master.after_counters"
     yield statements.INSERT["entries"], rows.entries, "master.after_entry"
     yield statements.INSERT["history"], rows.history, "master.after_history"

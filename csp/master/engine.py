@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -34,6 +35,7 @@ from csp.master.passwords import Hasher
 from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import refuse_taken
+from csp.master.token_keys import build_rotation, is_due, token_keys
 from csp.model.principal import ITSELF
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
 from csp.observe import failpoint
@@ -63,6 +65,7 @@ class Engine:
         self.next_dbids = database.counters()
         self.committed: Callable[[Built], None] = lambda _built: None
         self._digest_key = database.digest_key()
+        self._token_keys = token_keys(database)
         self._ended: errors.CspError | None = None
         self._unpublished: list[Built] = []
 
@@ -147,6 +150,23 @@ class Engine:
                 self._commit(group)
             self._published(group)
         return len(tx.touched)
+
+    def rotate_keys(self) -> bool:
+        """Makes a new token key where it is time for one; whether it did."""
+        group = self._new_group(checks_names=False)
+        if not is_due(self._token_keys, group.time_ms):
+            return False
+        self._check_open()
+        built, keys = build_rotation(self._token_keys, self.revision + 1, self.mark, group.time_ms)
+        group.add_built(WriteRequest(0, ITSELF, "", "one", ()), built)
+        with in_words():
+            self._commit(group)
+        self._token_keys = keys
+        self._unpublished.append(built)
+        with contextlib.suppress(StoreFull):  # the origin tells of it, and tries again
+            self.publish()
+        self.committed(built)
+        return True
 
     # -- committing ----------------------------------------------------------------------------
 

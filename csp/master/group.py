@@ -106,6 +106,12 @@ class Group:
         self._take(member)
         return member
 
+    def add_built(self, request: WriteRequest, built: Built) -> None:
+        """Puts a change on top that concerns no object."""
+        rows = built.rows
+        self._take(Member(request, WriteOutcome(rows.revision), False, None, built, rows))
+        self.revision, self.mark = rows.revision, rows.mark
+
     def _take(self, member: Member) -> None:
         self.members.append(member)
         self._has_rows = self._has_rows or member.rows is not None

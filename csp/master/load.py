@@ -22,10 +22,12 @@ from csp.master.entries import entries_from, mark_at
 from csp.master.heap import without_cycle_search
 from csp.master.published import HostView
 from csp.master.reading import accounts, object_row, objects_after, reading
-from csp.model.entry import ACCOUNT_CHANGED, parse_entry
+from csp.master.token_keys import keys_seen_by, token_keys
+from csp.model.entry import ACCOUNT_CHANGED, accounts_changed, parse_entry
 from csp.model.extract import Object as JsonObject
 from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
+from csp.model.token_keys import KEYS_DBID, keys_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
 from csp.observe.events import log_event
 from csp.process.origin import StoreForOrigin
@@ -88,11 +90,14 @@ class Rows:
             after = rows[-1].dbid
 
     def accounts(self) -> Iterator[tuple[int, bytes]]:
-        """(DBID, image) of every person's account record, in DBID order."""
+        """(DBID, image) of every person's account record, and of the token keys, in DBID order."""
         for row in accounts(self.connection):
             if row.class_id == PERSON.id:
                 hashed = Hashed(row.algorithm, row.hash)
                 yield row.dbid, account_image(row.dbid, row.user_name, hashed, row.revision)
+        keys, revision = keys_seen_by(self.connection)
+        if keys:
+            yield KEYS_DBID, keys_image(keys, revision)
 
     def classes(self) -> list[ObjectClass]:
         first = [CLASSES[name] for name in looked_through()]
@@ -179,6 +184,8 @@ def accounts_of(database: Database, entry: bytes) -> list[bytes]:
             else:
                 hashed = Hashed(row.algorithm, row.hash)
                 found.append(account_image(item.dbid, row.user_name, hashed, parsed.revision))
+    if KEYS_DBID in accounts_changed(entry):
+        found.append(keys_image(token_keys(database), parsed.revision))
     return found
 
 

@@ -40,6 +40,7 @@ from csp.master.retention import Limits, Retention
 from csp.master.seed import SeedPlan, seed_transaction
 from csp.master.sqlite import FileLost, is_unreadable
 from csp.master.sums import Summer
+from csp.master.token_keys import first_key
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
@@ -180,6 +181,8 @@ class DatabaseOrigin:
         engine.committed = self._committed
         self._engine = engine
         self._add_missing_folders(engine)
+        with contextlib.suppress(errors.CspError):  # then the tick tries, and tells of it
+            engine.rotate_keys()
         self._heard(engine.revision, wall_ms())
         stream, revision = head.stream.hex(), engine.revision
         log_event(log, "51351", stream=stream, revision=revision, fence=head.fence)
@@ -210,6 +213,7 @@ class DatabaseOrigin:
         tx = seed_transaction(plan)
         built = build(tx, self.database, passwords.Hasher(), ITSELF.actor, 1, head.mark, wall_ms())
         assert built is not None
+        built.rows.token_keys = [first_key(1, self.clock.now_ms())]
         built.rows.counters = []  # built-in numbers lie below those that the counters give
         if not given:
             # Before the commit: a password that nobody was told would lock everybody out.
@@ -281,8 +285,11 @@ class DatabaseOrigin:
             with in_words():
                 self.retention.step(self.database.connection, age_now_ms)
                 self._look_at_fence(self._engine)
-        except errors.MasterDown as error:
+            self._engine.rotate_keys()
+        except (errors.MasterDown, errors.UnknownOutcome) as error:
             self._tell_trouble(error.text)
+        except errors.Busy:  # a full store has an alarm of its own; the next tick tries again
+            pass
         else:
             self._host.end_alarm(ALARM_DATABASE_FAILS)
             if not self._engine.ended:

@@ -37,6 +37,8 @@ class ChangeRows:
     entries: list[Row] = field(default_factory=list)
     history: list[Row] = field(default_factory=list)
     writes: list[Row] = field(default_factory=list)
+    token_keys: list[Row] = field(default_factory=list)  # of a change that is never in a group
+    token_keys_gone: list[Row] = field(default_factory=list)
     moves: int = 1
 
     @property

@@ -6,7 +6,8 @@
 4. `head` has one row; its fence number admits one master, its revision has no gaps.
 5. `entries` is the window of the change log; `history` says what changed, for longer.
 6. `accounts` is the only place with hashes of secrets; no table holds a secret itself.
-7. `writes` has the id that a client gave a write, under its account, with a digest of the command:
+7. `token_keys` has the secrets of which tokens are signed, the newest ones alone.
+8. `writes` has the id that a client gave a write, under its account, with a digest of the command:
    keyed, as a command may hold a secret. An account of 0 stands for all, a digest of "" for any.
 """
 
@@ -31,7 +32,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0004"
+VERSION = "0005"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(
@@ -139,4 +140,14 @@ accounts = Table(
     Column("hash", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
     PrimaryKeyConstraint("class_id", "dbid", name="accounts_key"),
+)
+
+token_keys = Table(
+    "token_keys",
+    metadata,
+    Column("id", Integer, nullable=False, autoincrement=False),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("secret", String(64), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="token_keys_key"),
 )

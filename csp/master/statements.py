@@ -51,6 +51,7 @@ INSERT = {
         schema.entries,
         schema.history,
         schema.writes,
+        schema.token_keys,
     )
 }
 UPDATE_OBJECT = (
@@ -66,6 +67,7 @@ UPDATE_OBJECT = (
 DELETE_OBJECT = delete(schema.objects).where(_this_object["objects"])
 DELETE_NAMES = delete(schema.unique_names).where(_this_object["unique_names"])
 DELETE_ACCOUNT = delete(schema.accounts).where(_this_object["accounts"])
+DELETE_TOKEN_KEY = delete(schema.token_keys).where(schema.token_keys.c.id == bindparam("id_"))
 DELETE_REFS = delete(schema.refs).where(_refs_of)
 MOVE_COUNTER = (
     update(schema.counters)

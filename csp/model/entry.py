@@ -23,13 +23,15 @@ from csp.model.extract import Lookup, Nothing, Object
 from csp.model.image import json_of
 from csp.model.keys import TABLE_DIGEST
 from csp.model.places import NOWHERE, Place, node_of, tenants_of
-from csp.model.types import ObjectClass
+from csp.model.types import ACCOUNT_CLASS_ID, ENVIRONMENT, ObjectClass
 
 FORMAT = 0x43535032
 # A proxy takes no longer string (csp.resp), and the size has 32 bits: refused before the commit.
 ENTRY_BYTES_MAX = 512 * 1024 * 1024
 HEADER_SIZE = 64
 CREATE, UPDATE, DELETE = 1, 2, 3
+# What only servers carry has changed; to subscribers it is nothing.
+KEYS = 4
 OPS = {CREATE: "create", UPDATE: "update", DELETE: "delete"}
 OP_NUMBERS = {name: number for number, name in OPS.items()}
 # Entry flag: a difference between two generations, not one transaction.
@@ -202,8 +204,21 @@ def build_entry(
                 f"the changes of one transaction take more than {ENTRY_BYTES_MAX} bytes"
                 f" ({len(changes)} objects): change less at once"
             )
-    items = b"".join(found)
-    count = len(changes)
+    return _entry(b"".join(found), len(changes), revision, prev_mark, time_ms, flags)
+
+
+def build_keys_entry(revision: int, prev_mark: int, time_ms: int, dbid: int) -> bytes:
+    """The log entry of a change of the account record `dbid` alone, which is no person's."""
+    tenants = _pad8(struct.pack("<I", ENVIRONMENT))
+    head = _ITEM.size + len(tenants), KEYS, ACCOUNT_CHANGED | SKIPPABLE, ACCOUNT_CLASS_ID, dbid
+    item = _ITEM.pack(*head, 0, 0, 1, *(0, 0, 0, 0, 0), *(0, 0, 0)) + tenants
+    return _entry(item, 1, revision, prev_mark, time_ms, 0)
+
+
+def _entry(
+    items: bytes, count: int, revision: int, prev_mark: int, time_ms: int, flags: int
+) -> bytes:
+    size = HEADER_SIZE + len(items)
     head = FORMAT, size, 0, count, revision, 0, time_ms, flags, 0, TABLE_DIGEST, 0
     entry = bytearray(_HEADER.pack(*head) + items)
     struct.pack_into("<Q", entry, _MARK_AT, next_mark(prev_mark, entry))
@@ -242,7 +257,7 @@ def revision_of(entry: bytes) -> int:
 
 
 def accounts_changed(entry: bytes) -> Iterator[int]:
-    """DBIDs of the persons whose account record changed with it, or went."""
+    """DBIDs of the account records that changed with it, or went."""
     at = HEADER_SIZE
     while at < len(entry):
         size, _, flags, _, dbid, *_ = _ITEM.unpack_from(entry, at)

@@ -453,7 +453,7 @@ def test_sums_are_those_of_the_published_records(stage: Stage) -> None:
     stage.create("CfgPerson", **person("ann", password="open sesame"))
     for number in range(10):
         stage.create("CfgSkill", tenantDBID=1, name=f"skill {number}")
-    *_, sums = stage.origin.sums(None, 1, 2**31 - 1)
+    *_, sums = stage.origin.sums(None, 1, 2**32 - 1)
     assert sums is not None
     assert sums.revision == stage.host.published
     expected: dict[int, tuple[int, int]] = {}

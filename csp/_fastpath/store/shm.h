@@ -162,6 +162,7 @@ typedef struct { /* one changed object of an entry; tenants, image, event follow
     uint32_t node_after;
 } csp_item_t;
 #define CSP_OP_DELETE 3
+#define CSP_OP_KEYS 4 /* no change of an object: an account record that only servers carry */
 #define CSP_ITEM_ACCOUNT 1 /* the object's account record changed too */
 #define CSP_ITEM_SKIPPABLE 128 /* who doesn't know its op passes it over */
 #define CSP_ITEM_TRANSIT 40 /* bytes of it that travel; those behind belong to the store */

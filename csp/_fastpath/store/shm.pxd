@@ -25,6 +25,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_OWN_GRANTS
         CSP_RECORD_COVERED
         CSP_OP_DELETE
+        CSP_OP_KEYS
         CSP_ITEM_ACCOUNT
         CSP_ITEM_SKIPPABLE
         CSP_ITEM_TRANSIT

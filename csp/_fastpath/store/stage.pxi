@@ -145,7 +145,7 @@ cdef int changes_collect(csp_writer_t *w, csp_entry_t *entry) noexcept nogil:
     for i in range(entry.item_count):
         number += item_is_change(item)
         if not item_is_change(item):
-            w.skipped_items += 1
+            w.skipped_items += item.op != CSP_OP_KEYS
         elif item_record(w, entry, item, number - 1, &image) != OK:
             return CORRUPT
         elif change_add(w, item.class_id, item.dbid, image, item) != OK:
