@@ -82,6 +82,7 @@ include "_fastpath/loop/hot.pxi"         # GET, MGET and their kin
 include "_fastpath/loop/trim.pxi"        # binary values out of an annex
 include "_fastpath/loop/cursor.pxi"      # where each subscriber stands in the log
 include "_fastpath/loop/start.pxi"       # and where CFG.FROM places it
+include "_fastpath/loop/token.pxi"       # what restores a session
 include "_fastpath/loop/rest.pxi"        # what a socket cut off a message
 include "_fastpath/loop/slice.pxi"       # messages, built once and sent together
 include "_fastpath/loop/notice.pxi"      # cfg.notice

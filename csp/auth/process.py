@@ -1,7 +1,8 @@
 """The auth process: answers VERIFY and PASSWD from the workers, so that no worker ever hashes.
 
 1. The main thread alone touches the store and the sockets.
-2. Before the store is loaded nobody can sign in: LOADING.
+2. What workers refuse themselves, tokens, is told here too, as wrong passwords are.
+3. Before the store is loaded nobody can sign in: LOADING.
 """
 
 from __future__ import annotations
@@ -90,6 +91,9 @@ class AuthProcess:
         self._is_ended = self._is_ended or any(one in ENDS for one in asked)
 
     def _on_question(self, peer: Peer, parts: Message) -> None:
+        if len(parts) == 5 and parts[0] == b"REFUSED":
+            self._tell_refused(peer, parts)
+            return
         is_change = len(parts) == 6 and parts[0] == b"PASSWD"
         if not is_change and (len(parts) != 5 or parts[0] != b"VERIFY"):
             log_event(log, "51191", question=repr(parts[:1]))
@@ -114,6 +118,13 @@ class AuthProcess:
             peer.fail(number, result)
 
         self._verifier.verify(user, password, answer, line_of(address))
+
+    def _tell_refused(self, peer: Peer, parts: Message) -> None:
+        """A worker has refused a token: it is told as a wrong password is."""
+        address, reason = parts[2].decode("ascii", "replace"), parts[4].decode("utf-8", "replace")
+        self._failures.add(parts[3], address, reason, _now_ms())
+        self._verifier.count("refused")
+        peer.done(parts[1])
 
     def _hash(
         self, peer: Peer, number: bytes, account: Account, password: bytes, line: str

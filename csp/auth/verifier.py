@@ -76,6 +76,7 @@ class Verifier:
     ) -> None:
         self._find_account = find_account
         self._count = count  # adds one to a metric
+        self.count = count
         self._now_ms = now_ms
         self._remembered = Remembered()
         self._wrong = Remembered(WRONG_REMEMBERED_MAX)

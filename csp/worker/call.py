@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from csp.model.token import Token
 from csp.process.channel.asking import Asker
 from csp.resp.encode import encode
 from csp.resp.values import Value
@@ -47,6 +48,7 @@ class State:
     watched: dict[tuple[int, int], int] = field(default_factory=dict)  # object -> revision
     application: str = ""
     asked: Asked = field(default_factory=Asked)
+    restored: int = 0  # DBID of the Application whose token it signed in by
     on_close: dict[str, OnClose] = field(default_factory=dict)  # by purpose
 
     @property
@@ -60,6 +62,7 @@ class State:
             or self.watched
             or self.application
             or self.asked.sizes
+            or self.restored
             or self.on_close
         )
 
@@ -109,6 +112,28 @@ class Registrations(Protocol):
     def add(self, conn: int, wish: dict[str, Any], replaced: list[str]) -> None:
         """Notes a place that the writer gave, and closes the connections whose place it took."""
 
+    def ask_again(self, conn: int, wish: dict[str, Any]) -> None:
+        """Asks for the place of a restored session, which may be somebody else's by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a good token leads to."""
+
+    token: Token
+    user: str
+    application: dict[str, Any]
+
+
+class Tokens(Protocol):
+    """What tokens are worth here."""
+
+    def make(self, conn: int) -> str:
+        """A token for a connection that has registered."""
+
+    def check(self, user: str, text: bytes) -> Restored:
+        """What this user's token leads to; refused where it is worth nothing."""
+
 
 class Lane(Protocol):
     """What a worker has at hand for its handlers; the real one is csp.worker.slowlane.SlowLane."""
@@ -128,6 +153,8 @@ class Lane(Protocol):
     def feeds(self) -> Feeds: ...
     @property
     def registrations(self) -> Registrations: ...
+    @property
+    def tokens(self) -> Tokens: ...
     @property
     def reader(self) -> Reader:
         """The store as this turn sees it; raises Loading before there is one."""

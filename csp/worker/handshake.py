@@ -15,17 +15,18 @@ from typing import Any
 import orjson
 
 from csp.errors import Busy, CspError, NoAuth, NoProto
+from csp.model.token import is_token
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, bulk, encode, error
 from csp.resp.values import Value
 from csp.worker.call import Call, Handler, State
 from csp.worker.clients import check_name
+from csp.worker.identity import DEFAULT_USER, become
 from csp.worker.ports import Session
 from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
+from csp.worker.restoring import restore
 from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
 
-DEFAULT_USER = "default"
-ADMINISTRATOR = DEFAULT_USER  # until permissions say who else is one
 AUTH_RETRY_MS = 50
 AUTH_RETRIES_MAX = 100  # 5 s: a restarted auth serves within one
 BROKEN_RETRIES_MAX = 2
@@ -89,6 +90,7 @@ def reset(call: Call) -> bytes:
     session.name = ""
     session.user = ""
     session.account_dbid = 0
+    session.credential_revision = 0
     session.administrator = False
     session.authenticated = False
     return b"+RESET\r\n"
@@ -142,9 +144,24 @@ def _greeting(call: Call, proto: int) -> dict[Value, Value]:
     }
 
 
-def _sign_in(call: Call, user: bytes, password: bytes, *, then: Callable[[], bytes]) -> None:
-    lane, conn, session = call.lane, call.conn, call.session
-    host = host_of(session)
+def _sign_in(call: Call, user: bytes, secret: bytes, *, then: Callable[[], bytes]) -> None:
+    """By a token, which is looked at here, or by a password, which auth compares."""
+    if not is_token(secret):
+        _sign_in_by_password(call, user, secret, then=then)
+        return
+    try:
+        restore(call, user, secret, then)
+    except CspError as refusal:
+        host = host_of(call.session)
+        call.lane.auth.ask("REFUSED", host, user, refusal.line, then=lambda _: None)
+        raise
+
+
+def _sign_in_by_password(
+    call: Call, user: bytes, password: bytes, *, then: Callable[[], bytes]
+) -> None:
+    lane, conn = call.lane, call.conn
+    host = host_of(call.session)
     retries, broken_retries = AUTH_RETRIES_MAX, BROKEN_RETRIES_MAX
 
     def ask() -> None:
@@ -167,11 +184,7 @@ def _sign_in(call: Call, user: bytes, password: bytes, *, then: Callable[[], byt
         if isinstance(reply, bytes):
             lane.finish(conn, reply)
             return
-        session.user = str(reply["user"])
-        session.account_dbid = int(reply["dbid"])
-        session.administrator = session.user == ADMINISTRATOR
-        session.authenticated = True
-        lane.tell_client(conn, "51204")
+        become(call, str(reply["user"]), int(reply["dbid"]), int(reply["revision"]))
         lane.finish(conn, then())
 
     ask()

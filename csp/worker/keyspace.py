@@ -13,7 +13,7 @@ from csp.resp.values import Simple, Value
 from csp.store.control import LINK_UP
 from csp.tables.commands import SUBCOMMANDS
 from csp.worker.call import Call, Handler
-from csp.worker.handshake import ADMINISTRATOR
+from csp.worker.identity import ADMINISTRATOR
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import MODULE_VERSION
 

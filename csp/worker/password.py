@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import orjson
 
-from csp.errors import BadKey, BadValue, Busy, NoPerm, TooBig
+from csp.errors import BadKey, BadValue, Busy, NoPerm, TooBig, WrongPass
+from csp.model.token import is_token
 from csp.process.application import dbid_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, error
@@ -28,6 +29,8 @@ def passwd(call: Call) -> None:
     info, session = call.lane.info, call.session
     check_taken(call.lane)
     own = session.user
+    if is_token(call.args[-2]):
+        raise WrongPass("a token does not stand for the old password")
     user = text_of(call.args[1]) if len(call.args) == 4 else own
     old, new = call.args[-2:]
     if user == own and not info.options.get("password-change", True):
@@ -58,6 +61,8 @@ def _check_new(new: bytes) -> None:
         text = new.decode()
     except UnicodeDecodeError:
         raise BadValue("the new password is not valid UTF-8") from None
+    if is_token(new):
+        raise BadValue("the new password has the form of a token: nobody could sign in with it")
     if "\0" in text:
         raise BadValue("the new password holds a NUL")
 

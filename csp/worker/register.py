@@ -5,6 +5,8 @@
    registers what it has again.
 3. The same instance takes its own place at once: its older connection is closed. Connections of
    one process of a configuration server share the place, and may call what is for servers.
+4. Who registers gets a token, but for configuration servers; who was restored by one registers as
+   the same application.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from csp.errors import BadValue, Busy, CspError, MasterDown, NoRef, Stale
+from csp.errors import BadValue, Busy, CspError, MasterDown, NoPerm, NoRef, Stale
 from csp.model.feed import COMPRESSION
 from csp.process.application import SERVER_TYPE, application_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
@@ -46,7 +48,9 @@ class Registrations:
         self._wishes[conn] = wish
         state = self._lane.states[conn]
         state.application = str(wish["application"])
-        self._lane.loop.session(conn).server = wish["shared"]
+        session = self._lane.loop.session(conn)
+        session.server = wish["shared"]
+        session.application_dbid = 0 if wish["shared"] else wish["dbid"]
         state.on_close[_SESSION] = lambda: self._remove(conn)
         for other, held in list(self._wishes.items()):
             if held["session"] in replaced and other != conn:
@@ -56,12 +60,27 @@ class Registrations:
         wish = self._wishes.pop(conn, None)
         state = self._lane.states.get(conn)
         if state is not None:
-            self._lane.loop.session(conn).server = False
+            session = self._lane.loop.session(conn)
+            session.server = False
+            session.application_dbid = 0
             state.application = ""
             state.on_close.pop(_SESSION, None)
         if wish is not None:
             ended = orjson.dumps({"session": wish["session"]})
             self._lane.writer.ask("UNREGISTER", ended, then=_ignore)
+
+    def ask_again(self, conn: int, wish: dict[str, Any]) -> None:
+        """Asks for the place of a restored session, which may be somebody else's by now.
+
+        Without a writer it is asked for when there is one.
+        """
+
+        def answered(answer: Answer) -> None:
+            if conn in self._lane.states and not isinstance(answer, Fail):
+                told = orjson.loads(answer.parts[-1]) if isinstance(answer, Done) else {}
+                self.add(conn, wish, list(told.get("replaced", ())))
+
+        self._lane.writer.ask("REGISTER", orjson.dumps(wish), then=answered)
 
     def register_again(self) -> None:
         """The writer was restarted: its register is empty."""
@@ -84,20 +103,12 @@ def _ignore(_: Answer) -> None:
 def register(call: Call) -> None:
     """CFG.REGISTER application [MINREV r] [KEEPALIVE l r] [INSTANCE id] [HOST h] [PID n]"""
     lane, conn = call.lane, call.conn
-    name = _text("application", call.args[1])
+    _text("application", call.args[1])
     options = _options(call.args[2:])
     application = _application(call, call.args[1])
-    wish = {
-        "session": lane.registrations.session_of(conn),
-        "application": name,
-        "dbid": application["DBID"],
-        "daemon": application.get("isServer") is True,
-        "shared": application.get("type") == SERVER_TYPE,
-        "instance": options.get("instance", ""),
-        "host": options.get("host", ""),
-        "pid": options.get("pid", 0),
-        "address": call.session.address,
-    }
+    if call.state.restored not in (0, application["DBID"]):
+        raise NoPerm("the token of this session is another application's: sign in with a password")
+    wish = wish_of(call, application, options)
 
     def reached(there: bool) -> None:
         if not there:
@@ -122,6 +133,21 @@ def register(call: Call) -> None:
                 lane.finish(conn, error(MasterDown(why).line))
 
     lane.publications.wait(options.get("minrev", 0), MINREV_WAIT_MS, reached)
+
+
+def wish_of(call: Call, application: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """What the writer is asked for."""
+    return {
+        "session": call.lane.registrations.session_of(call.conn),
+        "application": application["name"],
+        "dbid": application["DBID"],
+        "daemon": application.get("isServer") is True,
+        "shared": application.get("type") == SERVER_TYPE,
+        "instance": options.get("instance", ""),
+        "host": options.get("host", ""),
+        "pid": options.get("pid", 0),
+        "address": call.session.address,
+    }
 
 
 def _options(args: list[bytes]) -> dict[str, Any]:
@@ -173,11 +199,11 @@ def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
     reader = call.lane.reader
     return {
         "session": str(wish["session"]),
-        "token": "",
+        "token": call.lane.tokens.make(call.conn),
         "stream": reader.stream.hex(),
         "revision": reader.revision,
         "mark": f"{reader.mark:016x}",
-        "restored": 0,
+        "restored": int(call.state.restored != 0),
         "application_dbid": int(wish["dbid"]),
         "role": call.lane.role,
         "release": call.lane.info.release,

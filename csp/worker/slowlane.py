@@ -32,6 +32,7 @@ from csp.worker.publication import Publications
 from csp.worker.refusal import text_of
 from csp.worker.register import Registrations
 from csp.worker.server_info import ServerInfo
+from csp.worker.tokens import Tokens
 from csp.worker.turned_away import TurnedAway
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class SlowLane:
         self.publications = Publications(loop)
         self.feeds = Feeds(self)
         self.registrations = Registrations(self)
+        self.tokens = Tokens(self)
+        self.tokens.start()
         self.own_options = Following(self)
         self.own_options.start()
         self.turned_away = TurnedAway(self)

@@ -40,6 +40,8 @@ class FakeSession:
     lib_ver: str = ""
     user: str = "default"
     account_dbid: int = 100
+    credential_revision: int = 1
+    application_dbid: int = 0
     feed: bool = False
     created_ms: int = 0
     idle_ms: int = 0
@@ -85,8 +87,8 @@ class FakeReader:
     def unpin(self) -> None:
         self.pins -= 1
 
-    def put(self, name: str, dbid: int, **attributes: Any) -> None:
-        self.objects[CLASSES[name].id, dbid] = (self.published, {"DBID": dbid} | attributes)
+    def put(self, class_name: str, dbid: int, /, **attributes: Any) -> None:
+        self.objects[CLASSES[class_name].id, dbid] = (self.published, {"DBID": dbid} | attributes)
 
     def get(self, class_id: int, dbid: int) -> bytes | None:
         found = self.objects.get((class_id, dbid))
@@ -94,6 +96,9 @@ class FakeReader:
 
     def revision_of(self, class_id: int, dbid: int) -> int:
         return self.objects.get((class_id, dbid), (0, None))[0]
+
+    def raw_get(self, class_id: int, dbid: int) -> bytes | None:
+        return self.get(class_id, dbid)
 
     def raw_image(self, class_id: int, dbid: int) -> bytes | None:
         return self.image(class_id, dbid)
@@ -174,6 +179,8 @@ class FakeLoop:
         self.wants_published = False
         self.started: dict[int, tuple[int, dict[str, Any]]] = {}
         self.limits: dict[str, int] = {}
+        self.lost: set[int] = set()
+        self.token_key: tuple[int, bytes, bytes] = (0, b"", b"")
         self._numbers = itertools.count()
 
     def reply(self, conn: int, data: bytes) -> None:
@@ -242,8 +249,23 @@ class FakeLoop:
         subs: int = 1,
         mark: int | None = None,
         bookmark_ms: int = 0,
+        later: bool = False,
+        lost: bool = False,
     ) -> None:
-        self.started[conn] = (revision, {"subs": subs, "mark": mark, "bookmark_ms": bookmark_ms})
+        said = {"subs": subs, "mark": mark, "bookmark_ms": bookmark_ms}
+        if later:
+            said["lost"] = lost
+        self.started[conn] = (revision, said)
+
+    def lose_place(self, conn: int) -> None:
+        self.lost.add(conn)
+
+    def set_token_key(self, number: int, stream: bytes, key: bytes) -> None:
+        self.token_key = (number, stream, key)
+
+    def token(self, conn: int) -> bytes:
+        session = self.sessions[conn]
+        return b"token of %d" % session.application_dbid if session.application_dbid else b""
 
     def add_fd(self, fd: int, callback: Callable[[], None], *, write: bool = False) -> None:
         self.fds[fd, write] = callback

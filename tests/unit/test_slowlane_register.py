@@ -17,7 +17,7 @@ from tests.unit.fake_loop import Server
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
-    server.reader.put("CfgApplication", 105, isServer=True)
+    server.reader.put("CfgApplication", 105, name="proxy1", isServer=True)
     server.reader.finds[KEYS["CfgApplication", "name"].key_id, b"proxy1"] = [105]
     yield server
     server.close()
@@ -50,7 +50,9 @@ def test_register(server: Server) -> None:
 def test_a_configuration_server_may_call_what_is_for_servers_while_it_is_registered(
     server: Server,
 ) -> None:
-    server.reader.put("CfgApplication", 105, isServer=True, type="configurationserver")
+    server.reader.put(
+        "CfgApplication", 105, name="proxy1", isServer=True, type="configurationserver"
+    )
     server.connect(2, server=False)
     feed = ("CFG.FEED", "FROM", "-", "0", "-", "FORMAT", "2")
     assert str(server.ask(*feed, conn=2)).startswith("NOPERM 'cfg.feed' is for configuration serv")

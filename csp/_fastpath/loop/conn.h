@@ -114,6 +114,8 @@ typedef struct csp_client {
     char lib_name[CSP_CONN_LIB];
     char lib_ver[CSP_CONN_VER];
     char user[CSP_CONN_USER];
+    uint64_t credential;       /* revision of the account record by which it signed in; 0: unknown */
+    uint32_t application_dbid; /* whose tokens it gets; 0: none */
     uint16_t command;
 } csp_client;
 

@@ -51,4 +51,6 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         char lib_name[24]
         char lib_ver[16]
         char user[64]
+        uint64_t credential
+        uint32_t application_dbid
         uint16_t command

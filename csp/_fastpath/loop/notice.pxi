@@ -125,7 +125,8 @@ cdef void notice_bookmark(worker_t *w, csp_conn *c) noexcept nogil:
     """Its bookmark, if it is time, it was told all up to S, and nothing of that is unsent; it may be gone then."""
     cdef start_t *start = &(<subs_t *> c.subs).start
     cdef csp_state_t state
-    cdef char payload[96]
+    cdef char payload[96 + 12 + TOKEN_TEXT_SIZE]
+    cdef char token[TOKEN_TEXT_SIZE]
     cdef uint32_t size
     if start.bookmark_ms == 0 or w.now_ms < start.bookmark_at_ms or w.store == NULL:
         return
@@ -138,6 +139,9 @@ cdef void notice_bookmark(worker_t *w, csp_conn *c) noexcept nogil:
     size += put_decimal(payload + size, state.revision)
     size += put_text(payload + size, b',"mark":"', 9)
     size += put_hex(payload + size, state.mark)
+    if token_make(w, c, token):
+        size += put_text(payload + size, b'","token":"', 11)
+        size += put_text(payload + size, token, TOKEN_TEXT_SIZE)
     size += put_text(payload + size, b'"}', 2)
     start.bookmark_at_ms = w.now_ms + start.bookmark_ms
     notice_queue(w, c, notice_node(w, c), payload, size)

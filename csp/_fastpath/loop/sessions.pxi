@@ -97,6 +97,23 @@ cdef class Session:
         self.client().account_dbid = dbid
 
     @property
+    def credential_revision(self) -> int:
+        return self.client().credential
+
+    @credential_revision.setter
+    def credential_revision(self, revision: int) -> None:
+        self.client().credential = revision
+
+    @property
+    def application_dbid(self) -> int:
+        """Whose tokens it gets; 0: none."""
+        return self.client().application_dbid
+
+    @application_dbid.setter
+    def application_dbid(self, dbid: int) -> None:
+        self.client().application_dbid = dbid
+
+    @property
     def name(self) -> str:
         return self.loop.long_text(self.conn, "name", self.client().name, CSP_CONN_NAME)
 

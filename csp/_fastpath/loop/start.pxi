@@ -17,7 +17,7 @@ cdef int start_place(worker_t *w, csp_conn *c, uint64_t revision, const start_t 
     w.deliver.starts += not subs.start.used
     subs.start = start[0]
     subs.start.used = True
-    subs.start.unsure = revision > w.view.revision
+    subs.start.unsure = subs.start.unsure or subs.start.lost or revision > w.view.revision
     if not subs.cursor.placed:
         subs.cursor.placed = True
         w.deliver.placed += 1
@@ -38,6 +38,9 @@ cdef void start_subscribed(worker_t *w, csp_conn *c) noexcept nogil:
         start_end(w, c, CURSOR_GOES)
         return
     subs.cursor.state = CURSOR_AWAITS
+    if subs.start.lost:
+        start_end(w, c, CURSOR_LOST)
+        return
     if start_settled(w, c) or c.flags & CSP_CONN_AWAITS:
         return
     if handles_add(&w.deliver.awaiting, conn_handle(w, c)) == 0:
@@ -66,7 +69,21 @@ cdef bint start_is_ours(worker_t *w, const subs_t *subs) noexcept nogil:
         store_state(w.store, &state)
         return state.mark == subs.start.mark
     entry = log_entry(w.store, revision)
-    return entry != NULL and entry.mark == subs.start.mark
+    if entry != NULL:
+        return entry.mark == subs.start.mark
+    entry = log_entry(w.store, revision + 1)    # the log may begin right behind it
+    return entry != NULL and csp_mark_next(subs.start.mark, <const uint8_t *> entry, entry.size) == entry.mark
+
+cdef void start_lose(worker_t *w, csp_conn *c) noexcept nogil:
+    """Where it stands is worth nothing any more; it is told so when it goes on."""
+    cdef subs_t *subs = <subs_t *> c.subs
+    if subs.cursor.state == CURSOR_RESTS:
+        subs.start.lost = True
+        subs.start.unsure = True
+        return
+    if not subs.cursor.placed:
+        cursor_place(w, c, &w.deliver.live)
+    start_end(w, c, CURSOR_LOST)
 
 cdef bint start_settled(worker_t *w, csp_conn *c) noexcept nogil:
     """Looks at one that awaits its revision; whether it does so no more."""

@@ -135,6 +135,11 @@ cdef struct deliver_t:
     rest_t *rests                   # the large ones
     uint64_t rest_bytes             # of all
 
+cdef struct token_key_t:            # with which tokens are signed: token.pxi
+    uint32_t id                     # 0: there is none
+    uint8_t stream[16]
+    uint8_t key[32]
+
 cdef struct worker_t:
     # who it is, and what it shares
     void *loop                      # the Python Loop
@@ -198,6 +203,8 @@ cdef struct worker_t:
     watch_t watch
     uint32_t event_subscriptions
     deliver_t deliver
+
+    token_key_t token_key
 
     # what time brings (clock)
     wait_t *waiting

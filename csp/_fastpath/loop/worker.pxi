@@ -450,11 +450,12 @@ cdef class Loop:
         return subs_count(c)
 
     def start_from(self, conn: int, revision: int, *, subs: int = 1, mark: int | None = None,
-                   bookmark_ms: int = 0) -> None:
+                   bookmark_ms: int = 0, later: bool = False, lost: bool = False) -> None:
         """Places the cursor of a connection without subscriptions behind a revision, as CFG.FROM does.
 
         It goes on when there are `subs` subscriptions. `mark` is what the revision must have, if that is known; with
-        `bookmark_ms` bookmarks come, at most so often. What is beyond this turn's revision is awaited.
+        `bookmark_ms` bookmarks come, at most so often. What is beyond this turn's revision is awaited. `later`:
+        whether this history has the place is looked at when it goes on; `lost`: it has not, which is told then.
         """
         cdef csp_conn *c = conn_of(&self.w, conn)
         cdef start_t start
@@ -467,8 +468,33 @@ cdef class Loop:
         start.marked = mark is not None
         start.mark = 0 if mark is None else mark
         start.bookmark_ms = bookmark_ms
+        start.unsure = later
+        start.lost = lost
         if start_place(&self.w, c, revision, &start) < 0:
             raise MemoryError("a cursor")
+
+    def lose_place(self, conn: int) -> None:
+        """What its subscriptions were told is worth nothing any more: `resync`, and on from there."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c != NULL and subs_count(c) > 0:
+            start_lose(&self.w, c)
+
+    def set_token_key(self, number: int, stream: bytes, key: bytes) -> None:
+        """From now on tokens are signed with this key; number 0: none is made."""
+        cdef token_key_t *own = &self.w.token_key
+        if len(stream) != sizeof(own.stream) or len(key) != sizeof(own.key):
+            raise ValueError("a stream has 16 bytes, a key 32")
+        own.id = number
+        memcpy(own.stream, <const char *> stream, sizeof(own.stream))
+        memcpy(own.key, <const char *> key, sizeof(own.key))
+
+    def token(self, conn: int) -> bytes:
+        """A token for the connection, at the place up to which it was told everything; b"" where it gets none."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        cdef char text[TOKEN_TEXT_SIZE]
+        if c == NULL or not token_make(&self.w, c, text):
+            return b""
+        return text[:TOKEN_TEXT_SIZE]
 
     def unsubscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
         cdef csp_conn *c = conn_of(&self.w, conn)

@@ -1,4 +1,4 @@
-/* Computes BLAKE2b-512 (RFC 7693, no key) over pieces: the mark of a change is its first eight bytes. */
+/* Computes BLAKE2b (RFC 7693) over pieces: without a key for marks, with one for what is signed. */
 #ifndef CSP_BLAKE2B_H
 #define CSP_BLAKE2B_H
 
@@ -66,6 +66,16 @@ static inline void csp_blake2b_begin(csp_blake2b_t *self) {
     self->total = self->filled = 0;
 }
 
+/* A key has up to 64 bytes, the digest is to have `size`, also up to 64. */
+static inline void csp_blake2b_begin_keyed(csp_blake2b_t *self, const void *key, size_t key_size, size_t size) {
+    memcpy(self->hash, csp_blake2b_iv, 64);
+    self->hash[0] ^= 0x01010000 ^ (uint64_t)key_size << 8 ^ size;
+    memset(self->block, 0, 128);
+    memcpy(self->block, key, key_size);
+    self->total = 0;
+    self->filled = 128;
+}
+
 static inline void csp_blake2b_add(csp_blake2b_t *self, const void *from, size_t size) {
     const uint8_t *at = (const uint8_t *)from;
     while (size) {
@@ -91,6 +101,11 @@ static inline uint64_t csp_blake2b_end(csp_blake2b_t *self) { /* the digest's fi
     self->total += self->filled;
     csp_blake2b_block(self, self->block, 1);
     return self->hash[0];
+}
+
+static inline void csp_blake2b_end_keyed(csp_blake2b_t *self, void *out, size_t size) {
+    csp_blake2b_end(self);
+    memcpy(out, self->hash, size);
 }
 
 /* The mark of an entry of `size` >= 64 bytes after the mark `before`: docs/internals/formats.md. */

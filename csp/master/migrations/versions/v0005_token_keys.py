@@ -1,5 +1,4 @@
-"""Gives the database a table for the keys that tokens are signed with; the master makes the first.
-"""
+"""Gives the database a table for the keys of tokens; the master makes the first."""
 
 from __future__ import annotations
 

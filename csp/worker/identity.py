@@ -1,0 +1,24 @@
+"""Makes a connection the session of an account, after whatever proved that it is."""
+
+from __future__ import annotations
+
+from csp.worker.call import Call
+
+DEFAULT_USER = "default"
+ADMINISTRATOR = DEFAULT_USER  # until permissions say who else is one
+
+
+def become(call: Call, user: str, account_dbid: int, credential: int) -> None:
+    """The session is this account's from now on.
+
+    What another account was told on its subscriptions is none of its business, nor the reverse.
+    """
+    session, conn = call.session, call.conn
+    if session.subscriptions and session.account_dbid not in (0, account_dbid):
+        call.lane.loop.lose_place(conn)
+    session.user = user
+    session.account_dbid = account_dbid
+    session.credential_revision = credential
+    session.administrator = user == ADMINISTRATOR
+    session.authenticated = True
+    call.lane.tell_client(conn, "51204")

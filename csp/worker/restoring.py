@@ -1,0 +1,52 @@
+"""Signs a client in by a token: it is who it was, serves what it served, and goes on where it was.
+
+1. A token ahead of this server waits for it, TOKEN_WAIT_MS at most; its place fails no sign-in.
+2. The application gets its place back where nobody else holds it; else CFG.REGISTER decides. No
+   sign-in waits for that: the writer may be away.
+3. The first subscription begins at the token's place, unless CFG.FROM says another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from csp.worker.call import Call, Restored
+from csp.worker.identity import become
+from csp.worker.refusal import text_of
+from csp.worker.register import wish_of
+
+TOKEN_WAIT_MS = 5_000
+
+
+def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> None:
+    """Answers with what `then` makes, once the client is signed in; a refusal is raised."""
+    lane, conn = call.lane, call.conn
+    restored = lane.tokens.check(text_of(user), text)
+
+    def reached(_: bool) -> None:
+        if conn not in lane.states:
+            return
+        _sign_in(call, restored)
+        lane.registrations.ask_again(conn, wish_of(call, restored.application, {}))
+        lane.finish(conn, then())
+
+    lane.publications.wait(restored.token.revision, TOKEN_WAIT_MS, reached)
+
+
+def _sign_in(call: Call, restored: Restored) -> None:
+    """The session is the token's again, its first subscription begins where that one stood."""
+    lane, session, token = call.lane, call.session, restored.token
+    become(call, restored.user, token.account, token.credential)
+    session.application_dbid = token.application
+    call.state.restored = token.application
+    if session.subscriptions:
+        return
+    lost = token.stream != lane.reader.stream
+    lane.loop.start_from(
+        call.conn,
+        token.revision,
+        mark=token.mark or (1 if lost else None),
+        bookmark_ms=token.bookmark_ms,
+        later=True,
+        lost=lost,
+    )

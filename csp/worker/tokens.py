@@ -1,0 +1,93 @@
+"""Makes the tokens of this worker's sessions, and decides what one that a client shows is worth.
+
+1. The keys come from the store, as the master made them: a proxy needs nobody to check a token.
+2. A token is refused at once: forged, old, of an account that was disabled, deleted, or whose
+   password has changed since, or whose Application is gone, disabled or a configuration server's.
+3. Its place refuses nothing: what this history can't go on from is told by `resync` later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from csp.errors import NoPerm, WrongPass
+from csp.model.token import VERSION, is_signed, read_token
+from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey, read_keys
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from csp.observe.clock import wall_ms
+from csp.process.application import SERVER_TYPE
+from csp.worker.call import Lane, Restored
+
+CHECK_MS = 1_000  # how soon tokens are signed with a new key; the one before stays good
+NO_KEY = bytes(32)
+PERSON, APPLICATION = CLASSES["CfgPerson"], CLASSES["CfgApplication"]
+WRONG = "the token is not valid here: sign in with the password"
+
+
+class Tokens:
+    """The token keys as this worker's store has them."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._record: bytes | None = None
+        self._keys: dict[int, bytes] = {}  # derived, by number
+
+    def start(self) -> None:
+        """Signs with the newest key from now on."""
+        self._look()
+
+    def make(self, conn: int) -> str:
+        """A token for a connection that has registered; "" where it gets none."""
+        self._sign()
+        return self._lane.loop.token(conn).decode()
+
+    def check(self, user: str, text: bytes) -> Restored:
+        """What this user's token leads to; WrongPass or NoPerm where it is worth nothing."""
+        token = read_token(text)
+        key = self._derived().get(token.key_id) if token is not None else None
+        if token is None or key is None or not is_signed(text, key) or token.version != VERSION:
+            raise WrongPass(WRONG)
+        if wall_ms() >= token.expires_ms:
+            raise WrongPass("the token is older than a day: sign in with the password")
+        person = self._object(PERSON.id, token.account)
+        account = self._object(ACCOUNT_CLASS_ID, token.account)
+        if person is None or account is None or person.get("userName") != user:
+            raise WrongPass(WRONG)
+        if person.get("state", "enabled") != "enabled":
+            raise WrongPass(WRONG)
+        if account["revision"] != token.credential:
+            raise WrongPass("the password has changed since the token was made: sign in with it")
+        application = self._object(APPLICATION.id, token.application)
+        if application is None or application.get("state", "enabled") != "enabled":
+            raise NoPerm("the token's application is gone or disabled: sign in with the password")
+        if application.get("type") == SERVER_TYPE:
+            raise NoPerm("configuration servers sign in with the password")
+        return Restored(token, user, application)
+
+    def _object(self, class_id: int, dbid: int) -> dict[str, Any] | None:
+        data = self._lane.reader.raw_get(class_id, dbid)
+        if data is None:
+            return None
+        found: dict[str, Any] = orjson.loads(data)
+        return found
+
+    def _derived(self) -> dict[int, bytes]:
+        record = self._lane.reader.raw_get(ACCOUNT_CLASS_ID, KEYS_DBID)
+        if record != self._record:
+            self._record = record
+            keys: tuple[TokenKey, ...] = read_keys(record) if record is not None else ()
+            self._keys = {key.id: key.derived(TOKENS) for key in keys}
+        return self._keys
+
+    def _look(self) -> None:
+        if not self._lane.loading:
+            self._sign()
+        self._lane.loop.call_later(CHECK_MS, self._look)
+
+    def _sign(self) -> None:
+        """The loop signs with the newest key."""
+        lane, keys = self._lane, self._derived()
+        number = max(keys, default=0)
+        lane.loop.set_token_key(number, lane.reader.stream, keys.get(number, NO_KEY))
