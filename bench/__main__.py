@@ -11,6 +11,7 @@ from bench.find import find
 from bench.get import get
 from bench.held import held
 from bench.instructions.measure import instructions
+from bench.link import link
 from bench.loads import load
 from bench.memory import memory
 from bench.pipeline import pipeline
@@ -38,6 +39,7 @@ main.add_command(fanout)
 main.add_command(held)
 main.add_command(filtered)
 main.add_command(find)
+main.add_command(link)
 main.add_command(load)
 main.add_command(memory)
 main.add_command(pipeline)

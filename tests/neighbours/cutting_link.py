@@ -15,6 +15,8 @@ class CuttingLink:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
+        self.sent_bytes = 0  # to the server, and back
+        self.received_bytes = 0
         self.refuses = False  # new connections are broken at once
         self._open: list[socket.socket] = []
         self._before = b""
@@ -73,6 +75,7 @@ class CuttingLink:
                 if self._after and self._after in data:
                     self._after = b""
                     swallows.set()
+                self.sent_bytes += len(data)
                 server.sendall(data)
         _end(client, server)
 
@@ -83,6 +86,7 @@ class CuttingLink:
             while data := server.recv(1 << 16):
                 if swallows.is_set():
                     break
+                self.received_bytes += len(data)
                 client.sendall(data)
         _end(client, server)
 

@@ -52,6 +52,10 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
             ["load of a proxy", "attach to first read", "changes applied"],
         ),
         (
+            ["link", "--objects", "300", "--changes", "10", "--rounds", "1"],
+            ["load, packed: bytes on the link", "a change of one attribute, as it is"],
+        ),
+        (
             ["scale", "--objects", "400", "--few", "50", "--requests", "2000", "--rounds", "1"],
             ["GET, pipeline 16, 400 objects"],
         ),
