@@ -28,6 +28,7 @@ VALUE_BYTES = 40
 OBJECT_BYTES = 300
 OBJECTS = 15_000
 READERS, CHANGES = 600, 10_000
+LARGE_READERS, LARGE_BYTES = 100, 4 << 20
 PATTERNS, LOOSE_PATTERNS, MATCHED_CHANGES = 10_000, 32, 300
 LOOSE_CLIENTS = 32  # with LOOSE_PATTERNS patterns each: as many as a worker takes
 # No name ends in x, which is seen at once; all else of the second fits all persons.
@@ -43,6 +44,9 @@ Act = Callable[[Stage], dict[str, Any]]
 @click.command()
 @click.option("--readers", default=READERS, show_default=True, help="Of the large transaction.")
 @click.option("--changes", default=CHANGES, show_default=True, help="Of that transaction.")
+@click.option(
+    "--large-readers", default=LARGE_READERS, show_default=True, help="Of a change of 4 MiB."
+)
 @click.option("--patterns", default=PATTERNS, show_default=True, help="Of one client.")
 @click.option("--objects", default=OBJECTS, show_default=True, help="Persons in the store.")
 @click.option("--counts", default=COUNTS, show_default=True, help="Filtered counts of an EXEC.")
@@ -53,6 +57,7 @@ Act = Callable[[Stage], dict[str, Any]]
 def turns(
     readers: int,
     changes: int,
+    large_readers: int,
     patterns: int,
     objects: int,
     counts: int,
@@ -61,7 +66,7 @@ def turns(
     quick: bool,
     keep: bool,
 ) -> None:
-    """The longest turn, and another client's longest GET, under six heavy loads."""
+    """The longest turn, and another client's longest GET, under heavy loads."""
     if quick:
         readers, changes, rounds = QUICK_READERS, QUICK_CHANGES, QUICK_ROUNDS
     notes: dict[str, Any] = {}
@@ -69,6 +74,10 @@ def turns(
     with stage(objects, OBJECT_BYTES) as on:
         works: list[tuple[str, Act]] = [
             (f"{changes} changes to {readers} readers", lambda on: _tell(on, readers, changes)),
+            (
+                f"one change of 4 MiB to {large_readers} readers",
+                lambda on: _tell_large(on, large_readers),
+            ),
             (
                 f"{patterns} patterns of one client, {MATCHED_CHANGES} changes",
                 lambda on: _match(on, [_pattern_commands(on, patterns, 0)]),
@@ -136,6 +145,17 @@ def _tell(on: Stage, readers: int, changes: int) -> dict[str, Any]:
         swarm.tell(f"take {changes}")
         on.change(changes, VALUE_BYTES)
         return swarm.taken(changes)
+
+
+def _tell_large(on: Stage, readers: int) -> dict[str, Any]:
+    with Swarm(worker_peer(on), readers) as swarm:
+        at_rest(on.workers)
+        _reset(on)
+        swarm.tell("take 1")
+        on.change_large(LARGE_BYTES)
+        seen = swarm.taken(1)
+    on.arrived(on.change_large(VALUE_BYTES))  # else later changes of it carry all of it
+    return seen
 
 
 def _match(on: Stage, clients: list[Requests]) -> dict[str, Any]:

@@ -71,6 +71,8 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
                     "4",
                     "--changes",
                     "20",
+                    "--large-readers",
+                    "4",
                     "--patterns",
                     "60",
                     "--rounds",
@@ -78,7 +80,13 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
                 ),
                 *("--objects", "60", "--counts", "5", "--keys", "2000"),
             ],
-            ["20 changes to 4 readers", "60 patterns of one client", "EXEC of 5", "MGET of 2000"],
+            [
+                "20 changes to 4 readers",
+                "4 MiB to 4 readers",
+                "60 patterns of one client",
+                "EXEC of 5",
+                "MGET of 2000",
+            ],
         ),
         (
             ["pipeline", "--objects", "100", "--gets", "500", "--mget-bytes", "100000"],

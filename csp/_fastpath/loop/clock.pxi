@@ -78,6 +78,7 @@ cdef void flush_dirty(worker_t *w) noexcept nogil:
     """Sends what Python, pages and notices queued; who can take more, or was not reached, comes again next turn."""
     cdef uint32_t count = w.dirty.count
     cdef uint32_t done = 0
+    cdef uint64_t seen = w.stats.bytes_out
     cdef csp_conn *c
     while done < count:
         c = conn_of(w, w.dirty.items[done])
@@ -87,7 +88,7 @@ cdef void flush_dirty(worker_t *w) noexcept nogil:
         c.flags &= ~CSP_CONN_DIRTY
         if c.flags & CSP_CONN_FULL == 0 or c.waits & CSP_WAIT_END:
             conn_drain(w, c)
-        if done % SENDS_A_LOOK == 0 and turn_over(w):
+        if sends_over(w, done, &seen):
             break
     memmove(w.dirty.items, w.dirty.items + done, (w.dirty.count - done) * sizeof(uint64_t))
     w.dirty.count -= done

@@ -67,7 +67,7 @@ cdef void rest_drop(worker_t *w, csp_conn *c) noexcept nogil:
     if rest.next != NULL:
         rest.next.before = rest.before
     w.deliver.rest_bytes -= rest.size
-    free(rest)
+    buffer_free(w, <char *> rest, sizeof(rest_t) + rest.size)
 
 cdef void rest_hold(worker_t *w, csp_conn *c, rest_t *rest, uint64_t at) noexcept nogil:
     c.rest = <csp_rest *> rest

@@ -12,7 +12,9 @@ cdef enum:
     SLICE_BYTES = 65536             # a slice is sent when it has so many bytes of one form: L2 still has them
     SLICE_SHARES = 262144           # or when so many are noted for connections: 2 MiB of notes
     PAYLOAD_BORROWED = 16384        # so large a payload is sent from where it lies in the log
-    SENDS_A_LOOK = 8                # between two looks at the turn's budget
+    SENDS_A_LOOK = 8                # between two looks at the turn's budget,
+    BYTES_A_LOOK = 524288           # or so many bytes: some 0.3 ms of the kernel's copying
+    SEND_WHOLE = 1048576            # of larger messages SEND_LONE at a time: a send of 4 MiB takes some 3 ms
     SENDS_FAR = 2                   # sends ahead whose connection's row is asked for, and its cursor: a send reads
     SENDS_NEAR = 1                  # so much memory of the kernel's that an earlier answer would be gone again
     NO_SHARE = 0xFFFFFFFF
@@ -164,6 +166,8 @@ cdef void share_cut(worker_t *w, csp_conn *c, uint64_t sent, const spot_t *end) 
             return
         m.rest[resp3] = rest
         rest_hold(w, c, rest, sent)
+        if c.flags & CSP_CONN_FULL == 0:
+            conn_again(w, c)
         w.stats.messages += 1
         share = s.shares[share].next
     spot = end[0]
@@ -172,8 +176,26 @@ cdef void share_cut(worker_t *w, csp_conn *c, uint64_t sent, const spot_t *end) 
         spot.serial -= 1
     cursor_place(w, c, &spot)
 
+cdef inline bint sends_over(worker_t *w, uint32_t sends, uint64_t *seen) noexcept nogil:
+    """Whether the turn is over; looked at after so many sends or bytes. `seen`: of bytes_out, at the last look."""
+    if sends % SENDS_A_LOOK != 0 and w.stats.bytes_out - seen[0] < BYTES_A_LOOK:
+        return False
+    seen[0] = w.stats.bytes_out
+    return turn_over(w)
+
+cdef uint64_t parts_cut(iovec *parts, uint32_t *count, uint64_t size) noexcept nogil:
+    """Leaves the first `size` bytes of the pieces."""
+    cdef uint64_t left = size
+    cdef uint32_t i = 0
+    while left > parts[i].iov_len:
+        left -= parts[i].iov_len
+        i += 1
+    parts[i].iov_len = left
+    count[0] = i + 1
+    return size
+
 cdef void share_send(worker_t *w, csp_conn *c, const spot_t *end) noexcept nogil:
-    """Sends a connection all its messages of the slice."""
+    """Sends a connection its messages of the slice; of many bytes the first, and the rest in later turns."""
     cdef slice_t *s = &w.deliver.slice
     cdef bint resp3 = c.flags & CSP_CONN_RESP3 != 0
     cdef iovec parts[3 * SLICE_MESSAGES]
@@ -181,15 +203,19 @@ cdef void share_send(worker_t *w, csp_conn *c, const spot_t *end) noexcept nogil
     cdef uint32_t count = 0
     cdef uint32_t messages = 0
     cdef uint64_t size = 0
+    cdef uint64_t whole
     cdef int64_t sent
     while share != NO_SHARE:
         size += message_parts(w, &s.messages[s.shares[share].message], resp3, parts, &count)
         messages += 1
         share = s.shares[share].next
+    whole = size
+    if size > SEND_WHOLE and not w.deliver.at_once:
+        size = parts_cut(parts, &count, SEND_LONE)
     sent = conn_send_parts(w, c, parts, count, size)
     if sent < 0:
         conn_free(w, c)
-    elif <uint64_t> sent < size:
+    elif <uint64_t> sent < whole:
         share_cut(w, c, sent, end)
     else:
         w.stats.messages += messages
@@ -205,6 +231,7 @@ cdef void slice_send(worker_t *w, const spot_t *end) noexcept nogil:
     """Sends what is noted, and empties the slice; `end` is how far the walk has come."""
     cdef slice_t *s = &w.deliver.slice
     cdef bint over = False
+    cdef uint64_t seen = w.stats.bytes_out
     cdef csp_conn *c
     cdef uint32_t i
     if not s.texts[0].failed and not s.texts[1].failed:
@@ -215,8 +242,8 @@ cdef void slice_send(worker_t *w, const spot_t *end) noexcept nogil:
             if c.id == 0 or c.subs == NULL:
                 continue
             (<subs_t *> c.subs).cursor.sharing = False
-            if i % SENDS_A_LOOK == SENDS_A_LOOK - 1 and not over:
-                over = turn_over(w) and not w.deliver.at_once
+            if i > 0 and not over and not w.deliver.at_once:
+                over = sends_over(w, i, &seen)
             if over:
                 share_put_off(w, c)
             elif c.waits & CSP_WAIT_END == 0:
