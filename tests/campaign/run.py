@@ -29,6 +29,9 @@ FAILPOINT_SECONDS_MAX = 4.0
 DOUBLED_SECONDS_MAX = 30.0  # for as many names again as there are
 READERS = {"proxy": 4, "master": 2}
 LOAD_FAILPOINTS = tuple(name for name in FAILPOINTS if name.startswith("load-"))
+# Of the child that writes a proxy's snapshot as it stops, and of the writer that loads one.
+WRITING_FAILPOINTS = ("snapshot.block", "snapshot.end", "snapshot.synced", "snapshot.renamed")
+LOADING_FAILPOINTS = ("snapshot.read", "snapshot.loaded")
 # Passed by every update; csp/master names more, for creates and deletes.
 MASTER_FAILPOINTS = (
     "master.begin",
@@ -68,13 +71,14 @@ class Campaign:
             self.history.pairs = _make_pairs(master, self.objects)
             wait_until(lambda: _revision(proxy) == _revision(master), 20, "the proxy has all")
             self._strike_loads()
-            generation = _status(proxy)["generation"]
             self.changer = Changer(master, self.history, self.seed, self.changes_a_second)
             self.pusher = Pusher(master, self.history)
-            self._start_readers()
             self.changer.start()
             begin = time.monotonic()
             try:
+                self._strike_snapshots()
+                generation = _status(proxy)["generation"]
+                self._start_readers()
                 self._strike_all(kills)
             finally:
                 self.changer.stop()
@@ -122,10 +126,7 @@ class Campaign:
             for name in LOAD_FAILPOINTS:
                 for action in ("kill", "stop"):
                     server.stop()
-                    folder = server.runtime / self.instances[server]
-                    folder.mkdir(mode=0o700)
-                    spec = folder / "failpoint"
-                    spec.write_text(f"{name}={action}")
+                    spec = self._arm_next(server, name, action)
                     server.start(ready=False)
                     if action == "stop":
                         writer = wait_until(lambda s=server: s.children().get("writer"), 10)
@@ -138,6 +139,39 @@ class Campaign:
         revisions = [_revision(server) for server in self.servers.values()]
         if len(set(revisions)) > 1:
             self.history.fault(f"after loads that were interrupted: revisions {revisions}")
+
+    def _strike_snapshots(self) -> None:
+        """Snapshots die as a stop writes them, writers as they load one; readers come later."""
+        proxy = self.servers["proxy"]
+        for name in WRITING_FAILPOINTS:
+            proxy.stop()
+            proxy.start(CSP_FAILPOINT=f"{name}=kill")
+            before = _snapshots_died(proxy)
+            proxy.stop()
+            if _snapshots_died(proxy) == before:
+                self.history.fault(f"{name} was armed and never passed")
+            self._start_and_follow(proxy)
+            self.done["kill snapshot"] += 1
+        for name in LOADING_FAILPOINTS:
+            proxy.stop()
+            spec = self._arm_next(proxy, name, "kill")
+            self._start_and_follow(proxy)
+            if spec.exists():
+                self.history.fault(f"{name} was never armed")
+            self.done["kill loading writer"] += 1
+
+    def _start_and_follow(self, proxy: Server) -> None:
+        proxy.start()
+        target = self.changer.last_revision
+        wait_until(lambda: _revision(proxy) >= target, RECOVER_SECONDS_MAX, "the proxy follows")
+
+    def _arm_next(self, server: Server, name: str, action: str) -> Path:
+        """The first writer of the next start finds the failpoint armed."""
+        folder = server.runtime / self.instances[server]
+        folder.mkdir(mode=0o700)
+        spec = folder / "failpoint"
+        spec.write_text(f"{name}={action}")
+        return spec
 
     def _strike_all(self, kills: int) -> None:
         swept = [name for name in FAILPOINTS if name not in LOAD_FAILPOINTS]
@@ -307,6 +341,10 @@ def _revision(server: Server) -> int:
 
 def _writers_started(server: Server) -> int:
     return server.log.read_text(errors="replace").count("writer started, pid")
+
+
+def _snapshots_died(server: Server) -> int:
+    return server.log.read_text(errors="replace").count("no snapshot this time")
 
 
 def _has_stopped(process: psutil.Process) -> bool:

@@ -11,7 +11,7 @@ FAILPOINT_HITS_MAX = 5
 BEFORE_RECOVERY = {
     "recover-list": "apply-stage-list",  # a list of a change that never was
     "recover-split": "split-stored",
-    "walk-name": "apply-before-intent",  # names of a change that never was
+    "walk-name": "apply-stage-name",  # a name of a change that never was
 }
 # Elsewhere recovery has most to do after a death between intent and publication.
 BEFORE_RECOVERY_ELSE = "apply-before-publish"
