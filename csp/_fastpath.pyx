@@ -9,6 +9,7 @@ import signal
 import socket
 
 cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport (
     INT64_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
@@ -59,6 +60,7 @@ csp_crc_prepare()
 
 # loop: one worker's connections, commands and deliveries (loop rooms)
 include "_fastpath/loop/parse.pxi"       # RESP in
+include "_fastpath/loop/bulks.pxi"       # and what of it Python reads by itself
 include "_fastpath/loop/reply.pxi"       # RESP out
 include "_fastpath/loop/refuse.pxi"      # who may call what, and when
 include "_fastpath/loop/glob.pxi"        # patterns of any text

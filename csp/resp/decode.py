@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from csp._fastpath import take_bulks
 from csp.resp.values import ErrorReply, Push, Simple, Value, Verbatim
 
 DEPTH_MAX = 32  # replies of csp are nested 6 deep at most
 BULK_SIZE_MAX = 512 * 1024 * 1024  # what Redis allows
 LINE_SIZE_MAX = 64 * 1024
 DIGITS_MAX = 4_000  # of a big number; int() takes no more than 4,300
-BULK_LINE_MAX = 16  # $ and ten digits at most; longer lines are read the other way
 COMPACT_BYTES = 256 * 1024  # consumed bytes are dropped when they are worth a move
 
 
@@ -120,20 +120,10 @@ class Decoder:
 
         Whatever else stands there is left to `_next_plain`, which says what is wrong with it.
         """
-        buffer, at = self._buffer, self._at
-        for _ in range(frame.left):
-            line_end = buffer.find(b"\r\n", at, at + BULK_LINE_MAX)
-            digits = buffer[at + 1 : line_end]
-            if line_end < 0 or buffer[at] != 0x24 or not digits.isdigit():
-                break
-            begin = line_end + 2
-            end = begin + int(digits)
-            if end - begin > self._bulk_size_max or buffer[end : end + 2] != b"\r\n":
-                break
-            frame.members.append(bytes(memoryview(buffer)[begin:end]))
-            frame.left -= 1
-            at = end + 2
-        self._at = at
+        members, limit = frame.members, self._bulk_size_max
+        before = len(members)
+        self._at = take_bulks(self._buffer, self._at, frame.left, limit, members)
+        frame.left -= len(members) - before
 
     def _next_plain(self) -> Value | More:
         """A value without members; opens a frame for each one that has some."""
@@ -163,6 +153,10 @@ class Decoder:
                 frame = _Frame(kind, count * 2 if kind in (0x25, 0x7C) else count)
                 if not frame.left and kind != 0x7C:
                     return _finish(frame)
+                if frame.left and kind != 0x7C:
+                    self._take_bulks(frame)
+                    if not frame.left:
+                        return _finish(frame)
                 if frame.left:
                     self._stack.append(frame)
             else:
