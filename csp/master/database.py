@@ -38,6 +38,7 @@ from csp.master.dialect import (
     open_engine,
     quick_options,
     reading_options,
+    writing,
 )
 from csp.master.driver import Driver
 from csp.master.patience import Turn
@@ -290,7 +291,7 @@ class Database:
         connection = self.connection
         self.is_committing = False
         began = time.monotonic()
-        with connection.begin():
+        with self.driver.errors_of(connection), writing(connection, self.file, self.turn):
             failpoint.passed("master.begin")
             send_changes(self.driver, connection, changes, self.fence)
             self.is_committing = True

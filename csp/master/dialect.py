@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Text
@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from csp import errors
+from csp.master import sqlite
 from csp.master.patience import Turn
 from csp.master.sqlite import READ_ONLY, DatabaseFile, file_of, open_sqlite
 
@@ -70,6 +71,15 @@ def quick_options(engine: Engine) -> dict[str, Any]:
     if engine.dialect.name == "sqlite":
         return {READ_ONLY: True}
     return {"isolation_level": "AUTOCOMMIT"}
+
+
+def writing(
+    connection: Connection, file: DatabaseFile | None, turn: Turn
+) -> AbstractContextManager[Any]:
+    """A transaction for a change; its end commits, an exception rolls it back."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.writing(connection, file, turn)
+    return connection.begin()
 
 
 def count_waits(connection: Connection, turn: Turn) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -28,7 +29,7 @@ class Bare(NamedTuple):
     """A statement as the driver takes it."""
 
     text: str
-    names: list[str] | None  # the order of its values; None: the driver takes them by name
+    values_of: Callable[[Row], Any] | None  # in their order; None: the driver takes them by name
     fixed: Row  # values that stand in the statement itself
 
 
@@ -73,9 +74,8 @@ class Driver:
         plain: Any = connection.connection.driver_connection
         cursor = plain.cursor()
         values: Sequence[Any] = [bare.fixed | row for row in rows] if bare.fixed else rows
-        if bare.names is not None:
-            names = bare.names
-            values = [tuple([row[name] for name in names]) for row in values]
+        if bare.values_of is not None:
+            values = list(map(bare.values_of, values))
         if len(values) == 1:
             cursor.execute(bare.text, values[0])
             return cursor
@@ -107,5 +107,13 @@ class Driver:
         if bare is None:
             compiled: Any = statement.compile(dialect=connection.dialect)
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
-            self._bare[statement] = bare = Bare(str(compiled), compiled.positiontup, fixed)
+            values_of = _taker(compiled.positiontup) if compiled.positiontup is not None else None
+            self._bare[statement] = bare = Bare(str(compiled), values_of, fixed)
         return bare
+
+
+def _taker(names: Sequence[str]) -> Callable[[Row], Any]:
+    """What takes a row's values in this order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: tuple([row[name] for name in names])
