@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -19,13 +19,20 @@ from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows, Row
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
-from csp.model.image import build_image, json_of
+from csp.model.image import build_image, has_same_keys, json_of, keys_in
 from csp.model.places import folder_of, tenant_of
 from csp.model.types import ObjectClass
 from csp.rules.cascade import deletion_order
 from csp.rules.names import Taken, names_of, naming
 from csp.rules.references import references_of, referring, rows_of
 from csp.rules.transaction import Touched, Transaction
+
+
+class Images(Protocol):
+    """Who has the images of the objects as they are."""
+
+    def image(self, class_id: int, dbid: int) -> bytes | None:
+        """The image of an object; None: absent."""
 
 
 @dataclass(slots=True)
@@ -47,6 +54,7 @@ def build(
     revision: int,
     prev_mark: int,
     time_ms: int,
+    published: Images | None = None,
 ) -> Built | None:
     """The transaction as rows and bytes; None if it changes nothing."""
     built = Built(ChangeRows(revision, 0, time_ms))
@@ -59,7 +67,8 @@ def build(
         is_same = touched.before is not None and touched.before == touched.after
         if is_same and not touched.has_secret:
             continue
-        image = build_image(touched.cls, touched.after, revision, tx)
+        keys = _same_keys(touched, published)
+        image = build_image(touched.cls, touched.after, revision, tx, keys)
         _object_rows(tx, rows, touched, image)
         _name_rows(tx, rows, touched, names)
         _ref_rows(rows, touched)
@@ -78,6 +87,17 @@ def build(
     rows.mark = mark_of(built.entry)
     _log_rows(rows, changes, actor, built.entry)
     return built
+
+
+def _same_keys(touched: Touched, published: Images | None) -> bytes | None:
+    """The index keys that the object has, where the change leaves them as they are."""
+    before, after = touched.before, touched.after
+    if published is None or before is None or after is None:
+        return None
+    if not has_same_keys(touched.cls, before, after):
+        return None
+    image = published.image(touched.cls.id, touched.dbid)
+    return None if image is None else keys_in(image)
 
 
 def counter_rows(tx: Transaction) -> list[Row]:

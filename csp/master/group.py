@@ -140,9 +140,8 @@ class Group:
         self, request: WriteRequest, tx: Transaction, results: Sequence[int], leans: bool
     ) -> Member:
         actor = request.principal.actor
-        built = build(
-            tx, self._overlay, self._hasher, actor, self.revision + 1, self.mark, self.time_ms
-        )
+        head = self.revision + 1, self.mark, self.time_ms
+        built = build(tx, self._overlay, self._hasher, actor, *head, self._overlay)
         if built is not None and self._checks_names:
             refuse_taken(tx, built.rows.names, self._overlay)
         revision = self.revision + 1 if built is not None else self.revision

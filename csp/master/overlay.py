@@ -67,10 +67,13 @@ class Overlay:
     # -- as transactions ask ----------------------------------------------------------------------
 
     def get(self, class_id: int, dbid: int) -> JsonObject | None:
-        image = self._images.get((class_id, dbid))
-        if image is None:
-            return self.view.get(class_id, dbid)
+        image = self.image(class_id, dbid)
         return object_of(image) if image else None
+
+    def image(self, class_id: int, dbid: int) -> bytes | None:
+        """The image of an object as it will be stored; none where there is none."""
+        own = self._images.get((class_id, dbid))
+        return self.view.host.image(class_id, dbid) if own is None else own
 
     def exists(self, class_id: int, dbid: int) -> bool:
         image = self._images.get((class_id, dbid))

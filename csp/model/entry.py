@@ -22,7 +22,7 @@ from csp.model.difference import make_delta
 from csp.model.extract import Lookup, Nothing, Object
 from csp.model.image import json_of
 from csp.model.keys import TABLE_DIGEST
-from csp.model.places import NOWHERE, Place, node_of, tenants_of
+from csp.model.places import NOWHERE, Place, node_of, placing, tenants_of
 from csp.model.types import ACCOUNT_CLASS_ID, ENVIRONMENT, ObjectClass
 
 FORMAT = 0x43535032
@@ -152,6 +152,25 @@ def _tenants(change: Change, look: Lookup) -> list[int]:
     return sorted(found) or [1]
 
 
+def _whereabouts(change: Change, look: Lookup) -> tuple[list[int], Place, Place]:
+    """The tenants whose subscribers see it, and the nodes that governed the object and do now."""
+    old, new = change.before, change.after
+    is_stated = change.tenants is not None or change.nodes is not None
+    if is_stated or old is None or new is None or not _stays(change.cls, old, new):
+        return _tenants(change, look), *_nodes(change, look)
+    node = node_of(change.cls, new, look)
+    return sorted(tenants_of(change.cls, new, look)) or [1], node, node
+
+
+def _stays(cls: ObjectClass, old: Object, new: Object) -> bool:
+    """Whether nothing that says where an object lies has changed."""
+    for name in placing(cls):
+        was, now = old.get(name), new.get(name)
+        if was is not now and was != now:
+            return False
+    return True
+
+
 def _nodes(change: Change, look: Lookup) -> tuple[Place, Place]:
     if change.nodes is not None:
         return change.nodes
@@ -163,8 +182,7 @@ def _nodes(change: Change, look: Lookup) -> tuple[Place, Place]:
 
 
 def _item(change: Change, image: bytes, event: bytes, look: Lookup) -> bytes:
-    tenants = _tenants(change, look)
-    before, after = _nodes(change, look)
+    tenants, before, after = _whereabouts(change, look)
     body = _pad8(struct.pack(f"<{len(tenants)}I", *tenants)) + image + _pad8(event)
     head = _ITEM.pack(
         _ITEM.size + len(body),

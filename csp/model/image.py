@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ MAX_OBJECT = 16 * 1024 * 1024
 _START = struct.Struct("<QII")
 _COVERED_AT = 16
 _REPLY_SIZE_AT = 48
+_SIZES = struct.Struct("<III")  # from there on: of reply, brief form and keys
 _COVERED = struct.Struct("<QIHHIIIHHIIII")
 _KEY = struct.Struct("<HHI")
 _KEY_U32 = struct.Struct("<HHII")
@@ -268,6 +270,15 @@ def _emitters(cls: ObjectClass) -> tuple[Emit, ...]:
     return tuple(emit for _, emit in found)
 
 
+def _key_attributes(cls: ObjectClass) -> tuple[str, ...]:
+    """The attributes of an object that its keys are made of; what they lead to is fixed."""
+    sources = [key.source for key in KEYS.values() if key.class_name == cls.name and key.source]
+    sources += [one.members for one in cls.contributions]
+    paths = [path for source in sources for path in source.partition(">")[0].split(":")]
+    names = [re.split(r"[.\[?]", path.lstrip("!-"), maxsplit=1)[0] for path in paths]
+    return tuple({name: None for name in names if name not in ("*", "DBID")})
+
+
 # --- JSON ----------------------------------------------------------------------------------------
 
 
@@ -283,9 +294,11 @@ def canonical(cls: ObjectClass, obj: Object, revision: int) -> Object:
 
 _BRIEF: dict[str, tuple[tuple[str, Callable[[Object], Any]], ...]] = {}
 _EMITTERS: dict[str, tuple[Emit, ...]] = {}
+_KEY_ATTRIBUTES: dict[str, tuple[str, ...]] = {}
 for _cls in CLASSES.values():
     _BRIEF[_cls.name] = tuple((path.rpartition(".")[2], scalar(path)) for path in _cls.brief)
     _EMITTERS[_cls.name] = _emitters(_cls)
+    _KEY_ATTRIBUTES[_cls.name] = _key_attributes(_cls)
 
 
 def brief_of(cls: ObjectClass, whole: Object) -> Object:
@@ -320,8 +333,10 @@ def _assemble(
     return _START.pack(0, crc32c(covered), 0) + covered
 
 
-def build_image(cls: ObjectClass, obj: Object, revision: int, look: Lookup) -> bytes:
-    """The record image of an object at a revision."""
+def build_image(
+    cls: ObjectClass, obj: Object, revision: int, look: Lookup, keys: bytes | None = None
+) -> bytes:
+    """The record image of an object at a revision; `keys` where they are known already."""
     whole = canonical(cls, obj, revision)
     json = orjson.dumps(whole)
     if len(json) > MAX_OBJECT:
@@ -329,7 +344,8 @@ def build_image(cls: ObjectClass, obj: Object, revision: int, look: Lookup) -> b
             f"{cls.name}:{whole['DBID']} has {len(json)} bytes, at most {MAX_OBJECT} are allowed"
         )
     reply, brief = _frame(json), _frame(orjson.dumps(brief_of(cls, whole)))
-    keys = keys_of(cls, whole, look)
+    if keys is None:
+        keys = keys_of(cls, whole, look)
     return _assemble(
         revision,
         whole["DBID"],
@@ -348,6 +364,22 @@ def keys_of(cls: ObjectClass, obj: Object, look: Lookup) -> bytes:
     for emit in _EMITTERS[cls.name]:
         emit(obj, look, out)
     return b"".join(out)
+
+
+def has_same_keys(cls: ObjectClass, before: Object, after: Object) -> bool:
+    """Whether the index keys of both are the same; else they may be."""
+    for name in _KEY_ATTRIBUTES[cls.name]:
+        was, now = before.get(name), after.get(name)
+        if was is not now and was != now:
+            return False
+    return True
+
+
+def keys_in(image: bytes) -> bytes:
+    """The index keys of an object, out of an image that is known to be one."""
+    reply_size, brief_size, keys_size = _SIZES.unpack_from(image, _REPLY_SIZE_AT)
+    at = HEADER_SIZE + reply_size + brief_size
+    return image[at : at + keys_size]
 
 
 def with_keys(image: bytes, cls: ObjectClass | None, obj: Object, look: Lookup) -> bytes:

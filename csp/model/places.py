@@ -51,6 +51,18 @@ def tenants_of(cls: ObjectClass, obj: Object, look: Lookup) -> set[int]:
     return {tenant_of(cls, obj, look)}
 
 
+def placing(cls: ObjectClass) -> tuple[str, ...]:
+    """The attributes that say where an object lies, and whose subscribers see it."""
+    found = _placing.get(cls.id)
+    if found is None:
+        names = ["ownerID", cls.tenants_path, cls.tenant.partition(".")[0]]
+        _placing[cls.id] = found = ("folderDBID", *(one for one in names if one in cls.by_name))
+    return found
+
+
+_placing: dict[int, tuple[str, ...]] = {}
+
+
 def container_of(cls: ObjectClass, obj: Object, look: Lookup) -> Place:
     """What the object lies in: its folder; of a root folder its owner; else its tenant."""
     folder = obj.get("folderDBID", 0)
