@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -162,15 +162,21 @@ def _ref_rows(rows: ChangeRows, touched: Touched) -> None:
     if references is None:  # what the database never checked, as the first transaction
         references = references_of(touched.cls, touched.after)
     refs = rows_of(references)
-    if touched.before is not None:
-        before = touched.references_before
-        if before is None:
-            before = references_of(touched.cls, touched.before)
-        if refs == rows_of(before):
-            return
-        rows.refs_gone.append(_key_row(touched))
+    if touched.before is None:
+        rows.refs += _ref_rows_of(touched, refs)
+        return
+    found = touched.references_before
+    if found is None:
+        found = references_of(touched.cls, touched.before)
+    before = rows_of(found)
+    if refs != before:
+        rows.refs_cut += _ref_rows_of(touched, before - refs)
+        rows.refs += _ref_rows_of(touched, refs - before)
+
+
+def _ref_rows_of(touched: Touched, refs: Iterable[tuple[str, int, int]]) -> list[Row]:
     class_id, dbid = touched.key
-    rows.refs += [
+    return [
         {"from_class": class_id, "from_dbid": dbid, "path": path, "to_class": to_class,
          "to_dbid": to_dbid}
         for path, to_class, to_dbid in refs

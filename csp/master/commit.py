@@ -24,6 +24,7 @@ FAILPOINTS: Final = (
     "master.after_head",
     "master.after_names_gone",
     "master.after_refs_gone",
+    "master.after_refs_cut",
     "master.after_deleted",
     "master.after_updated",
     "master.after_created",
@@ -80,6 +81,7 @@ def _statements(rows: ChangeRows) -> Iterator[tuple[Any, list[Row], str]]:
     # What goes comes first: a name may move from one object to another in one change.
     yield statements.DELETE_NAMES, rows.names_gone, "master.after_names_gone"
     yield statements.DELETE_REFS, rows.refs_gone, "master.after_refs_gone"
+    yield statements.DELETE_REF, rows.refs_cut, "master.after_refs_cut"
     yield statements.DELETE_OBJECT, rows.deleted, "master.after_deleted"
     yield statements.UPDATE_OBJECT, rows.updated, "master.after_updated"
     yield statements.INSERT["objects"], rows.created, "master.after_created"

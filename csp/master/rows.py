@@ -30,7 +30,8 @@ class ChangeRows:
     names: list[Row] = field(default_factory=list)
     names_gone: list[Row] = field(default_factory=list)  # objects whose names go first
     refs: list[Row] = field(default_factory=list)
-    refs_gone: list[Row] = field(default_factory=list)
+    refs_gone: list[Row] = field(default_factory=list)  # objects that go, with all they refer to
+    refs_cut: list[Row] = field(default_factory=list)  # single references, of objects that stay
     accounts: list[Row] = field(default_factory=list)
     accounts_gone: list[Row] = field(default_factory=list)
     counters: list[Row] = field(default_factory=list)
@@ -49,7 +50,7 @@ class ChangeRows:
 
 # The kinds of rows that belong to one object each.
 _OF_OBJECTS = (
-    *("created", "updated", "deleted", "names", "names_gone", "refs", "refs_gone"),
+    *("created", "updated", "deleted", "names", "names_gone", "refs", "refs_gone", "refs_cut"),
     *("accounts", "accounts_gone"),
 )
 

@@ -69,6 +69,12 @@ DELETE_NAMES = delete(schema.unique_names).where(_this_object["unique_names"])
 DELETE_ACCOUNT = delete(schema.accounts).where(_this_object["accounts"])
 DELETE_TOKEN_KEY = delete(schema.token_keys).where(schema.token_keys.c.id == bindparam("id_"))
 DELETE_REFS = delete(schema.refs).where(_refs_of)
+DELETE_REF = delete(schema.refs).where(
+    *(
+        schema.refs.c[name] == bindparam(name)
+        for name in ("from_class", "from_dbid", "path", "to_class", "to_dbid")
+    )
+)
 MOVE_COUNTER = (
     update(schema.counters)
     .where(schema.counters.c.class_id == bindparam("class_id_"))
