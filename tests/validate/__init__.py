@@ -1,0 +1,1 @@
+"""Histories of real clients under blows, and the validators that judge them."""
