@@ -11,14 +11,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from csp._fastpath import StoreCorrupt, StoreFull
 from csp.feed.backlog import Backlog
 from csp.feed.frames import Change, not_here, read_change, read_frame
 from csp.feed.heard import Heard
 from csp.feed.link import Link
-from csp.model.feed import ALIVE, CHANGE, FeedEnded, FeedError, may_skip, read_numbers
+from csp.model.feed import (
+    ALIVE,
+    CHAIN,
+    CHANGE,
+    ROOT,
+    FeedEnded,
+    FeedError,
+    may_skip,
+    read_numbers,
+    read_root,
+)
 from csp.observe.events import log_event
 from csp.process.origin import StoreForOrigin
 from csp.resp import Value
@@ -42,9 +52,10 @@ class Following:
         on_lost: Callable[[str], None],
         on_wrong: Callable[[str], None],
         on_other: Callable[[str], None],
+        on_chain: Callable[[Sequence[bytes]], None],
     ) -> None:
         """`on_lost`: the feed ended; `on_wrong`: what it brings makes no sense; `on_other`: what is
-        in force has to be loaded anew.
+        in force has to be loaded anew; `on_chain`: whom the server above follows.
         """
         self.loads_for_room = False  # the load under way is an attempt to get out of a full store
         self._host = host
@@ -53,6 +64,7 @@ class Following:
         self._on_lost = on_lost
         self._on_wrong = on_wrong
         self._on_other = on_other
+        self._on_chain = on_chain
         self._link: Link | None = None
         self._backlog = Backlog()
         self._full_reload_ms = FULL_RELOAD_MS
@@ -114,11 +126,17 @@ class Following:
                 self._take_change(read_change(frame))
             elif kind == ALIVE and len(frame) == 3:
                 self._take_alive(*read_numbers(frame))
+            elif kind == ROOT and len(frame) == 2:
+                revision, is_there = read_root(frame)
+                self._heard.root(revision, is_there=is_there)
+                self._heard.show_up()
+            elif kind == CHAIN:
+                self._on_chain(frame)
             elif not may_skip(kind):
                 raise not_here(kind, frame)
         except FeedEnded as error:
             self._on_lost(str(error))
-        except (FeedError, ValueError) as error:
+        except (FeedError, ValueError, KeyError) as error:
             self._on_wrong(str(error))
 
     def _newest(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from csp.observe.clock import wall_ms
 from csp.process.origin import StoreForOrigin
-from csp.store.control import LINK_DOWN, LINK_UP
+from csp.store.control import LINK_DOWN, LINK_STALE, LINK_UP
 
 
 class Heard:
@@ -15,6 +15,8 @@ class Heard:
         self._revision = host.published if host.loaded else 0
         # What a predecessor was told holds: an age may grow, but not jump back to the last change.
         self._time_ms = max(host.time_ms, host.heard_ms) if host.loaded else 0
+        self._root_revision = 0  # as a proxy above tells it, which may be behind
+        self._is_root_there = True
 
     def revision(self, revision: int) -> None:
         """The master has this revision; of when, it has not said."""
@@ -26,10 +28,20 @@ class Heard:
         # A time of the future would stand for good, and hide that nothing is heard any more.
         self._time_ms = max(self._time_ms, min(time_ms, wall_ms()))
 
+    def root(self, revision: int, *, is_there: bool) -> None:
+        """What the server above knows of the root."""
+        self._root_revision = revision
+        self._is_root_there = is_there
+
     def show_up(self) -> None:
         """The link is there, and this came through it."""
-        self._host.set_link(LINK_UP, self._revision, self._time_ms)
+        newest = max(self._revision, self._root_revision)
+        state = LINK_UP if self._is_root_there else LINK_STALE
+        self._host.set_link(state, newest, self._time_ms)
 
     def show_down(self) -> None:
         """The link is not there."""
-        self._host.set_link(LINK_DOWN, self._revision, self._time_ms)
+        newest = max(self._revision, self._root_revision)
+        self._root_revision, self._is_root_there = 0, True  # as far as the next one says
+        self._revision = newest
+        self._host.set_link(LINK_DOWN, newest, self._time_ms)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from csp._fastpath import StoreCorrupt, StoreFull
@@ -19,6 +19,7 @@ from csp.feed.phase import Clocks
 from csp.feed.snapshot import Snapshot
 from csp.model.feed import (
     ALIVE,
+    CHAIN,
     CHANGE,
     NOWHERE,
     PART,
@@ -49,6 +50,7 @@ class Outcomes:
     full: Callable[[str], None]
     lost: Callable[[str], None]
     refused: Callable[[str], None]
+    chain: Callable[[Sequence[bytes]], None]  # whom the server above follows
 
 
 class Loading:
@@ -96,6 +98,8 @@ class Loading:
                 self._end_part(index, *read_numbers(frame))
             elif kind == CHANGE and self._snapshot.completed_all:
                 self._take_change(read_change(frame))
+            elif kind == CHAIN:
+                self._outcomes.chain(frame)
             elif kind != ALIVE and not may_skip(kind):
                 raise not_here(kind, frame)
         except StoreFull as error:

@@ -28,7 +28,7 @@ from csp.feed.loading import Loading, Outcomes
 from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
-from csp.model.feed import NOWHERE, FeedError, Position, request_words
+from csp.model.feed import NOWHERE, FeedError, Position, read_chain, request_words
 from csp.model.forward import WRITE
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import WriteOutcome, WriteRequest
@@ -87,6 +87,9 @@ class FeedOrigin:
         )
         self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
         self._is_writable = False
+        self._own = context.identity
+        self._above: Sequence[str] = ()
+        self._was_circle = False
         self._host: StoreForOrigin
         self._heard: Heard
         self._alarms: LinkAlarms
@@ -113,6 +116,7 @@ class FeedOrigin:
             on_lost=self._lost,
             on_wrong=lambda reason: self._refused(reason, FAULT),
             on_other=self._load_anew,
+            on_chain=self._take_chain,
         )
         self._heard.show_down()
         self._connect()
@@ -146,6 +150,10 @@ class FeedOrigin:
     def head(self) -> Later[int]:
         """Asks the master for what the root has now."""
         return self._forwards.head()
+
+    def above(self) -> Sequence[str]:
+        """Whom the link leads to, and whom that one follows."""
+        return self._above
 
     def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
         """A proxy has no database."""
@@ -274,13 +282,14 @@ class FeedOrigin:
             full=self._load_full,
             lost=self._lost,
             refused=self._refused,
+            chain=self._take_chain,
         )
         self._loading = Loading(self._host, self._links, self._heard, self._clocks, outcomes)
         self._loading.start(self._part_count)
 
     def _load_begun(self) -> None:
         self.phase = Phase.LOADING
-        self._alarms.there()
+        self._show_there()
 
     def _loaded(self, kept: int) -> None:
         self._loading = None
@@ -298,9 +307,27 @@ class FeedOrigin:
 
     def _follow(self, index: int) -> None:
         self.phase = Phase.FOLLOWING
-        self._alarms.there()
+        self._show_there()
         self._following_since_ms = self._clocks.monotonic_ms()
         self._following.follow(self._links.feeds[index])
+
+    # The servers above.
+
+    def _take_chain(self, frame: Sequence[bytes]) -> None:
+        """Leaves a server that follows this one, at once or when it begins to."""
+        try:
+            self._above = read_chain(frame, self._own)
+        except FeedError as why:
+            self._was_circle = True
+            self._refused(str(why))
+            return
+        self._was_circle = False
+        self._show_there()
+
+    def _show_there(self) -> None:
+        """A circle is none any more only when the server above says whom it follows."""
+        if not self._was_circle:
+            self._alarms.there()
 
     # Losing the links.
 
@@ -325,6 +352,7 @@ class FeedOrigin:
         now_ms = self._clocks.monotonic_ms()
         self.phase = Phase.AWAY
         self.why_away = reason
+        self._above = ()
         self._drop_links()
         self._try_ms = now_ms + max(self._backoff.next_delay_ms(), wait_ms)
         self._alarms.lost(reason, now_ms)

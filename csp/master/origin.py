@@ -256,6 +256,9 @@ class DatabaseOrigin:
     def head(self) -> int:
         return self.engine.revision
 
+    def above(self) -> Sequence[str]:
+        return ()
+
     def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
         with in_words():
             yield from Summer(self.database).run(class_id, low, high)

@@ -27,6 +27,8 @@ SKIPPABLE = b"+"
 REVISION_MAX = MARK_MAX = 2**64 - 1  # as the store keeps them
 TIME_MS_MAX = 2**63 - 1
 FORMAT_MAX = 2**31 - 1
+CHAIN_MAX = 16  # servers from the root to the last proxy
+IDENTITY_CHARACTERS_MAX = 300
 RELEASE_CHARACTERS_MAX = 64
 REASON_CHARACTERS_MAX = 300
 # Whose records one csp gives another, in this order; a proxy keeps the same on its disk.
@@ -34,6 +36,8 @@ FED_CLASSES = (*sorted(by_id), ACCOUNT_CLASS_ID)
 GREETING, RECORDS, PART, CHANGE, ALIVE, BYE, PACKED = (
     b"greeting", b"records", b"part", b"change", b"alive", b"bye", b"packed",
 )  # fmt: skip
+ROOT, CHAIN = b"+root", b"+chain"
+THERE, AWAY = b"there", b"away"
 COMPRESSION = "zstd"  # the one there is; csp/model/packing.py
 USAGE = "CFG.FEED takes FROM stream revision mark [PART i OF n] FORMAT f [COMPRESS zstd]"
 
@@ -203,6 +207,28 @@ def part_words(part: int, position: Position, time_ms: int) -> tuple[bytes | int
 def alive_words(revision: int, mark: int, time_ms: int) -> tuple[bytes | int | str, ...]:
     """What the sender has, and the root's time."""
     return ALIVE, revision, f"{mark:016x}", time_ms
+
+
+def root_words(revision: int, *, is_there: bool) -> tuple[bytes | int | str, ...]:
+    """The newest revision of the root that the sender has heard of, and if it reaches the root."""
+    return ROOT, revision, THERE if is_there else AWAY
+
+
+def read_root(words: Sequence[bytes]) -> tuple[int, bool]:
+    """What `root_words` said; raises ValueError."""
+    revision, there = words
+    return in_range(int(revision), REVISION_MAX), {THERE: True, AWAY: False}[there]
+
+
+def read_chain(words: Sequence[bytes], own: str) -> tuple[str, ...]:
+    """The servers above, the nearest first; raises FeedError where they can't be followed."""
+    names = tuple(word[:IDENTITY_CHARACTERS_MAX].decode("utf-8", "replace") for word in words)
+    if own in names:
+        circle = " follows ".join(names[: names.index(own) + 1])
+        raise FeedError(f"a circle of proxies: {circle}, which is this server")
+    if len(names) >= CHAIN_MAX:
+        raise FeedError(f"a chain of more than {CHAIN_MAX} servers: {', '.join(names)}")
+    return names
 
 
 def read_numbers(words: Sequence[bytes]) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -108,6 +109,11 @@ class ProcessContext:
     upstream: Upstream | None = None  # proxy only
     # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """This server and run of it, as servers of one chain know each other apart."""
+        return f"{self.instance}@{socket.gethostname()}#{self.started_ms}"
 
     def report_ready(self) -> None:
         """Tells the supervisor that this process serves."""

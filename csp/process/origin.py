@@ -193,6 +193,11 @@ class Origin(Protocol):
     def head(self) -> int | Later[int]:
         """The newest revision of the master, asked for after this call began."""
 
+    def above(self) -> Sequence[str]:
+        """The identities of the servers that this one follows, the nearest first: none where it
+        follows nobody now.
+        """
+
     def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
         """Sums of what the database holds, DBIDs low to high inclusive, of one class or of all.
 

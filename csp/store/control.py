@@ -15,7 +15,9 @@ STATE_NAMES = ("loading", "ready")
 LINK_DATABASE = 0
 LINK_UP = 1
 LINK_DOWN = 2
-LINK_NAMES = ("database", "up", "down")
+LINK_STALE = 3  # up, to a server that has itself lost its master, or its database
+LINK_NAMES = ("database", "up", "down", "stale")
+LINKS_THERE = (LINK_UP, LINK_STALE)
 
 # What a server is in a pair; a pair's backup takes no writes and stands ready.
 ROLE_SINGLE = 0

@@ -27,7 +27,7 @@ from csp.process.context import ProcessContext
 from csp.process.roles import WRITER
 from csp.store import locks, segment
 from csp.store.alarms import ALARM_DAMAGED, end_alarm, is_raised, raise_alarm
-from csp.store.control import LINK_UP, STATE_READY, slot_words
+from csp.store.control import LINKS_THERE, STATE_READY, slot_words
 from csp.store.difference import difference_entry
 from csp.store.guest import open_reader
 from csp.tables.events import Alarm
@@ -302,7 +302,7 @@ class StoreHost:
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link to the origin."""
-        if state == LINK_UP and self.control.link()[0] != LINK_UP:
+        if state in LINKS_THERE and self.control.link()[0] not in LINKS_THERE:
             self.count("connects")
         self.control.set_link(state, master_revision, heard_ms)
 

@@ -19,6 +19,7 @@ class Feed:
     after: int = 0  # the last DBID sent of classes[0]
     snapshot: bool = False
     resting: bool = False  # waits for the loop to say `writable`
+    chain: tuple[bytes, ...] = ()  # what it was told of the servers above it
     waits: bool = False  # has its place among those that are served next
     packing: Packing | None = None  # where its frames go packed
 

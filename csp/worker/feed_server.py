@@ -8,7 +8,8 @@
 3. A connection holds at most FEED_UNSENT_BYTES_MAX and one frame more before it waits, until the
    loop says `writable` below that: a slow receiver costs neither time nor memory.
 4. Packed frames count by what they were before: packing, not sending, is what takes time then.
-5. A receiver that the log's tail passes, whatever it is about to be sent, is told so within a
+5. It is told whom this server follows, at once and when that changes: so a circle ends.
+6. A receiver that the log's tail passes, whatever it is about to be sent, is told so within a
    second and closed: it comes back and decides anew.
 """
 
@@ -21,6 +22,7 @@ from csp._fastpath import FEED_UNSENT_BYTES_MAX
 from csp.model.entry import accounts_changed, mark_of
 from csp.model.feed import (
     BYE,
+    CHAIN,
     CHANGE,
     FED_CLASSES,
     PACKED,
@@ -31,12 +33,14 @@ from csp.model.feed import (
     greeting_words,
     part_words,
     read_request,
+    root_words,
 )
 from csp.model.image import build_tombstone
 from csp.model.types import ACCOUNT_CLASS_ID, ENVIRONMENT
 from csp.observe.clock import wall_ms
+from csp.process.channel.asking import Answer, Done
 from csp.resp.encode import request
-from csp.store.control import LINK_DATABASE
+from csp.store.control import LINK_DATABASE, LINK_UP
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.feed import Feed
 from csp.worker.feed_packing import Packing
@@ -46,6 +50,7 @@ TURN_BYTES = 1024 * 1024
 PARTS_BYTES = 512 * 1024
 ALIVE_MS = 1_000
 FEEDS = "feeds"
+ROOT_THERE = (LINK_DATABASE, LINK_UP)
 
 
 class Feeds:
@@ -58,6 +63,7 @@ class Feeds:
         self._following: deque[Feed] = deque()  # that have something to be sent, in turn
         self._parts: deque[Feed] = deque()
         self._has_turn = False  # one was asked for
+        self._chain: tuple[bytes, ...] = ()  # this server and those above, as the writer said last
         self._built: tuple[int, bytes] = (0, b"")  # revision and frame of the newest change built
 
     def __len__(self) -> int:
@@ -72,7 +78,22 @@ class Feeds:
         if not self._ticking:
             self._ticking = True
             self._lane.loop.call_later(ALIVE_MS, self._tick)
+        self._ask_chain()
         self._schedule(feed)
+
+    def _ask_chain(self) -> None:
+        def answered(answer: Answer) -> None:
+            if isinstance(answer, Done):
+                self._chain = tuple(answer.parts)
+                for feed in self._feeds.values():
+                    self._tell_chain(feed)
+
+        self._lane.writer.ask("CHAIN", then=answered)
+
+    def _tell_chain(self, feed: Feed) -> None:
+        if feed.chain != self._chain and not feed.resting:
+            feed.chain = self._chain
+            self._lane.loop.push(feed.conn, request(CHAIN, *self._chain))
 
     def _remove(self, conn: int) -> None:
         self._feeds.pop(conn, None)
@@ -220,8 +241,11 @@ class Feeds:
             self._ticking = False
             return
         self._lane.loop.call_later(ALIVE_MS, self._tick)
+        self._ask_chain()
         reader = self._lane.reader
-        frame = request(*alive_words(reader.revision, reader.mark, self._root_time_ms()))
+        link, root_revision, _ = self._lane.control.link()
+        frame = request(*root_words(root_revision, is_there=link in ROOT_THERE))
+        frame += request(*alive_words(reader.revision, reader.mark, self._root_time_ms()))
         self._built = (0, b"")  # a large one is not kept for long
         for feed in list(self._feeds.values()):
             # Behind records or changes that are still to come it would be too early.

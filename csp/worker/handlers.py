@@ -22,6 +22,7 @@ from csp.worker import (
     starts,
     status,
     sums,
+    sync,
     transactions,
     writes,
 )
@@ -46,6 +47,7 @@ HANDLERS: Mapping[str, Handler] = {
     **feed_server.HANDLERS,
     **forwards.HANDLERS,
     **sums.HANDLERS,
+    **sync.HANDLERS,
     **history.HANDLERS,
     **password.HANDLERS,
 }

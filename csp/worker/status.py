@@ -1,14 +1,12 @@
-"""CFG.STATUS, CFG.METRICS, CFG.CLASSES, CFG.SYNC: how this server stands, waiting for news."""
+"""CFG.STATUS, CFG.METRICS, CFG.CLASSES: how this server stands."""
 
 from __future__ import annotations
 
-from csp.errors import BadValue, CspError, Stale
 from csp.model.keys import KEYS
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.process.application import dbid_of
 from csp.process.roles import SUPERVISOR, SUPERVISOR_SLOT, processes
-from csp.resp.encode import error, integer
 from csp.resp.values import Value
 from csp.store import segment
 from csp.store.alarms import Raised, raised
@@ -18,12 +16,7 @@ from csp.store.control import (
     LINK_NAMES,
 )
 from csp.tables.metrics import of_process
-from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler
-from csp.worker.refusal import NOT_INTEGER, SYNTAX, number
-
-SYNC_WAIT_MS = 10_000
-SYNC_WAIT_MS_MAX = 600_000
 
 
 def status_of(call: Call) -> dict[str, int | str]:
@@ -154,51 +147,8 @@ def classes(call: Call) -> bytes:
     return call.encode(found)
 
 
-def sync(call: Call) -> None:
-    """CFG.SYNC [revision] [TIMEOUT ms]"""
-    lane, conn = call.lane, call.conn
-    revision, timeout_ms = _sync_options(call.args[1:])
-
-    def wait(wanted: int) -> None:
-        lane.publications.wait(wanted, timeout_ms, lambda there: tell(wanted, there))
-
-    def tell(wanted: int, there: bool) -> None:
-        published = lane.reader.revision
-        if there:
-            lane.finish(conn, integer(published))
-        else:
-            text = f"revision {wanted} is not here after {timeout_ms} ms; at {published}"
-            lane.finish(conn, error(Stale(text).line))
-
-    def wait_for_head(parts: list[bytes]) -> None:
-        wait(int(parts[0]))
-
-    if revision is None:
-        ask_writer(call, "HEAD", done=wait_for_head)
-    else:
-        wait(revision)
-
-
-def _sync_options(args: list[bytes]) -> tuple[int | None, int]:
-    revision: int | None = None
-    timeout_ms = SYNC_WAIT_MS
-    if args and args[0].upper() != b"TIMEOUT":
-        revision = number(args[0], NOT_INTEGER)
-        if revision < 0:
-            raise BadValue(f"{revision} is not a revision")
-        args = args[1:]
-    if args:
-        if len(args) != 2 or args[0].upper() != b"TIMEOUT":
-            raise CspError(SYNTAX)
-        timeout_ms = number(args[1], "timeout is not an integer or out of range")
-        if not 0 <= timeout_ms <= SYNC_WAIT_MS_MAX:
-            raise BadValue(f"TIMEOUT is 0 to {SYNC_WAIT_MS_MAX} ms")
-    return revision, timeout_ms
-
-
 HANDLERS: dict[str, Handler] = {
     "cfg.status": status,
     "cfg.metrics": metrics,
     "cfg.classes": classes,
-    "cfg.sync": sync,
 }

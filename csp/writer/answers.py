@@ -1,4 +1,4 @@
-"""Answers the workers' questions that are not writes: HEAD, SUMS, HISTORY, REGISTER, UNREGISTER.
+"""Answers the workers' questions that are not writes; `Answers` lists them.
 
 1. Every question is answered once, though some only in a later turn of the loop, and whatever
    fails in it ends that question alone.
@@ -42,12 +42,14 @@ class StepsQuestion:
 class Answers:
     """Knows the answer to each verb."""
 
-    def __init__(self, origin: Origin, registry: Registry) -> None:
+    def __init__(self, origin: Origin, registry: Registry, identity: str) -> None:
         self._origin = origin
+        self._identity = identity
         self._registry = registry
         self._questions: deque[StepsQuestion] = deque()
         self._verbs: dict[bytes, Callable[[Peer, Message], None]] = {
             b"HEAD": self._head,
+            b"CHAIN": self._chain,
             b"REGISTER": self._register,
             b"UNREGISTER": self._unregister,
             b"SUMS": self._ask_sums,
@@ -106,6 +108,10 @@ class Answers:
     def _head(self, peer: Peer, message: Message) -> None:
         found = self._origin.head()
         self._when_known(peer, message[1], found, lambda revision: (revision,))
+
+    def _chain(self, peer: Peer, message: Message) -> None:
+        """CHAIN req: this server, and those above."""
+        peer.done(message[1], self._identity, *self._origin.above())
 
     def _when_known(
         self,

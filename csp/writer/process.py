@@ -48,7 +48,7 @@ class Writer:
         self._origin = origin
         own = itself(context.app_name, socket.gethostname(), os.getppid(), wall_ms())
         self._registry = Registry(own)
-        self._answers = Answers(origin, self._registry)
+        self._answers = Answers(origin, self._registry, context.identity)
         self._alarm = StoreAlarm(host.control, host)
         self._held = HeldAlarm(host.control, host)
         self._levels = LevelAlarms(host.control, host)

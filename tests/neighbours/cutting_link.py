@@ -31,6 +31,11 @@ class CuttingLink:
         """Once: the next request that has the word arrives, its reply doesn't."""
         self._after = word
 
+    def lead_to(self, port: int) -> None:
+        """Present connections break, new ones go there."""
+        self._target = ("127.0.0.1", port)
+        self.cut()
+
     def cut(self) -> None:
         """Breaks all present connections."""
         while self._open:

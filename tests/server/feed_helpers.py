@@ -7,7 +7,9 @@ import threading
 import time
 from typing import Any, Self
 
-from tests.neighbours.server import Server
+import redis
+
+from tests.neighbours.server import Proxy, Server
 from tests.neighbours.waiting import wait_until
 
 CHANGES_PER_SECOND = 200
@@ -42,6 +44,23 @@ def wait_level(master: Server, proxy: Server, within: float = 20.0) -> int:
         return int(below["revision"]) if same else 0
 
     return wait_until(is_level, within, "the proxy has what the master has")
+
+
+def set_writable(master: Server, proxy: Proxy, value: str = "true") -> None:
+    """Sets the option in the proxy's Application, and waits until it holds."""
+    with master.client() as client:
+        dbid = application_of(client, proxy.app)["DBID"]
+        delta = {"options": {"changed": {"csproxy": {"proxy-writable": value}}}}
+        client.execute_command("CFG.UPDATE", "CfgApplication", dbid, json.dumps(delta))
+    wanted = int(value == "true")
+    wait_until(lambda: status(proxy)["writable"] == wanted, 10, "the option holds")
+
+
+def application_of(client: redis.Redis, name: str) -> dict[str, Any]:
+    """The Application of this name."""
+    page = client.execute_command("CFG.READ", "CfgApplication", "FILTER", "name", name)
+    found: dict[str, Any] = json.loads(page[2][0])
+    return found
 
 
 class SteadyWriter:

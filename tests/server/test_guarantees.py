@@ -225,6 +225,45 @@ def test_guarantee_05_a_change_comes_before_the_read_that_shows_it(
     assert len(set(shown)) > 5
 
 
+def test_guarantee_06_the_age_is_known_and_a_read_may_demand_less(
+    master: Master, proxy: Proxy
+) -> None:
+    """While the master stands still, as a host that hangs."""
+    workers = [master.child(role) for role in ("worker 0", "worker 1")]
+    with proxy.client(protocol=3) as client:
+        assert client.execute_command("CFG.READ", "CfgSkill", "MAXAGE", 5_000)
+        for worker in workers:
+            worker.suspend()
+        try:
+            age = lambda: client.execute_command("CFG.STATUS")["age"]  # noqa: E731
+            wait_until(lambda: age() > 1_500, 10, "the age grows")
+            with pytest.raises(redis.ResponseError, match=r"^STALE "):
+                client.execute_command("CFG.READ", "CfgSkill", "MAXAGE", 1_000)
+        finally:
+            for worker in workers:
+                worker.resume()
+        wait_until(lambda: age() < 1_500, 10, "it is heard again")
+        revision = revision_of(master)
+        assert client.execute_command("CFG.READ", "CfgSkill", "MINREV", revision)[0] >= revision
+        assert client.execute_command("CFG.STATUS")["lag"] >= 0
+
+
+def test_guarantee_07_a_strong_read_shows_what_the_master_had(master: Master, proxy: Proxy) -> None:
+    with master.client() as author, proxy.client() as reader:
+        dbid = make_skill(master, "g7")
+        for value in range(1, 50):
+            set_value(author, dbid, value)
+            reader.execute_command("CFG.SYNC")
+            assert value_of(reader.get(f"CfgSkill:{dbid}")) == value
+        writer = master.child("writer")
+        writer.suspend()
+        try:
+            with pytest.raises(redis.ResponseError, match=r"^STALE "):
+                reader.execute_command("CFG.SYNC", "TIMEOUT", 200)
+        finally:
+            writer.resume()
+
+
 def test_guarantee_08_reads_and_sign_ins_go_on_without_the_master(tmp_path: Path) -> None:
     with Master(tmp_path) as master, Proxy(tmp_path, master) as proxy:
         dbid = make_skill(master, "g8")

@@ -19,6 +19,7 @@ from csp.resp import request
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
+from tests.server.feed_helpers import application_of, set_writable, status
 
 ONCE = Retry(NoBackoff(), 0)
 numbers = itertools.count(1)
@@ -51,28 +52,6 @@ def below(master: Master, proxy: Proxy) -> Iterator[Proxy]:
     with Proxy(master.folder, proxy, app="proxy2") as below:
         set_writable(master, below)
         yield below
-
-
-def set_writable(master: Server, proxy: Proxy, value: str = "true") -> None:
-    """Sets the option in the proxy's Application, and waits until it holds."""
-    with master.client() as client:
-        dbid = application_of(client, proxy.app)["DBID"]
-        delta = {"options": {"changed": {"csproxy": {"proxy-writable": value}}}}
-        client.execute_command("CFG.UPDATE", "CfgApplication", dbid, orjson.dumps(delta))
-    wanted = int(value == "true")
-    wait_until(lambda: status(proxy)["writable"] == wanted, 10, "the option holds")
-
-
-def application_of(client: redis.Redis, name: str) -> dict[str, Any]:
-    page = client.execute_command("CFG.READ", "CfgApplication", "FILTER", "name", name)
-    found: dict[str, Any] = orjson.loads(page[2][0])
-    return found
-
-
-def status(server: Server) -> dict[str, Any]:
-    with server.client(protocol=3) as client:
-        found: dict[str, Any] = client.execute_command("CFG.STATUS")
-    return found
 
 
 def skill(name: str) -> bytes:

@@ -18,7 +18,7 @@ from csp.model.keys import BY_ID, KEYS
 from csp.model.types import CLASSES, KEYS_PER_CLASS, TYPE_WORDS
 from csp.process.context import SESSION_ROW_BYTES
 from csp.process.roles import ROLES, WRITER
-from csp.store.control import LINK_DOWN
+from csp.store.control import LINK_DOWN, LINK_STALE
 from csp.tables import commands, events, metrics
 from csp.tables.commands import COMMANDS, SUBCOMMANDS
 from tools.generate.errors import rows
@@ -183,3 +183,4 @@ def constant_of(room: str, name: str) -> int:
 def test_numbers_that_both_halves_write_down_are_the_same() -> None:
     assert constant_of("loop/worker.pxi", "SESSION_ROW_BYTES") == SESSION_ROW_BYTES
     assert constant_of("loop/notice.pxi", "LINK_DOWN") == LINK_DOWN
+    assert constant_of("loop/notice.pxi", "LINK_STALE") == LINK_STALE

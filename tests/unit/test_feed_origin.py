@@ -9,10 +9,12 @@ from csp.errors import MasterDown
 from csp.feed.following import FULL_RELOAD_MS
 from csp.feed.origin import STEADY_MS
 from csp.feed.phase import Phase
+from csp.model.feed import CHAIN_MAX
 from csp.model.packing import Packer
 from csp.observe.clock import wall_ms
 from csp.resp import request
-from csp.store.control import LINK_DOWN, LINK_UP
+from csp.store.alarms import ALARM_REFUSED
+from csp.store.control import LINK_DOWN, LINK_STALE, LINK_UP
 from tests.unit.feed_stage import History, Stage
 
 
@@ -261,6 +263,64 @@ def test_a_store_that_stays_full_tries_the_present_content(stage: Stage) -> None
             break
     load(stage)
     assert stage.host.published == 13
+
+
+def test_what_is_known_of_the_root_comes_through_a_proxy_above(stage: Stage) -> None:
+    following(stage)
+    feed = stage.master.feeds()[0]
+    feed.send("+root", 25, "there")
+    stage.master.send_alive(feed)
+    stage.play(lambda: stage.host.links[-1] == (LINK_UP, 25, 2_000), "the root's revision")
+    feed.send("+root", 25, "away")
+    stage.play(lambda: stage.host.links[-1][0] == LINK_STALE, "the root is away")
+    stage.history.change()
+    stage.master.send_changes(feed, 10)  # what the proxy above still had
+    stage.play(lambda: stage.host.published == 11, "the change")
+    assert stage.host.links[-1][0] == LINK_STALE
+    feed.send("+root", 26, "there")
+    stage.play(lambda: stage.host.links[-1][:2] == (LINK_UP, 26), "the root is back")
+    feed.send("+root", 26, "nonsense")
+    stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is left")
+
+
+def test_a_circle_that_arises_while_it_follows_is_left(stage: Stage) -> None:
+    following(stage)
+    feed, own = stage.master.feeds()[0], stage.origin._own
+    feed.send("+chain", "above", "root")
+    stage.play(lambda: stage.origin.above() == ("above", "root"), "the chain")
+    feed.send("+chain", "above", "between", own, "above")
+    stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is left")
+    assert f"circle of proxies: above follows between follows {own}" in stage.origin.why_away
+    assert ALARM_REFUSED.name in stage.host.alarms
+    assert stage.origin.above() == ()
+    stage.play(lambda: not stage.master.feeds(), "the master sees it")
+    stage.now_ms += 10_000
+    stage.play(lambda: stage.master.feeds(), "it is tried again")
+    stage.master.greet(stage.master.feeds()[0], snapshot=False)
+    stage.play(lambda: stage.origin.phase is Phase.FOLLOWING, "following")
+    assert ALARM_REFUSED.name in stage.host.alarms  # nobody has said yet that it is none any more
+    stage.master.feeds()[0].send("+chain", "above", "root")
+    stage.play(lambda: ALARM_REFUSED.name not in stage.host.alarms, "the alarm ends")
+
+
+def test_a_circle_is_not_loaded_from(stage: Stage) -> None:
+    stage.start()
+    stage.play(lambda: stage.master.feeds(), "a part is asked for")
+    feed = stage.master.feeds()[0]
+    stage.master.greet(feed, snapshot=True)
+    feed.send("+chain", "above", stage.origin._own)
+    stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is left")
+    assert stage.host.calls == ["begin", "abort"]
+
+
+def test_a_chain_has_a_limit(stage: Stage) -> None:
+    following(stage)
+    feed = stage.master.feeds()[0]
+    feed.send("+chain", *(f"server {number}" for number in range(CHAIN_MAX - 1)))
+    stage.play(lambda: len(stage.origin.above()) == CHAIN_MAX - 1, "the longest chain")
+    feed.send("+chain", *(f"server {number}" for number in range(CHAIN_MAX)))
+    stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is left")
+    assert f"more than {CHAIN_MAX} servers" in stage.origin.why_away
 
 
 def test_a_silent_link_is_given_up(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from csp.model.image import build_tombstone
 from csp.model.packing import Unpacker
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 from csp.resp import request
+from csp.store.control import LINK_DATABASE, LINK_DOWN, LINK_STALE, LINK_UP
 from csp.worker.feed_server import ALIVE_MS, PARTS_BYTES, SLICE_BYTES
 from tests.unit.fake_loop import Server, image_of
 
@@ -144,18 +145,43 @@ def test_an_account_that_changed_again_goes_with_its_last_change(server: Server)
 def test_alive(server: Server) -> None:
     greet(server, STREAM, "10", f"{server.reader.mark:016x}")
     server.loop.pass_time(1000)
-    (frame,) = server.frames()
+    root, frame = server.frames()
+    assert root == [b"+root", b"10", b"there"]
     assert isinstance(frame, list)
     assert frame[:3] == [b"alive", b"10", b"000000000000abcd"]
     server.loop.pass_time(2000)
-    assert len(server.frames()) == 2
+    assert len(server.frames()) == 4
 
 
 def test_alive_of_a_proxy_carries_the_roots_time(server: Server) -> None:
     server.control.links = (1, 10, 123_456)
     greet(server, STREAM, "10", f"{server.reader.mark:016x}")
     server.loop.pass_time(1000)
-    assert server.frames()[0][3] == b"123456"  # type: ignore[index]
+    assert server.frames()[1][3] == b"123456"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [(LINK_DATABASE, b"there"), (LINK_UP, b"there"), (LINK_DOWN, b"away"),
+                        (LINK_STALE, b"away")]
+)  # fmt: skip
+def test_a_feed_is_told_what_is_known_of_the_root(server: Server, state: int, said: bytes) -> None:
+    server.control.links = (state, 17, 123_456)
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    server.loop.pass_time(1000)
+    assert server.frames()[0] == [b"+root", b"17", said]
+
+
+def test_a_feed_is_told_whom_this_server_follows_and_when_that_changes(server: Server) -> None:
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    told = []
+    for chain in (["a", "b"], ["a", "b"], ["a"]):
+        verb, number, *_ = server.writer.take()
+        assert verb == b"CHAIN"
+        server.writer.answer("DONE", number, *chain)
+        server.loop.poll()
+        server.loop.pass_time(1000)
+        told += [frame for frame in server.frames() if frame[0] == b"+chain"]  # type: ignore[index]
+    assert told == [[b"+chain", b"a", b"b"], [b"+chain", b"a"]]
 
 
 def test_slow_receiver_waits(server: Server) -> None:
@@ -188,6 +214,7 @@ def test_behind_the_log(server: Server) -> None:
 
 
 def test_end_of_a_feed(server: Server) -> None:
+    server.lane.writer.ask("HEAD", then=lambda _: None)  # as a feed asks, whose answers are awaited
     before = len(server.loop.timers)
     greet(server, STREAM, "10", f"{server.reader.mark:016x}")
     server.disconnect()
@@ -296,7 +323,7 @@ def test_frames_come_packed_where_both_can(server: Server) -> None:
     server.publish(11)
     assert unpacked(server, unpacker) == request(b"change", entry_of(11))
     server.loop.pass_time(ALIVE_MS)
-    (alive,) = server.frames()
+    _, alive = server.frames()
     assert alive[:2] == [b"alive", b"11"], "as it is"  # type: ignore[index]
     with pytest.raises(AssertionError, match="compresses with zstd alone"):
         assert not server.ask("CFG.FEED", *said, "COMPRESS", "lz4")

@@ -13,6 +13,7 @@
 
 cdef enum:
     LINK_DOWN = 2                   # csp/store/control.py names the states
+    LINK_STALE = 3
     RETRY_STEP_MS = 10              # between two of a worker that read anew
     RETRY_MS_MAX = 30000            # then the next one may come at once again
 
@@ -88,11 +89,14 @@ cdef inline void notice_waiting(worker_t *w, csp_conn *c) noexcept nogil:
     if c.subs != NULL and (<subs_t *> c.subs).cursor.notice != NOTICE_NONE and notice_may(c):
         notice_link_put(w, c, (<subs_t *> c.subs).cursor.notice)
 
+cdef inline bint is_away(uint64_t state) noexcept nogil:
+    return state == LINK_DOWN or state == LINK_STALE
+
 cdef void notice_link(worker_t *w) noexcept nogil:
-    """Tells who listens, or has used CFG.FROM, when the link to the master is lost or back."""
+    """Tells who listens, or has used CFG.FROM, when the way to the master is lost or back."""
     cdef uint64_t state = csp_load(&w.control.link_state)
-    cdef uint32_t kind = NOTICE_STALE if state == LINK_DOWN else NOTICE_FRESH
-    cdef bint turned = (state == LINK_DOWN) != (w.link_state == LINK_DOWN)
+    cdef uint32_t kind = NOTICE_STALE if is_away(state) else NOTICE_FRESH
+    cdef bint turned = is_away(state) != is_away(w.link_state)
     cdef node_t *node = watch_notice(w)
     cdef csp_conn *c
     cdef uint32_t i
