@@ -15,6 +15,7 @@ from bench.link import link
 from bench.loads import load
 from bench.memory import memory
 from bench.pipeline import pipeline
+from bench.push import push
 from bench.recovery import recovery
 from bench.scale import scale
 from bench.scrub import scrub
@@ -43,6 +44,7 @@ main.add_command(link)
 main.add_command(load)
 main.add_command(memory)
 main.add_command(pipeline)
+main.add_command(push)
 main.add_command(recovery)
 main.add_command(scale)
 main.add_command(scrub)

@@ -13,6 +13,7 @@ from csp.resp import request
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 ACK, END_STREAM, END_HEADERS = 1, 1, 4
+INITIAL_WINDOW = 4  # of the settings
 WINDOW = 2**31 - 1 - 65_535
 
 
@@ -101,6 +102,70 @@ class EtcdWire:
                 count += 1
         self._left = data[at:]
         return count, answer
+
+
+class EtcdWatch:
+    """A connection that is told of one key's changes, by the stream of a Watch."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key.encode()
+        self._left = b""
+        self._message = b""
+        self.events = -1  # the first message says that the watch is there
+
+    def greet(self, peer: socket.socket) -> None:
+        """Asks; windows last."""
+        headers = b"".join(
+            _header(name, value)
+            for name, value in (
+                *((b":method", b"POST"), (b":scheme", b"http")),
+                *((b":path", b"/etcdserverpb.Watch/Watch"), (b":authority", b"127.0.0.1")),
+                *((b"content-type", b"application/grpc"), (b"te", b"trailers")),
+            )
+        )
+        settings = _frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW, 2**31 - 1))
+        window = _frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW))
+        message = _field(1, _field(1, self._key))
+        body = b"\0" + struct.pack(">I", len(message)) + message
+        peer.sendall(
+            PREFACE
+            + settings
+            + window
+            + _frame(HEADERS, END_HEADERS, 1, headers)
+            + _frame(DATA, 0, 1, body)
+        )
+
+    def take(self, data: bytes) -> bytes:
+        """Counts whole messages; what is to be sent by itself."""
+        data = self._left + data
+        at = 0
+        answer = b""
+        while len(data) - at >= 9:
+            size = int.from_bytes(data[at : at + 3], "big")
+            if len(data) - at < 9 + size:
+                break
+            kind, flags = data[at + 3], data[at + 4]
+            body = data[at + 9 : at + 9 + size]
+            at += 9 + size
+            if kind in (RST_STREAM, GOAWAY) or (kind == HEADERS and flags & END_STREAM):
+                raise WrongReply(f"etcd ended the watch: {body!r}")
+            if kind == PING and not flags & ACK:
+                answer += _frame(PING, ACK, 0, body)
+            elif kind == SETTINGS and not flags & ACK:
+                answer += _frame(SETTINGS, ACK, 0, b"")
+            elif kind == DATA:
+                self._count(body)
+        self._left = data[at:]
+        return answer
+
+    def _count(self, body: bytes) -> None:
+        self._message += body
+        while len(self._message) >= 5:
+            end = 5 + int.from_bytes(self._message[1:5], "big")
+            if len(self._message) < end:
+                return
+            self._message = self._message[end:]
+            self.events += 1
 
 
 def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:

@@ -51,6 +51,14 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
             ["load", "--objects", "200", "--changes", "20", "--rounds", "1"],
             ["load of a proxy", "attach to first read", "changes applied"],
         ),
+        pytest.param(
+            [
+                *("push", "--changes", "5", "--rounds", "1", "--subscribers", "100"),
+                *("--seconds", "1", "--clients", "20"),
+            ],
+            ["write to delivery at a proxy, p50", "100 subscribers, 1 stopped", "return to two"],
+            marks=pytest.mark.needs("etcd"),
+        ),
         (
             ["link", "--objects", "300", "--changes", "10", "--rounds", "1"],
             ["load, packed: bytes on the link", "a change of one attribute, as it is"],
