@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from csp._fastpath import take_bulks
 from csp.resp.values import ErrorReply, Push, Simple, Value, Verbatim
+
+try:
+    from csp._fastpath import take_bulks
+except ModuleNotFoundError:  # a client installed without the server: the same in Python
+    from csp.resp.bulks import take_bulks
 
 DEPTH_MAX = 32  # replies of csp are nested 6 deep at most
 BULK_SIZE_MAX = 512 * 1024 * 1024  # what Redis allows
