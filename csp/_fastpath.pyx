@@ -89,6 +89,7 @@ include "_fastpath/loop/rest.pxi"        # what a socket cut off a message
 include "_fastpath/loop/slice.pxi"       # messages, built once and sent together
 include "_fastpath/loop/notice.pxi"      # cfg.notice
 include "_fastpath/loop/deliver.pxi"     # the change log to the subscribers
+include "_fastpath/loop/replay.pxi"      # what has left it
 include "_fastpath/loop/subscribe.pxi"   # SUBSCRIBE and its kin
 include "_fastpath/loop/job.pxi"         # reads that span several turns,
 include "_fastpath/loop/announce.pxi"    # what they announce,

@@ -19,6 +19,7 @@ from csp.model.feed import REASON_CHARACTERS_MAX, REVISION_MAX, FeedError
 from csp.model.forward import (
     DONE,
     END,
+    ENTRIES,
     FAIL,
     FORWARDED,
     HEAD,
@@ -30,7 +31,7 @@ from csp.model.forward import (
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.principal import words_of
 from csp.model.requests import WriteOutcome
-from csp.process.origin import Later
+from csp.process.origin import EntriesPage, Later
 from csp.resp import Push, Value, request
 
 PING_MS = 1_000  # between two signs of life that are asked for
@@ -134,6 +135,16 @@ class Forwards:
         self._histories += 1
         return later
 
+    def entries(self, first: int) -> Later[EntriesPage]:
+        """A page of the log from a revision on."""
+        later: Later[EntriesPage] = Later()
+
+        def answered(answer: Answer) -> None:
+            later.answer(_entries(answer))
+
+        self._ask(ENTRIES, b"%d" % first, then=answered)
+        return later
+
     def _ask_or_fail(self, *words: bytes, then: Then) -> None:
         try:
             self._ask(*words, then=then)
@@ -230,6 +241,15 @@ def _page(answer: Answer) -> HistoryPage | CspError:
             return answer
         case [revision, following, *records] if _is_revision(revision) and _is_revision(following):
             return HistoryPage(int(revision), int(following), records)
+    return _nonsense(answer)
+
+
+def _entries(answer: Answer) -> EntriesPage | CspError:
+    match answer:
+        case CspError():
+            return answer
+        case [oldest, *entries] if _is_revision(oldest):
+            return EntriesPage(int(oldest), entries)
     return _nonsense(answer)
 
 

@@ -35,7 +35,7 @@ from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext
 from csp.process.credentials import PasswordFileRefused, renewed
-from csp.process.origin import Later, StoreForOrigin, Sums
+from csp.process.origin import EntriesPage, Later, StoreForOrigin, Sums
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.resp import ErrorReply, Value
@@ -162,6 +162,10 @@ class FeedOrigin:
     def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
         """Asks the master."""
         return self._forwards.history(question)
+
+    def entries(self, first: int) -> Later[EntriesPage]:
+        """Asks the master."""
+        return self._forwards.entries(first)
 
     def watches(self) -> Sequence[Descriptor]:
         """The links' sockets."""

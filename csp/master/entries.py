@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from typing import Final
+
+from sqlalchemy import Connection, func, select
 
 from csp.master import schema
+from csp.process.origin import EntriesPage
+
+PAGE_BYTES_MAX: Final = 1 << 20
+PAGE_ENTRIES_MAX: Final = 1_000
 
 _table = schema.entries
 
@@ -29,6 +35,30 @@ def entries_from(connection: Connection, first: int, last: int, most_bytes: int)
         .order_by(_table.c.revision)
     )
     return [bytes(row[0]) for row in rows]
+
+
+def entries_page(connection: Connection, first: int) -> EntriesPage:
+    """The entries from revision `first` on, one and as many more as fit into a page."""
+    with connection.begin():
+        oldest = connection.execute(select(func.min(_table.c.revision))).scalar_one() or 0
+        rows = connection.execute(
+            select(_table.c.revision, _table.c.size)
+            .where(_table.c.revision >= first)
+            .order_by(_table.c.revision)
+            .limit(PAGE_ENTRIES_MAX)
+        ).all()
+        size, last = 0, first - 1
+        for revision, entry_size in rows:
+            size += entry_size
+            if revision != last + 1 or (size > PAGE_BYTES_MAX and revision > first):
+                break
+            last = revision
+        found = connection.execute(
+            select(_table.c.entry)
+            .where(_table.c.revision >= first, _table.c.revision <= last)
+            .order_by(_table.c.revision)
+        )
+        return EntriesPage(oldest, [bytes(row[0]) for row in found])
 
 
 def mark_at(connection: Connection, revision: int) -> int | None:

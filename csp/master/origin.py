@@ -32,6 +32,7 @@ from csp.master.commit import OTHER_MASTER, Replaced
 from csp.master.database import Database, Head, in_words, said
 from csp.master.dialect import file_beside
 from csp.master.engine import Engine
+from csp.master.entries import entries_page
 from csp.master.history import history_page
 from csp.master.load import catch_up, load_everything
 from csp.master.outage import Found, Outage
@@ -48,7 +49,7 @@ from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext, StartRefused
-from csp.process.origin import Later, StoreForOrigin, Sums
+from csp.process.origin import EntriesPage, Later, StoreForOrigin, Sums
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
@@ -266,6 +267,10 @@ class DatabaseOrigin:
     def history(self, question: HistoryQuestion) -> Iterator[HistoryPage | None]:
         with in_words():
             yield from history_page(self.database, question)
+
+    def entries(self, first: int) -> Iterator[EntriesPage | None]:
+        with in_words():
+            yield entries_page(self.database.reader, first)
 
     def watches(self) -> Sequence[Descriptor]:
         self.database.turn.begin()  # asked once in every turn

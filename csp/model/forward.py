@@ -11,6 +11,7 @@ The pieces together are an array of strings:
     OUTCOME who write-id
     HEAD
     HISTORY question
+    ENTRIES revision                      the log from there on: DONE oldest entry…
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ MORE, END = b"MORE", b"END"
 FORWARDED = b"forwarded"
 DONE, FAIL = b"DONE", b"FAIL"
 WRITE, OUTCOME, HEAD, HISTORY = b"WRITE", b"OUTCOME", b"HEAD", b"HISTORY"
+ENTRIES = b"ENTRIES"
 
 PIECE_BYTES = 64 * 1024  # what is larger goes in pieces, between which others go
 # What one link may have under way: the asker keeps to it, and who is asked refuses more.

@@ -132,6 +132,13 @@ class Sums(NamedTuple):
     classes: dict[int, tuple[int, int]]
 
 
+class EntriesPage(NamedTuple):
+    """Log entries that follow one another; none where the first that was asked for is gone."""
+
+    oldest: int  # revision of the oldest that is kept; 0: none is
+    entries: list[bytes]
+
+
 @dataclass(eq=False)
 class Later(Generic[T]):
     """An answer that comes in a later turn of the loop, exactly once."""
@@ -209,6 +216,9 @@ class Origin(Protocol):
         self, question: HistoryQuestion
     ) -> Iterator[HistoryPage | None] | Later[HistoryPage]:
         """A page of change records: in steps as `sums` where the database is, else asked for."""
+
+    def entries(self, first: int) -> Iterator[EntriesPage | None] | Later[EntriesPage]:
+        """A page of the log that the master keeps, from revision `first` on."""
 
     def watches(self) -> Sequence[Descriptor]:
         """The descriptors to watch now; asked again in every turn."""

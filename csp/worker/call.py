@@ -135,6 +135,13 @@ class Tokens(Protocol):
         """What this user's token leads to; refused where it is worth nothing."""
 
 
+class Replays(Protocol):
+    """Those that are brought up to the log."""
+
+    def keep(self, entries: list[bytes]) -> None:
+        """Keeps a page of the master's log for those who come to it."""
+
+
 class Lane(Protocol):
     """What a worker has at hand for its handlers; the real one is csp.worker.slowlane.SlowLane."""
 
@@ -155,6 +162,8 @@ class Lane(Protocol):
     def registrations(self) -> Registrations: ...
     @property
     def tokens(self) -> Tokens: ...
+    @property
+    def replays(self) -> Replays: ...
     @property
     def reader(self) -> Reader:
         """The store as this turn sees it; raises Loading before there is one."""

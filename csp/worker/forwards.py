@@ -17,6 +17,7 @@ from csp.errors import BadValue, Busy, CspError, MasterDown, TooBig, UnknownOutc
 from csp.model.forward import (
     DONE,
     END,
+    ENTRIES,
     FAIL,
     FORWARDED,
     HEAD,
@@ -109,6 +110,8 @@ def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[byt
     if verb == OUTCOME and len(words) == 2:
         return [asks_of(call, principal_in(words[0])), words[1]]
     if verb == HEAD and not words:
+        return words
+    if verb == ENTRIES and len(words) == 1 and words[0].isdigit():
         return words
     if verb == HISTORY and len(words) == 1:
         return [_history(call, words[0])]

@@ -31,6 +31,7 @@ from csp.worker.ports import Control, Loop, Reader
 from csp.worker.publication import Publications
 from csp.worker.refusal import text_of
 from csp.worker.register import Registrations
+from csp.worker.replays import Replays
 from csp.worker.server_info import ServerInfo
 from csp.worker.tokens import Tokens
 from csp.worker.turned_away import TurnedAway
@@ -62,6 +63,7 @@ class SlowLane:
         self.publications = Publications(loop)
         self.feeds = Feeds(self)
         self.registrations = Registrations(self)
+        self.replays = Replays(self)
         self.tokens = Tokens(self)
         self.tokens.start()
         self.own_options = Following(self)
@@ -236,6 +238,7 @@ class SlowLane:
 
     def closed(self, conn: int) -> None:
         """Forgets a connection that has ended."""
+        self.replays.closed(conn)
         self.tell_client(conn, "51205")
         state = self.states.pop(conn, None)
         if state is None:
@@ -251,6 +254,10 @@ class SlowLane:
         if session.authenticated:
             fields = {"session": session.id, "address": session.address, "user": session.user}
             log_event(log, number, **fields)
+
+    def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
+        """What a subscriber is to be told next has left the log."""
+        self.replays.fetch(conn, revision, mark, unsure)
 
     def writable(self, conn: int) -> None:
         """A feed may go on."""

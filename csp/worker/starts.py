@@ -1,6 +1,7 @@
 """CFG.FROM: says behind which revision the subscriptions that follow on a connection begin.
 
-1. A place that this history can't go on from is refused at once, in words that say where one can.
+1. A place that this history can't go on from is refused at once, in words that say where one can;
+   one that this server's log has let go is looked for in the master's (replays.py brings it).
 2. What lies beyond this server's revision is refused only where the master itself, asked now, has
    not got that far; where it can't be asked, or has, the place is taken and awaited (the loop's
    start.pxi says how long, and looks at the mark when the revision is there).
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from csp._fastpath import next_mark
 from csp.conf.table import OPTIONS
 from csp.errors import BadValue, CspError, Resync
+from csp.model.entry import mark_of
 from csp.process.channel.asking import Answer, Done
 from csp.resp.encode import encode, error
 from csp.store.control import LINK_UP
@@ -26,6 +29,8 @@ REVISION_MAX = 2**63 - 2
 NUMBER_DIGITS_MAX = 19
 MARK_DIGITS = 16
 MASTER_ASKED_MS_MAX = 2_000  # a master that does not say by then is one that can't be asked
+
+HISTORY_ASKED_MS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,9 @@ def from_(call: Call) -> bytes | None:
             f"{session.subscriptions}: end them (UNSUBSCRIBE, PUNSUBSCRIBE, RESET), or connect anew"
         )
     if asked.revision is None or asked.revision <= lane.reader.revision:
+        if asked.revision is not None and asked.revision < oldest_start(lane.reader):
+            _ask_history(call, asked, asked.revision)
+            return None
         return _begin(call, asked)
     if lane.info.mode != "proxy":
         raise _beyond(asked.revision, lane.reader.revision)
@@ -106,7 +114,7 @@ def _begin(call: Call, asked: Start) -> bytes:
     reader = call.lane.reader
     revision = reader.revision if asked.revision is None else asked.revision
     mark = asked.mark
-    if revision <= reader.revision:
+    if oldest_start(reader) <= revision <= reader.revision:
         mark = _mark_there(reader, revision, asked.mark)
     call.lane.loop.start_from(
         call.conn, revision, subs=asked.subs, mark=mark, bookmark_ms=asked.bookmark_ms
@@ -121,24 +129,52 @@ def _mark_there(reader: Reader, revision: int, said: int | None) -> int | None:
     if revision == reader.revision:
         found: int | None = reader.mark
     else:
-        _, is_difference = reader.log_head(revision + 1) or (0, True)
-        if is_difference:  # or not there
-            oldest = _oldest_start(reader)
-            raise Resync(f"the log does not go on from revision {revision}; from {oldest} it does")
         here = reader.log_head(revision)
         found = here[0] if here is not None else said
         if here is None and said is not None and not reader.log_follows(said, revision + 1):
             found = None
     if said is not None and found != said:
-        raise Resync(f"revision {revision} has another mark here: that was another history")
+        raise _other_history(revision)
     return found
 
 
-def _oldest_start(reader: Reader) -> int:
+def oldest_start(reader: Reader) -> int:
     """The oldest revision from which everything is still in the log."""
     oldest = min(reader.oldest, reader.revision + 1)
     _, is_difference = reader.log_head(oldest) or (0, False)
     return oldest if is_difference else oldest - 1
+
+
+def _ask_history(call: Call, asked: Start, revision: int) -> None:
+    """What this server's log has let go the master may still have: asked for once, then kept."""
+    lane, conn = call.lane, call.conn
+
+    def answered(answer: Answer) -> None:
+        if conn in lane.states:
+            lane.finish(conn, reply(answer.parts if isinstance(answer, Done) else []))
+
+    def reply(parts: list[bytes]) -> bytes:
+        try:
+            entries = parts[1:]
+            if not entries:
+                raise _gone(lane.reader, revision, int(parts[0]) if parts else 0)
+            if asked.mark is not None and next_mark(asked.mark, entries[0]) != mark_of(entries[0]):
+                raise _other_history(revision)
+            lane.replays.keep(entries)
+            return _begin(call, asked)
+        except CspError as refusal:
+            return error(refusal.line)
+
+    lane.writer.ask("ENTRIES", revision + 1, then=answered, within_ms=HISTORY_ASKED_MS_MAX)
+
+
+def _gone(reader: Reader, revision: int, oldest: int) -> Resync:
+    first = min(oldest_start(reader), oldest - 1) if oldest else oldest_start(reader)
+    return Resync(f"the log does not go on from revision {revision}; from {first} it does")
+
+
+def _other_history(revision: int) -> Resync:
+    return Resync(f"revision {revision} has another mark here: that was another history")
 
 
 def _beyond(revision: int, newest: int) -> Resync:

@@ -19,12 +19,13 @@ from csp.model.history import HistoryPage, HistoryQuestion
 from csp.observe.clock import wall_ms
 from csp.observe.faults import told_fault
 from csp.process.channel.answering import Message, Peer
-from csp.process.origin import Later, Origin, Sums
+from csp.process.origin import EntriesPage, Later, Origin, Sums
 from csp.writer.registry import Registry
 
 WAITING_MAX = 16  # each may read the whole database; operators ask, not clients
 DBID_MAX = 0xFFFFFFFF
 T = TypeVar("T")
+Result = Sums | HistoryPage | EntriesPage
 
 log = logging.getLogger("csp.writer")
 
@@ -35,8 +36,8 @@ class StepsQuestion:
 
     peer: Peer
     request: bytes
-    begin: Callable[[], Iterator[Sums | HistoryPage | None]]
-    steps: Iterator[Sums | HistoryPage | None] | None = None
+    begin: Callable[[], Iterator[Result | None]]
+    steps: Iterator[Result | None] | None = None
 
 
 class Answers:
@@ -54,6 +55,7 @@ class Answers:
             b"UNREGISTER": self._unregister,
             b"SUMS": self._ask_sums,
             b"HISTORY": self._history,
+            b"ENTRIES": self._entries,
         }
 
     def take(self, peer: Peer, message: Message) -> None:
@@ -96,8 +98,7 @@ class Answers:
         else:
             if result is None:
                 return
-            words = _page_words(result) if isinstance(result, HistoryPage) else _sums_words(result)
-            question.peer.done(question.request, *words)
+            question.peer.done(question.request, *_words(result))
         self._questions.popleft()
 
     def forget(self, peer: Peer) -> None:
@@ -158,15 +159,37 @@ class Answers:
         else:
             self._work_out(peer, message[1], lambda: found)
 
+    def _entries(self, peer: Peer, message: Message) -> None:
+        """ENTRIES req revision."""
+        found = self._origin.entries(int(message[2]))
+        if isinstance(found, Later):
+            self._when_known(peer, message[1], found, _entry_words)
+        else:
+            self._work_out(peer, message[1], lambda: found)
+
     def _work_out(
         self,
         peer: Peer,
         request: bytes,
-        begin: Callable[[], Iterator[Sums | HistoryPage | None]],
+        begin: Callable[[], Iterator[Result | None]],
     ) -> None:
         if len(self._questions) >= WAITING_MAX:
             raise Busy(f"{WAITING_MAX} questions to the database wait already")
         self._questions.append(StepsQuestion(peer, request, begin))
+
+
+def _words(result: Result) -> tuple[int | str | bytes, ...]:
+    match result:
+        case HistoryPage():
+            return _page_words(result)
+        case EntriesPage():
+            return _entry_words(result)
+        case _:
+            return _sums_words(result)
+
+
+def _entry_words(page: EntriesPage) -> tuple[int | str | bytes, ...]:
+    return (page.oldest, *page.entries)
 
 
 def _page_words(page: HistoryPage) -> tuple[int | str | bytes, ...]:

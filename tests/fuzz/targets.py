@@ -98,6 +98,9 @@ class Lane:
         return b"-TOOBIG %d arguments\r\n" % count
 
     def closed(self, conn: int) -> None: ...
+    def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
+        self.loop.replay_end(conn, lost=unsure)
+
     def writable(self, conn: int) -> None: ...
     def published(self, revision: int) -> None: ...
 

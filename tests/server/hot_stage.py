@@ -146,6 +146,10 @@ class OpenLane:
     def closed(self, conn: int) -> None:
         self.seen.append(conn)
 
+    def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
+        """There is no master to ask."""
+        self.loop.replay_end(conn, lost=unsure)
+
     def writable(self, conn: int) -> None: ...
 
     def published(self, revision: int) -> None: ...

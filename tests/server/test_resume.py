@@ -132,12 +132,6 @@ def test_what_this_history_has_not_is_refused_at_once(estate: Estate) -> None:
             f"-RESYNC revision {newest + 1} is beyond the newest of this history, {newest}"
         )
         raw.close()
-    fresh = Proxy(estate.folder, estate.master, app="fresh")
-    with fresh.start():
-        wait_level(estate.master, fresh)
-        raw = connect(fresh, 2)
-        assert raw.call("CFG.FROM", 1).startswith("-RESYNC the log does not go on from revision 1;")
-        raw.close()
 
 
 @PROTOCOLS

@@ -180,6 +180,8 @@ class FakeLoop:
         self.started: dict[int, tuple[int, dict[str, Any]]] = {}
         self.limits: dict[str, int] = {}
         self.lost: set[int] = set()
+        self.replayed: dict[int, list[bytes]] = {}
+        self.replay_ends: dict[int, bool] = {}  # whether it was lost
         self.token_key: tuple[int, bytes, bytes] = (0, b"", b"")
         self._numbers = itertools.count()
 
@@ -256,6 +258,13 @@ class FakeLoop:
         if later:
             said["lost"] = lost
         self.started[conn] = (revision, said)
+
+    def replay(self, conn: int, entry: bytes, first: int) -> int:
+        self.replayed.setdefault(conn, []).append(entry)
+        return 0
+
+    def replay_end(self, conn: int, *, lost: bool) -> None:
+        self.replay_ends[conn] = lost
 
     def lose_place(self, conn: int) -> None:
         self.lost.add(conn)

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from csp._fastpath import next_mark
 from csp.errors import BadValue
+from csp.model.entry import mark_of, revision_of
 from csp.resp import Value
 from csp.store.control import LINK_DATABASE, LINK_DOWN, LINK_UP
-from csp.worker import starts
+from csp.worker import replays, starts
+from csp.worker.replays import UNSENT_BYTES_MAX
 from tests.unit.fake_loop import Server
 
 MARKS = {revision: 0xA000 + revision for revision in range(1, 11)}
@@ -128,20 +131,131 @@ def test_another_mark_is_another_history(server: Server, revision: int) -> None:
     assert not server.loop.started
 
 
-def test_what_is_older_than_the_log_is_refused_with_what_is_not(server: Server) -> None:
+def refused(server: Server, *words: str, oldest: int = 0) -> str:
+    """What CFG.FROM says whose place the master does not have either."""
+    assert server.raw("CFG.FROM", *words) is None
+    verb, req, first = server.writer.take()
+    assert (verb, int(first)) == (b"ENTRIES", int(words[0]) + 1)
+    server.writer.answer("DONE", req, oldest)
+    return text(server.later())
+
+
+def test_what_the_master_has_not_either_is_refused_with_what_there_is(server: Server) -> None:
     refusal = "RESYNC the log does not go on from revision 3; from 4 it does"
-    assert text(server.ask("CFG.FROM", "3")) == refusal
-    assert text(server.ask("CFG.FROM", "0")) == refusal.replace("revision 3", "revision 0")
+    assert refused(server, "3") == refusal
+    assert refused(server, "0") == refusal.replace("revision 3", "revision 0")
+    assert refused(server, "1", oldest=3) == refusal.replace("3", "1").replace("4", "2")
     server.reader.entries = {}
-    assert text(server.ask("CFG.FROM", "9")) == refusal.replace("3", "9").replace("4", "10")
+    assert refused(server, "9") == refusal.replace("3", "9").replace("4", "10")
     assert server.ask("CFG.FROM", "10") == [b"cfg.from", 10, hexed(MARKS[10]).encode()]
+    assert server.loop.started == {1: (10, {"subs": 1, "mark": MARKS[10], "bookmark_ms": 0})}
 
 
 def test_a_difference_between_histories_is_no_way_on(server: Server) -> None:
     server.reader.differences = {5}
     refusal = "RESYNC the log does not go on from revision 4; from 5 it does"
-    assert text(server.ask("CFG.FROM", "4", "MARK", hexed(MARKS[4]))) == refusal
+    assert refused(server, "4", "MARK", hexed(MARKS[4])) == refusal
     assert server.ask("CFG.FROM", "5") == [b"cfg.from", 5, hexed(MARKS[5]).encode()]
+
+
+def chained(first: int, last: int, mark: int) -> dict[int, bytes]:
+    """Entries that follow the mark."""
+    found = {}
+    for revision in range(first, last + 1):
+        head = bytearray(entry(revision))
+        mark = next_mark(mark, head)
+        head[24:32] = mark.to_bytes(8, "little")
+        found[revision] = bytes(head)
+    return found
+
+
+def test_a_place_that_the_master_still_has_is_taken(server: Server) -> None:
+    kept = chained(3, 6, MARKS[2])
+    for words in (("2",), ("2", "MARK", hexed(MARKS[2]))):
+        assert server.raw("CFG.FROM", *words) is None
+        server.writer.answer("DONE", server.writer.take()[1], 1, *kept.values())
+        shown = None if len(words) == 1 else hexed(MARKS[2]).encode()
+        assert server.later() == [b"cfg.from", 2, shown]
+    assert server.raw("CFG.FROM", "2", "MARK", hexed(7)) is None
+    server.writer.answer("DONE", server.writer.take()[1], 1, *kept.values())
+    assert text(server.later()).startswith("RESYNC revision 2 has another mark here")
+
+
+def replayed(
+    server: Server, mark: int | None, unsure: bool = True
+) -> tuple[list[int], bool | None]:
+    """Which revisions a subscriber that stood behind revision 2 was told; whether it is lost."""
+    server.loop.replayed.clear()
+    server.loop.replay_ends.clear()
+    server.lane.fetch(1, 3, mark, unsure)
+    server.loop.pass_time(100)
+    told = [revision_of(one) for one in server.loop.replayed.get(1, [])]
+    return told, server.loop.replay_ends.get(1)
+
+
+def test_a_replay_goes_up_to_the_log_and_no_further(server: Server) -> None:
+    kept = chained(3, 6, MARKS[2])
+    server.reader.followed[5] = mark_of(kept[4])
+    assert replayed(server, MARKS[2]) == ([], None)
+    verb, req, first = server.writer.take()
+    assert (verb, first) == (b"ENTRIES", b"3")
+    server.writer.answer("DONE", req, 1, *kept.values())
+    server.loop.poll()
+    server.loop.pass_time(100)
+    assert [revision_of(one) for one in server.loop.replayed[1]] == [3, 4]
+    assert server.loop.replay_ends == {1: False}
+    # The page is kept for the next one; a place without a mark is taken as it is.
+    assert replayed(server, None) == ([3, 4], False)
+    assert replayed(server, 7) == ([], True), "that was another history"
+    server.reader.followed[5] = 7
+    assert replayed(server, MARKS[2]) == ([3, 4], True), "the log is of another one"
+
+
+@pytest.mark.parametrize("unsure", [True, False])
+def test_a_replay_that_nobody_has_is_lost_or_left_to_the_log(server: Server, unsure: bool) -> None:
+    for answer in (("DONE", 9), ("FAIL", "MASTERDOWN the link to the master is down")):
+        assert replayed(server, MARKS[2], unsure) == ([], None)
+        req = server.writer.take()[1]
+        server.writer.answer(answer[0], req, *answer[1:])
+        server.loop.poll()
+        assert server.loop.replay_ends == {1: unsure}
+        assert len(server.lane.replays) == 0
+
+
+def test_one_page_is_asked_for_all_who_wait_for_it(server: Server) -> None:
+    kept = chained(3, 4, MARKS[2])
+    server.reader.followed[5] = mark_of(kept[4])
+    for conn in (1, 2, 3):
+        server.connect(conn)
+        server.lane.fetch(conn, 3, MARKS[2], True)
+    server.loop.pass_time(1)
+    assert server.lane.writer.in_flight == 1
+    server.lane.closed(2)
+    server.writer.answer("DONE", server.writer.take()[1], 1, *kept.values())
+    server.loop.poll()
+    server.loop.pass_time(100)
+    assert server.loop.replay_ends == {1: False, 3: False}
+
+
+def test_who_takes_nothing_is_told_no_more(server: Server) -> None:
+    kept = chained(3, 4, MARKS[2])
+    server.reader.followed[5] = mark_of(kept[4])
+    server.lane.replays.keep(list(kept.values()))
+    server.loop.unsent[1] = UNSENT_BYTES_MAX + 1
+    assert replayed(server, MARKS[2]) == ([], None)
+    server.loop.unsent[1] = 0
+    server.loop.pass_time(100)
+    assert server.loop.replay_ends == {1: False}
+
+
+def test_pages_are_kept_within_a_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replays, "ENTRIES_BYTES_MAX", 3 * 64)
+    kept = chained(1, 6, 0)
+    server.lane.replays.keep(list(kept.values()))
+    assert list(server.lane.replays._entries) == [4, 5, 6]
+    server.reader.stream = b"x" * 16
+    server.lane.replays.keep([kept[1]])
+    assert list(server.lane.replays._entries) == [1]
 
 
 def test_beyond_a_master_is_nothing(server: Server) -> None:

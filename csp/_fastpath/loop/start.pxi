@@ -7,7 +7,8 @@
 # 2. Whether this history has the place (`unsure`) is looked at when the cursor moves, at the latest when S reaches it:
 #    a mark that is not ours, or a difference between two histories behind it, makes the cursor a lost one.
 # 3. One whose revision S has not reached awaits it: nothing is told, reads wait. After from_wait_ms it is lost.
-# 4. A lost one is told `resync` in its place among the messages, and goes on from S (cursor_renew).
+# 4. One that the log has passed, or passes before it moves, gets what it missed from the master (replay.pxi).
+# 5. A lost one is told `resync` in its place among the messages, and goes on from S (cursor_renew).
 
 cdef int start_place(worker_t *w, csp_conn *c, uint64_t revision, const start_t *start) noexcept nogil:
     """The subscriptions to come get what follows the revision; -1 without memory."""
@@ -34,13 +35,15 @@ cdef void start_subscribed(worker_t *w, csp_conn *c) noexcept nogil:
         return
     subs.start.until_ms = w.now_ms + w.limits.from_wait_ms
     subs.start.bookmark_at_ms = w.now_ms + subs.start.bookmark_ms
+    if subs.start.lost:
+        start_end(w, c, CURSOR_LOST)
+        return
+    if start_fetches(w, c):
+        return
     if not subs.start.unsure:
         start_end(w, c, CURSOR_GOES)
         return
     subs.cursor.state = CURSOR_AWAITS
-    if subs.start.lost:
-        start_end(w, c, CURSOR_LOST)
-        return
     if start_settled(w, c) or c.flags & CSP_CONN_AWAITS:
         return
     if handles_add(&w.deliver.awaiting, conn_handle(w, c)) == 0:

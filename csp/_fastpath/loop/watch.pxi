@@ -62,6 +62,7 @@ cdef enum cursor_state:
     CURSOR_LOST = 1                 # it goes on, but this history has not its place: first it is told so
     CURSOR_RESTS = 2                # until so many subscriptions exist as CFG.FROM said
     CURSOR_AWAITS = 3               # its revision is yet to come
+    CURSOR_FETCHES = 4              # what comes next has left the log: replay.pxi
 
 cdef struct cursor_t:
     spot_t spot                     # while it is placed

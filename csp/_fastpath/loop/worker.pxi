@@ -473,6 +473,34 @@ cdef class Loop:
         if start_place(&self.w, c, revision, &start) < 0:
             raise MemoryError("a cursor")
 
+    def replay(self, conn: int, entry: bytes, first: int) -> int:
+        """Queues messages of an entry that has left the log, from its item `first` on, for a connection that fetches.
+
+        The item to go on from; 0: it was told whole, and the place is behind it. -1: nothing is to be told to it.
+        """
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        cdef const csp_entry_t *told = <const csp_entry_t *> <const char *> entry
+        cdef subs_t *subs
+        cdef uint32_t at
+        if not is_fetching(c):
+            return -1
+        if entry_check(<const uint8_t *> told, len(entry)) != OK:
+            raise ValueError("this is no log entry")
+        at = replay_some(&self.w, c, told, <uint32_t> first)
+        if at < told.item_count:
+            return at
+        subs = <subs_t *> c.subs
+        spot_begin(&subs.cursor.spot, told.revision + 1)
+        subs.start.marked = True
+        subs.start.mark = told.mark
+        return 0
+
+    def replay_end(self, conn: int, *, lost: bool) -> None:
+        """A connection that fetches goes on where it is, in the log; or it is lost, which it is told."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if is_fetching(c):
+            start_end(&self.w, c, CURSOR_LOST if lost else CURSOR_GOES)
+
     def lose_place(self, conn: int) -> None:
         """What its subscriptions were told is worth nothing any more: `resync`, and on from there."""
         cdef csp_conn *c = conn_of(&self.w, conn)

@@ -1,0 +1,81 @@
+# Included by csp/_fastpath.pyx after: deliver, slow.
+# Brings one connection what has left the log: entries that the slow lane has had from the master.
+#
+# Invariants:
+# 1. A cursor that is behind the log when it would move FETCHES: nothing is told by walks, reads wait, and the slow
+#    lane is asked once. It ends at a place of the log, or lost.
+# 2. What is told is what a walk would tell: the same messages, in the same order, of this connection alone.
+# 3. An entry is told by the piece: a call ends with the turn, or when so much was queued.
+
+cdef enum:
+    REPLAY_BYTES = 65536            # queued by one call, and one message more
+    REPLAY_ITEMS = 32               # between two looks at the turn's budget
+
+cdef uint64_t REPLAY_GENERATION = 0xFFFFFFFFFFFFFFFF     # marks of entries that are not in the log
+
+cdef bint start_fetches(worker_t *w, csp_conn *c) noexcept nogil:
+    """Whether what comes next has left the log, or stands there as a difference only; then it is asked for."""
+    cdef subs_t *subs = <subs_t *> c.subs
+    cdef const csp_entry_t *entry
+    if subs.cursor.spot.revision > w.view.revision:
+        return False
+    entry = log_entry(w.store, subs.cursor.spot.revision)
+    if entry != NULL and entry.flags & CSP_DIFFERENCE == 0:
+        return False
+    subs.cursor.state = CURSOR_FETCHES
+    c.flags |= CSP_CONN_KNOWN
+    slow_fetch(w, conn_handle(w, c), &subs.start, subs.cursor.spot.revision)
+    return True
+
+cdef void slow_fetch(worker_t *w, uint64_t handle, const start_t *start, uint64_t revision) noexcept with gil:
+    try:
+        (<Loop> w.loop).slow.fetch(handle, revision, start.mark if start.marked else None, bool(start.unsure))
+    except Exception:
+        slow_failed(w, "a replay")
+
+cdef bint is_fetching(csp_conn *c) noexcept nogil:
+    return c != NULL and c.subs != NULL and (<subs_t *> c.subs).cursor.state == CURSOR_FETCHES
+
+cdef void replay_item(worker_t *w, csp_conn *c, const csp_entry_t *entry, const csp_item_t *item,
+                      uint32_t place) noexcept nogil:
+    """Adds the item's messages for the connection to the scratch buffer."""
+    cdef bint resp3 = c.flags & CSP_CONN_RESP3 != 0
+    cdef char name[NAME_ROOM]
+    cdef uint32_t count = watch_match(w, item)
+    cdef uint32_t k, size
+    cdef node_t *node
+    cdef bint more
+    for k in range(count):
+        node = w.watch.matches[k].node
+        if subs_find(<subs_t *> c.subs, node) == NULL:
+            continue
+        size = item_name(item, w.watch.matches[k].which, name)
+        more = node_last(w, node, entry) > place
+        slice_text(&w.scratch, node, name, size, item.event_size + (13 if more else 14), resp3)
+        out_bytes(&w.scratch, <const char *> item_event(item), item.event_size)
+        out_bytes(&w.scratch, b',"more":true}\r\n' if more else b',"more":false}\r\n', 15 if more else 16)
+        w.stats.messages += 1
+
+cdef uint32_t replay_some(worker_t *w, csp_conn *c, const csp_entry_t *entry, uint32_t first) noexcept nogil:
+    """Queues the messages of some items from the first on; where it ended."""
+    cdef const csp_item_t *item = entry_items(entry)
+    cdef uint64_t generation = w.generation
+    cdef uint32_t i
+    w.scratch.size = 0
+    w.generation = REPLAY_GENERATION
+    for i in range(first):
+        item = <const csp_item_t *> (<const char *> item + item.size)
+    i = first
+    while i < entry.item_count:
+        replay_item(w, c, entry, item, i)
+        item = <const csp_item_t *> (<const char *> item + item.size)
+        i += 1
+        if w.scratch.size >= REPLAY_BYTES or (i % REPLAY_ITEMS == 0 and turn_over(w)):
+            break
+    w.generation = generation
+    if w.scratch.failed or not conn_queue(w, c, w.scratch.data, w.scratch.size):
+        w.scratch.failed = False
+        conn_close(w, c)            # it would never know what it missed
+    else:
+        conn_dirty(w, c)
+    return i
