@@ -20,6 +20,7 @@ from bench.recovery import recovery
 from bench.scale import scale
 from bench.scrub import scrub
 from bench.snapshot import snapshot
+from bench.soak import soak
 from bench.sparse import sparse
 from bench.turns import turns
 from bench.workers import workers
@@ -48,6 +49,7 @@ main.add_command(push)
 main.add_command(recovery)
 main.add_command(scale)
 main.add_command(scrub)
+main.add_command(soak)
 main.add_command(turns)
 main.add_command(workers)
 main.add_command(snapshot)
