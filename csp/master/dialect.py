@@ -82,6 +82,15 @@ def writing(
     return connection.begin()
 
 
+def many_rows(connection: Connection, text: str) -> str | None:
+    """A compiled statement as one for many rows, each value an array; None: row by row is best."""
+    if connection.dialect.name == "sqlite":
+        return None
+    from csp.master import postgres
+
+    return postgres.many_rows(text)
+
+
 def count_waits(connection: Connection, turn: Turn) -> None:
     """What is waited for on this connection is waited for by the writer's loop."""
     if connection.dialect.name == "postgresql":

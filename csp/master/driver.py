@@ -16,7 +16,9 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.dml import UpdateBase
 
+from csp.master.dialect import many_rows
 from csp.master.rows import Row
 
 BATCH_ROWS: Final = 50
@@ -31,6 +33,7 @@ class Bare(NamedTuple):
     text: str
     values_of: Callable[[Row], Any] | None  # in their order; None: the driver takes them by name
     fixed: Row  # values that stand in the statement itself
+    many: str | None  # the same for many rows at once, where the database can do that
 
 
 class Driver:
@@ -80,8 +83,12 @@ class Driver:
             cursor.execute(bare.text, values[0])
             return cursor
         for first in range(0, len(values), BATCH_ROWS):
+            some = values[first : first + BATCH_ROWS]
+            if bare.many is None:
+                cursor.executemany(bare.text, some)
+                continue
             with self.together(connection):
-                cursor.executemany(bare.text, values[first : first + BATCH_ROWS])
+                cursor.execute(bare.many, {name: [row[name] for row in some] for name in some[0]})
         return cursor
 
     def ask(
@@ -108,7 +115,9 @@ class Driver:
             compiled: Any = statement.compile(dialect=connection.dialect)
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
             values_of = _taker(compiled.positiontup) if compiled.positiontup is not None else None
-            self._bare[statement] = bare = Bare(str(compiled), values_of, fixed)
+            text = str(compiled).replace("\n", "")
+            many = many_rows(connection, text) if isinstance(statement, UpdateBase) else None
+            self._bare[statement] = bare = Bare(text, values_of, fixed, many)
         return bare
 
 

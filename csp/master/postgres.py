@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator
 from typing import Any, Final, TypeVar
@@ -103,6 +104,27 @@ def open_postgres(url: URL) -> Engine:
     event.listen(engine, "do_connect", _connect)
     event.listen(engine, "connect", _connected)
     return engine
+
+
+def many_rows(text: str) -> str:
+    """A compiled INSERT, UPDATE or DELETE of one row as one of many: each value becomes an array.
+
+    A statement for each row costs the driver and the server more than the rows themselves.
+    """
+    types = dict(_VALUE.findall(text))
+    arrays = ", ".join(f"%({name})b::{type_ or 'BYTEA'}[]" for name, type_ in types.items())
+    table = f"unnest({arrays})"
+    if text.startswith("INSERT"):
+        columns = text[: text.index(" VALUES ")]
+        return f"{columns} SELECT * FROM {table}"
+    rows = f"{table} AS many ({', '.join(types)})"
+    one = _VALUE.sub(lambda found: f"many.{found[1]}", text)
+    if one.startswith("DELETE"):
+        return one.replace(" WHERE ", f" USING {rows} WHERE ", 1)
+    return one.replace(" WHERE ", f" FROM {rows} WHERE ", 1)
+
+
+_VALUE: Final = re.compile(r"%\((\w+)\)s(?:::(\w+))?")  # only bytes come without a type
 
 
 def wait_within(connection: Any, turn: Turn) -> None:
