@@ -3,12 +3,14 @@
 import json
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from csp.model.types import ACCOUNT_CLASS_ID
 from csp.store import inspect
+from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 from tests.server.feed_helpers import (
@@ -19,6 +21,7 @@ from tests.server.feed_helpers import (
 )
 
 PUBLISH_AGAIN_SECONDS_MAX = 1.0
+CHANGES = 20
 OUTPUT_LIMIT = "max-client-output-queue-size"
 
 
@@ -198,3 +201,30 @@ def accounts_of(server: Server) -> list[int]:
         while after := view.reader.raw_next_dbid(ACCOUNT_CLASS_ID, after):
             found.append(after)
     return found
+
+
+def test_subscribers_of_a_proxy_cost_its_master_no_byte(tmp_path: Path, master: Master) -> None:
+    (dbid,) = create_skills(master, ["english"])
+    way = CuttingLink(master.port)
+    with Proxy(tmp_path, way.port) as proxy, ExitStack() as stack:
+        wait_level(master, proxy)
+        taken = []
+        for count in (1, 200):
+            ears = [proxy.raw() for _ in range(count)]
+            for ear in ears:
+                stack.callback(ear.disconnect)
+                ear.send_command("SUBSCRIBE", "cfg:CfgSkill")
+                ear.read_response()
+            before, connections = way.received_bytes, way.connections
+            with master.client() as client:
+                for number in range(CHANGES):
+                    delta = json.dumps({"changed": {"name": f"english {count:03} {number:03}"}})
+                    client.execute_command("CFG.UPDATE", "CfgSkill", dbid, delta)
+            for ear in ears:
+                for _ in range(CHANGES):
+                    assert ear.read_response()[0] == b"message"
+            taken.append(way.received_bytes - before)
+            assert way.connections == connections, "nobody asked the master for anything"
+        alone, crowd = taken
+        assert crowd < alone * 1.2, "what is left is a sign of life now and then"
+    way.close()
