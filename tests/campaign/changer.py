@@ -1,4 +1,6 @@
-"""Changes pairs of objects at the master at a steady rate and finds out what became of each.
+"""Changes pairs of objects at a steady rate, here and there, and finds out what became of each.
+
+A change goes to the master or through the writable proxy; its outcome is asked of any of them.
 
 Every change moves the pair to another posting list (last name); some also create and delete
 skills (names, counts) or set a password (account records), so that every room of the store works.
@@ -10,6 +12,8 @@ import itertools
 import random
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 
 import orjson
 import redis
@@ -31,14 +35,17 @@ PASSWORD_EVERY = 60
 class Changer(threading.Thread):
     """Writes a new value to a random pair, both objects in one transaction, until stopped."""
 
-    def __init__(self, master: Server, history: History, seed: int, a_second: int) -> None:
+    def __init__(
+        self, servers: Sequence[Server], history: History, seed: int, a_second: int
+    ) -> None:
         super().__init__(name="changer", daemon=True)
-        self.master, self.history = master, history
+        self.servers, self.history = servers, history
         self.random = random.Random(seed)
         self.interval = 1 / a_second
         self.values = itertools.count(1)
         self.stopping = threading.Event()
-        self.connection: redis.Connection | None = None
+        self.connections: dict[Server, redis.Connection] = {}
+        self.through: Counter[Server] = Counter()  # changes that were committed
         self.unknown = 0
         self.last_revision = 0
         self.skills: list[int] = []  # that exist, oldest first
@@ -62,22 +69,25 @@ class Changer(threading.Thread):
         pair, value = self.random.randrange(len(self.history.pairs)), next(self.values)
         identity = f"campaign-{value}"
         self.history.sent(value, pair)
-        revision = self._send(pair, value, identity)
+        server = self.random.choice(self.servers)
+        revision = self._send(server, pair, value, identity)
         if revision is None:
             self.unknown += 1
             revision = self._outcome(identity)
         if revision:
             self.history.committed(value, revision)
             self.last_revision = revision
+            self.through[server] += 1
         else:
             self.history.rejected(value)
 
-    def _send(self, pair: int, value: int, identity: str) -> int | None:
+    def _send(self, server: Server, pair: int, value: int, identity: str) -> int | None:
         """The revision, 0 if surely nothing was done, None if nobody knows."""
         try:
-            final = exchange(self._connected(), self._commands(pair, value, identity))[-1]
+            commands = self._commands(pair, value, identity)
+            final = exchange(self._connected(server), commands)[-1]
         except (redis.ConnectionError, redis.TimeoutError):
-            self._disconnect()
+            self._disconnect(server)
             return None
         if isinstance(final, redis.ResponseError):
             if is_unknown(final):
@@ -111,17 +121,19 @@ class Changer(threading.Thread):
         return commands
 
     def _outcome(self, identity: str) -> int:
-        """Asks the master until it knows; 0 for rejected."""
+        """Asks one server after the other until one knows; 0 for rejected."""
         end = time.monotonic() + OUTCOME_SECONDS_MAX
-        while time.monotonic() < end:
+        for server in itertools.cycle(self.random.sample(self.servers, len(self.servers))):
+            if time.monotonic() > end:
+                break
             try:
-                connection = self._connected()
+                connection = self._connected(server)
                 connection.send_command("CFG.OUTCOME", identity)
                 words = _text(connection.read_response()).split()
             except redis.ResponseError:
                 words = ["unknown"]
             except (redis.ConnectionError, redis.TimeoutError):
-                self._disconnect()
+                self._disconnect(server)
                 words = ["unknown"]
             if words[0] == "committed":
                 return int(words[1])
@@ -130,15 +142,15 @@ class Changer(threading.Thread):
             time.sleep(RETRY_SECONDS)
         raise TimeoutError(f"the outcome of {identity} is still unknown")
 
-    def _connected(self) -> redis.Connection:
-        if self.connection is None:
-            self.connection = self.master.raw()
-        return self.connection
+    def _connected(self, server: Server) -> redis.Connection:
+        if server not in self.connections:
+            self.connections[server] = server.raw()
+        return self.connections[server]
 
-    def _disconnect(self) -> None:
-        if self.connection is not None:
-            self.connection.disconnect()
-        self.connection = None
+    def _disconnect(self, server: Server) -> None:
+        connection = self.connections.pop(server, None)
+        if connection is not None:
+            connection.disconnect()
 
 
 def _text(reply: object) -> str:

@@ -21,6 +21,7 @@ from tests.campaign.reader import Reader
 from tests.campaign.schedule import Blow, schedule
 from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
+from tests.server.feed_helpers import set_writable
 
 RESERVE = "64MB"  # so small that the change log is trimmed within the campaign
 RECOVER_SECONDS_MAX = 10.0
@@ -71,7 +72,9 @@ class Campaign:
             self.history.pairs = _make_pairs(master, self.objects)
             wait_until(lambda: _revision(proxy) == _revision(master), 20, "the proxy has all")
             self._strike_loads()
-            self.changer = Changer(master, self.history, self.seed, self.changes_a_second)
+            set_writable(master, proxy)
+            servers = (master, proxy)
+            self.changer = Changer(servers, self.history, self.seed, self.changes_a_second)
             self.pusher = Pusher(master, self.history)
             self.changer.start()
             begin = time.monotonic()
@@ -98,6 +101,7 @@ class Campaign:
             f"{len(self.struck)} failpoints struck: {_listed(self.struck)}",
             f"armed but not passed in {FAILPOINT_SECONDS_MAX:g} s: {_listed(self.missed)}",
             f"{committed} changes committed, {rejected} rejected, "
+            f"{self.changer.through[self.servers['proxy']]} through the proxy, "
             f"{self.changer.unknown} outcomes asked for; {self.history.reads} reads checked",
             f"complete again after a blow: median {median(recover):.0f} ms, "
             f"longest {recover[-1]:.0f} ms",

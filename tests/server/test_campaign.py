@@ -20,3 +20,4 @@ def test_a_short_kill_campaign_finds_no_fault(tmp_path: Path) -> None:
     while_loading = 2 * 2 * len(LOAD_FAILPOINTS)  # of both servers, kills and stops
     assert sum(campaign.done.values()) == KILLS + while_loading
     assert campaign.history.reads > 100
+    assert all(campaign.changer.through[server] for server in campaign.servers.values())
