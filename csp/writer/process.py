@@ -118,6 +118,7 @@ class Writer:
         self._host.reclaim()
         self._origin.tick(now_ms)
         self._options.tick(now_ms)
+        self._writes.show()
         self._alarm.check()
         self._held.check()
         self._levels.check()

@@ -89,7 +89,17 @@ class Turns:
     @property
     def are_open(self) -> bool:
         """Whether a write waits or is not decided."""
-        return self._under_way > 0 or any(load.count for load in self._loads.values())
+        return self._under_way > 0 or self.waiting > 0
+
+    @property
+    def under_way(self) -> int:
+        """How many were taken and are not decided."""
+        return self._under_way
+
+    @property
+    def waiting(self) -> int:
+        """How many were not taken yet."""
+        return sum(load.count for load in self._loads.values())
 
     def join(self, peer: Peer) -> None:
         """A worker came."""

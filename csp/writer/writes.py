@@ -38,6 +38,9 @@ class Counts(Protocol):
     def count(self, metric: str, change: int = 1) -> None:
         """Adds to one of them."""
 
+    def gauge(self, metric: str, value: int) -> None:
+        """Sets one of them."""
+
 
 class Writes:
     """All writes of one writer process."""
@@ -77,6 +80,12 @@ class Writes:
                 self._forward(taken)
         else:
             self._write(group)
+
+    def show(self) -> None:
+        """Sets the gauges of what is under way and what waits; called ten times a second."""
+        if self._origin.forwards:
+            self._counts.gauge("forwards", self._turns.under_way)
+            self._counts.gauge("forwards_waiting", self._turns.waiting)
 
     def _write(self, group: list[Taken]) -> None:
         requests: list[WriteRequest] = []

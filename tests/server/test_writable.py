@@ -16,6 +16,7 @@ from redis.retry import Retry
 from csp.client import Client, Credentials
 from csp.errors import MasterDown, Unique
 from csp.resp import request
+from csp.writer.writes import OWN_MAX
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
@@ -109,8 +110,7 @@ def test_writes_sent_without_waiting_are_done_in_their_order(proxy: Proxy) -> No
         dbid = client.execute_command("CFG.CREATE", "CfgSkill", skill(new_name()))[1]
         pipe = client.pipeline(transaction=False)
         for number in range(200):
-            delta = {"userProperties": {"changed": {"s": {"k": number}}}}
-            pipe.execute_command("CFG.UPDATE", "CfgSkill", dbid, orjson.dumps(delta))
+            pipe.execute_command("CFG.UPDATE", "CfgSkill", dbid, annex(number))
             pipe.get(f"CfgSkill:{dbid}") if number % 50 == 49 else None
         replies = pipe.execute()
     revisions = [one for one in replies if isinstance(one, int)]
@@ -375,6 +375,79 @@ def test_without_a_link_nothing_is_done_and_that_is_said_at_once(
     wait_up(proxy)
     with proxy.client() as client:
         assert client.execute_command("CFG.CREATE", "CfgSkill", skill(name), "ID", name)
+
+
+# ---- processes that die
+
+
+@pytest.mark.parametrize("dies", ["the proxy's", "the master's"])
+def test_a_writer_that_dies_with_a_write_under_way(master: Master, proxy: Proxy, dies: str) -> None:
+    """The master's is stopped, so that it is under way; whoever dies, it is done once or never."""
+    name = new_name()
+    stopped = master.child("writer")
+    waiting = proxy.raw()
+    stopped.suspend()
+    try:
+        waiting.send_command("CFG.CREATE", "CfgSkill", skill(name), "ID", name)
+        wait_until(lambda: in_flight(proxy) == 1, 10, "it is passed on")
+        (proxy.child("writer") if dies == "the proxy's" else stopped).kill()
+        with pytest.raises(redis.ResponseError, match=f"UNKNOWNOUTCOME .*CFG.OUTCOME {name}"):
+            waiting.read_response()
+    finally:
+        if dies == "the proxy's":
+            stopped.resume()
+    waiting.disconnect()
+    wait_up(proxy)
+    with proxy.client() as client:
+        known = wait_until(lambda: _known(client, name), 10, "the outcome")
+        revision = client.execute_command("CFG.SYNC")
+        count = client.execute_command("CFG.COUNT", "CfgSkill", "FILTER", "name", name)
+    assert count == (1 if known.startswith("committed ") else 0)
+    assert revision >= int(known.split()[-1] if count else 0)
+
+
+def in_flight(proxy: Proxy) -> int:
+    """Writes that the proxy's writer has passed on."""
+    with proxy.client(protocol=3) as client:
+        found: int = client.execute_command("CFG.METRICS")["writer"]["forwards"]
+    return found
+
+
+# ---- bulk
+
+
+def annex(value: int) -> bytes:
+    return orjson.dumps({"userProperties": {"changed": {"s": {"k": value}}}})
+
+
+def test_bulk_through_the_proxy_delays_nobody_elses_write_or_news(
+    master: Master, proxy: Proxy
+) -> None:
+    """One client sends many writes without waiting; another's is not behind them."""
+    count = 1_200
+    bulk, other = proxy.raw(), proxy.client()
+    mine = other.execute_command("CFG.CREATE", "CfgSkill", skill(new_name()))[1]
+    theirs = other.execute_command("CFG.CREATE", "CfgSkill", skill(new_name()))[1]
+    changes = other.pubsub()
+    changes.subscribe(f"cfg:CfgSkill:{mine}")
+    assert changes.get_message(timeout=5)["type"] == "subscribe"
+    began = int(status(master)["revision"])
+    commands = [("CFG.UPDATE", "CfgSkill", theirs, annex(value)) for value in range(count)]
+    bulk.send_packed_command(bulk.pack_commands(commands))
+    first = bulk.read_response()
+    assert in_flight(proxy) <= OWN_MAX
+    for value in range(5):
+        before = int(status(master)["revision"])
+        revision = other.execute_command("CFG.UPDATE", "CfgSkill", mine, annex(value))
+        told = changes.get_message(timeout=10)
+        assert orjson.loads(told["data"])["revision"] == revision
+        assert revision - before < count / 10, "it waited for the bulk"
+    assert revision < began + count, "the bulk was over before it was tried"
+    replies = [first, *(bulk.read_response() for _ in range(count - 1))]
+    assert replies == sorted(set(replies))
+    bulk.disconnect()
+    changes.close()
+    other.close()
 
 
 # ---- clients

@@ -43,6 +43,9 @@ class CountingHost(FakeHost):
     def count(self, metric: str, change: int = 1) -> None:
         self.counted[metric] += change
 
+    def gauge(self, metric: str, value: int) -> None:
+        self.counted[metric] = value
+
     def application(self, name: str) -> bytes:
         return b""
 
@@ -311,6 +314,9 @@ def test_who_sends_much_through_a_proxy_has_few_under_way(forwarding: Running) -
     forwarding.origin.decided.append(WriteOutcome(5, (7,)))
     wait_until(lambda: len(under_way) == OWN_MAX + 2, 5, "the next one")
     assert [message[1] for message in under_way[-2:]] == [b"1", b"%d" % (OWN_MAX + 1)]
+    shown = forwarding.host.counted
+    wait_until(lambda: shown["forwards"] == OWN_MAX + 1, 5, "the gauge")
+    assert shown["forwards_waiting"] == 3 * OWN_MAX - 1 - OWN_MAX - 1
 
 
 def test_a_drain_waits_for_what_is_not_decided(forwarding: Running) -> None:

@@ -48,6 +48,8 @@ typedef struct csp_stats {
     uint64_t reclaimed; /* writer: bytes */
     uint64_t writes; /* writer: requests */
     uint64_t writes_refused; /* writer: requests */
+    uint64_t forwards; /* writer: writes */
+    uint64_t forwards_waiting; /* writer: writes */
     uint64_t connects; /* writer: connections */
     uint64_t scrubbed; /* writer: records */
     uint64_t scrubs; /* writer: passes */
@@ -61,7 +63,7 @@ typedef struct csp_stats {
     uint64_t auth_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 50
+#define CSP_METRIC_COUNT 52
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -103,6 +105,8 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "reclaimed",
     "writes",
     "writes_refused",
+    "forwards",
+    "forwards_waiting",
     "connects",
     "scrubbed",
     "scrubs",

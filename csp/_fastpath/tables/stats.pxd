@@ -45,6 +45,8 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t reclaimed
         uint64_t writes
         uint64_t writes_refused
+        uint64_t forwards
+        uint64_t forwards_waiting
         uint64_t connects
         uint64_t scrubbed
         uint64_t scrubs
