@@ -2,9 +2,10 @@
 
 1. A part's records are read at the revision of its greeting or later; its changes begin after the
    greeting's revision. So nothing is missed, and what comes twice is known by its revision.
-2. A turn copies at most TURN_BYTES and one frame more for all feeds together, a slice for each in
-   turn: first for those that follow, then, with PARTS_BYTES of it at most, for snapshot parts. A
-   hundred proxies that load at once take longer, and delay no client.
+2. Those that follow are served first in a turn, before clients hear of a change; snapshot parts,
+   and those that are behind, with the timers, after the clients. Each gets a slice in turn, while
+   the turn's CPU lasts, and no more than TURN_BYTES, PARTS_BYTES of it for parts, and one frame
+   more. A hundred proxies that load at once take longer, and delay no client.
 3. A connection holds at most FEED_UNSENT_BYTES_MAX and one frame more before it waits, until the
    loop says `writable` below that: a slow receiver costs neither time nor memory.
 4. Packed frames count by what they were before: packing, not sending, is what takes time then.
@@ -74,7 +75,6 @@ class Feeds:
         state = self._lane.states[feed.conn]
         state.on_close[FEEDS] = lambda: self._remove(feed.conn)
         self._feeds[feed.conn] = feed
-        self._lane.publications.want(FEEDS, True)
         if not self._ticking:
             self._ticking = True
             self._lane.loop.call_later(ALIVE_MS, self._tick)
@@ -97,13 +97,13 @@ class Feeds:
 
     def _remove(self, conn: int) -> None:
         self._feeds.pop(conn, None)
-        self._lane.publications.want(FEEDS, bool(self._feeds))
 
     def published(self) -> None:
-        """There are changes to send."""
+        """There are changes to send: those that follow get them now."""
         for feed in self._feeds.values():
             self._wait_turn(feed)
-        self._serve()
+        self._serve_some(self._following, TURN_BYTES)
+        self._ask_turn()
 
     def writable(self, conn: int) -> None:
         """The receiver has taken what it had."""
@@ -128,24 +128,21 @@ class Feeds:
             self._lane.loop.call_later(0, self._turn)
 
     def _turn(self) -> None:
+        """Sends what is left of a turn, to those that follow first."""
         self._has_turn = False
-        self._serve()
-
-    def _serve(self) -> None:
-        """Sends a turn's share, to those that follow first."""
         left = self._serve_some(self._following, TURN_BYTES)
         self._serve_some(self._parts, min(left, PARTS_BYTES))
         self._ask_turn()
 
     def _serve_some(self, waiting: deque[Feed], room: int) -> int:
-        """Gives each of them a slice while there is room; how much is left."""
+        """Gives each of them a slice while there is room and time; how much room is left."""
         for _ in range(len(waiting)):
-            if room <= 0:
-                break
             feed = waiting.popleft()
             feed.waits = False
             if self._feeds.get(feed.conn) is feed and not feed.resting:
                 room -= self._advance(feed)
+                if room <= 0 or self._lane.loop.is_turn_over():
+                    break
         return room
 
     def _advance(self, feed: Feed) -> int:

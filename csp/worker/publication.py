@@ -23,7 +23,7 @@ class Publications:
         self._waiting: list[tuple[int, int]] = []  # revision, number of the waiter
         self._waiters: dict[int, Then] = {}
         self._number = itertools.count()
-        self._wishes: set[str] = set()
+        self._is_told = False
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -33,16 +33,6 @@ class Publications:
         """What this turn sees; what was published during it is told in the next one."""
         return 0 if self._loop.reader is None else self._loop.reader.revision
 
-    def want(self, who: str, wanted: bool) -> None:
-        """Keeps publications coming for one who wants all of them (the feeds)."""
-        before = bool(self._wishes)
-        if wanted:
-            self._wishes.add(who)
-        else:
-            self._wishes.discard(who)
-        if bool(self._wishes) != before:
-            self._loop.want_published(bool(self._wishes))
-
     def wait(self, revision: int, timeout_ms: int | None, then: Then) -> None:
         """Calls `then` now if the revision is there already."""
         if self._revision >= revision:
@@ -51,7 +41,7 @@ class Publications:
         number = next(self._number)
         self._waiters[number] = then
         heapq.heappush(self._waiting, (revision, number))
-        self.want("waiters", True)
+        self._want(True)
         if timeout_ms is not None:
             self._loop.call_later(timeout_ms, lambda: self._give_up(number))
 
@@ -62,7 +52,12 @@ class Publications:
             self._end(number, True)
         if not self._waiters:
             self._waiting.clear()
-            self.want("waiters", False)
+            self._want(False)
+
+    def _want(self, wanted: bool) -> None:
+        if wanted != self._is_told:
+            self._is_told = wanted
+            self._loop.want_published(wanted)
 
     def _give_up(self, number: int) -> None:
         self._end(number, False)

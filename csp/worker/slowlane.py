@@ -263,9 +263,12 @@ class SlowLane:
         """A feed may go on."""
         self.feeds.writable(conn)
 
-    def published(self, revision: int) -> None:
-        """Tells feeds and those who wait for a revision."""
+    def feed(self) -> None:
+        """Something was published: feeds get it before clients hear of it."""
         self.feeds.published()
+
+    def published(self, revision: int) -> None:
+        """Tells those who wait for a revision, after the clients."""
         self.publications.published(revision)
 
     def stop(self) -> None:

@@ -64,6 +64,8 @@ class OpenLane:
         self.loop: Loop = None  # type: ignore[assignment]
         self.seen: list[int] = []
         self.taken: list[bytes] = []
+        self.fed: list[tuple[int, int]] = []  # revision, messages sent before
+        self.follows: list[int] = []
 
     def command(self, conn: int, args: list[bytes]) -> bytes | None:
         session = self.loop.session(conn)
@@ -107,6 +109,11 @@ class OpenLane:
             select.select([], [], [], int(args[1]) / 1000)
         elif verb == b"squeeze":
             self.taken = take_memory(int(args[1]))
+        elif verb == b"follow":
+            session.feed = True
+            self.follows.append(conn)
+        elif verb == b"fed":
+            return encode([list(one) for one in self.fed], session.proto)
         elif verb == b"drain":
             self.loop.drain()
         elif verb == b"resetstat":
@@ -151,6 +158,13 @@ class OpenLane:
         self.loop.replay_end(conn, lost=unsure)
 
     def writable(self, conn: int) -> None: ...
+
+    def feed(self) -> None:
+        """Tells the connections that follow, and notes how many messages clients had got."""
+        messages = self.loop.control.slot_counters(self.loop.slot)["messages"]
+        self.fed.append((self.loop.reader.revision, messages))
+        for conn in self.follows:
+            self.loop.push(conn, b"+fed %d\r\n" % self.loop.reader.revision)
 
     def published(self, revision: int) -> None: ...
 

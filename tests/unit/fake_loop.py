@@ -177,6 +177,7 @@ class FakeLoop:
         self.timers: list[tuple[int, int, Callable[[], None]]] = []
         self.now_ms = 0
         self.wants_published = False
+        self.turn_over = False
         self.started: dict[int, tuple[int, dict[str, Any]]] = {}
         self.limits: dict[str, int] = {}
         self.lost: set[int] = set()
@@ -289,6 +290,9 @@ class FakeLoop:
         return number
 
     def reset_longest_turn(self) -> None: ...
+
+    def is_turn_over(self) -> bool:
+        return self.turn_over
 
     def want_published(self, wanted: bool) -> None:
         self.wants_published = wanted
@@ -429,6 +433,7 @@ class Server:
 
     def publish(self, revision: int) -> None:
         self.reader.published = revision
+        self.lane.feed()
         self.lane.published(revision)
 
     def close(self) -> None:

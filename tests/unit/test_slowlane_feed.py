@@ -60,7 +60,6 @@ def test_continue(server: Server) -> None:
     assert greeting["stream"] == STREAM
     server.loop.pass_time(0)
     assert server.frames() == [[b"change", entry_of(9)], [b"change", entry_of(10)]]
-    assert server.loop.wants_published
     server.reader.entries[11] = entry_of(11)
     server.publish(11)
     assert server.frames() == [[b"change", entry_of(11)]]
@@ -210,7 +209,7 @@ def test_behind_the_log(server: Server) -> None:
     (frame,) = server.frames()
     assert frame[0] == b"bye"  # type: ignore[index]
     assert server.loop.closing == {1}
-    assert not server.loop.wants_published
+    assert len(server.lane.feeds) == 0
 
 
 def test_end_of_a_feed(server: Server) -> None:
@@ -218,7 +217,7 @@ def test_end_of_a_feed(server: Server) -> None:
     before = len(server.loop.timers)
     greet(server, STREAM, "10", f"{server.reader.mark:016x}")
     server.disconnect()
-    assert not server.loop.wants_published
+    assert len(server.lane.feeds) == 0
     server.loop.pass_time(3000)
     assert len(server.loop.timers) == before
 
@@ -345,3 +344,31 @@ def test_a_large_change_is_packed_over_several_turns(server: Server) -> None:
         server.loop.pass_time(0)
     assert b"".join(slices) == request(b"change", entry_of(11, size=5 * SLICE_BYTES))
     assert max(map(len, slices)) == SLICE_BYTES
+
+
+def test_a_turn_that_is_over_ends_after_a_slice_of_each_kind(server: Server) -> None:
+    """Who follows goes first, and no kind is left without."""
+    for dbid in range(101, 141):
+        server.reader.put("CfgPerson", dbid, text="x" * 100_000)
+    loading, following = range(2, 6), range(6, 10)
+    for conn in following:
+        server.connect(conn)
+        server.ask(
+            "CFG.FEED", "FROM", STREAM, "10", f"{server.reader.mark:016x}", "FORMAT", "2", conn=conn
+        )
+    for conn in loading:
+        server.connect(conn)
+        ask_part(server, conn)
+    server.loop.turn()
+    sent_to(server, range(2, 10))
+    server.loop.turn_over = True
+    server.reader.entries[11] = entry_of(11)
+    server.publish(11)
+    assert sum(size > 0 for size in sent_to(server, following).values()) == 1
+    assert not any(sent_to(server, loading).values())
+    server.loop.turn()
+    assert sum(size > 0 for size in sent_to(server, following).values()) == 1
+    assert sum(size > 0 for size in sent_to(server, loading).values()) == 1
+    server.loop.turn_over = False
+    server.loop.turn()
+    assert sum(size > 0 for size in sent_to(server, following).values()) == 2

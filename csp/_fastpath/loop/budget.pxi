@@ -15,6 +15,7 @@
 # Rooms come in the order of the turn, each up to a share of it, so that none that comes later is left without;
 # what is left at the end is for the one piece that ends behind its share.
 cdef enum:
+    SHARE_FEED = 25                 # changes for other servers, from which theirs are served
     SHARE_DELIVER = 50              # per cent of the turn: pushes, while others wait for replies,
     SHARE_DELIVER_ALONE = 60        # and while nobody does: a walk may end a piece of 2 ms behind its share
     SHARE_ANSWER = 70

@@ -74,6 +74,20 @@ cdef inline bint tick_wanted(worker_t *w) noexcept nogil:
     return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.draining or w.loading \
         or w.watch.count > 0 or w.deliver.starts > 0 or w.unshown or w.showing
 
+cdef void flush_feeds(worker_t *w) noexcept nogil:
+    """Sends what feeds were given just now; they stay in the list, where they are looked at once more."""
+    cdef uint32_t i, done = 0
+    cdef uint64_t seen = w.stats.bytes_out
+    cdef csp_conn *c
+    for i in range(w.dirty.count):
+        c = conn_of(w, w.dirty.items[i])
+        if c == NULL or c.flags & CSP_CONN_FEED == 0 or c.flags & CSP_CONN_FULL:
+            continue
+        conn_drain(w, c)
+        done += 1
+        if sends_over(w, done, &seen):
+            break
+
 cdef void flush_dirty(worker_t *w) noexcept nogil:
     """Sends what Python, pages and notices queued; who can take more, or was not reached, comes again next turn."""
     cdef uint32_t count = w.dirty.count

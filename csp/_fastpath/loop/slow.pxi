@@ -101,6 +101,14 @@ cdef void slow_writable(worker_t *w, uint64_t handle) noexcept with gil:
     except Exception:
         slow_failed(w, "writable")
 
+cdef void slow_feed(worker_t *w) noexcept with gil:
+    cdef Loop loop = <Loop> w.loop
+    w.fed = w.view.revision
+    try:
+        loop.slow.feed()
+    except Exception:
+        slow_failed(w, "a feed")
+
 cdef void slow_published(worker_t *w) noexcept with gil:
     cdef Loop loop = <Loop> w.loop
     w.told = w.view.revision

@@ -216,7 +216,8 @@ cdef struct worker_t:
 
     # the slow lane (slow)
     bint publish_wanted, interested
-    uint64_t told                   # the slow lane knows of publications up to here
+    uint64_t told                   # the slow lane knows of publications up to here,
+    uint64_t fed                    # and the feeds
     int64_t timer_ms                # when the next Python timer is due; INT64_MAX: none
     uint64_t *calls                 # Python descriptors that are ready
     uint32_t call_count

@@ -1,5 +1,5 @@
 # Included by csp/_fastpath.pyx after: answer, clock, listen.
-# The turn of a worker: receive from all, pin, deliver, answer everything at S, send, and go offline to the poll.
+# The turn of a worker: receive from all, pin, feed, deliver, answer everything at S, send, go offline to the poll.
 #
 # Invariants:
 # 1. S is loaded after the last receive of the turn: a request sent after somebody saw revision r
@@ -7,6 +7,8 @@
 # 2. A connection costs one recv and one send a turn, and no epoll_ctl after it was accepted (edge
 #    triggered, both directions).
 # 3. The worker never sleeps while it holds an announcement (announce.pxi).
+# 4. Feeds that follow come first: what is published is on its way to them before a client hears of it. Parts of
+#    a snapshot come with the slow lane's timers, behind the clients.
 
 cdef int poll_timeout(worker_t *w) noexcept nogil:
     cdef int64_t until = w.timer_ms
@@ -51,7 +53,7 @@ cdef void pin(worker_t *w) noexcept nogil:
 
 cdef void set_interest(worker_t *w) noexcept nogil:
     cdef bint want = w.event_subscriptions > 0 or w.publish_wanted or w.waiting_count > 0 \
-        or w.deliver.awaiting.count > 0
+        or w.deliver.awaiting.count > 0 or w.stats.feeds > 0
     if want == w.interested or w.store == NULL:
         return
     w.interested = want
@@ -86,13 +88,17 @@ cdef void turn(worker_t *w) noexcept nogil:
     pin(w)
     if w.store != NULL:
         w.store.slot.progress += 1
+        if w.stats.feeds > 0 and w.fed != w.view.revision:
+            turn_share(w, SHARE_FEED)
+            slow_feed(w)
+            flush_feeds(w)
         turn_share(w, SHARE_DELIVER if w.ready_count > 0 or jobs_wait(w) else SHARE_DELIVER_ALONE)
         deliver(w)
         if w.waiting_count > 0:
             wake_waiting(w)
         if csp_load(&w.control.link_state) != w.link_state:
             notice_link(w)
-        if w.publish_wanted and w.told < w.view.revision:
+        if w.publish_wanted and w.told != w.view.revision:
             slow_published(w)
     turn_share(w, SHARE_ANSWER)
     answer_all(w)

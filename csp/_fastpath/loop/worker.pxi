@@ -570,6 +570,10 @@ cdef class Loop:
             counts.append(node.count if node != NULL else 0)
         return counts
 
+    def is_turn_over(self) -> bool:
+        """Whether this turn has used its CPU: who works by the piece leaves the rest for the next one."""
+        return turn_over(&self.w)
+
     def want_published(self, on: bool) -> None:
         self.w.publish_wanted = on
         self.w.told = self.w.view.revision
