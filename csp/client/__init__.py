@@ -7,6 +7,7 @@ from csp.client.connection import Connection
 from csp.client.core import Credentials
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Created, Outcome, Page
+from csp.client.session import Session
 from csp.client.shape import Delta, Object, Sections
 from csp.client.subscription import Change, Gap, Notice
 from csp.client.values import Handle, as_mapping
@@ -32,6 +33,7 @@ __all__ = [
     "Outcome",
     "Page",
     "Sections",
+    "Session",
     "Subscription",
     "Transaction",
     "as_mapping",

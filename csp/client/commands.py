@@ -40,6 +40,8 @@ class Commands(Core):
         found: Shown | None = as_object((yield from self.read_call("GET", f"{name}:{dbid}")))
         if found is None and not _is_class(name):
             yield from self.read_call("CFG.COUNT", name)  # BadClass if it is none at all
+        if isinstance(found, dict) and "revision" in found:
+            self.session.saw(int(found["revision"]))
         return found
 
     def find(self, of_class: ClassOf[Shown], keys: dict[str, FilterValue]) -> Steps[Shown | None]:
@@ -65,6 +67,7 @@ class Commands(Core):
         reply = yield from self.read_call("CFG.READ", name_of(of_class), *arguments)
         assert isinstance(reply, list)
         revision, following, objects = reply
+        self.session.saw(int(revision))
         return Page(int(revision), as_text(following), [orjson.loads(item) for item in objects])
 
     def _check_fields(self, name: str, words: Sequence[Argument]) -> Steps[None]:
@@ -113,19 +116,23 @@ class Commands(Core):
     def create(self, of_class: ClassOf[Any], value: Any, write_id: str) -> Steps[Created]:
         send = _sender(create_words(of_class, value))
         revision, dbid = _members((yield from self.write(send, write_id)))
-        return Created(_number(revision), _number(dbid))
+        return Created(self._saw(revision), _number(dbid))
 
     def update(
         self, of_class: ClassOf[Any], dbid: int, delta: Any, if_revision: int, write_id: str
     ) -> Steps[int]:
         send = _sender(update_words(of_class, dbid, delta, if_revision))
-        return _number((yield from self.write(send, write_id)))
+        return self._saw((yield from self.write(send, write_id)))
 
     def delete(
         self, of_class: ClassOf[Every], dbid: int, if_revision: int, write_id: str
     ) -> Steps[int]:
         send = _sender(delete_words(of_class, dbid, if_revision))
-        return _number((yield from self.write(send, write_id)))
+        return self._saw((yield from self.write(send, write_id)))
+
+    def _saw(self, revision: Value) -> int:
+        self.session.saw(_number(revision))
+        return _number(revision)
 
 
 class Reading(Generic[Shown]):

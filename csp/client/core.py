@@ -7,6 +7,7 @@
 # 3. A server that still loads is tried again like one that is not there.
 # 4. Addresses are tried in turn; between two rounds it waits 0.2 s, doubling to 5 s, each ± 50 %,
 #    for at most `reconnect_seconds` in all.
+# 5. A server that is behind what was seen already is passed over; the next one may have it.
 
 from __future__ import annotations
 
@@ -21,20 +22,32 @@ from csp.client.address import Address, AddressLike, address_of
 from csp.client.incoming import Argument, Value
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Outcome
+from csp.client.session import Session
 from csp.client.steps import TIMEOUT_SECONDS, Close, Exchange, Open, Pause, Steps
 from csp.client.values import as_text
-from csp.errors import Busy, CspError, Loading, MasterDown, UnknownOutcome
+from csp.errors import (
+    Busy,
+    CspError,
+    Loading,
+    MasterDown,
+    NoPerm,
+    Stale,
+    UnknownOutcome,
+    WrongPass,
+)
 from csp.resp import request
 
 RETRY_SECONDS = 0.2
 RETRY_SECONDS_MAX = 5.0
 RECONNECT_SECONDS = 10.0
 SIGN_IN_SECONDS = 10.0  # for the answer to HELLO: it may wait behind others' hashing
+MINREV_MS = 5_000  # that a server is waited for which is behind; then the next one is tried
 OUTCOME_SECONDS = 20.0  # for which a write whose reply was lost is asked after
 
 SUBSCRIBING = frozenset(
     ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
 )
+_NOT_HERE = (CannotConnect, ConnectionLost, Loading, Stale)
 _CANNOT_SAY_YET = (CannotConnect, ConnectionLost, Loading, MasterDown, Busy)
 
 
@@ -59,6 +72,7 @@ class Core:
         reconnect_seconds: float,
         outcome_seconds: float,
         is_open: Callable[[], bool],
+        session: Session | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.addresses = _addresses(addresses)
@@ -71,6 +85,7 @@ class Core:
         self.outcome_seconds = outcome_seconds
         self._is_open = is_open
         self.clock = clock
+        self.session = session or Session()
         self._at = 0
 
     @property
@@ -88,8 +103,10 @@ class Core:
         for pause in _pauses():
             try:
                 yield from self._open_any()
-            except (CannotConnect, ConnectionLost, Loading):
+            except _NOT_HERE as problem:
                 if self.clock() + pause > end:
+                    if isinstance(problem, Stale):  # said once; they may be of another history
+                        self.session.seen = 0
                     raise
                 yield Pause(pause)
             else:
@@ -101,7 +118,7 @@ class Core:
             try:
                 yield Open(self.address)
                 yield from self._sign_in()
-            except (CannotConnect, ConnectionLost, Loading):
+            except _NOT_HERE:
                 yield Close()
                 self._at = (self._at + 1) % len(self.addresses)
                 if not left:
@@ -115,14 +132,37 @@ class Core:
     def _sign_in(self) -> Steps[None]:
         if self.credentials is None:
             return
-        hello: list[Argument] = ["HELLO", 3, "AUTH"]
-        hello += [self.credentials.user, self.credentials.password]
-        if self.name:
-            hello += ["SETNAME", self.name]
-        yield from exchange_one(request(*hello), self._at_most(SIGN_IN_SECONDS))
+        try:
+            yield from self._hello(self.session.token or self.credentials.password)
+        except (WrongPass, NoPerm):
+            if not self.session.token:
+                raise
+            self.session.token = ""
+            yield from self._hello(self.credentials.password)
+        yield from self._register()
         library = (("LIB-NAME", "csp"), ("LIB-VER", __version__))
         named = b"".join(request("CLIENT", "SETINFO", *pair) for pair in library)
         yield Exchange(named, len(library))
+
+    def _hello(self, secret: str) -> Steps[None]:
+        assert self.credentials is not None
+        hello: list[Argument] = ["HELLO", 3, "AUTH", self.credentials.user, secret]
+        if self.name:
+            hello += ["SETNAME", self.name]
+        yield from exchange_one(request(*hello), self._at_most(SIGN_IN_SECONDS))
+
+    def _register(self) -> Steps[None]:
+        """Makes sure that the server has what was seen, as the application if there is one."""
+        session = self.session
+        if session.application:
+            words = ("CFG.REGISTER", session.application, "MINREV", session.seen)
+            told = yield from exchange_one(request(*words), self._at_most(SIGN_IN_SECONDS))
+            backup = session.granted(told)
+            if backup is not None and backup not in self.addresses:
+                self.addresses.append(backup)
+        elif session.seen:
+            words_ = ("CFG.SYNC", session.seen, "TIMEOUT", MINREV_MS)
+            yield from exchange_one(request(*words_), self._at_most(SIGN_IN_SECONDS))
 
     def _at_most(self, seconds: float) -> float:
         """So many seconds, or the client's timeout if that is less."""

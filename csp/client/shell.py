@@ -10,6 +10,7 @@ from csp.client.address import Address, AddressLike
 from csp.client.commands import Commands
 from csp.client.core import OUTCOME_SECONDS, RECONNECT_SECONDS, Credentials
 from csp.client.problems import ConnectionLost
+from csp.client.session import Session
 from csp.client.steps import TIMEOUT_SECONDS
 
 
@@ -39,6 +40,8 @@ class Shell(Generic[Link]):
     when there is no server; UnknownOutcome, NotApplied when a write's reply was lost.
     timeout: seconds in which nothing came after which a call gives its connection up; None: never.
     reconnect_seconds 0: never connect again by itself.
+    application: what it registers as at each connection; it then signs in by the newest token.
+    session: shared by clients of one user: token, what was seen, how often it had to read anew.
     In a process that was forked it opens a connection of its own.
     """
 
@@ -51,7 +54,10 @@ class Shell(Generic[Link]):
         timeout: float | None = TIMEOUT_SECONDS,
         reconnect_seconds: float = RECONNECT_SECONDS,
         outcome_seconds: float = OUTCOME_SECONDS,
+        application: str = "",
+        session: Session | None = None,
     ) -> None:
+        self.session = session or Session(application)
         self.credentials = credentials
         self._connection: Link | None = None
         self._pid = os.getpid()
@@ -62,6 +68,7 @@ class Shell(Generic[Link]):
             timeout=timeout,
             reconnect_seconds=reconnect_seconds,
             outcome_seconds=outcome_seconds,
+            session=self.session,
             is_open=lambda: self._connection is not None and not self._connection.is_closed,
         )
 
@@ -86,6 +93,7 @@ class Shell(Generic[Link]):
             timeout=self._core.timeout,
             reconnect_seconds=self._core.reconnect_seconds,
             outcome_seconds=self._core.outcome_seconds,
+            session=self.session,
         )
 
     def _end(self) -> None:

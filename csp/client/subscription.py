@@ -129,6 +129,7 @@ class Watching:
                 yield from self.begin()
             if self._gap:
                 why, self._gap = self._gap, ""
+                self._core.session.rereads += 1
                 return Gap(why)
             try:
                 push = self._early.pop(0) if self._early else (yield from self._push(seconds))
@@ -144,6 +145,7 @@ class Watching:
             kind, *parts = push
             if as_text(kind) in ("message", "pmessage"):
                 event = self._event(*(as_text(part) for part in parts))
+                self._core.session.rereads += isinstance(event, Gap)
                 if event is not None:
                     return event
 
@@ -152,12 +154,14 @@ class Watching:
         channel, content = parts[-2], orjson.loads(parts[-1])
         if "class" in content:
             is_new = self._place.take(parts[:-1], content)
+            self._core.session.saw(content["revision"])
             return event_of(channel, content) if is_new else None
         event = event_of(channel, content)
         if isinstance(event, Gap):
             self._place.begin(content["oldest"] - 1, "")
         elif event.op == "bookmark":
             self._place.begin(content["revision"], content["mark"])
+            self._core.session.token = content.get("token", "") or self._core.session.token
         # Who uses CFG.FROM gets them by that name, whatever it subscribes to.
         is_asked = len(parts) > 2 or channel in self._channels
         return event if is_asked or isinstance(event, Gap) else None

@@ -66,6 +66,7 @@ class Writes:
                 self.revision, self._handles[number].dbid = reply
             else:
                 self.revision = reply
+        self._core.session.saw(self.revision or 0)
 
     def _send(self, write_id: str) -> Steps[Value]:
         first, *others = self._commands

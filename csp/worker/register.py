@@ -21,6 +21,7 @@ from csp.process.application import SERVER_TYPE, application_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
+from csp.worker.backup import backup_of
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
@@ -206,6 +207,7 @@ def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
         "restored": int(call.state.restored != 0),
         "application_dbid": int(wish["dbid"]),
         "role": call.lane.role,
+        "backup": backup_of(call.lane),
         "release": call.lane.info.release,
         "compression": COMPRESSION,
     }
