@@ -24,8 +24,6 @@ from csp.process.roles import Role
 Mode = Literal["master", "proxy"]
 OptionValue = int | str | bool
 
-# Rows of the session table are as wide as this; the loop's fragments lay them out.
-SESSION_ROW_BYTES = 512
 CONTROL_READ_BYTES = 64  # a few requests at once are plenty: the supervisor sends one a second
 
 

@@ -14,10 +14,9 @@ import os
 
 import posix_ipc
 
-from csp._fastpath import Control, StoreError, segment_table
+from csp._fastpath import SESSION_ROW_BYTES, Control, StoreError, segment_table
 from csp.model.keys import TABLE_DIGEST
 from csp.observe.events import log_event
-from csp.process.context import SESSION_ROW_BYTES
 from csp.process.roles import SUPERVISOR_SLOT, WRITER
 from csp.store import locks, segment
 from csp.store.control import LINK_DOWN, STATE_READY

@@ -16,7 +16,6 @@ from csp.conf.table import OPTIONS
 from csp.model import types
 from csp.model.keys import BY_ID, KEYS
 from csp.model.types import CLASSES, KEYS_PER_CLASS, TYPE_WORDS
-from csp.process.context import SESSION_ROW_BYTES
 from csp.process.roles import ROLES, WRITER
 from csp.store.control import LINK_DOWN, LINK_STALE
 from csp.tables import commands, events, metrics
@@ -181,6 +180,5 @@ def constant_of(room: str, name: str) -> int:
 
 
 def test_numbers_that_both_halves_write_down_are_the_same() -> None:
-    assert constant_of("loop/worker.pxi", "SESSION_ROW_BYTES") == SESSION_ROW_BYTES
     assert constant_of("loop/notice.pxi", "LINK_DOWN") == LINK_DOWN
     assert constant_of("loop/notice.pxi", "LINK_STALE") == LINK_STALE

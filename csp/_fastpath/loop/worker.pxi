@@ -6,8 +6,10 @@
 # 2. A connection is named by its handle; a stale handle is ignored where that is harmless, a KeyError where it is not.
 
 cdef enum:
-    SESSION_ROW_BYTES = 512         # by which the session table is divided among workers
+    SESSION_ROW = 512               # bytes, by which the session table is divided among workers
     SESSION_HEAD_BYTES = 512
+
+SESSION_ROW_BYTES = <int> SESSION_ROW  # what the supervisor has to know
 
 LIMITS = {
     "connections": 10000,
@@ -145,19 +147,19 @@ cdef class Loop:
             self.w.table_fd = -1
             rows = self.w.limits.connections + 1
             slots = 1
-            self.table_size = <size_t> rows * SESSION_ROW_BYTES + SESSION_HEAD_BYTES
+            self.table_size = <size_t> rows * SESSION_ROW + SESSION_HEAD_BYTES
             self.table = <char *> mmap(NULL, self.table_size, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
             head = <session_head_t *> self.table
             room = self.table_size - SESSION_HEAD_BYTES
         else:
-            self.table_size = <size_t> rows * SESSION_ROW_BYTES * slots
+            self.table_size = <size_t> rows * SESSION_ROW * slots
             self.table = <char *> mmap(NULL, self.table_size, PROT_READ | PROT_WRITE, MAP_SHARED, session_fd, 0)
-            head = <session_head_t *> (self.table + <size_t> self.slot * rows * SESSION_ROW_BYTES)
+            head = <session_head_t *> (self.table + <size_t> self.slot * rows * SESSION_ROW)
             self.w.table_fd = session_fd
-            self.w.table_at = <uint64_t> self.slot * rows * SESSION_ROW_BYTES
-            self.w.table_part = <uint64_t> rows * SESSION_ROW_BYTES
-            room = <uint64_t> rows * SESSION_ROW_BYTES - SESSION_HEAD_BYTES
+            self.w.table_at = <uint64_t> self.slot * rows * SESSION_ROW
+            self.w.table_part = <uint64_t> rows * SESSION_ROW
+            room = <uint64_t> rows * SESSION_ROW - SESSION_HEAD_BYTES
         if <void *> self.table == MAP_FAILED:
             self.table = NULL
             raise OSError(errno, "mapping the session table")
@@ -350,7 +352,7 @@ cdef class Loop:
         while at < end and left > 0:
             place = at // self.table_rows
             i = at % self.table_rows
-            head = <session_head_t *> (self.table + <size_t> place * self.table_rows * SESSION_ROW_BYTES)
+            head = <session_head_t *> (self.table + <size_t> place * self.table_rows * SESSION_ROW)
             client = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
             slot = place if self.table_slots > 1 else self.slot
             if i >= <int64_t> head.row_top:
