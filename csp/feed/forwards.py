@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from csp.errors import Busy, CspError, MasterDown, UnknownOutcome, from_line
@@ -71,7 +71,7 @@ class Forwards:
     def use(self, link: Link) -> None:
         """The session is there: questions go over it from now on."""
         self._link = link
-        link.on_drained = self._pump
+        link.on_drained = self._send
 
     def lost(self, reason: str) -> None:
         """The link is lost, and with it the answers."""
@@ -88,15 +88,32 @@ class Forwards:
 
     # What is asked.
 
-    def write(self, message: list[bytes]) -> Later[WriteOutcome]:
-        """A WRITE or OUTCOME message of a worker, under the identity of its author."""
-        verb, _, asks, *words = message
+    def write(
+        self, messages: Sequence[list[bytes]], why_no_writes: CspError | None
+    ) -> list[Later[WriteOutcome]]:
+        """WRITE and OUTCOME messages of workers, under the identities of their authors."""
+        found = [self._write(message, why_no_writes) for message in messages]
+        self._send()
+        return found
+
+    def _write(self, message: list[bytes], why_no_writes: CspError | None) -> Later[WriteOutcome]:
         later: Later[WriteOutcome] = Later()
+        verb = message[0]
 
         def answered(answer: Answer) -> None:
             later.answer(_outcome(verb, answer))
 
-        self._ask(verb, words_of(asks), *words, then=answered, is_write=verb == WRITE)
+        is_write = verb == WRITE
+        try:
+            if is_write and why_no_writes is not None:
+                raise why_no_writes
+            _, _, asks, *words = message
+            self._ask(verb, words_of(asks), *words, then=answered, is_write=is_write)
+        except CspError as refusal:
+            later.answer(WriteOutcome(0, (), refusal))
+        except (ValueError, TypeError, AttributeError) as error:  # of this message alone
+            told = CspError(f"the write can't be read: {error}")
+            later.answer(WriteOutcome(0, (), told))
         return later
 
     def head(self) -> Later[int]:
@@ -120,6 +137,7 @@ class Forwards:
 
         self._is_asking_head = True
         self._ask_or_fail(HEAD, then=answered)
+        self._send()
 
     def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
         """A page of change records."""
@@ -132,6 +150,7 @@ class Forwards:
             later.answer(_page(answer))
 
         self._ask(HISTORY, question.as_json(), then=answered)
+        self._send()
         self._histories += 1
         return later
 
@@ -152,7 +171,7 @@ class Forwards:
             then(away)
 
     def _ask(self, *words: bytes, then: Then, is_write: bool = False) -> None:
-        """Raises MasterDown where the link is not there."""
+        """Says it to the link, which `_send` lets go; raises MasterDown where there is none."""
         link = self._link
         if link is None or link.state is not LinkState.READY:
             raise self._away()
@@ -164,25 +183,30 @@ class Forwards:
             self._hand_over(link, self._number, question)
         else:
             self._large.append(self._number)
-            self._pump()
 
     def _away(self) -> MasterDown:
         return MasterDown(f"nothing was done: the master {self._master} is away: {self._why_away}")
 
     # What is sent.
 
-    def _pump(self) -> None:
-        """Sends pieces, of each question in turn, while the socket takes them."""
+    def _send(self) -> None:
+        """Sends what was asked, then pieces of each large question in turn, while they are taken.
+
+        The link may end at any of it.
+        """
+        if self._link is not None:
+            self._link.send()
         while self._large and self._link is not None and self._link.unsent_bytes < PIECE_BYTES:
             number = self._large.popleft()
             question = self._questions[number]
             if len(question.rest) > PIECE_BYTES:
                 self._large.append(number)
             self._hand_over(self._link, number, question)
+            self._link.send()
 
     def _hand_over(self, link: Link, number: int, question: Question) -> None:
         piece, question.rest = question.rest[:PIECE_BYTES], question.rest[PIECE_BYTES:]
-        link.stream("CFG.FORWARD", number, MORE if question.rest else END, bytes(piece))
+        link.add("CFG.FORWARD", number, MORE if question.rest else END, bytes(piece))
 
     def tick(self, now_ms: int) -> str:
         """Asks for a sign of life; why the link is to be given up, empty while it is not."""

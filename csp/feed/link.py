@@ -113,6 +113,14 @@ class Link:
         """What is streamed may come packed from now on."""
         self._unpacker = Unpacker()
 
+    def add(self, *arguments: bytes | str | int) -> None:
+        """As `stream`, but what was added goes out with the next `send`."""
+        self._unsent += request(*arguments)
+
+    def send(self) -> None:
+        """Sends what the socket takes."""
+        self._send(b"")
+
     def watch(self) -> Descriptor | None:
         """What the loop should watch now."""
         if self._socket is None:
@@ -234,7 +242,7 @@ class Link:
                 self.close(error.strerror or str(error))
 
     def _flush(self) -> None:
-        if self._socket is None:
+        if self._socket is None or not self._unsent:
             return
         try:
             count = self._socket.send(self._unsent)

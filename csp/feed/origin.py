@@ -29,7 +29,6 @@ from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
 from csp.model.feed import NOWHERE, FeedError, Position, read_chain, request_words
-from csp.model.forward import WRITE
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.observe.events import log_event
@@ -128,16 +127,18 @@ class FeedOrigin:
         """Whether writes are passed on."""
         return self._is_writable
 
-    def forward(self, message: list[bytes]) -> Later[WriteOutcome]:
+    def forward(self, messages: Sequence[list[bytes]]) -> Sequence[Later[WriteOutcome]]:
         """Asks the master; what became of a write, a proxy asks also where it passes none on."""
+        return self._forwards.write(messages, self._why_no_writes())
+
+    def _why_no_writes(self) -> CspError | None:
         master = self._upstream.address
-        if message[0] == WRITE:
-            if not self._is_writable:
-                raise ReadOnly(f"{ReadOnly.TEXT[:-1]}: write to its master, {master}")
-            if self.phase is not Phase.FOLLOWING:  # it could not be seen here in time
-                why = self.why_away if self.phase is Phase.AWAY else self.phase.value
-                raise MasterDown(f"nothing was done: the link to {master}: {why}")
-        return self._forwards.write(message)
+        if not self._is_writable:
+            return ReadOnly(f"{ReadOnly.TEXT[:-1]}: write to its master, {master}")
+        if self.phase is not Phase.FOLLOWING:  # a change could not be seen here in time
+            why = self.why_away if self.phase is Phase.AWAY else self.phase.value
+            return MasterDown(f"nothing was done: the link to {master}: {why}")
+        return None
 
     def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
         """The master's to decide."""

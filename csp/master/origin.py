@@ -236,7 +236,7 @@ class DatabaseOrigin:
 
     forwards: Final = False
 
-    def forward(self, message: list[bytes]) -> Later[WriteOutcome]:
+    def forward(self, messages: Sequence[list[bytes]]) -> Sequence[Later[WriteOutcome]]:
         raise RuntimeError("a master decides itself")
 
     def write(self, requests: Sequence[WriteRequest]) -> list[WriteOutcome]:

@@ -187,11 +187,10 @@ class Origin(Protocol):
         Of an OUTCOME request the text is `committed <revision>`, `rejected` or `unknown`.
         """
 
-    def forward(self, message: list[bytes]) -> Later[WriteOutcome]:
-        """Passes on a WRITE or OUTCOME as the worker sent it; many are under way at once.
+    def forward(self, messages: Sequence[list[bytes]]) -> Sequence[Later[WriteOutcome]]:
+        """Passes on WRITEs and OUTCOMEs as the workers sent them; many are under way at once.
 
-        Those of one connection are decided in this order.  Raises CspError where nothing was, and
-        nothing will be done.
+        Those of one connection are decided in this order.
         """
 
     def take_options(self, options: OwnOptions) -> None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -76,8 +77,7 @@ class Writes:
             return
         self._counts.count("writes", len(group))
         if self._origin.forwards:
-            for taken in group:
-                self._forward(taken)
+            self._forward(group)
         else:
             self._write(group)
 
@@ -101,19 +101,16 @@ class Writes:
         for taken, outcome in zip(asked, outcomes, strict=True):
             self._answer(taken, outcome)
 
-    def _forward(self, taken: Taken) -> None:
-        def decided(outcome: WriteOutcome | Exception) -> None:
-            if isinstance(outcome, Exception):
-                self._refuse(taken, outcome)
-            else:
-                self._answer(taken, outcome)
+    def _forward(self, group: list[Taken]) -> None:
+        laters = self._origin.forward([taken.message for taken in group])
+        for taken, later in zip(group, laters, strict=True):
+            later.then(functools.partial(self._decided, taken))
 
-        try:
-            later = self._origin.forward(taken.message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
-            self._refuse(taken, error)
+    def _decided(self, taken: Taken, outcome: WriteOutcome | Exception) -> None:
+        if isinstance(outcome, Exception):
+            self._refuse(taken, outcome)
         else:
-            later.then(decided)
+            self._answer(taken, outcome)
 
     def _refuse(self, taken: Taken, error: Exception) -> None:
         told = error if isinstance(error, CspError) else told_fault(log, "a write", error)

@@ -46,7 +46,18 @@ def make_writable(stage: Stage, value: bool = True) -> None:
 def write(stage: Stage, number: int, found: Outcomes, text: bytes = b"{}", **who: Any) -> None:
     asks = message_of(BOB, is_server=False, **who)
     words = [b"WRITE", b"%d" % number, asks, b"", b"one", b"CFG.CREATE", b"CfgSkill", text]
-    stage.origin.forward(words).then(lambda outcome: found.update({number: outcome}))
+    (later,) = stage.origin.forward([words])
+    later.then(lambda outcome: found.update({number: outcome}))
+
+
+def outcome(stage: Stage, number: int, found: Outcomes) -> None:
+    words = [b"OUTCOME", b"%d" % number, message_of(BOB, is_server=False), b"an-id"]
+    (later,) = stage.origin.forward([words])
+    later.then(lambda told: found.update({number: told}))
+
+
+def error_of(outcome: WriteOutcome | Exception) -> Exception | None:
+    return outcome.error if isinstance(outcome, WriteOutcome) else outcome
 
 
 def asked(stage: Stage, count: int) -> list[tuple[Any, int, list[Any]]]:
@@ -71,7 +82,7 @@ def test_the_authors_identity_goes_along(stage: Stage) -> None:
     link = Principal(100, is_administrator=True, application="proxy2", address="192.0.2.1:1")
     write(stage, 1, found)
     asks = message_of(link, is_server=True, behalf=BOB)  # a proxy below asks for its client
-    stage.origin.forward([b"OUTCOME", b"2", asks, b"an-id"]).then(lambda _: None)
+    stage.origin.forward([[b"OUTCOME", b"2", asks, b"an-id"]])
     (_, _, first), (_, _, second) = asked(stage, 2)
     assert Principal.from_json(orjson.loads(first[1])) == BOB
     assert first[2:] == [b"", b"one", b"CFG.CREATE", b"CfgSkill", b"{}"]
@@ -84,8 +95,7 @@ def test_errors_and_outcomes_are_passed_on(stage: Stage) -> None:
     found: Outcomes = {}
     write(stage, 1, found)
     for number in (2, 3):
-        words = [b"OUTCOME", b"%d" % number, message_of(BOB, is_server=False), b"an-id"]
-        stage.origin.forward(words).then(lambda one, at=number: found.update({at: one}))
+        outcome(stage, number, found)
     write(stage, 4, found)
     questions = asked(stage, 4)
     answers = (
@@ -123,16 +133,13 @@ def test_what_was_not_sent_to_its_end_never_happens_when_the_link_ends(stage: St
     write(stage, 1, found)
     asked(stage, 1)
     write(stage, 2, found, b"x" * (400 * PIECE_BYTES))  # more than sockets take
-    words = [b"OUTCOME", b"3", message_of(BOB, is_server=False), b"an-id"]
-    stage.origin.forward(words).then(lambda one: found.update({3: one}))
+    outcome(stage, 3, found)
     for guest in list(stage.master.guests):
         guest.socket.close()
         stage.master.guests.remove(guest)
     stage.play(lambda: len(found) == 3, "the end of all three")
     for number, kind in ((1, UnknownOutcome), (2, MasterDown), (3, MasterDown)):
-        outcome = found[number]
-        error = outcome.error if isinstance(outcome, WriteOutcome) else outcome
-        assert type(error) is kind, number
+        assert type(error_of(found[number])) is kind, number
     stage.play(lambda: stage.master.feeds(), "it comes back")
     for _ in range(20):
         stage.turn()
@@ -142,21 +149,34 @@ def test_what_was_not_sent_to_its_end_never_happens_when_the_link_ends(stage: St
 def test_without_a_link_and_while_it_loads_nothing_is_begun(stage: Stage) -> None:
     stage.master.close()
     stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is lost")
-    with pytest.raises(MasterDown, match="nothing was done"):
-        write(stage, 1, {})
-    words = [b"OUTCOME", b"2", message_of(BOB, is_server=False), b"an-id"]
-    with pytest.raises(MasterDown):
-        stage.origin.forward(words)
+    found: Outcomes = {}
+    write(stage, 1, found)
+    outcome(stage, 2, found)
+    for number in (1, 2):
+        error = error_of(found[number])
+        assert isinstance(error, MasterDown)
+        assert "nothing was done" in error.text
 
 
 def test_a_read_only_proxy_forwards_no_write_but_asks_what_became_of_one(stage: Stage) -> None:
     make_writable(stage, False)
     assert not stage.origin.writable
-    with pytest.raises(ReadOnly, match=f"127.0.0.1:{stage.master.port}"):
-        write(stage, 1, {})
-    words = [b"OUTCOME", b"2", message_of(BOB, is_server=False), b"an-id"]
-    stage.origin.forward(words)
+    found: Outcomes = {}
+    write(stage, 1, found)
+    error = error_of(found[1])
+    assert isinstance(error, ReadOnly)
+    assert f"127.0.0.1:{stage.master.port}" in error.text
+    outcome(stage, 2, found)
     assert asked(stage, 1)[0][2][0] == b"OUTCOME"
+
+
+def test_a_message_that_cannot_be_read_is_refused_alone(stage: Stage) -> None:
+    found: Outcomes = {}
+    good = [b"WRITE", b"2", message_of(BOB, is_server=False), b"", b"one", b"CFG.CREATE", b"x"]
+    for number, later in enumerate(stage.origin.forward([[b"WRITE", b"1"], good])):
+        later.then(lambda told, at=number: found.update({at: told}))
+    assert "can't be read" in str(error_of(found[0]))
+    assert asked(stage, 1)[0][2][-1] == b"x"
 
 
 def test_a_silent_master_is_asked_for_a_sign_of_life_and_then_left(stage: Stage) -> None:

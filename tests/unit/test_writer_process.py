@@ -100,12 +100,17 @@ class FakeOrigin:
         assert self.may_write.wait(5)
         return [self._write(one) for one in requests]
 
-    def forward(self, message: list[bytes]) -> Later[WriteOutcome]:
+    def forward(self, messages: Sequence[list[bytes]]) -> list[Later[WriteOutcome]]:
+        return [self._forward(message) for message in messages]
+
+    def _forward(self, message: list[bytes]) -> Later[WriteOutcome]:
+        later: Later[WriteOutcome] = Later()
         if message[-1] == b"never":
-            raise ReadOnly("not here")
-        self.undecided.append(Later())
+            later.answer(ReadOnly("not here"))
+            return later
+        self.undecided.append(later)
         self.forwarded.append(message)
-        return self.undecided[-1]
+        return later
 
     def _write(self, one: WriteRequest) -> WriteOutcome:
         if one.kind == OUTCOME:
