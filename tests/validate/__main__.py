@@ -1,0 +1,50 @@
+"""The command `bin/validate`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from tests.validate.history import load
+from tests.validate.run import Run, faults_shown
+from tests.validate.validators import judge
+
+
+@click.command()
+@click.option("--minutes", default=3.0, show_default=True, help="How long blows fall.")
+@click.option("--seed", default=None, type=int, help="Repeats the choices of an earlier run.")
+@click.option("--keep", is_flag=True, help="Keep logs and history when all went well, too.")
+@click.option("--judge", "judged", type=Path, help="Judge this history; no run.")
+def main(minutes: float, seed: int | None, keep: bool, judged: Path | None) -> None:
+    """Records what real clients see while processes die and links fail, and judges it.
+
+    Writers, readers and subscribers hop between a master and proxies; validators then say what of
+    their histories can't be. Exits 1 with the violations.
+    """
+    if judged is not None:
+        violations = judge(load(judged))
+        for line in violations:
+            click.echo(f"VIOLATION: {line}", err=True)
+        sys.exit(1 if violations else 0)
+    seed = int(time.time()) if seed is None else seed
+    folder = Path(tempfile.mkdtemp(prefix="csp-validate-"))
+    run = Run(folder, seed=seed, seconds=minutes * 60)
+    violations = run.run()
+    for line in run.summary():
+        click.echo(line)
+    for line in faults_shown(violations):
+        click.echo(f"VIOLATION: {line}", err=True)
+    if violations or keep:
+        click.echo(f"seed {seed}; history.jsonl and logs are in {folder}", err=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(1 if violations else 0)
+
+
+if __name__ == "__main__":
+    main(prog_name="validate")

@@ -1,0 +1,198 @@
+"""The servers of a run: a master, proxies of it, one behind a proxy, and the links between them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+import psutil
+import redis
+
+from tests.neighbours.cutting_link import CuttingLink
+from tests.neighbours.server import STOP_SECONDS_MAX, Master, Proxy, Server
+from tests.neighbours.waiting import wait_until
+from tests.validate.actor import CLASSES
+from tests.validate.blows import Blow
+from tests.validate.watcher import APPLICATION
+from tests.validate.writer import new_object
+
+LEVEL_SECONDS_MAX = 60.0  # for a half-open feed to be noticed, given up and made anew
+OBJECTS = 24  # of each class, in two tenants
+DELAY_SECONDS = 0.05
+BYTES_A_SECOND = 20_000
+
+
+class Estate:
+    """Starts and ends them, strikes them, and says how far each has come."""
+
+    def __init__(self, folder: Path, *, workers: int, chain: bool) -> None:
+        self.folder, self.workers, self.chain = folder, workers, chain
+        self.servers: dict[str, Server] = {}
+        self.feeds: dict[str, CuttingLink] = {}  # by proxy: to its master
+        self.fronts: dict[str, CuttingLink] = {}  # by server: from its clients
+        self.keys: list[str] = []
+
+    def __enter__(self) -> Self:
+        master = Master(self.folder, workers=self.workers)
+        self.servers["master"] = master
+        try:
+            master.start()
+            self._add_proxy("first", master)
+            self._add_proxy("second", master)
+            self._fill(master)
+            self._set_writable(master, "first")
+            if self.chain:
+                self._add_proxy("third", self.servers["first"])
+            for name, server in self.servers.items():
+                self.fronts[name] = CuttingLink(server.port)
+            self.wait_level()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        for link in self.fronts.values():
+            link.close()
+        found = None
+        for server in reversed(self.servers.values()):
+            try:
+                server.__exit__()
+            except AssertionError as error:  # the others are ended all the same
+                found = error
+        for link in self.feeds.values():
+            link.close()
+        if found is not None and not any(problem):
+            raise found
+
+    def _add_proxy(self, name: str, master: Server) -> None:
+        self.feeds[name] = CuttingLink(master.port)
+        proxy = Proxy(self.folder, self.feeds[name].port, workers=self.workers, app=name)
+        self.servers[name] = proxy
+        proxy.start()
+
+    def _fill(self, master: Server) -> None:
+        """A second tenant, an application to register as, and the objects that are changed."""
+        with master.client() as client:
+            tenant = {"name": "other", "isServiceProvider": False}
+            made = client.execute_command("CFG.CREATE", "CfgTenant", orjson.dumps(tenant))[1]
+            assert made == 101, "the clients say 101 for the second tenant"
+            desk = {"name": APPLICATION, "appPrototypeDBID": 10, "tenantDBIDs": [1]}
+            client.execute_command(
+                "CFG.CREATE", "CfgApplication", orjson.dumps(desk | {"isServer": False})
+            )
+            for number in range(OBJECTS):
+                for class_name in CLASSES:
+                    content = new_object(class_name, f"{class_name}{number}", (1, 101)[number % 2])
+                    made = client.execute_command("CFG.CREATE", class_name, orjson.dumps(content))
+                    self.keys.append(f"{class_name}:{made[1]}")
+
+    def _set_writable(self, master: Server, name: str) -> None:
+        with master.client() as client:
+            page = client.execute_command("CFG.READ", "CfgApplication", "FILTER", "name", name)
+            dbid = orjson.loads(page[2][0])["DBID"]
+            delta = {"options": {"changed": {"csproxy": {"proxy-writable": "true"}}}}
+            client.execute_command("CFG.UPDATE", "CfgApplication", dbid, orjson.dumps(delta))
+        wait_until(lambda: status(self.servers[name])["writable"], 10, f"{name} is writable")
+
+    # ------------------------------------------------------------------ looking
+
+    def revisions(self) -> dict[str, int]:
+        """What each server has published; -1 where it does not answer."""
+        found = {}
+        for name, server in self.servers.items():
+            try:
+                found[name] = int(status(server)["revision"])
+            except (redis.RedisError, OSError):
+                found[name] = -1
+        return found
+
+    def wait_level(self, within: float = LEVEL_SECONDS_MAX) -> int:
+        """Waits until all have what the master has; the revision."""
+
+        def is_level() -> int:
+            revisions = self.revisions()
+            return max(revisions.values()) if len(set(revisions.values())) == 1 else 0
+
+        try:
+            return wait_until(is_level, within)
+        except AssertionError:
+            raise AssertionError(f"not level within {within} s: {self.revisions()}") from None
+
+    def wait_reached(self, revision: int, within: float = LEVEL_SECONDS_MAX) -> None:
+        """Waits until every server has come so far."""
+        try:
+            wait_until(lambda: min(self.revisions().values()) >= revision, within)
+        except AssertionError:
+            raise AssertionError(
+                f"not at {revision} within {within} s: {self.revisions()}"
+            ) from None
+
+    def generations(self) -> dict[str, Any]:
+        """What tells whether a server loaded anew."""
+        return {name: status(server)["generation"] for name, server in self.servers.items()}
+
+    # ------------------------------------------------------------------ striking
+
+    def strike(self, blow: Blow) -> None:
+        """Does it, and undoes it where it lasts for a time."""
+        server = self.servers[blow.server]
+        if blow.where == "front":
+            self._strike_link(self.fronts[blow.server], blow)
+        elif blow.where == "feed":
+            self._strike_link(self.feeds[blow.server], blow)
+        elif blow.what == "crash":
+            server.kill()
+            server.start()
+        elif blow.what == "restart":
+            self._restart(server)
+        else:
+            self._strike_process(server, blow)
+
+    def _strike_link(self, link: CuttingLink, blow: Blow) -> None:
+        if blow.what in ("cut", "away"):
+            link.refuses = blow.what == "away"
+            link.cut()
+        elif blow.what == "delay":
+            link.delay_seconds = DELAY_SECONDS
+        elif blow.what == "throttle":
+            link.bytes_a_second = BYTES_A_SECOND
+        elif blow.what == "hold":
+            link.hold()
+        else:
+            link.drop()
+        time.sleep(blow.seconds)
+        link.go_on()
+
+    def _restart(self, server: Server) -> None:
+        assert server.process is not None
+        server.process.send_signal(signal.SIGTERM)  # with clients on it: none of them is asked
+        server.process.wait(STOP_SECONDS_MAX)
+        server.start()
+
+    def _strike_process(self, server: Server, blow: Blow) -> None:
+        assert server.process is not None
+        try:
+            victim = (
+                psutil.Process(server.process.pid)
+                if blow.where == "supervisor"
+                else server.child(blow.where)
+            )
+            if blow.what == "kill":
+                victim.kill()
+                return
+            victim.send_signal(signal.SIGSTOP)
+            time.sleep(blow.seconds)
+            victim.send_signal(signal.SIGCONT)
+        except psutil.NoSuchProcess:
+            return  # its supervisor was quicker
+
+
+def status(server: Server) -> dict[str, Any]:
+    """CFG.STATUS, asked for by the back door: no link is between."""
+    with server.client(protocol=3, socket_timeout=5) as client:
+        found: dict[str, Any] = client.execute_command("CFG.STATUS")
+    return found

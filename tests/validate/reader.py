@@ -1,0 +1,103 @@
+"""Reads objects at one server after the other, and takes along the newest revision that it saw."""
+
+from __future__ import annotations
+
+import orjson
+
+from tests.validate.actor import CLASSES, Actor, Ground, now, shown, shown_object
+from tests.validate.history import Read, Shown
+from tests.validate.wire import Lost, Refused, Wire
+
+PAUSE_SECONDS = 0.01
+HOP_SHARE = 0.02
+RETRY_SECONDS = 0.1
+SYNC_MS = 3_000
+PAGE_OBJECTS = 8
+# What a server may say that is no answer: it has nothing to show just now.
+UNABLE = ("STALE", "BUSY", "LOADING", "MASTERDOWN")
+
+
+class Reader(Actor):
+    """GET, MGET, EXEC and CFG.READ."""
+
+    def __init__(self, ground: Ground, name: str, seed: int) -> None:
+        super().__init__(ground, name, seed)
+        self.server = self.chance.choice(sorted(ground.fronts))
+        self.wire: Wire | None = None
+        self.newest = 0  # revision that it saw
+        self.hops = 0
+        self.keys = list(ground.keys)
+
+    def act(self) -> None:
+        try:
+            if self.wire is None:
+                self.wire = self._arrive()
+            self._read(self.wire)
+            self.is_begun.set()
+        except Lost:
+            self.lost += 1
+            self._hop()
+            self.stopping.wait(RETRY_SECONDS)
+        except Refused as refused:
+            if refused.word not in UNABLE:
+                raise
+            self._hop()
+            self.stopping.wait(RETRY_SECONDS)
+        if self.chance.random() < HOP_SHARE:
+            self._hop()
+        self.stopping.wait(PAUSE_SECONDS)
+
+    def leave(self) -> None:
+        if self.wire is not None:
+            self.wire.close()
+
+    def _hop(self) -> None:
+        self.leave()
+        self.wire = None
+        self.server = self.other_than(self.server)
+        self.hops += 1
+
+    def _arrive(self) -> Wire:
+        """A connection to the server, which has to have what this client saw elsewhere."""
+        wire = Wire(self.ground.port(self.server))
+        try:
+            if self.chance.random() < 0.5:
+                wire.call("CFG.SYNC", self.newest, "TIMEOUT", SYNC_MS)
+            else:
+                self._page(wire, "MINREV", self.newest)
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    # ------------------------------------------------------------------ commands
+
+    def _read(self, wire: Wire) -> None:
+        kind = self.chance.choice(("GET", "MGET", "MGET", "EXEC", "PAGE"))
+        if kind == "PAGE":
+            self._page(wire)
+            return
+        keys = self.chance.sample(self.keys, 1 if kind == "GET" else self.chance.randint(2, 5))
+        began = now()
+        if kind == "EXEC":
+            first, *others = keys
+            wire.send(("MULTI",), ("GET", first), ("MGET", *others), ("EXEC",))
+            for _ in range(3):
+                wire.reply()
+            one, several = wire.reply()
+            replies = [one, *several]
+        else:
+            reply = wire.call(kind, *(keys))
+            replies = reply if kind == "MGET" else [reply]
+        found = tuple(shown(key, reply) for key, reply in zip(keys, replies, strict=True))
+        self._saw(began, found, 0)
+
+    def _page(self, wire: Wire, *more: str | int) -> None:
+        class_name = self.chance.choice(CLASSES)
+        began = now()
+        reply = wire.call("CFG.READ", class_name, "LIMIT", PAGE_OBJECTS, *more)
+        self._saw(began, tuple(shown_object(orjson.loads(one)) for one in reply[2]), int(reply[0]))
+
+    def _saw(self, began: float, found: tuple[Shown, ...], revision: int) -> None:
+        self.note(Read(self.name, self.server, 0, began, now(), found, revision))
+        self.newest = max(self.newest, revision, *(one.revision for one in found), 0)

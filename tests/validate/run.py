@@ -1,0 +1,239 @@
+"""Runs servers, clients and blows for a time, and has the validators judge what the clients saw."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import orjson
+
+from csp.client import place, subscription
+from tests.neighbours.server import Server
+from tests.neighbours.waiting import wait_until
+from tests.validate.actor import Actor, Ground, now, value_of
+from tests.validate.blows import Blow, blows
+from tests.validate.estate import Estate
+from tests.validate.history import Committed, Finished, Gap, Part, Read, Record, Told, Write, save
+from tests.validate.reader import Reader
+from tests.validate.subscriber import Subscriber
+from tests.validate.validators import judge
+from tests.validate.watcher import Watcher
+from tests.validate.writer import Writer
+
+BEGIN_SECONDS_MAX = 30.0
+CATCH_UP_SECONDS_MAX = 60.0  # for a client that has to notice that its peer is gone
+FAULTS_SHOWN_MAX = 20
+PAUSE_SECONDS = 0.3  # between blows
+SHORT_SECONDS = 40.0  # up to so long a run is a short one
+# What clients ask for by themselves, more often than in service, where runs are longer.
+KEEPALIVE_SECONDS, ALIVE_SECONDS, BOOKMARK_MS = 3.0, 3.0, 1_000
+
+
+class Run:
+    """One run in one folder."""
+
+    def __init__(self, folder: Path, *, seed: int, seconds: float) -> None:
+        self.folder, self.seed, self.seconds = folder, seed, seconds
+        self.is_short = seconds <= SHORT_SECONDS
+        self.workers = 1 if self.is_short else 2
+        self.done: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.records: list[Record] = []
+        self.ground: Ground
+        self.writers: list[Writer] = []
+        self.readers: list[Reader] = []
+        self.watchers: list[Watcher] = []
+        self.subscribers: list[Subscriber] = []
+
+    def run(self) -> list[str]:
+        """The whole run; what was wrong, in words."""
+        _quicken()
+        with Estate(self.folder, workers=self.workers, chain=not self.is_short) as estate:
+            self.ground = Ground(estate.fronts, ("master", "first"), estate.keys)
+            generations = estate.generations()
+            self._begin(estate.wait_level())
+            try:
+                self._strike(estate)
+                self._end(estate)
+            finally:
+                for actor in self._all():
+                    actor.stopping.set()
+                for actor in self._all():
+                    actor.stop()
+            self.records = [*self.ground.recorder.records, *history_of(estate.servers["master"])]
+            self._look_back(estate, generations)
+        save(self.records, self.folder / "history.jsonl")
+        self.violations = [*self.ground.faults, *judge(self.records)]
+        return self.violations
+
+    def summary(self) -> list[str]:
+        """What was done and seen, in lines for people."""
+        kinds = Counter(type(one).__name__ for one in self.records)
+        states = Counter(one.state for one in self.records if isinstance(one, Write))
+        gaps = [one for one in self.records if isinstance(one, Gap)]
+        hops = sum(one.hops for one in (*self.readers, *self.watchers))
+        return [
+            f"seed {self.seed}, {self.seconds:g} s: {sum(self.done.values())} blows: "
+            + ", ".join(f"{count} {what}" for what, count in sorted(self.done.items())),
+            f"{kinds['Committed']} transactions; writes: "
+            + ", ".join(f"{count} {state}" for state, count in sorted(states.items())),
+            f"{kinds['Read']} reads, {kinds['Told']} changes told, {kinds['Bookmark']} bookmarks, "
+            f"{kinds['Subscribed']} subscriptions begun or resumed "
+            f"({sum(one.by_tokens for one in self.watchers)} by token)",
+            f"{hops} hops, {sum(one.lost for one in self._all())} losses, {len(gaps)} gaps",
+            f"violations: {len(self.violations)}",
+        ]
+
+    def _all(self) -> list[Actor]:
+        return [*self.writers, *self.readers, *self.watchers, *self.subscribers]
+
+    # ------------------------------------------------------------------ beginning
+
+    def _begin(self, start: int) -> None:
+        """Those who listen first, while nothing changes; then those who write."""
+        ground, seed = self.ground, self.seed
+        one_skill = next(key for key in ground.keys if key.startswith("CfgSkill"))
+        self.subscribers = [
+            Subscriber(ground, channels, f"subscriber of {' '.join(channels)}", seed, start)
+            for channels in (
+                ("cfg",),
+                ("cfg:CfgSkill", f"cfg:{one_skill}"),
+                ("cfg@101",),
+                ("cfg:*",),
+            )
+        ]
+        self.watchers = [
+            Watcher(ground, channels, f"watcher of {' '.join(channels)}", seed, by_token=by_token)
+            for channels, by_token in (
+                (("cfg",), False),
+                (("cfg:CfgPerson", f"cfg:{one_skill}"), False),
+                (("cfg@1:CfgSkill", "cfg:CfgPerson"), True),
+            )
+        ]
+        self.readers = [Reader(ground, f"reader {number}", seed) for number in range(4)]
+        self.writers = [
+            Writer(ground, server, f"writer {number} at the {server}", seed)
+            for number, server in enumerate((*ground.writable, "master"))
+        ]
+        _start([*self.subscribers, *self.watchers])
+        _start([*self.readers, *self.writers])
+
+    # ------------------------------------------------------------------ blows
+
+    def _strike(self, estate: Estate) -> None:
+        end = time.monotonic() + self.seconds
+        schedule = blows(self.seed, tuple(estate.servers), self.workers, short=self.is_short)
+        while time.monotonic() < end and not self.ground.faults:
+            blow = next(schedule)
+            target = max(estate.revisions().values())
+            estate.strike(blow)
+            self.done[blow.what] += 1
+            self._note(blow)
+            if blow.waits:
+                estate.wait_reached(target)
+            time.sleep(PAUSE_SECONDS)
+
+    def _note(self, blow: Blow) -> None:
+        click.echo(f"{time.strftime('%H:%M:%S')} {blow}", err=True)
+
+    # ------------------------------------------------------------------ ending
+
+    def _end(self, estate: Estate) -> None:
+        """All are told everything: the last transaction is one that each of them is told of."""
+        for link in (*estate.fronts.values(), *estate.feeds.values()):
+            link.go_on()
+        for writer in self.writers:
+            writer.stopping.set()
+        for writer in self.writers:
+            writer.join(CATCH_UP_SECONDS_MAX)
+        estate.wait_level()
+        for writer in self.writers:
+            writer.settle()
+        last = wait_until(lambda: self._write_last(), CATCH_UP_SECONDS_MAX, "a last write")
+        estate.wait_reached(last)
+        for listener in (*self.subscribers, *self.watchers):
+            self._wait_told(listener, last)
+            self.ground.recorder.add(Finished(listener.name, now(), last))
+        for writer in self.writers:
+            writer.leave()
+
+    def _write_last(self) -> int:
+        return self.writers[0].write(self.ground.keys)
+
+    def _wait_told(self, listener: Subscriber | Watcher, last: int) -> None:
+        def is_told() -> bool:
+            return listener.newest >= last or not listener.is_alive()
+
+        try:
+            wait_until(is_told, CATCH_UP_SECONDS_MAX)
+        except AssertionError:
+            self.ground.faults.append(
+                f"{listener.name} is at {listener.newest} and was not told of {last}"
+            )
+
+    def _look_back(self, estate: Estate, generations: dict[str, object]) -> None:
+        """No server loaded anew, and each proxy holds what its master's database does."""
+        for name, generation in estate.generations().items():
+            if generation != generations[name]:
+                self.ground.faults.append(
+                    f"the {name} loaded anew: generation {generations[name]}, now {generation}"
+                )
+        for name in estate.feeds:
+            verdict = estate.servers[name].cli("verify")
+            if verdict.returncode:
+                said = f"{verdict.stdout}{verdict.stderr}"
+                self.ground.faults.append(f"verify of the {name}: {said}")
+
+
+def history_of(master: Server) -> list[Committed]:
+    """All transactions, from the master's own history."""
+    found: list[Committed] = []
+    tenants: dict[str, int] = {}
+    since = "0"
+    with master.client() as client:
+        while True:
+            _, since, records = client.execute_command("CFG.HISTORY", "SINCE", since)
+            found += [_committed(orjson.loads(record), tenants) for record in records]
+            if str(since) == "0":
+                return found
+
+
+def _committed(record: dict[str, object], tenants: dict[str, int]) -> Committed:
+    parts, value = [], 0
+    changes = record["changes"]
+    assert isinstance(changes, list)
+    for change in changes:
+        key = f"{change['class']}:{change['DBID']}"
+        if change["op"] == "create":
+            tenants[key] = int(change.get("object", {}).get("tenantDBID", 1))
+        parts.append(Part(change["op"], key, tenants.get(key, 1)))
+        value = value_of(change) or value
+    return Committed(int(str(record["revision"])), value, tuple(parts))
+
+
+def _start(actors: list[Actor]) -> None:
+    for actor in actors:
+        actor.start()
+    begun: Callable[[], bool] = lambda: all(  # noqa: E731
+        actor.is_begun.is_set() or not actor.is_alive() for actor in actors
+    )
+    wait_until(begun, BEGIN_SECONDS_MAX, "all clients have begun")
+
+
+def _quicken() -> None:
+    """Has csp.client look sooner for signs of life, and ask for more bookmarks."""
+    subscription.KEEPALIVE_SECONDS = KEEPALIVE_SECONDS
+    subscription.ALIVE_SECONDS = ALIVE_SECONDS
+    place.BOOKMARK_MS = BOOKMARK_MS
+
+
+def faults_shown(violations: list[str]) -> list[str]:
+    """The first of them, and how many more there are."""
+    rest = len(violations) - FAULTS_SHOWN_MAX
+    return violations[:FAULTS_SHOWN_MAX] + ([f"and {rest} more"] if rest > 0 else [])
+
+
+__all__ = ["Read", "Run", "Told", "faults_shown", "history_of"]
