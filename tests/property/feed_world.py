@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from struct import unpack_from
 
 from csp.feed.following import FITTING_RELOAD_MS
 from csp.feed.phase import Phase
@@ -19,7 +20,7 @@ from csp.store.control import LINK_DOWN, LINK_UP
 from tests.unit.feed_stage import FakeHost, Guest, History, Stage
 
 Place = tuple[bytes, int, int]  # stream, revision, mark
-TURNS = 3  # after each deed, for bytes to arrive and be answered
+TURNS = 6  # after each deed, for bytes to arrive and be answered
 SETTLE_ROUNDS_MAX = 300
 SETTLE_STEP_MS = 1_000
 
@@ -44,13 +45,15 @@ class JudgedHost(FakeHost):
         self.world.judge_state("loaded")
 
     def apply(self, data: bytes, accounts: Sequence[bytes] = ()) -> None:
-        super().apply(data, accounts)  # asserts that it is the next one
+        (revision,) = unpack_from("<Q", data, 16)
+        self.world.judge(revision == self.published + 1, f"{revision} behind {self.published}")
+        super().apply(data, accounts)
         self.world.judge_state("applied")
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         if self.links:
-            assert heard_ms >= self.links[-1][2], "the age jumped back"
-        assert heard_ms <= self.world.told_ms, "a time that no master has told"
+            self.world.judge(heard_ms >= self.links[-1][2], "the age jumped back")
+        self.world.judge(heard_ms <= self.world.told_ms, "a time that no master has told")
         super().set_link(state, master_revision, heard_ms)
 
 
@@ -59,6 +62,7 @@ class FeedWorld:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.violations: list[str] = []
         self.told_ms = 1_000  # the newest time that was sent, or stood in the store
         self.root_ms = 1_000  # the master's clock
         self.stage = Stage(History(), parts=self.random.choice((1, 2, 3)))
@@ -73,20 +77,21 @@ class FeedWorld:
             self.stage.resume_from(self.history, 10)
         self.stage.start()
         self.deeds: dict[Callable[[], None], int] = {
-            self.change: 6,
-            self.serve: 10,
-            self.serve_a_piece: 4,
-            self.send_alive: 5,
+            self.change: 12,
+            self.serve: 16,
+            self.serve_a_piece: 20,
+            self.send_alive: 8,
             self.cut_one: 1,
             self.cut_all: 1,
             self.wait: 4,
             self.fill: 1,
-            self.empty: 2,
+            self.empty: 4,
             self.restore: 1,
             self.replace: 1,
             self.withhold: 1,
             self.trim: 1,
             self.send_what_was_sent: 1,
+            self.send_of_another_history: 2,
         }
 
     @property
@@ -102,10 +107,11 @@ class FeedWorld:
             self.judge_link()
         self.settle()
         self.stage.close()
+        assert not self.violations, self.violations
 
     def turn(self, times: int = TURNS) -> None:
         for _ in range(times):
-            self.stage.turn()
+            self.stage.turn(0.0)
 
     def settle(self) -> None:
         """Well behaved from now on."""
@@ -132,16 +138,21 @@ class FeedWorld:
 
     # ------------------------------------------------------------------ judging
 
+    def judge(self, is_so: bool, otherwise: str) -> None:
+        """Keeps what may not be: an exception would be taken for a fault of the master."""
+        if not is_so:
+            self.violations.append(otherwise)
+
     def judge_state(self, how: str) -> None:
-        assert self.position() in self.places, f"{how}: {self.position()} was never a master's"
+        self.judge(self.position() in self.places, f"{how}: {self.position()} was no master's")
 
     def judge_load(self) -> None:
-        """Raises unless what is in force can't go on from here."""
+        """A load has a reason: what is in force can't go on from here."""
         published = self.host.published
         is_same = self.history.stream == self.host.stream
         continues = is_same and self.history.marks.get(published) == self.host.mark
         if continues and published >= self.oldest:
-            assert self.reasons, f"loads from {self.position()} for no reason"
+            self.judge(bool(self.reasons), f"loads from {self.position()} for no reason")
 
     def judge_link(self) -> None:
         if not self.host.links:
@@ -149,10 +160,10 @@ class FeedWorld:
         state, revision, _ = self.host.links[-1]
         phase = self.stage.origin.phase
         if phase is Phase.FOLLOWING:
-            assert state == LINK_UP
-            assert revision >= self.host.published
+            self.judge(state == LINK_UP, "the link is there, and shown as away")
+            self.judge(revision >= self.host.published, "the master is shown as behind")
         elif phase is Phase.AWAY:
-            assert state == LINK_DOWN
+            self.judge(state == LINK_DOWN, "the link is away, and shown as there")
 
     # ------------------------------------------------------------------ the master
 
@@ -166,18 +177,18 @@ class FeedWorld:
         for guest in self._feeds():
             if guest not in self.sent:
                 self._greet(guest)
-            if guest in self.sent:
-                self._send_changes(guest, self.history.revision)
+            self._send_part(guest)
+            self._send_changes(guest, self.history.revision)
 
     def serve_a_piece(self) -> None:
-        """Greets one feed, or sends one change."""
+        """Greets one feed, or sends its part, or one change."""
         feeds = self._feeds()
         if not feeds:
             return
         guest = self.random.choice(feeds)
         if guest not in self.sent:
             self._greet(guest)
-        else:
+        elif not self._send_part(guest):
             self._send_changes(guest, min(self.sent[guest] + 1, self.history.revision))
 
     def send_alive(self) -> None:
@@ -196,7 +207,7 @@ class FeedWorld:
             self._cut(guest)
 
     def wait(self) -> None:
-        self._pass(self.random.choice((100, 600, 3_000, 11_000, 31_000)))
+        self._pass(self.random.choices((100, 600, 3_000, 11_000, 31_000), (6, 4, 2, 1, 1))[0])
 
     def fill(self) -> None:
         """The proxy's store takes nothing more, which after a while is a reason to load."""
@@ -222,9 +233,11 @@ class FeedWorld:
     def withhold(self) -> None:
         """A change is left out, and the next is sent."""
         for guest in self._feeds():
-            if guest in self.sent and self.sent[guest] + 1 < self.history.revision:
+            left = self.history.revision - self.sent.get(guest, self.history.revision)
+            if left > 1 and self._is_sent_whole(guest):
                 self.reasons.add("a change was withheld")
                 self.sent[guest] += 1
+                self._send_changes(guest, self.sent[guest] + 1)
 
     def trim(self) -> None:
         """The master's log loses its oldest changes."""
@@ -233,22 +246,33 @@ class FeedWorld:
     def send_what_was_sent(self) -> None:
         """A change comes a second time: the feed is ended, and nothing is done twice."""
         for guest in self._feeds():
-            if self.sent.get(guest, 0) > 10 and guest.feed[-4:-3] != [b"PART"]:
+            if self.sent.get(guest, 0) > 10 and self._is_sent_whole(guest):
                 self._send(guest, self.sent[guest])
+
+    def send_of_another_history(self) -> None:
+        """The next revision comes as another master would have it: it may not be applied."""
+        for guest in self._feeds():
+            if self.sent.get(guest) == self.history.revision and self._is_sent_whole(guest):
+                other = History(self.history.stream, self.history.revision, 4711)
+                other.change(time_ms=self.root_ms)
+                self.reasons.add("a change of another history came")
+                self._tell(self.root_ms)
+                guest.send("change", other.entries[other.revision])
 
     # ------------------------------------------------------------------ how it does it
 
     def _feeds(self) -> list[Guest]:
         return self.stage.master.feeds()
 
+    def _is_sent_whole(self, guest: Guest) -> bool:
+        """Whether changes are all that is left for it."""
+        return guest in self.done or b"PART" not in guest.feed
+
     def _greet(self, guest: Guest) -> None:
         words = guest.feed
         if b"PART" in words:
-            index = int(words[words.index(b"PART") + 1])
             self.stage.master.greet(guest, snapshot=True)
             self.sent[guest] = self.history.revision
-            self._tell(1_000)
-            self.stage.master.send_part(guest, index)
             return
         stream, revision, mark = words[2].decode(), int(words[3]), int(words[4], 16)
         is_same = stream == self.history.stream.hex() and self.history.marks.get(revision) == mark
@@ -258,6 +282,16 @@ class FeedWorld:
             self.sent[guest] = revision
         else:
             self.sent[guest] = self.history.revision  # it closes this one and asks for parts
+
+    def _send_part(self, guest: Guest) -> bool:
+        """Sends the part that a greeted feed asked for, as of now; False where it has it."""
+        words = guest.feed
+        if b"PART" not in words or guest in self.done:
+            return False
+        self.done.add(guest)
+        self._tell(1_000)
+        self.stage.master.send_part(guest, int(words[words.index(b"PART") + 1]))
+        return True
 
     def _send_changes(self, guest: Guest, last: int) -> None:
         for revision in range(self.sent[guest] + 1, last + 1):

@@ -294,14 +294,14 @@ class Stage:
             assert time.monotonic() < end, f"not within the limit: {what}; {self.host.calls}"
             self.turn()
 
-    def turn(self) -> None:
-        """One turn of the writer's loop and of the master."""
+    def turn(self, seconds: float = 0.001) -> None:
+        """One turn of the writer's loop, which waits so long for bytes, and of the master."""
         self.master.turn()
         watches = self.origin.watches()
         with selectors.SelectSelector() as selector:
             for watch in watches:
                 selector.register(watch.fd, watch.events, watch.callback)
-            ready = [key.data for key, _ in selector.select(0.001)]
+            ready = [key.data for key, _ in selector.select(seconds)]
         for callback in ready:
             callback()
         self.origin.tick(self.now_ms)
