@@ -19,7 +19,7 @@ from csp.client.incoming import Value
 from csp.client.place import Place
 from csp.client.problems import ConnectionLost
 from csp.client.shape import Object
-from csp.client.steps import Exchange, Listen, Steps
+from csp.client.steps import Close, Exchange, Listen, Steps
 from csp.client.values import as_text
 from csp.errors import CspError, Resync
 from csp.resp import request
@@ -76,14 +76,19 @@ class Watching:
         self._early: list[list[Value]] = []
         self._subscribed = False
         self._place = Place()
-        self._gap = ""  # why changes may be missing, until that is told
+        self._gap = ""  # why changes are missing, until that is told
+        self._lost = ""  # why the last link ended: a gap, unless the next goes on from the place
+        self._is_halfway = False  # a connection was left before it was subscribed
         self.is_closed = False
         self._ask_at = 0.0  # by the core's clock: when silence has lasted long enough
 
     def begin(self) -> Steps[None]:
         """Subscribes, and returns when the server has confirmed each channel."""
         self._refuse_closed()
+        if self._is_halfway:  # what came on it is gone, and it may have subscriptions already
+            yield Close()
         yield from self._core.connect()
+        self._is_halfway = True
         yield from self._start()
         yield Exchange(subscribe_request(self._channels), 0)
         self._early = []
@@ -97,6 +102,7 @@ class Watching:
             else:
                 self._early.append(push)
         self._refuse_closed()
+        self._is_halfway = False
         self._subscribed = True
         self._heard()
 
@@ -112,12 +118,13 @@ class Watching:
             (reply,) = yield Exchange(self._place.request(count), 1)
         if isinstance(reply, CspError):
             self._place.forget()  # an older server: it begins with what comes
-            return
-        _, revision, mark = reply
-        if was_known:
-            self._gap = ""
-        else:
+            was_known = False
+        elif not was_known:
+            _, revision, mark = reply
             self._place.begin(int(revision), as_text(mark) if mark is not None else "")
+        if not was_known:
+            self._gap = self._gap or self._lost
+        self._lost = ""
 
     def next(self, seconds: float | None) -> Steps[Event | None]:
         """The next event, or None after so many seconds without one.
@@ -136,7 +143,7 @@ class Watching:
             except ConnectionLost as lost:
                 self._refuse_closed()
                 self._subscribed = False
-                self._gap = lost.text
+                self._lost = lost.text
                 if self._core.reconnect_seconds <= 0:
                     raise
                 continue
