@@ -115,6 +115,7 @@ class Transaction:
         self._read: dict[Key, JsonObject | None] = {}
         self._present: set[Key] = set()
         self._refer: dict[Key, list[Key]] | None = None  # target -> touched ones that refer to it
+        self._noted: list[tuple[Key, list[Found]]] = []  # touched since, not in `_refer` yet
 
     def refuse(self, error: errors.CspError) -> None:
         """Says that the present command is refused."""
@@ -182,17 +183,21 @@ class Transaction:
                 assert touched.after is not None
                 for target in targets_of(touched.cls, touched.after):
                     self._refer.setdefault(target, []).append(touched.key)
+        for one, found in self._noted:
+            for _, class_name, dbid in found:
+                if class_name:
+                    self._refer.setdefault((CLASSES[class_name].id, dbid), []).append(one)
+        self._noted.clear()
         return self._refer.get(key, [])
 
     def note_referrer(self, key: Key, found: list[Found]) -> None:
         """An object is touched from now on: who asks for referrers is told of it from here."""
         if self._refer is not None:
-            for _, class_name, dbid in found:
-                if class_name:
-                    self._refer.setdefault((CLASSES[class_name].id, dbid), []).append(key)
+            self._noted.append((key, found))
 
     def forget_referrers(self) -> None:
         self._refer = None
+        self._noted.clear()
 
     def default_folder(self, tenant: int, word: str) -> int | None:
         found = self.root_folders.get((tenant, word))
