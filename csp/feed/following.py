@@ -128,8 +128,7 @@ class Following:
                 self._take_alive(*read_numbers(frame))
             elif kind == ROOT and len(frame) == 2:
                 revision, is_there = read_root(frame)
-                self._heard.root(revision, is_there=is_there)
-                self._heard.show_up()
+                self._heard.root(revision, is_there=is_there)  # shown with the next `alive`
             elif kind == CHAIN:
                 self._on_chain(frame)
             elif not may_skip(kind):

@@ -11,3 +11,4 @@ class Asked:
 
     pieces: dict[int, list[bytes]] = field(default_factory=dict)  # of those not yet whole
     sizes: dict[int, int] = field(default_factory=dict)  # of all that are not answered
+    bytes: int = 0  # their sum

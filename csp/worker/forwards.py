@@ -75,10 +75,11 @@ def _collect(asked: Asked, name: int, piece: bytes) -> None:
             raise Busy(f"{QUESTIONS_MAX} questions of this server wait already")
         asked.pieces[name] = []
         asked.sizes[name] = 0
-    if sum(asked.sizes.values()) + len(piece) > QUESTIONS_BYTES_MAX:
+    if asked.bytes + len(piece) > QUESTIONS_BYTES_MAX:
         raise TooBig(f"{QUESTIONS_BYTES_MAX} bytes of this server's questions wait already")
     asked.pieces[name].append(piece)
     asked.sizes[name] += len(piece)
+    asked.bytes += len(piece)
 
 
 def _ask(call: Call, asked: Asked, name: int, question: bytes) -> None:
@@ -150,7 +151,7 @@ def _words(encoded: bytes) -> list[bytes]:
 
 
 def _answer(call: Call, asked: Asked, name: int, kind: bytes, *parts: bytes | str) -> None:
-    asked.sizes.pop(name, None)
+    asked.bytes -= asked.sizes.pop(name, 0)
     call.lane.loop.push(call.conn, encode(Push([FORWARDED, str(name), kind, *parts]), RESP3))
 
 

@@ -59,11 +59,12 @@ def cut(link: CuttingLink, middle: Proxy) -> None:
     wait_until(lambda: status(middle)["link"] == "down", 10, "the middle has lost it")
 
 
-def next_op(changes: Any) -> str:
+def next_notice(changes: Any) -> dict[str, Any]:
     message = changes.get_message(ignore_subscribe_messages=True, timeout=10)
     while message is None:
         message = changes.get_message(ignore_subscribe_messages=True, timeout=10)
-    return str(orjson.loads(message["data"])["op"])
+    notice: dict[str, Any] = orjson.loads(message["data"])
+    return notice
 
 
 def test_a_lost_root_is_told_through_the_chain(
@@ -73,7 +74,10 @@ def test_a_lost_root_is_told_through_the_chain(
         changes.subscribe("cfg.notice")
         assert changes.get_message(timeout=5)["type"] == "subscribe"
         cut(link, middle)
-        assert next_op(changes) == "stale"
+        stale = next_notice(changes)
+        assert stale["op"] == "stale"
+        assert 0 <= stale["age"] <= int(status(below)["age"])
+        assert stale["lag"] == 0
         assert status(below)["link"] == "stale"
         assert client.info("csp")["link"] == "stale"
         assert client.info("replication")["master_link_status"] == "down"
@@ -82,7 +86,9 @@ def test_a_lost_root_is_told_through_the_chain(
         with pytest.raises(redis.ResponseError, match=r"^STALE "):
             client.execute_command("CFG.READ", "CfgSkill", "MAXAGE", 500)
         link.refuses = False
-        assert next_op(changes) == "fresh"
+        fresh = next_notice(changes)
+        assert fresh["op"] == "fresh"
+        assert 0 <= fresh["age"] < 60_000
         wait_until(lambda: int(status(below)["age"]) < 3_000, 10, "it is heard again")
         assert client.execute_command("CFG.READ", "CfgSkill", "MAXAGE", 5_000)
 

@@ -164,6 +164,11 @@ def test_a_large_transaction_goes_in_pieces(master: Master, proxy: Proxy) -> Non
         assert all(client.get(f"CfgSkill:{dbid}") for _, dbid in created)
 
 
+def test_a_proxy_makes_its_application_through_a_writable_one(proxy: Proxy, below: Proxy) -> None:
+    assert "made Application proxy2 at the master" in below.log.read_text()
+    assert below.master_port == proxy.port
+
+
 # ---- who writes
 
 

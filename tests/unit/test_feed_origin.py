@@ -272,12 +272,14 @@ def test_what_is_known_of_the_root_comes_through_a_proxy_above(stage: Stage) -> 
     stage.master.send_alive(feed)
     stage.play(lambda: stage.host.links[-1] == (LINK_UP, 25, 2_000), "the root's revision")
     feed.send("+root", 25, "away")
+    stage.master.send_alive(feed)
     stage.play(lambda: stage.host.links[-1][0] == LINK_STALE, "the root is away")
     stage.history.change()
     stage.master.send_changes(feed, 10)  # what the proxy above still had
     stage.play(lambda: stage.host.published == 11, "the change")
     assert stage.host.links[-1][0] == LINK_STALE
     feed.send("+root", 26, "there")
+    stage.master.send_alive(feed)
     stage.play(lambda: stage.host.links[-1][:2] == (LINK_UP, 26), "the root is back")
     feed.send("+root", 26, "nonsense")
     stage.play(lambda: stage.origin.phase is Phase.AWAY, "the link is left")

@@ -9,7 +9,8 @@
 # 3. Of `stale` and `fresh` only the latest waits for a connection that takes nothing, or that in RESP2 has no
 #    subscription: what it reads there are replies.
 # 4. A bookmark's revision is one whose changes, and all before them, were sent before it.
-# 5. Who is told to read anew is told when: one after the other, so that they don't all come at once.
+# 5. `stale` and `fresh` say how old what is here is when they are sent, not when the link turned.
+# 6. Who is told to read anew is told when: one after the other, so that they don't all come at once.
 
 cdef enum:
     LINK_DOWN = 2                   # csp/store/control.py names the states
@@ -77,12 +78,38 @@ cdef inline bint notice_may(csp_conn *c) noexcept nogil:
     return not conn_owes(c) and c.flags & CSP_CONN_FULL == 0 \
         and (c.flags & CSP_CONN_RESP3 or subs_count(c) > 0)
 
+cdef int64_t link_age_ms(worker_t *w) noexcept nogil:
+    """How long ago the root was heard of; 0 on a server that has the database itself."""
+    cdef timespec now
+    cdef int64_t age
+    if csp_load(&w.control.link_state) == 0:
+        return 0
+    clock_gettime(CLOCK_REALTIME_COARSE, &now)
+    age = <int64_t> now.tv_sec * 1000 + now.tv_nsec // 1000000 - w.control.link_heard_ms
+    return age if age > 0 else 0
+
+cdef uint32_t put_standing(worker_t *w, char *at) noexcept nogil:
+    """How this server stands to the root, as CFG.STATUS says it, and the end of the object."""
+    cdef uint64_t root = csp_load(&w.control.link_revision)
+    cdef bint has_root = csp_load(&w.control.link_state) == 0
+    cdef uint32_t size = put_text(at, b',"age":', 7)
+    if has_root or w.control.link_heard_ms != 0:
+        size += put_decimal(at + size, <uint64_t> link_age_ms(w))
+    else:
+        size += put_text(at + size, b"-1", 2)
+    size += put_text(at + size, b',"lag":', 7)
+    size += put_decimal(at + size, 0 if has_root or root < w.view.revision else root - w.view.revision)
+    return size + put_text(at + size, b"}", 1)
+
 cdef void notice_link_put(worker_t *w, csp_conn *c, uint32_t kind) noexcept nogil:
-    cdef const char *text = b'{"op":"stale"}' if kind == NOTICE_STALE else b'{"op":"fresh"}'
     cdef node_t *node = notice_node(w, c)
+    cdef char payload[80]
+    cdef uint32_t size
     (<subs_t *> c.subs).cursor.notice = NOTICE_NONE
     if node != NULL or (<subs_t *> c.subs).start.used:
-        notice_queue(w, c, node, text, 14)
+        size = put_text(payload, b'{"op":"stale"' if kind == NOTICE_STALE else b'{"op":"fresh"', 13)
+        size += put_standing(w, payload + size)
+        notice_queue(w, c, node, payload, size)
 
 cdef inline void notice_waiting(worker_t *w, csp_conn *c) noexcept nogil:
     """A notice that waited follows, if it may."""

@@ -1,4 +1,4 @@
-# Included by csp/_fastpath.pyx after: hot, filter.
+# Included by csp/_fastpath.pyx after: hot, filter, notice.
 # What follows the class in CFG.READ, CFG.FIND and CFG.COUNT, and what it makes a read wait for.
 #
 # Invariants:
@@ -111,16 +111,6 @@ cdef int must_wait(worker_t *w, csp_conn *c, uint64_t revision) noexcept nogil:
     out_decimal(&w.out, w.view.revision)
     out_line(&w.out, b"")
     return 0
-
-cdef int64_t link_age_ms(worker_t *w) noexcept nogil:
-    """How long ago the root was heard of; 0 on a server that has the database itself."""
-    cdef timespec now
-    cdef int64_t age
-    if csp_load(&w.control.link_state) == 0:
-        return 0
-    clock_gettime(CLOCK_REALTIME_COARSE, &now)
-    age = <int64_t> now.tv_sec * 1000 + now.tv_nsec // 1000000 - w.control.link_heard_ms
-    return age if age > 0 else 0
 
 cdef bint too_old(worker_t *w, int64_t max_age) noexcept nogil:
     cdef int64_t age
