@@ -298,6 +298,43 @@ def test_what_referred_to_an_object_changes_before_it_is_deleted(estate: Estate)
     raw.close()
 
 
+def test_the_same_number_in_another_class_is_another_object(estate: Estate) -> None:
+    def person() -> int:
+        name = f"hazard{next(NAMES)}"
+        return estate.create("CfgPerson", userName=name, employeeID=name, isAgent=False)
+
+    skill, other = estate.skill(), person()
+    while skill != other:
+        if skill < other:
+            skill = estate.skill()
+        else:
+            other = person()
+    start = estate.wait_level()
+    raw = connect(estate.proxy)
+    follow(raw, start, f"cfg:CfgPerson:{other}", f"cfg:CfgSkill:{skill}")
+    last = int(estate.write("CFG.DELETE", "CfgSkill", skill))
+    assert [said(one) for one in told(raw, last)] == [("delete", "CfgSkill", skill)]
+    assert raw.is_silent()
+    shown = raw.call("MGET", f"CfgSkill:{skill}", f"CfgPerson:{other}")
+    assert shown[0] is None
+    assert json.loads(shown[1])["DBID"] == other
+    raw.close()
+
+
+# ---- writes that can't be done
+
+
+def test_a_write_to_a_read_only_proxy_names_the_master_and_reaches_nobody(estate: Estate) -> None:
+    before = estate.wait_level()
+    raw = connect(estate.proxy)
+    refusal = raw.call("CFG.CREATE", "CfgSkill", json.dumps({"tenantDBID": 1, "name": "no"}))
+    assert refusal.startswith("-READONLY")
+    assert f"127.0.0.1:{estate.link.port}" in refusal
+    raw.close()
+    assert status(estate.master)["revision"] == before
+    assert estate.write("CFG.FIND", "CfgSkill", "name", "no", "tenant_dbid", 1) is None
+
+
 # ---- what is kept as it was said
 
 

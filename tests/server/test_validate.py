@@ -11,7 +11,7 @@ from tests.validate.history import Bookmark, Read, Subscribed, Told, Write, load
 from tests.validate.run import Run, faults_shown
 from tests.validate.validators import judge
 
-SECONDS = 15.0
+SECONDS = 12.0
 
 
 @pytest.mark.alone
