@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.validate import plants_answered, plants_told  # noqa: F401 - they fill PLANTS
 from tests.validate.history import Bookmark, Read, Subscribed, Told, Write, load
+from tests.validate.planting import PLANTS
 from tests.validate.run import Run, faults_shown
-from tests.validate.validators import judge
+from tests.validate.validators import VALIDATORS, judge
 
 SECONDS = 12.0
+# Those that look for their place in one walk: a real history is long.
+PLANTED = {
+    "a_change_is_doubled",
+    "a_bookmark_overtakes_its_changes",
+    "a_change_has_the_value_of_another",
+    "a_read_shows_another_value",
+    "a_write_is_not_read_by_its_author",
+    "an_answered_write_is_lost",
+}
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_a_short_run_finds_no_violation(tmp_path: Path) -> None:
+    """And each fault that is then put into its history is found."""
     run = Run(tmp_path, seed=1, seconds=SECONDS)
     violations = run.run()
     assert not violations, "\n".join([*run.summary(), *faults_shown(violations)])
@@ -26,4 +39,10 @@ def test_a_short_run_finds_no_violation(tmp_path: Path) -> None:
     assert kinds[Bookmark] > 5
     assert kinds[Subscribed] > len(run.watchers) + len(run.subscribers)  # some were resumed
     assert sum(one.state == "committed" for one in run.records if isinstance(one, Write)) > 50
-    assert judge(load(tmp_path / "history.jsonl")) == []
+    records = load(tmp_path / "history.jsonl")
+    assert judge(records) == []
+    planted = [plant for plant in PLANTS if plant.name in PLANTED]
+    assert len(planted) == len(PLANTED)
+    for plant in planted:
+        spoilt = plant.put(list(records), random.Random(1))
+        assert VALIDATORS[plant.finder](spoilt), plant.name

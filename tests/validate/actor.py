@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 import traceback
@@ -94,6 +95,15 @@ def value_of(content: dict[str, object]) -> int:
     if isinstance(delta, dict):
         return value_in((delta.get("userProperties") or {}).get("changed"))
     return 0
+
+
+def oldest_said(why: str) -> int:
+    """From which revision on a server that tells of a gap has everything; 0: it does not say."""
+    goes_on = re.search(r"from (\d+) it does", why)
+    if goes_on:
+        return int(goes_on[1]) + 1
+    holds = re.search(r"holds changes from revision (\d+)", why)
+    return int(holds[1]) if holds else 0
 
 
 def shown(key: str, reply: object) -> Shown:

@@ -6,8 +6,9 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# What befalls a process, by weight; `crash` and `restart` are of the supervisor.
-OF_PROCESSES = {"kill": 4, "pause": 3, "crash": 1, "restart": 1}
+# What befalls a process, by weight; `crash`, `restart` and `forget` are of the supervisor: with
+# `forget` a proxy has nothing left of what it had.
+OF_PROCESSES = {"kill": 4, "pause": 3, "crash": 1, "restart": 1, "forget": 1}
 # What befalls a link; `cut` is over at once.
 OF_LINKS = {"cut": 4, "away": 2, "delay": 2, "throttle": 2, "hold": 2, "half-open": 1}
 ROLES = {"writer": 3, "worker": 2, "auth": 1, "supervisor": 1}
@@ -20,6 +21,7 @@ SECONDS = {
     "half-open": (1.0, 14.0),  # beyond the ten seconds after which a silent link is given up
 }
 HALF_OPEN_SECONDS_SHORT = 2.0
+WAITS_SHARE = 0.6  # of blows behind which all is well again before the next
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,22 @@ def blows(seed: int, servers: Sequence[str], workers: int, *, short: bool) -> It
     weights = OF_PROCESSES | OF_LINKS
     while True:
         what = kinds.pop() if kinds else chance.choices([*weights], [*weights.values()])[0]
-        server = chance.choice(servers)
+        server = chance.choice(servers[what == "forget" :])  # the master is the first
         low, high = SECONDS.get(what, (0.0, 0.0))
         if what == "half-open" and short:
             high = HALF_OPEN_SECONDS_SHORT
         seconds = chance.uniform(low, high)
-        yield Blow(what, server, _where(what, server, workers, chance), seconds, _waits(chance))
+        waits = what == "forget" or chance.random() < WAITS_SHARE
+        yield Blow(what, server, _where(what, server, workers, chance), seconds, waits)
 
 
 def _where(what: str, server: str, workers: int, chance: random.Random) -> str:
     if what in OF_LINKS:
         return "front" if server == "master" or chance.random() < 0.4 else "feed"
-    if what in ("crash", "restart"):
+    if what in ("crash", "restart", "forget"):
         return "supervisor"
     roles = dict(ROLES)
     if what == "kill":
         del roles["supervisor"]  # that is a crash
     role = chance.choices([*roles], [*roles.values()])[0]
     return f"worker {chance.randrange(workers)}" if role == "worker" else role
-
-
-def _waits(chance: random.Random) -> bool:
-    return chance.random() < 0.6

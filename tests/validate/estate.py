@@ -34,6 +34,7 @@ class Estate:
         self.feeds: dict[str, CuttingLink] = {}  # by proxy: to its master
         self.fronts: dict[str, CuttingLink] = {}  # by server: from its clients
         self.keys: list[str] = []
+        self.forgotten: set[str] = set()  # proxies that had to load anew
 
     def __enter__(self) -> Self:
         master = Master(self.folder, workers=self.workers)
@@ -147,8 +148,8 @@ class Estate:
         elif blow.what == "crash":
             server.kill()
             server.start()
-        elif blow.what == "restart":
-            self._restart(server)
+        elif blow.what in ("restart", "forget"):
+            self._restart(blow.server, forget=blow.what == "forget")
         else:
             self._strike_process(server, blow)
 
@@ -167,10 +168,17 @@ class Estate:
         time.sleep(blow.seconds)
         link.go_on()
 
-    def _restart(self, server: Server) -> None:
+    def _restart(self, name: str, *, forget: bool) -> None:
+        server = self.servers[name]
         assert server.process is not None
+        if forget:
+            self.wait_reached(max(self.revisions().values()))  # its master can tell it all again
         server.process.send_signal(signal.SIGTERM)  # with clients on it: none of them is asked
         server.process.wait(STOP_SECONDS_MAX)
+        if forget:
+            server.forget()
+            # The third, behind the first, is then told to load as well.
+            self.forgotten |= {name, "third"} if name == "first" else {name}
         server.start()
 
     def _strike_process(self, server: Server, blow: Blow) -> None:

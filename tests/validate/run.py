@@ -177,7 +177,7 @@ class Run:
     def _look_back(self, estate: Estate, generations: dict[str, object]) -> None:
         """No server loaded anew, and each proxy holds what its master's database does."""
         for name, generation in estate.generations().items():
-            if generation != generations[name]:
+            if generation != generations[name] and name not in estate.forgotten:
                 self.ground.faults.append(
                     f"the {name} loaded anew: generation {generations[name]}, now {generation}"
                 )

@@ -7,7 +7,7 @@ from csp.client import Gap as ClientGap
 from csp.client.client import Subscription
 from csp.errors import CspError
 from tests.neighbours.server import PASSWORD
-from tests.validate.actor import Actor, Ground, now, value_of
+from tests.validate.actor import Actor, Ground, now, oldest_said, value_of
 from tests.validate.history import Bookmark, Gap, Subscribed, Told
 
 LISTEN_SECONDS = 0.2
@@ -62,7 +62,7 @@ class Subscriber(Actor):
                 self.note(Bookmark(*where, event.content["revision"], event.content["mark"]))
                 self.newest = max(self.newest, event.content["revision"])
             case ClientGap():
-                self.note(Gap(*where, event.why))
+                self.note(Gap(*where, event.why, oldest_said(event.why)))
 
     def _server(self) -> str:
         assert self.changes is not None

@@ -10,7 +10,7 @@ import orjson
 
 from csp.model.token import read_token
 from csp.resp import ErrorReply, Push
-from tests.validate.actor import Actor, Ground, now, shown, value_of
+from tests.validate.actor import Actor, Ground, now, oldest_said, shown, value_of
 from tests.validate.history import NOW, Bookmark, Gap, Read, Subscribed, Told
 from tests.validate.wire import Lost, Refused, Wire, words_of
 
@@ -116,7 +116,7 @@ class Watcher(Actor):
         except Refused as refused:
             if refused.word != "RESYNC":
                 raise
-            self.note(Gap(*self._where(), str(refused)))
+            self.note(Gap(*self._where(), str(refused), oldest_said(str(refused))))
             self.place, self.mark, self.newest = NOW, "", 0
             raise Lost("resync") from refused
         _, start, mark = reply
