@@ -17,6 +17,7 @@ from bench.memory import memory
 from bench.pipeline import pipeline
 from bench.push import push
 from bench.recovery import recovery
+from bench.resume import resume
 from bench.scale import scale
 from bench.scrub import scrub
 from bench.snapshot import snapshot
@@ -47,6 +48,7 @@ main.add_command(memory)
 main.add_command(pipeline)
 main.add_command(push)
 main.add_command(recovery)
+main.add_command(resume)
 main.add_command(scale)
 main.add_command(scrub)
 main.add_command(soak)

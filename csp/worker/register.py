@@ -27,6 +27,7 @@ from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
 TEXT_CHARACTERS_MAX = 255
 MINREV_WAIT_MS = 5_000
+TOGETHER_MS = 20  # within which restored and ended sessions are told of together
 _SESSION = "register"  # the purpose under which an end is noted
 
 
@@ -36,6 +37,10 @@ class Registrations:
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._wishes: dict[int, dict[str, Any]] = {}
+        # Of applications that many sessions may serve: thousands come and go at once.
+        self._restored: dict[int, dict[str, Any]] = {}
+        self._ended: list[str] = []
+        self._is_soon = False
 
     def __len__(self) -> int:
         return len(self._wishes)
@@ -53,7 +58,7 @@ class Registrations:
         session.server = wish["shared"]
         session.application_dbid = 0 if wish["shared"] else wish["dbid"]
         state.on_close[_SESSION] = lambda: self._remove(conn)
-        for other, held in list(self._wishes.items()):
+        for other, held in list(self._wishes.items()) if replaced else ():
             if held["session"] in replaced and other != conn:
                 self._lane.loop.close(other)
 
@@ -66,9 +71,13 @@ class Registrations:
             session.application_dbid = 0
             state.application = ""
             state.on_close.pop(_SESSION, None)
-        if wish is not None:
-            ended = orjson.dumps({"session": wish["session"]})
-            self._lane.writer.ask("UNREGISTER", ended, then=_ignore)
+        if wish is None:
+            return
+        if wish["daemon"]:  # its place is free at once
+            self._lane.writer.ask("UNREGISTER", orjson.dumps([wish["session"]]), then=_ignore)
+        else:
+            self._ended.append(str(wish["session"]))
+            self._soon()
 
     def ask_again(self, conn: int, wish: dict[str, Any]) -> None:
         """Asks for the place of a restored session, which may be somebody else's by now.
@@ -76,12 +85,34 @@ class Registrations:
         Without a writer it is asked for when there is one.
         """
 
+        if not wish["daemon"]:
+            self._restored[conn] = wish
+            self.add(conn, wish, [])
+            self._soon()
+            return
+
         def answered(answer: Answer) -> None:
             if conn in self._lane.states and not isinstance(answer, Fail):
                 told = orjson.loads(answer.parts[-1]) if isinstance(answer, Done) else {}
                 self.add(conn, wish, list(told.get("replaced", ())))
 
         self._lane.writer.ask("REGISTER", orjson.dumps(wish), then=answered)
+
+    def _soon(self) -> None:
+        if not self._is_soon:
+            self._is_soon = True
+            self._lane.loop.call_later(TOGETHER_MS, self._tell_together)
+
+    def _tell_together(self) -> None:
+        """Tells the writer who has come back and who has gone; nobody waits for an answer."""
+        self._is_soon = False
+        restored, self._restored = self._restored, {}
+        ended, self._ended = self._ended, []
+        wishes = [wish for conn, wish in restored.items() if self._wishes.get(conn) is wish]
+        if wishes:
+            self._lane.writer.ask("REGISTER", orjson.dumps(wishes), then=_ignore)
+        if ended:
+            self._lane.writer.ask("UNREGISTER", orjson.dumps(ended), then=_ignore)
 
     def register_again(self) -> None:
         """The writer was restarted: its register is empty."""

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from csp.errors import NoPerm, WrongPass
-from csp.model.token import VERSION, is_signed, read_token
+from csp.model.token import VERSION, Token, is_signed, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey, read_keys
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.observe.clock import wall_ms
@@ -33,6 +33,8 @@ class Tokens:
         self._lane = lane
         self._record: bytes | None = None
         self._keys: dict[int, bytes] = {}  # derived, by number
+        self._applications: dict[tuple[str, int, int, int], dict[str, Any]] = {}
+        self._looked_at = (b"", -1)  # the state of which those are
 
     def start(self) -> None:
         """Signs with the newest key from now on."""
@@ -51,6 +53,21 @@ class Tokens:
             raise WrongPass(WRONG)
         if wall_ms() >= token.expires_ms:
             raise WrongPass("the token is older than a day: sign in with the password")
+        return Restored(token, user, self._application_of(token, user))
+
+    def _application_of(self, token: Token, user: str) -> dict[str, Any]:
+        """The Application that the token's account serves; looked at once at each revision."""
+        reader = self._lane.reader
+        if (reader.stream, reader.revision) != self._looked_at:
+            self._looked_at = reader.stream, reader.revision
+            self._applications.clear()
+        key = (user, token.account, token.credential, token.application)
+        found = self._applications.get(key)
+        if found is None:
+            found = self._applications[key] = self._look_at(token, user)
+        return found
+
+    def _look_at(self, token: Token, user: str) -> dict[str, Any]:
         person = self._object(PERSON.id, token.account)
         account = self._object(ACCOUNT_CLASS_ID, token.account)
         if person is None or account is None or person.get("userName") != user:
@@ -64,7 +81,7 @@ class Tokens:
             raise NoPerm("the token's application is gone or disabled: sign in with the password")
         if application.get("type") == SERVER_TYPE:
             raise NoPerm("configuration servers sign in with the password")
-        return Restored(token, user, application)
+        return application
 
     def _object(self, class_id: int, dbid: int) -> dict[str, Any] | None:
         data = self._lane.reader.raw_get(class_id, dbid)

@@ -134,12 +134,21 @@ class Answers:
             answer(found)
 
     def _register(self, peer: Peer, message: Message) -> None:
+        """REGISTER req wish, or a list of wishes none of which can be refused."""
         now_ms = wall_ms()
-        answer = self._registry.register(json.loads(message[2]), peer.number, now_ms)
+        wish = json.loads(message[2])
+        if isinstance(wish, list):
+            for one in wish:
+                self._registry.register(one, peer.number, now_ms)
+            peer.done(message[1], 0, "{}")
+            return
+        answer = self._registry.register(wish, peer.number, now_ms)
         peer.done(message[1], 0, json.dumps(answer))
 
     def _unregister(self, peer: Peer, message: Message) -> None:
-        self._registry.unregister(str(json.loads(message[2])["session"]))
+        """UNREGISTER req list of sessions."""
+        for session in json.loads(message[2]):
+            self._registry.unregister(str(session))
         peer.done(message[1], 0, "{}")
 
     def _ask_sums(self, peer: Peer, message: Message) -> None:

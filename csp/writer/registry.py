@@ -5,7 +5,8 @@ REGISTER carries JSON: {"session": ID unique in this server, "application": name
 configuration server's, "instance": ID of the program's run
 (empty: unknown), "host": …, "pid": …, "address": …}.
 The answer is {"since": milliseconds UTC, "replaced": [session, …]}.
-UNREGISTER carries {"session": …} and answers {}.
+A list of such is of sessions that came back by a token and whose places nobody can hold alone; it
+answers {}.  UNREGISTER carries a list of sessions and answers {}.
 
 1. At most one instance holds a daemon application's place; others may be connected many times.
 2. The same instance takes its own place at once: its older session is dropped, and named in

@@ -44,7 +44,7 @@ def test_register(server: Server) -> None:
     assert (granted[b"revision"], granted[b"mark"]) == (10, b"000000000000abcd")
     server.disconnect()
     verb, _, ended = server.writer.take()
-    assert (verb, orjson.loads(ended)) == (b"UNREGISTER", {"session": "0-1"})
+    assert (verb, orjson.loads(ended)) == (b"UNREGISTER", ["0-1"])
 
 
 def test_a_configuration_server_may_call_what_is_for_servers_while_it_is_registered(

@@ -17,6 +17,7 @@ from csp.model.token import LIFE_MS, Token, is_signed, is_token, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.observe.clock import wall_ms
+from csp.worker.register import TOGETHER_MS
 from csp.worker.restoring import TOKEN_WAIT_MS
 from csp.worker.tokens import CHECK_MS
 from tests.unit.fake_loop import Server
@@ -116,21 +117,26 @@ def test_the_newest_key_signs(server: Server) -> None:
 
 
 def test_a_good_token_signs_in_and_registers(server: Server) -> None:
+    server.writer.accept()
     for key in KEYS:
         text = sealed(key, key_id=key.id, bookmark_ms=3_000)
         assert server.ask("AUTH", "default", text, conn=2) == "OK"
         session = server.loop.sessions[2]
         assert (session.user, session.account_dbid) == ("default", 100)
         assert (session.credential_revision, session.application_dbid) == (10, 105)
-        verb, req, wish = server.writer.take()
-        assert (verb, orjson.loads(wish)["application"]) == (b"REGISTER", "desk")
-        server.writer.answer("DONE", req, "0", '{"since":1,"replaced":[]}')
-        server.loop.poll()
         assert len(server.lane.registrations) == 1
+        server.loop.pass_time(TOGETHER_MS)
+        verb, req, wishes = server.writer.take()
+        assert verb == b"REGISTER"
+        assert [one["application"] for one in orjson.loads(wishes)] == ["desk"]
+        server.writer.answer("DONE", req, "0", "{}")
+        server.loop.poll()
         place = {"subs": 1, "mark": 0xABCD, "bookmark_ms": 3_000, "lost": False}
         assert server.loop.started[2] == (7, place)
         assert server.ask("RESET", conn=2) == "RESET"
-        assert server.writer.take()[0] == b"UNREGISTER"
+        server.loop.pass_time(TOGETHER_MS)
+        verb, _, ended = server.writer.take()
+        assert (verb, orjson.loads(ended)) == (b"UNREGISTER", ["0-2"])
         assert not session.authenticated
 
 
@@ -200,8 +206,6 @@ def test_another_application_is_no_permission(server: Server) -> None:
     server.reader.finds[key_id, b"desk"] = [105]
     assert server.ask("AUTH", sealed(), conn=2) == "OK"
     assert str(server.ask("CFG.REGISTER", "other", conn=2)).startswith("NOPERM the token")
-    server.writer.answer("DONE", server.writer.take()[1], "0", '{"since":1,"replaced":[]}')
-    server.loop.poll()
     server.loop.sessions[2].proto = 3
     assert server.raw("CFG.REGISTER", "desk", conn=2) is None
     server.writer.answer("DONE", server.writer.take()[1], "0", '{"since":1,"replaced":[]}')
@@ -211,6 +215,7 @@ def test_another_application_is_no_permission(server: Server) -> None:
 
 
 def test_a_place_that_somebody_holds_does_not_fail_the_sign_in(server: Server) -> None:
+    server.reader.put("CfgApplication", 105, name="desk", isServer=True)
     assert server.ask("AUTH", sealed(), conn=2) == "OK"
     server.writer.answer("FAIL", server.writer.take()[1], "BUSY application desk is connected")
     server.loop.poll()
