@@ -233,6 +233,21 @@ def build_keys_entry(revision: int, prev_mark: int, time_ms: int, dbid: int) -> 
     return _entry(item, 1, revision, prev_mark, time_ms, 0)
 
 
+def build_state_entry(
+    cls: ObjectClass, dbid: int, revision: int, json: bytes, tenants: Sequence[int]
+) -> bytes:
+    """An entry that is in no log: one object as it is, for who is shown what there is."""
+    event = b'{"op":"state","class":"%b","DBID":%d,"revision":%d,"object":%b' % (
+        cls.name.encode(),
+        dbid,
+        revision,
+        json,
+    )
+    body = _pad8(struct.pack(f"<{len(tenants)}I", *tenants)) + _pad8(event)
+    head = _ITEM.size + len(body), CREATE, 0, cls.id, dbid, 0, len(event), len(tenants)
+    return _entry(_ITEM.pack(*head, *(0, 0, 0, 0, 0), *(0, 0, 0)) + body, 1, revision, 0, 0, 0)
+
+
 def _entry(
     items: bytes, count: int, revision: int, prev_mark: int, time_ms: int, flags: int
 ) -> bytes:

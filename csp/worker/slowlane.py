@@ -33,6 +33,7 @@ from csp.worker.refusal import text_of
 from csp.worker.register import Registrations
 from csp.worker.replays import Replays
 from csp.worker.server_info import ServerInfo
+from csp.worker.states import States
 from csp.worker.tokens import Tokens
 from csp.worker.turned_away import TurnedAway
 
@@ -64,6 +65,7 @@ class SlowLane:
         self.feeds = Feeds(self)
         self.registrations = Registrations(self)
         self.replays = Replays(self)
+        self.states_shown = States(self)
         self.tokens = Tokens(self)
         self.tokens.start()
         self.own_options = Following(self)
@@ -239,6 +241,7 @@ class SlowLane:
     def closed(self, conn: int) -> None:
         """Forgets a connection that has ended."""
         self.replays.closed(conn)
+        self.states_shown.closed(conn)
         self.tell_client(conn, "51205")
         state = self.states.pop(conn, None)
         if state is None:
@@ -258,6 +261,10 @@ class SlowLane:
     def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
         """What a subscriber is to be told next has left the log."""
         self.replays.fetch(conn, revision, mark, unsure)
+
+    def show_states(self, conn: int) -> None:
+        """A subscriber is to see the objects that there are."""
+        self.states_shown.show(conn)
 
     def writable(self, conn: int) -> None:
         """A feed may go on."""

@@ -41,10 +41,11 @@ class Start:
     mark: int | None = None
     subs: int = 1
     bookmark_ms: int = 0
+    states: bool = False
 
 
 def from_(call: Call) -> bytes | None:
-    """CFG.FROM revision|NOW [MARK m] [SUBS n] [BOOKMARKS ms]"""
+    """CFG.FROM revision|NOW [MARK m] [SUBS n] [BOOKMARKS ms] [WITHSTATE]"""
     lane, session = call.lane, call.session
     most = lane.info.limit("max-subscriptions", SUBSCRIPTIONS_MAX)
     asked = read_start(call.args[1:], most)
@@ -73,12 +74,17 @@ def read_start(args: list[bytes], subscriptions_max: int = SUBSCRIPTIONS_MAX) ->
         None if is_now else _number("CFG.FROM", args[0], 0, REVISION_MAX, "a revision or NOW")
     )
     found: dict[bytes, int] = {}
+    words = [word.upper() for word in args[1:]]
+    states = words.count(b"WITHSTATE")
+    if states > 1:
+        raise CspError("CFG.FROM has WITHSTATE twice")
+    args = [word for word in args if word.upper() != b"WITHSTATE"]
     for at in range(1, len(args), 2):
         word, value = args[at].upper(), args[at + 1 : at + 2]
-        if word == b"WITHSTATE":
-            raise CspError("CFG.FROM … WITHSTATE is not supported yet: read first (CFG.READ)")
         if word not in (b"MARK", b"SUBS", b"BOOKMARKS"):
-            raise CspError(f"CFG.FROM takes MARK, SUBS and BOOKMARKS, not '{text_of(args[at])}'")
+            raise CspError(
+                f"CFG.FROM takes MARK, SUBS, BOOKMARKS and WITHSTATE, not '{text_of(args[at])}'"
+            )
         if not value or word in found:
             wrong = "twice" if value else "without a value"
             raise CspError(f"CFG.FROM has {text_of(word)} {wrong}")
@@ -93,7 +99,13 @@ def read_start(args: list[bytes], subscriptions_max: int = SUBSCRIPTIONS_MAX) ->
             raise BadValue("MARK belongs to a revision, not to NOW")
         else:
             found[word] = _mark(value[0])
-    return Start(revision, found.get(b"MARK"), found.get(b"SUBS", 1), found.get(b"BOOKMARKS", 0))
+    return Start(
+        revision,
+        found.get(b"MARK"),
+        found.get(b"SUBS", 1),
+        found.get(b"BOOKMARKS", 0),
+        bool(states),
+    )
 
 
 def _number(word: str, data: bytes, least: int, most: int, what: str) -> int:
@@ -117,7 +129,12 @@ def _begin(call: Call, asked: Start) -> bytes:
     if oldest_start(reader) <= revision <= reader.revision:
         mark = _mark_there(reader, revision, asked.mark)
     call.lane.loop.start_from(
-        call.conn, revision, subs=asked.subs, mark=mark, bookmark_ms=asked.bookmark_ms
+        call.conn,
+        revision,
+        subs=asked.subs,
+        mark=mark,
+        bookmark_ms=asked.bookmark_ms,
+        states=asked.states,
     )
     # An array in RESP3 too: what a library's pub/sub object takes must have three parts.
     shown = None if mark is None else b"%016x" % mark

@@ -101,6 +101,9 @@ class Lane:
     def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
         self.loop.replay_end(conn, lost=unsure)
 
+    def show_states(self, conn: int) -> None:
+        self.loop.shown(conn, b"{}")
+
     def writable(self, conn: int) -> None: ...
     def feed(self) -> None: ...
     def published(self, revision: int) -> None: ...

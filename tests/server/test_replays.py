@@ -114,6 +114,20 @@ def test_the_same_messages_come_as_to_who_was_there(estate: Estate) -> None:
     assert [json.loads(one[2])["op"] for one in messages(again, 1)] == ["create"] * 2
 
 
+def test_a_log_that_begins_right_behind_the_place_goes_on(estate: Estate) -> None:
+    """A proxy that loaded where a session stood, and followed since."""
+    anew(estate.near)
+    wait_level(estate.master, estate.near)
+    raw, granted = registered(estate.near)
+    raw.close()
+    create_skills(estate.master, [f"s{next(NAMES)}"])
+    last = wait_level(estate.master, estate.near)
+    again, _ = registered(estate.near, granted["token"])
+    subscribe(again)
+    assert {json.loads(one[2])["revision"] for one in messages(again, 1)} == {last}
+    assert again.is_silent()
+
+
 def test_reads_wait_for_what_comes_before_them(estate: Estate) -> None:
     start, _ = place_of(estate.master)
     count = estate.change()

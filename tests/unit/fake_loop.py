@@ -254,8 +254,11 @@ class FakeLoop:
         bookmark_ms: int = 0,
         later: bool = False,
         lost: bool = False,
+        states: bool = False,
     ) -> None:
-        said = {"subs": subs, "mark": mark, "bookmark_ms": bookmark_ms}
+        said: dict[str, Any] = {"subs": subs, "mark": mark, "bookmark_ms": bookmark_ms}
+        if states:
+            said["states"] = True
         if later:
             said["lost"] = lost
         self.started[conn] = (revision, said)
@@ -263,6 +266,14 @@ class FakeLoop:
     def replay(self, conn: int, entry: bytes, first: int) -> int:
         self.replayed.setdefault(conn, []).append(entry)
         return 0
+
+    def show(self, conn: int, entry: bytes) -> bool:
+        return conn in self.sessions
+
+    def shown(self, conn: int, payload: bytes) -> None: ...
+
+    def subscriptions_of(self, conn: int) -> list[tuple[bytes, bool]]:
+        return []
 
     def replay_end(self, conn: int, *, lost: bool) -> None:
         self.replay_ends[conn] = lost

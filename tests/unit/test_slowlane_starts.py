@@ -69,7 +69,7 @@ WRONG = [
     (["-1"], "BADVALUE CFG.FROM takes a revision or NOW, not '-1'"),
     (["1.5"], "BADVALUE CFG.FROM takes a revision or NOW, not '1.5'"),
     ([str(2**63)], f"BADVALUE CFG.FROM takes a revision or NOW, not '{2**63}'"),
-    (["9", "AT"], "ERR CFG.FROM takes MARK, SUBS and BOOKMARKS, not 'AT'"),
+    (["9", "AT"], "ERR CFG.FROM takes MARK, SUBS, BOOKMARKS and WITHSTATE, not 'AT'"),
     (["9", "SUBS"], "ERR CFG.FROM has SUBS without a value"),
     (["9", "SUBS", "2", "subs", "2"], "ERR CFG.FROM has SUBS twice"),
     (["9", "SUBS", "0"], "BADVALUE SUBS takes 1 to 10000 subscriptions, not '0'"),
@@ -84,7 +84,7 @@ WRONG = [
         f"BADVALUE MARK takes 16 hexadecimal digits, not '0x{'1' * 14}'",
     ),
     (["NOW", "MARK", "1" * 16], "BADVALUE MARK belongs to a revision, not to NOW"),
-    (["NOW", "WITHSTATE"], "ERR CFG.FROM … WITHSTATE is not supported yet: read first (CFG.READ)"),
+    (["NOW", "WITHSTATE", "withstate"], "ERR CFG.FROM has WITHSTATE twice"),
 ]
 
 
@@ -129,6 +129,13 @@ def test_another_mark_is_another_history(server: Server, revision: int) -> None:
         f"RESYNC revision {revision} has another mark here: that was another history"
     )
     assert not server.loop.started
+
+
+def test_withstate_stands_anywhere(server: Server) -> None:
+    for words in (("NOW", "WITHSTATE", "SUBS", "2"), ("NOW", "SUBS", "2", "WITHSTATE")):
+        assert isinstance(server.ask("CFG.FROM", *words), list)
+        said = {"subs": 2, "mark": MARKS[10], "bookmark_ms": 0, "states": True}
+        assert taken(server) == (10, said)
 
 
 def refused(server: Server, *words: str, oldest: int = 0) -> str:

@@ -5,7 +5,8 @@
 # 1. A cursor that is behind the log when it would move FETCHES: nothing is told by walks, reads wait, and the slow
 #    lane is asked once. It ends at a place of the log, or lost.
 # 2. What is told is what a walk would tell: the same messages, in the same order, of this connection alone.
-# 3. An entry is told by the piece: a call ends with the turn, or when so much was queued.
+# 3. The objects that there are (WITHSTATE) are told in the same way, as entries that the slow lane makes.
+# 4. An entry is told by the piece: a call ends with the turn, or when so much was queued.
 
 cdef enum:
     REPLAY_BYTES = 65536            # queued by one call, and one message more
@@ -14,17 +15,22 @@ cdef enum:
 cdef uint64_t REPLAY_GENERATION = 0xFFFFFFFFFFFFFFFF     # marks of entries that are not in the log
 
 cdef bint start_fetches(worker_t *w, csp_conn *c) noexcept nogil:
-    """Whether what comes next has left the log, or stands there as a difference only; then it is asked for."""
+    """Whether what comes next has left the log, or stands there as a difference only; then it is asked for.
+
+    Where the log begins with it, the slow lane looks whether it follows the place's mark.
+    """
     cdef subs_t *subs = <subs_t *> c.subs
+    cdef uint64_t revision = subs.cursor.spot.revision
     cdef const csp_entry_t *entry
-    if subs.cursor.spot.revision > w.view.revision:
+    if revision > w.view.revision:
         return False
-    entry = log_entry(w.store, subs.cursor.spot.revision)
-    if entry != NULL and entry.flags & CSP_DIFFERENCE == 0:
+    entry = log_entry(w.store, revision)
+    if entry != NULL and entry.flags & CSP_DIFFERENCE == 0 \
+            and not (subs.start.unsure and subs.start.marked and log_entry(w.store, revision - 1) == NULL):
         return False
     subs.cursor.state = CURSOR_FETCHES
     c.flags |= CSP_CONN_KNOWN
-    slow_fetch(w, conn_handle(w, c), &subs.start, subs.cursor.spot.revision)
+    slow_fetch(w, conn_handle(w, c), &subs.start, revision)
     return True
 
 cdef void slow_fetch(worker_t *w, uint64_t handle, const start_t *start, uint64_t revision) noexcept with gil:
@@ -32,6 +38,18 @@ cdef void slow_fetch(worker_t *w, uint64_t handle, const start_t *start, uint64_
         (<Loop> w.loop).slow.fetch(handle, revision, start.mark if start.marked else None, bool(start.unsure))
     except Exception:
         slow_failed(w, "a replay")
+
+cdef void replay_states(worker_t *w, csp_conn *c) noexcept nogil:
+    """Has the slow lane bring the objects that there are; then the cursor moves as it would have."""
+    (<subs_t *> c.subs).cursor.state = CURSOR_FETCHES
+    c.flags |= CSP_CONN_KNOWN
+    slow_states(w, conn_handle(w, c))
+
+cdef void slow_states(worker_t *w, uint64_t handle) noexcept with gil:
+    try:
+        (<Loop> w.loop).slow.show_states(handle)
+    except Exception:
+        slow_failed(w, "the present objects")
 
 cdef bint is_fetching(csp_conn *c) noexcept nogil:
     return c != NULL and c.subs != NULL and (<subs_t *> c.subs).cursor.state == CURSOR_FETCHES

@@ -33,6 +33,9 @@ cdef void start_subscribed(worker_t *w, csp_conn *c) noexcept nogil:
         conn_dirty(w, c)
     if subs.cursor.state != CURSOR_RESTS or subs.count < subs.start.needs:
         return
+    if subs.start.states:
+        replay_states(w, c)
+        return
     subs.start.until_ms = w.now_ms + w.limits.from_wait_ms
     subs.start.bookmark_at_ms = w.now_ms + subs.start.bookmark_ms
     if subs.start.lost:
@@ -72,10 +75,7 @@ cdef bint start_is_ours(worker_t *w, const subs_t *subs) noexcept nogil:
         store_state(w.store, &state)
         return state.mark == subs.start.mark
     entry = log_entry(w.store, revision)
-    if entry != NULL:
-        return entry.mark == subs.start.mark
-    entry = log_entry(w.store, revision + 1)    # the log may begin right behind it
-    return entry != NULL and csp_mark_next(subs.start.mark, <const uint8_t *> entry, entry.size) == entry.mark
+    return entry != NULL and entry.mark == subs.start.mark
 
 cdef void start_lose(worker_t *w, csp_conn *c) noexcept nogil:
     """Where it stands is worth nothing any more; it is told so when it goes on."""
@@ -95,6 +95,8 @@ cdef bint start_settled(worker_t *w, csp_conn *c) noexcept nogil:
         if w.now_ms < subs.start.until_ms:
             return False
         start_end(w, c, CURSOR_LOST)
+        return True
+    if start_fetches(w, c):
         return True
     start_end(w, c, CURSOR_GOES if start_is_ours(w, subs) else CURSOR_LOST)
     return True

@@ -79,6 +79,7 @@ cdef struct start_t:                # what CFG.FROM said
     bint unsure                     # nobody has looked whether this history has the place
     bint marked
     bint lost                       # it has not: said before anybody subscribed
+    bint states                     # first come the objects that there are
     uint32_t needs                  # how many subscriptions it rests until
     uint64_t mark
     int64_t until_ms                # how long its revision is awaited

@@ -452,12 +452,13 @@ cdef class Loop:
         return subs_count(c)
 
     def start_from(self, conn: int, revision: int, *, subs: int = 1, mark: int | None = None,
-                   bookmark_ms: int = 0, later: bool = False, lost: bool = False) -> None:
+                   bookmark_ms: int = 0, later: bool = False, lost: bool = False, states: bool = False) -> None:
         """Places the cursor of a connection without subscriptions behind a revision, as CFG.FROM does.
 
         It goes on when there are `subs` subscriptions. `mark` is what the revision must have, if that is known; with
         `bookmark_ms` bookmarks come, at most so often. What is beyond this turn's revision is awaited. `later`:
-        whether this history has the place is looked at when it goes on; `lost`: it has not, which is told then.
+        whether this history has the place is looked at when it goes on; `lost`: it has not, which is told then. `states`: first come
+        the objects that there are.
         """
         cdef csp_conn *c = conn_of(&self.w, conn)
         cdef start_t start
@@ -472,6 +473,7 @@ cdef class Loop:
         start.bookmark_ms = bookmark_ms
         start.unsure = later
         start.lost = lost
+        start.states = states
         if start_place(&self.w, c, revision, &start) < 0:
             raise MemoryError("a cursor")
 
@@ -496,6 +498,42 @@ cdef class Loop:
         subs.start.marked = True
         subs.start.mark = told.mark
         return 0
+
+    def show(self, conn: int, entry: bytes) -> bool:
+        """Queues the messages of an entry that is no change, for a connection that fetches; False: it is gone."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        cdef const csp_entry_t *told = <const csp_entry_t *> <const char *> entry
+        if not is_fetching(c):
+            return False
+        if entry_check(<const uint8_t *> told, len(entry)) != OK:
+            raise ValueError("this is no log entry")
+        replay_some(&self.w, c, told, 0)
+        return True
+
+    def shown(self, conn: int, payload: bytes) -> None:
+        """All objects were shown, which a notice says; the connection's cursor moves as CFG.FROM said."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        cdef subs_t *subs
+        if not is_fetching(c):
+            return
+        subs = <subs_t *> c.subs
+        notice_queue(&self.w, c, notice_node(&self.w, c), <const char *> payload, <uint32_t> len(payload))
+        subs.start.states = False
+        subs.cursor.state = CURSOR_RESTS
+        start_subscribed(&self.w, c)
+
+    def subscriptions_of(self, conn: int) -> list:
+        """(name, whether it is a pattern) of each of a connection's subscriptions."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        cdef subs_t *subs
+        cdef uint32_t i
+        found = []
+        if c != NULL and c.subs != NULL:
+            subs = <subs_t *> c.subs
+            for i in range(subs.room):
+                if subs.links[i].node != NULL:
+                    found.append((subs.links[i].node.name[:subs.links[i].node.size], bool(subs.links[i].node.pattern)))
+        return found
 
     def replay_end(self, conn: int, *, lost: bool) -> None:
         """A connection that fetches goes on where it is, in the log; or it is lost, which it is told."""
