@@ -69,6 +69,7 @@ cdef void run_subscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, b
             out_line(&w.out, b"-ERR out of memory")
             return
         subscribed_line(w, c, verb, args[i].data, args[i].size, subs_count(c))
+    client_show(w, c)               # at once: other workers' CLIENT LIST is asked who subscribes
 
 cdef void run_unsubscribe(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, bint pattern) noexcept nogil:
     cdef const char *verb = b"punsubscribe" if pattern else b"unsubscribe"
