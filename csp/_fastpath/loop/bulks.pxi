@@ -6,6 +6,7 @@
 cdef enum:
     BULK_DIGITS_MAX = 13  # and $ and a line end make 16 bytes; longer lines are read the other way
 
+
 def take_bulks(
     const uint8_t[::1] data not None, Py_ssize_t at, Py_ssize_t most, Py_ssize_t size_max, list members not None
 ) -> int:
