@@ -9,6 +9,7 @@ import pytest
 
 from csp._fastpath import judge_for
 from csp.tables.commands import BY_NUMBER, COMMANDS, WHO, Command, load
+from csp.worker.forwards import COMMANDS_TAKEN
 from csp.worker.handlers import HANDLERS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -104,6 +105,14 @@ def test_the_loop_counts_arguments_as_the_row_says(row: Command) -> None:
         assert b"wrong number of arguments" in judge_for(words[:less], server=True)[1]
     more = judge_for([*words, b"x"], server=True)[1]
     assert (b"wrong number of arguments" in more) == (row.arity > 0)
+
+
+def test_what_changes_objects_is_marked_as_forwarded() -> None:
+    marked = {row.name for row in BY_NUMBER.values() if row.forwarded}
+    writes = {row.name for row in BY_NUMBER.values() if "write" in row.flags}
+    assert marked == writes | {"EXEC", "CFG.OUTCOME"}
+    sent = {name.decode() for name in COMMANDS_TAKEN} & {row.name for row in BY_NUMBER.values()}
+    assert sent == marked, "what is marked is what a server takes from another"
 
 
 def test_what_is_no_command_is_none() -> None:

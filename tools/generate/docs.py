@@ -240,7 +240,8 @@ def alarms_md() -> str:
 def _command(one: Command) -> tuple[str, ...]:
     name = one.name.replace("|", " ")
     usage = f"`{name} {one.syntax}`".replace(" `", "`")
-    return usage, one.summary, one.complexity, one.who, ", ".join(sorted(one.flags))
+    flags = one.flags | ({"forwarded"} if one.forwarded else set())
+    return usage, one.summary, one.complexity, one.who, ", ".join(sorted(flags))
 
 
 def commands_md() -> str:
@@ -251,7 +252,8 @@ def commands_md() -> str:
         "(CFG.REGISTER) as a configuration server's Application on this connection. Anybody else",
         "gets `NOAUTH` or `NOPERM`, in MULTI when it is queued and again when EXEC runs it.",
         "`hot` commands are answered by the compiled loop, those marked `later` not at all in this",
-        "release, all others by the slow lane; `shows` marks what shows data.",
+        "release, all others by the slow lane; `shows` marks what shows data, `forwarded` what a",
+        "writable proxy passes on (EXEC where a write is in it; CFG.OUTCOME any proxy).",
         "",
     ]
     groups: dict[str, list[Command]] = {}
