@@ -14,6 +14,7 @@ import psutil
 import pytest
 import redis
 
+from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import ROOT, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 
@@ -102,6 +103,71 @@ def test_guarantee_01_a_read_never_shows_half_a_transaction(master: Master, prox
     changing.join()
     assert not torn
     assert reads[0] > 10
+
+
+def test_guarantee_02_a_client_that_shows_its_token_never_reads_an_older_state(
+    master: Master, tmp_path: Path
+) -> None:
+    """At a proxy that is behind what the token's session saw, and comes to it."""
+    dbid = make_skill(master, "g2")
+    with master.client() as client:
+        desk = orjson.dumps({"name": "G2", "appPrototypeDBID": 10, "tenantDBIDs": [1]})
+        client.execute_command("CFG.CREATE", "CfgApplication", desk)
+    link = CuttingLink(master.port)
+    with Proxy(tmp_path, link.port, app="behind") as behind:
+        wait_until(lambda: revision_of(behind) >= revision_of(master), 10, "the proxy is level")
+        link.refuses = True
+        link.cut()
+        with master.client(protocol=3) as client:
+            set_value(client, dbid, 7)
+            token = client.execute_command("CFG.REGISTER", "G2")["token"]
+        with behind.client() as client:
+            assert value_of(client.get(f"CfgSkill:{dbid}")) == 0, "the proxy is behind"
+        threading.Timer(0.5, lambda: setattr(link, "refuses", False)).start()
+        with redis.Redis(
+            "127.0.0.1", behind.port, username="default", password=token, decode_responses=True
+        ) as client:
+            assert value_of(client.get(f"CfgSkill:{dbid}")) == 7
+        assert behind.stop() == 0
+        link.refuses = True
+        behind.start()
+        with behind.client() as client:
+            assert value_of(client.get(f"CfgSkill:{dbid}")) == 7
+    link.close()
+
+
+def test_guarantee_02_any_worker_shows_what_another_has_shown(master: Master, proxy: Proxy) -> None:
+    dbid = make_skill(master, "g2 workers")
+    wait_until(lambda: revision_of(proxy) >= revision_of(master), 10, "the proxy has it")
+    readers = [proxy.client() for _ in range(8)]  # on whichever worker
+    ends = threading.Event()
+
+    def write() -> None:
+        with master.client() as client:
+            for value in itertools.count(1):
+                if ends.is_set():
+                    return
+                set_value(client, dbid, value)
+
+    author = threading.Thread(target=write, daemon=True)
+    author.start()
+    seen = 0
+
+    def has_seen_many() -> bool:
+        nonlocal seen
+        for reader in readers:
+            value = value_of(reader.get(f"CfgSkill:{dbid}"))
+            assert value >= seen
+            seen = value
+        return seen >= CHANGES
+
+    try:
+        wait_until(has_seen_many, 30, "many changes are read")
+    finally:
+        ends.set()
+        author.join(10)
+    for client in readers:
+        client.close()
 
 
 @pytest.mark.parametrize("through", ["master", "proxy"])
