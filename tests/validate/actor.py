@@ -16,6 +16,7 @@ from tests.validate.history import Record, Recorder, Shown
 
 JOIN_SECONDS_MAX = 40.0
 CLASSES = ("CfgSkill", "CfgPerson")
+APPLICATION = "Desk"  # that clients register as
 SECTION, OPTION = "validate", "value"
 
 

@@ -14,9 +14,8 @@ import redis
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import STOP_SECONDS_MAX, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
-from tests.validate.actor import CLASSES
+from tests.validate.actor import APPLICATION, CLASSES
 from tests.validate.blows import Blow
-from tests.validate.watcher import APPLICATION
 from tests.validate.writer import new_object
 
 LEVEL_SECONDS_MAX = 60.0  # for a half-open feed to be noticed, given up and made anew

@@ -38,7 +38,10 @@ class Committed:
 
 @dataclass(frozen=True)
 class Write:
-    """A write and what its author was told in the end: committed, rejected, unknown."""
+    """A write and what its author was told in the end: committed, rejected, unknown.
+
+    `guards`: objects with the revisions at which its author had read them, and wanted them still.
+    """
 
     who: str
     server: str
@@ -47,6 +50,7 @@ class Write:
     value: int
     state: str
     revision: int = 0
+    guards: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,8 @@ def _record(fields: dict[str, object]) -> Record:
     for name, of in (("parts", Part), ("shown", Shown)):
         if name in fields:
             fields[name] = tuple(of(**one) for one in fields[name])  # type: ignore[attr-defined]
+    if "guards" in fields:
+        fields["guards"] = tuple(tuple(one) for one in fields["guards"])  # type: ignore[attr-defined]
     if "channels" in fields:
         fields["channels"] = tuple(fields["channels"])  # type: ignore[arg-type]
     made: Record = kind(**fields)

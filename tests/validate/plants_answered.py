@@ -222,6 +222,24 @@ def a_later_write_has_an_earlier_revision(records: Records, chance: random.Rando
 
 
 @found_by("linearizable_writes")
+def a_write_goes_over_what_its_author_had_not_read(
+    records: Records, chance: random.Random
+) -> Records:
+    versions = versions_of(records)
+
+    def fits(at: int) -> bool:
+        one = records[at]
+        return isinstance(one, Write) and any(read > versions[key][0] for key, read in one.guards)
+
+    at = index_of(records, chance, fits)
+    write = records[at]
+    key, read = next(one for one in write.guards if one[1] > versions[one[0]][0])
+    older = max(one for one in versions[key] if one < read)
+    records[at] = replace(write, guards=((key, older),))
+    return records
+
+
+@found_by("linearizable_writes")
 def what_was_answered_is_not_read_there(records: Records, chance: random.Random) -> Records:
     """By another client, at the server that answered."""
     at = _write_place(records, chance, "committed")

@@ -130,9 +130,16 @@ class Play:
         if state == "committed":
             self.at[server] = self.newest
         told = revision if state == "committed" else 0
-        self.records.append(Write(who, server, began, self._tick(), value, state, told))
+        guards = self._guards(revision) if told and self.random.random() < 0.5 else ()
+        self.records.append(Write(who, server, began, self._tick(), value, state, told, guards))
         if who in self.seen:
             self.seen[who] = max(self.seen[who], told)
+
+    def _guards(self, revision: int) -> tuple[tuple[str, int], ...]:
+        """As if its author had read, before it wrote, what it then changed."""
+        changed = [part.key for part in self.log[-1].parts if part.op == "update"]
+        before = {key: [one for one, _, _ in self.shown[key] if one < revision] for key in changed}
+        return tuple((key, found[-1]) for key, found in before.items())
 
     def _catch_up(self) -> None:
         server = self.random.choice(SERVERS)

@@ -1,10 +1,21 @@
-"""Reads objects at one server after the other, and takes along the newest revision that it saw."""
+"""Reads at one server after the other, by hand or by csp.client, and never sees the past again."""
 
 from __future__ import annotations
 
 import orjson
 
-from tests.validate.actor import CLASSES, Actor, Ground, now, shown, shown_object
+from csp.client import Client, Credentials
+from csp.errors import CspError
+from tests.neighbours.server import PASSWORD
+from tests.validate.actor import (
+    APPLICATION,
+    CLASSES,
+    Actor,
+    Ground,
+    now,
+    shown,
+    shown_object,
+)
 from tests.validate.history import Read, Shown
 from tests.validate.wire import Lost, Refused, Wire
 
@@ -13,6 +24,7 @@ HOP_SHARE = 0.02
 RETRY_SECONDS = 0.1
 SYNC_MS = 3_000
 PAGE_OBJECTS = 8
+TIMEOUT_SECONDS = 6.0
 # What a server may say that is no answer: it has nothing to show just now.
 UNABLE = ("STALE", "BUSY", "LOADING", "MASTERDOWN")
 
@@ -101,3 +113,45 @@ class Reader(Actor):
     def _saw(self, began: float, found: tuple[Shown, ...], revision: int) -> None:
         self.note(Read(self.name, self.server, 0, began, now(), found, revision))
         self.newest = max(self.newest, revision, *(one.revision for one in found), 0)
+
+
+class ClientReader(Actor):
+    """By csp.client, which looks for a server that has what it saw, and stays while it can."""
+
+    def __init__(self, ground: Ground, name: str, seed: int) -> None:
+        super().__init__(ground, name, seed)
+        servers = sorted(ground.fronts)
+        self.chance.shuffle(servers)
+        self.servers = {ground.port(server): server for server in servers}
+        self.client = Client(
+            [("127.0.0.1", port) for port in self.servers],
+            Credentials(password=PASSWORD),
+            timeout=TIMEOUT_SECONDS,
+            application=APPLICATION,
+        )
+
+    def act(self) -> None:
+        class_name, _, dbid = self.chance.choice(self.ground.keys).partition(":")
+        began, before = now(), self.client.address
+        try:
+            if self.chance.random() < 0.7:
+                found = self.client.get(class_name, int(dbid))
+                objects, revision = [found] if found is not None else [], 0
+            else:
+                page = self.client.page(class_name, limit=PAGE_OBJECTS)
+                objects, revision = page.objects, page.revision
+        except CspError:  # none of them just now
+            self.lost += 1
+            return
+        self.is_begun.set()
+        if self.client.address == before:  # else nobody knows which of them answered
+            looked = tuple(shown_object(one) for one in objects)
+            server = self.servers[before.port]
+            self.note(Read(self.name, server, 0, began, now(), looked, revision))
+        if self.chance.random() < HOP_SHARE:
+            self.client.close()  # the next call connects again, elsewhere
+            self.client._core._at = self.chance.randrange(len(self.servers))
+        self.stopping.wait(PAUSE_SECONDS)
+
+    def leave(self) -> None:
+        self.client.close()

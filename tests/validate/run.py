@@ -13,11 +13,11 @@ import orjson
 from csp.client import place, subscription
 from tests.neighbours.server import Server
 from tests.neighbours.waiting import wait_until
-from tests.validate.actor import Actor, Ground, now, value_of
+from tests.validate.actor import APPLICATION, Actor, Ground, now, value_of
 from tests.validate.blows import Blow, blows
 from tests.validate.estate import Estate
 from tests.validate.history import Committed, Finished, Gap, Part, Read, Record, Told, Write, save
-from tests.validate.reader import Reader
+from tests.validate.reader import ClientReader, Reader
 from tests.validate.subscriber import Subscriber
 from tests.validate.validators import judge
 from tests.validate.watcher import Watcher
@@ -45,6 +45,7 @@ class Run:
         self.ground: Ground
         self.writers: list[Writer] = []
         self.readers: list[Reader] = []
+        self.client_readers: list[ClientReader] = []
         self.watchers: list[Watcher] = []
         self.subscribers: list[Subscriber] = []
 
@@ -82,13 +83,16 @@ class Run:
             + ", ".join(f"{count} {state}" for state, count in sorted(states.items())),
             f"{kinds['Read']} reads, {kinds['Told']} changes told, {kinds['Bookmark']} bookmarks, "
             f"{kinds['Subscribed']} subscriptions begun or resumed "
-            f"({sum(one.by_tokens for one in self.watchers)} by token)",
+            f"({sum(one.by_tokens for one in self.watchers)} by token, "
+            f"{sum(one.client.session.restored for one in self.subscribers)} sessions of "
+            "csp.client restored)",
             f"{hops} hops, {sum(one.lost for one in self._all())} losses, {len(gaps)} gaps",
             f"violations: {len(self.violations)}",
         ]
 
     def _all(self) -> list[Actor]:
-        return [*self.writers, *self.readers, *self.watchers, *self.subscribers]
+        readers = [*self.readers, *self.client_readers]
+        return [*self.writers, *readers, *self.watchers, *self.subscribers]
 
     # ------------------------------------------------------------------ beginning
 
@@ -97,12 +101,14 @@ class Run:
         ground, seed = self.ground, self.seed
         one_skill = next(key for key in ground.keys if key.startswith("CfgSkill"))
         self.subscribers = [
-            Subscriber(ground, channels, f"subscriber of {' '.join(channels)}", seed, start)
-            for channels in (
-                ("cfg",),
-                ("cfg:CfgSkill", f"cfg:{one_skill}"),
-                ("cfg@101",),
-                ("cfg:*",),
+            Subscriber(
+                ground, channels, f"subscriber of {' '.join(channels)}", seed, start, application
+            )
+            for channels, application in (
+                (("cfg",), ""),
+                (("cfg:CfgSkill", f"cfg:{one_skill}"), APPLICATION),
+                (("cfg@101",), APPLICATION),
+                (("cfg:*",), ""),
             )
         ]
         self.watchers = [
@@ -114,12 +120,13 @@ class Run:
             )
         ]
         self.readers = [Reader(ground, f"reader {number}", seed) for number in range(4)]
+        self.client_readers = [ClientReader(ground, f"client {n}", seed) for n in range(2)]
         self.writers = [
             Writer(ground, server, f"writer {number} at the {server}", seed)
             for number, server in enumerate((*ground.writable, "master"))
         ]
         _start([*self.subscribers, *self.watchers])
-        _start([*self.readers, *self.writers])
+        _start([*self.readers, *self.client_readers, *self.writers])
 
     # ------------------------------------------------------------------ blows
 

@@ -18,7 +18,13 @@ class Subscriber(Actor):
     """One subscription; it begins while nothing changes, so that its start is known."""
 
     def __init__(
-        self, ground: Ground, channels: tuple[str, ...], name: str, seed: int, start: int
+        self,
+        ground: Ground,
+        channels: tuple[str, ...],
+        name: str,
+        seed: int,
+        start: int,
+        application: str,  # it registers as, and signs in by its tokens; empty: by its password
     ) -> None:
         super().__init__(ground, name, seed)
         self.channels, self.start_revision = channels, start
@@ -29,6 +35,7 @@ class Subscriber(Actor):
             Credentials(password=PASSWORD),
             timeout=6.0,
             reconnect_seconds=RECONNECT_SECONDS,
+            application=application,
         )
         self.servers = {ground.port(server): server for server in servers}
         self.changes: Subscription | None = None

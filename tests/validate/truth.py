@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -43,6 +43,12 @@ class Truth:
             parts = [part for part in one.parts if matches(channel, part)]
             if parts:
                 yield one, parts
+
+    def version_before(self, key: str, revision: int) -> int:
+        """The revision at which an object was last changed before this one; 0: never."""
+        changes = self._changes.get(key, [])
+        at = bisect_left(changes, revision)
+        return changes[at - 1] if at else 0
 
     def spans(self, shown: Shown) -> list[Span]:
         """The revisions at which an object looked so; none: it never did."""

@@ -10,7 +10,7 @@ import orjson
 
 from csp.model.token import read_token
 from csp.resp import ErrorReply, Push
-from tests.validate.actor import Actor, Ground, now, oldest_said, shown, value_of
+from tests.validate.actor import APPLICATION, Actor, Ground, now, oldest_said, shown, value_of
 from tests.validate.history import NOW, Bookmark, Gap, Read, Subscribed, Told
 from tests.validate.wire import Lost, Refused, Wire, words_of
 
@@ -20,7 +20,6 @@ READ_SHARE = 0.3
 LISTEN_SECONDS = 0.02
 SILENT_SECONDS = 8.0  # a bookmark comes each second; then the peer counts as gone
 RETRY_SECONDS = 0.1
-APPLICATION = "Desk"
 UNABLE = ("BUSY", "LOADING", "MASTERDOWN", "STALE")
 
 numbers = itertools.count(1)  # of connections

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
+from dataclasses import replace
 
 import orjson
 
@@ -21,7 +22,9 @@ OWN_MAX = 30  # created ones that stay
 TIMEOUT_SECONDS = 6.0
 OUTCOME_SECONDS = 25.0
 NOTHING_DONE = (NotApplied, CannotConnect, ConnectionLost, Busy, Loading, MasterDown, ReadOnly)
-UNABLE = ("BUSY", "LOADING", "MASTERDOWN", "READONLY")  # of one command of a transaction
+# What is said of one command of a transaction that is no fault: not now, or somebody was faster.
+UNABLE = ("BUSY", "LOADING", "MASTERDOWN", "READONLY", "CONFLICT")
+GUARDED_SHARE = 0.2
 
 values = itertools.count(1)  # never used again in this process
 
@@ -51,7 +54,7 @@ class Writer(Actor):
         keys = self.chance.sample(self.ground.keys, self.chance.randint(1, OBJECTS_MAX))
         if self.own and self.chance.random() < 0.3:
             keys.append(self.chance.choice(self.own))
-        self.write(keys)
+        self.write(keys, self._guards(keys[:2]) if self.chance.random() < GUARDED_SHARE else {})
         self.is_begun.set()
         if self.chance.random() < READ_SHARE:
             self._read_back(self.chance.choice(keys))
@@ -63,7 +66,7 @@ class Writer(Actor):
 
     # ------------------------------------------------------------------ writing
 
-    def write(self, keys: list[str]) -> int:
+    def write(self, keys: list[str], guards: dict[str, int] | None = None) -> int:
         """One transaction over these objects; its revision, or 0 where none is known."""
         value, began = next(values), now()
         state, revision, made = "committed", 0, ""
@@ -71,7 +74,9 @@ class Writer(Actor):
         if len(self.own) > OWN_MAX or (self.own and self.chance.random() < DELETE_SHARE):
             gone = self.own.pop(0)  # forgotten even where the write fails
         try:
-            revision, made = self._send(value, [key for key in keys if key != gone], gone)
+            revision, made = self._send(
+                value, [key for key in keys if key != gone], gone, guards or {}
+            )
         except UnknownOutcome:
             state = "unknown"
         except NOTHING_DONE:
@@ -81,7 +86,8 @@ class Writer(Actor):
             state = "rejected"
             if not refused.text.startswith(UNABLE):
                 raise
-        write = Write(self.name, self.server, began, now(), value, state, revision)
+        held = tuple((key, at) for key, at in (guards or {}).items() if key != gone)
+        write = Write(self.name, self.server, began, now(), value, state, revision, held)
         self.note(write)
         if state == "unknown":
             self.unknown.append(write)
@@ -90,14 +96,26 @@ class Writer(Actor):
         self.newest = max(self.newest, revision)
         return revision
 
-    def _send(self, value: int, keys: list[str], gone: str) -> tuple[int, str]:
+    def _guards(self, keys: list[str]) -> dict[str, int]:
+        """The revisions of objects as they are read now, at a server that may be behind."""
+        found: dict[str, int] = {}
+        with suppress(CspError):
+            for key in keys:
+                read = shown(key, self.client.read_call("GET", key))
+                found[key] = read.revision
+        return found
+
+    def _send(
+        self, value: int, keys: list[str], gone: str, guards: dict[str, int]
+    ) -> tuple[int, str]:
         """The revision, and the key of what was created."""
         sections = {SECTION: {OPTION: value}}
         created = class_name = None
         with self.client.transaction(write_id=f"validate-{value}") as changes:
             for key in keys:
                 name, _, dbid = key.partition(":")
-                changes.update(name, int(dbid), {"userProperties": {"changed": sections}})
+                delta = {"userProperties": {"changed": sections}}
+                changes.update(name, int(dbid), delta, if_revision=guards.get(key, 0))
             if self.chance.random() < CREATE_SHARE:
                 class_name = self.chance.choice(CLASSES)
                 tenant = self.chance.choice((1, 101))
@@ -117,11 +135,7 @@ class Writer(Actor):
                 self.ground.faults.append(f"{self.name}: the outcome of {write.value} is unknown")
                 continue
             revision = outcome.revision or 0
-            self.note(
-                Write(
-                    self.name, self.server, write.began, now(), write.value, outcome.state, revision
-                )
-            )
+            self.note(replace(write, ended=now(), state=outcome.state, revision=revision))
 
     # ------------------------------------------------------------------ reading
 

@@ -16,6 +16,7 @@ def linearizable_writes(records: Sequence[Record]) -> list[str]:
     return [
         *_answers_are_true(writes, truth),
         *_in_time(writes),
+        *_nothing_overwritten(writes, truth),
         *_read_where_answered(writes, records, truth),
     ]
 
@@ -59,6 +60,17 @@ def _in_time(writes: list[Write]) -> list[str]:
                 f"{newest.revision}"
             )
     return found
+
+
+def _nothing_overwritten(writes: list[Write], truth: Truth) -> list[str]:
+    """What was wanted to be as it had been read was so."""
+    return [
+        f"{write.who} wrote {write.revision} over {key} of {there}, which it had read at {read}"
+        for write in writes
+        if write.state == "committed"
+        for key, read in write.guards
+        if (there := truth.version_before(key, write.revision)) != read
+    ]
 
 
 def _read_where_answered(writes: list[Write], records: Sequence[Record], truth: Truth) -> list[str]:
