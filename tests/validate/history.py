@@ -106,6 +106,31 @@ class Told:
 
 
 @dataclass(frozen=True)
+class State:
+    """An object that a subscription which asked for the present was shown first."""
+
+    who: str
+    server: str
+    connection: int
+    time: float
+    channel: str
+    key: str
+    revision: int
+    value: int
+
+
+@dataclass(frozen=True)
+class Synced:
+    """All that is there was shown; none of it is newer than this."""
+
+    who: str
+    server: str
+    connection: int
+    time: float
+    revision: int
+
+
+@dataclass(frozen=True)
 class Bookmark:
     """All up to this revision was told."""
 
@@ -138,7 +163,7 @@ class Finished:
     revision: int
 
 
-Record = Committed | Write | Read | Subscribed | Told | Bookmark | Gap | Finished
+Record = Committed | Write | Read | Subscribed | State | Synced | Told | Bookmark | Gap | Finished
 KINDS = {one.__name__: one for one in Record.__args__}  # type: ignore[attr-defined]
 
 

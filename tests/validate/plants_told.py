@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from tests.validate.history import NOW, Bookmark, Committed, Gap, Subscribed, Told
+from tests.validate.history import NOW, Bookmark, Committed, Gap, State, Subscribed, Told
 from tests.validate.planting import (
     Records,
     found_by,
@@ -291,4 +291,36 @@ def a_change_has_the_value_of_another(records: Records, chance: random.Random) -
     told = records[at]
     assert isinstance(told, Told)
     records[at] = replace(told, value=told.value + 1)
+    return records
+
+
+# ---------------------------------------------------------------------- what is there
+
+
+def _state_place(records: Records, chance: random.Random) -> int:
+    """An object that was shown, and changed by nobody while all were."""
+    begun = {(one.who, one.connection): one.start for one in records if isinstance(one, Subscribed)}
+
+    def fits(at: int) -> bool:
+        one = records[at]
+        return isinstance(one, State) and one.revision <= begun[one.who, one.connection]
+
+    return index_of(records, chance, fits)
+
+
+@found_by("complete_state")
+def an_object_is_not_shown(records: Records, chance: random.Random) -> Records:
+    return without(records, _state_place(records, chance))
+
+
+@found_by("complete_state")
+def an_object_is_shown_twice(records: Records, chance: random.Random) -> Records:
+    at = _state_place(records, chance)
+    return records[: at + 1] + records[at:]
+
+
+@found_by("complete_state")
+def an_object_is_shown_as_it_never_was(records: Records, chance: random.Random) -> Records:
+    at = _state_place(records, chance)
+    records[at] = replace(records[at], value=9_999)
     return records

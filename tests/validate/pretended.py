@@ -20,7 +20,9 @@ from tests.validate.history import (
     Read,
     Record,
     Shown,
+    State,
     Subscribed,
+    Synced,
     Told,
     Write,
 )
@@ -62,6 +64,7 @@ class Play:
         self.values = count(1)
         self.dbids = count(101)
         self.there: dict[str, int] = {}  # key -> tenant
+        self.tenants: dict[str, int] = {}
         self.shown: dict[str, list[tuple[int, int, bool]]] = {}  # key -> revision, value, is there
         self.readers = {"reader one": "first", "reader two": "master"}
         self.seen = dict.fromkeys(self.readers, 0)
@@ -102,6 +105,7 @@ class Play:
         self.log.append(Committed(revision, value, tuple(Part(*part) for part in parts)))
         for op, key, tenant in parts:
             self.shown.setdefault(key, []).append((revision, value, op != "delete"))
+            self.tenants[key] = tenant
             if op == "delete":
                 self.there.pop(key)
             else:
@@ -179,6 +183,23 @@ class Play:
                 after, listener.start, mark_of(listener.start),
             )
         )  # fmt: skip
+        if self.random.random() < 0.4:
+            self._show_state(listener)
+
+    def _show_state(self, listener: Listener) -> None:
+        """What the server has, class by class."""
+        synced = self.at[listener.server]
+        where = (listener.who, listener.server, listener.connection)
+        for key in sorted(self.shown):
+            versions = [one for one in self.shown[key] if one[0] <= synced]
+            if not versions or not versions[-1][2]:
+                continue
+            revision, value, _ = versions[-1]
+            part = Part("state", key, self.tenants[key])
+            for channel in listener.channels:
+                if matches(channel, part):
+                    self.records.append(State(*where, self._tick(), channel, key, revision, value))
+        self.records.append(Synced(*where, self._tick(), synced))
 
     def _deliver(self) -> None:
         listener = self.random.choice(self.listeners)

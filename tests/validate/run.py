@@ -84,6 +84,7 @@ class Run:
             f"{kinds['Read']} reads, {kinds['Told']} changes told, {kinds['Bookmark']} bookmarks, "
             f"{kinds['Subscribed']} subscriptions begun or resumed "
             f"({sum(one.by_tokens for one in self.watchers)} by token, "
+            f"{sum(one.synced for one in self.watchers)} with the present state, "
             f"{sum(one.client.session.restored for one in self.subscribers)} sessions of "
             "csp.client restored)",
             f"{hops} hops, {sum(one.lost for one in self._all())} losses, {len(gaps)} gaps",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tests.validate.history import Bookmark, Gap, Read, Record, Subscribed, Told
+from tests.validate.history import Bookmark, Gap, Read, Record, State, Subscribed, Synced, Told
 from tests.validate.truth import FOREVER
 
-Seen = Told | Bookmark | Gap | Read
+Seen = Told | State | Synced | Bookmark | Gap | Read
 
 
 @dataclass
@@ -53,7 +53,7 @@ def streams_of(records: Iterable[Record]) -> list[Stream]:
     for one in records:
         if isinstance(one, Subscribed):
             found.setdefault((one.who, one.connection), Stream(one))
-        elif isinstance(one, Told | Bookmark | Gap | Read):
+        elif isinstance(one, Seen):
             stream = found.get((one.who, one.connection))
             if stream is not None:
                 stream.seen.append(one)

@@ -22,8 +22,10 @@ class Truth:
         self.revisions = sorted(self.committed)
         self._changes: dict[str, list[int]] = defaultdict(list)
         self._gone: dict[str, int] = {}
+        self.parts: dict[str, Part] = {}  # by key: what is known of each object
         for revision in self.revisions:
             for part in self.committed[revision].parts:
+                self.parts[part.key] = part
                 changes = self._changes[part.key]
                 if not changes or changes[-1] != revision:
                     changes.append(revision)
@@ -43,6 +45,10 @@ class Truth:
             parts = [part for part in one.parts if matches(channel, part)]
             if parts:
                 yield one, parts
+
+    def is_there(self, key: str, first: int, last: int) -> bool:
+        """Whether an object was there from one revision to another."""
+        return self._changes[key][0] <= first and self._gone.get(key, FOREVER) > last
 
     def version_before(self, key: str, revision: int) -> int:
         """The revision at which an object was last changed before this one; 0: never."""

@@ -10,13 +10,23 @@ import orjson
 
 from csp.model.token import read_token
 from csp.resp import ErrorReply, Push
-from tests.validate.actor import APPLICATION, Actor, Ground, now, oldest_said, shown, value_of
-from tests.validate.history import NOW, Bookmark, Gap, Read, Subscribed, Told
+from tests.validate.actor import (
+    APPLICATION,
+    Actor,
+    Ground,
+    now,
+    oldest_said,
+    shown,
+    shown_object,
+    value_of,
+)
+from tests.validate.history import NOW, Bookmark, Gap, Read, State, Subscribed, Synced, Told
 from tests.validate.wire import Lost, Refused, Wire, words_of
 
 BOOKMARK_MS = 1_000
 HOP_SHARE = 0.002
 READ_SHARE = 0.3
+STATE_SHARE = 0.5  # of beginnings at which it wants to be shown what there is
 LISTEN_SECONDS = 0.02
 SILENT_SECONDS = 8.0  # a bookmark comes each second; then the peer counts as gone
 RETRY_SECONDS = 0.1
@@ -34,6 +44,7 @@ class Watcher(Actor):
         super().__init__(ground, name, seed)
         self.channels = channels
         self.by_token = by_token
+        self.state_share = 0.0 if by_token else STATE_SHARE
         self.server = self.chance.choice(sorted(ground.fronts))
         self.wire: Wire | None = None
         self.connection = 0
@@ -42,7 +53,7 @@ class Watcher(Actor):
         self.newest = 0  # revision of which anything was told
         self.token = ""
         self.heard = 0.0
-        self.hops = self.by_tokens = 0
+        self.hops = self.by_tokens = self.synced = 0
 
     def act(self) -> None:
         try:
@@ -107,11 +118,14 @@ class Watcher(Actor):
         if self.newest > self.place != NOW:
             place, mark = self.newest - 1, ""
         words: list[str | int] = ["NOW"] if place == NOW else [place]
+        last = ["WITHSTATE"] if self.chance.random() < self.state_share else []
         if mark:
             words += ["MARK", mark]
         subscriptions = len(self.channels) + 1
         try:
-            reply = wire.call("CFG.FROM", *words, "SUBS", subscriptions, "BOOKMARKS", BOOKMARK_MS)
+            reply = wire.call(
+                "CFG.FROM", *words, "SUBS", subscriptions, "BOOKMARKS", BOOKMARK_MS, *last
+            )
         except Refused as refused:
             if refused.word != "RESYNC":
                 raise
@@ -164,7 +178,13 @@ class Watcher(Actor):
         self._message(channel, orjson.loads(payload))
 
     def _message(self, channel: str, content: dict[str, Any]) -> None:
-        if "class" in content:
+        if content["op"] == "state":
+            made = shown_object(content["object"])
+            self.note(State(*self._where(), channel, made.key, made.revision, made.value))
+        elif content["op"] == "synced":
+            self.note(Synced(*self._where(), content["revision"]))
+            self.synced += 1
+        elif "class" in content:
             key, revision = f"{content['class']}:{content['DBID']}", content["revision"]
             told = (channel, content["op"], key, revision, value_of(content), content["more"])
             self.note(Told(*self._where(), *told))

@@ -10,6 +10,7 @@ from tests.validate.validators.order import ordered, unique
 from tests.validate.validators.places import bookmarkable, reliable, resumable
 from tests.validate.validators.pushes import event_before_data, filter_correct
 from tests.validate.validators.sessions import monotonic_reads, read_your_writes
+from tests.validate.validators.states import complete_state
 from tests.validate.validators.writes import linearizable_writes
 
 Validator = Callable[[Sequence[Record]], list[str]]
@@ -23,6 +24,7 @@ VALIDATORS: dict[str, Validator] = {
         resumable,
         bookmarkable,
         filter_correct,
+        complete_state,
         monotonic_reads,
         read_your_writes,
         event_before_data,
