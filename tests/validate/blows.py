@@ -39,15 +39,21 @@ class Blow:
         return f"{self.what} {self.server} {self.where}{lasts}"
 
 
-def blows(seed: int, servers: Sequence[str], workers: int, *, short: bool) -> Iterator[Blow]:
-    """Without end; each kind once before they come at random."""
+def blows(
+    seed: int, servers: Sequence[str], leaves: Sequence[str], workers: int, *, short: bool
+) -> Iterator[Blow]:
+    """Without end; each kind once before they come at random.
+
+    `leaves` are servers that nobody follows: whoever follows one that has forgotten loads anew as
+    well, and its subscribers are told what differs, not what was done.
+    """
     chance = random.Random(seed)
     kinds = [*OF_PROCESSES, *OF_LINKS]
     chance.shuffle(kinds)
     weights = OF_PROCESSES | OF_LINKS
     while True:
         what = kinds.pop() if kinds else chance.choices([*weights], [*weights.values()])[0]
-        server = chance.choice(servers[what == "forget" :])  # the master is the first
+        server = chance.choice(leaves if what == "forget" else servers)
         low, high = SECONDS.get(what, (0.0, 0.0))
         if what == "half-open" and short:
             high = HALF_OPEN_SECONDS_SHORT

@@ -100,6 +100,10 @@ class Estate:
 
     # ------------------------------------------------------------------ looking
 
+    def leaves(self) -> tuple[str, ...]:
+        """The servers that nobody follows."""
+        return ("second", "third") if self.chain else ("first", "second")
+
     def revisions(self) -> dict[str, int]:
         """What each server has published; -1 where it does not answer."""
         found = {}
@@ -176,8 +180,7 @@ class Estate:
         server.process.wait(STOP_SECONDS_MAX)
         if forget:
             server.forget()
-            # The third, behind the first, is then told to load as well.
-            self.forgotten |= {name, "third"} if name == "first" else {name}
+            self.forgotten.add(name)
         server.start()
 
     def _strike_process(self, server: Server, blow: Blow) -> None:

@@ -133,7 +133,13 @@ class Run:
 
     def _strike(self, estate: Estate) -> None:
         end = time.monotonic() + self.seconds
-        schedule = blows(self.seed, tuple(estate.servers), self.workers, short=self.is_short)
+        schedule = blows(
+            self.seed,
+            tuple(estate.servers),
+            estate.leaves(),
+            self.workers,
+            short=self.is_short,
+        )
         while time.monotonic() < end and not self.ground.faults:
             blow = next(schedule)
             target = max(estate.revisions().values())

@@ -18,6 +18,7 @@ from tests.validate.history import Read, Write
 PAUSE_SECONDS = 0.02
 OBJECTS_MAX = 4
 CREATE_SHARE, DELETE_SHARE, READ_SHARE = 0.15, 0.12, 0.5
+ELSEWHERE_SHARE = 0.4  # of what it reads
 OWN_MAX = 30  # created ones that stay
 TIMEOUT_SECONDS = 6.0
 OUTCOME_SECONDS = 25.0
@@ -39,7 +40,8 @@ class Writer(Actor):
         self.elsewhere: dict[str, Client] = {}
         self.own: list[str] = []  # keys that it has created and may delete
         self.unknown: list[Write] = []
-        self.newest = 0  # revision that it wrote
+        self.newest = 0  # revision that it wrote or saw
+        self.newest_here = 0  # at the server that it writes through
 
     def _client(self, server: str) -> Client:
         return Client(
@@ -94,6 +96,7 @@ class Writer(Actor):
         if made:
             self.own.append(made)
         self.newest = max(self.newest, revision)
+        self.newest_here = max(self.newest_here, revision)
         return revision
 
     def _guards(self, keys: list[str]) -> dict[str, int]:
@@ -142,22 +145,30 @@ class Writer(Actor):
     def _read_back(self, key: str) -> None:
         """At the server that answered, or at another that has to have reached what was written."""
         with suppress(CspError):  # away just now, or not there yet: there is nothing to judge
-            if self.chance.random() < 0.6:
+            if self.chance.random() < ELSEWHERE_SHARE:
+                server = self.other_than(self.server)
+                if server not in self.elsewhere:
+                    self.elsewhere[server] = self._client(server)
+                self._read_at(server, self.elsewhere[server], key)
+            elif self.newest > self.newest_here:  # what it saw elsewhere may not be here yet
+                self._read_at(self.server, self.client, key)
+                self.newest_here = self.newest
+            else:
                 began = now()
                 found = shown(key, self.client.read_call("GET", key))
                 self.note(Read(self.name, self.server, 0, began, now(), (found,)))
-                return
-            server = self.other_than(self.server)
-            if server not in self.elsewhere:
-                self.elsewhere[server] = self._client(server)
-            name, _, dbid = key.partition(":")
-            began = now()
-            reply = self.elsewhere[server].read_call(
-                "CFG.READ", name, "FILTER", "dbid", dbid, "MINREV", self.newest
-            )
-            assert isinstance(reply, list)
-            objects = tuple(shown_object(orjson.loads(one)) for one in reply[2])
-            self.note(Read(self.name, server, 0, began, now(), objects, int(reply[0])))
+                self.newest = self.newest_here = max(self.newest, found.revision)
+
+    def _read_at(self, server: str, client: Client, key: str) -> None:
+        """Wants what it has seen and written, wherever that was."""
+        name, _, dbid = key.partition(":")
+        began = now()
+        reply = client.read_call("CFG.READ", name, "FILTER", "dbid", dbid, "MINREV", self.newest)
+        assert isinstance(reply, list)
+        objects = tuple(shown_object(orjson.loads(one)) for one in reply[2])
+        revision = int(reply[0])
+        self.note(Read(self.name, server, 0, began, now(), objects, revision))
+        self.newest = max(self.newest, revision)
 
 
 def new_object(class_name: str, name: str, tenant: int) -> dict[str, object]:
