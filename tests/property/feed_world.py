@@ -41,7 +41,6 @@ class JudgedHost(FakeHost):
     def load_end(self, revision: int, mark: int, time_ms: int) -> None:
         super().load_end(revision, mark, time_ms)
         self.loads += 1
-        self.world.reasons.clear()
         self.world.judge_state("loaded")
 
     def apply(self, data: bytes, accounts: Sequence[bytes] = ()) -> None:
@@ -112,6 +111,9 @@ class FeedWorld:
     def turn(self, times: int = TURNS) -> None:
         for _ in range(times):
             self.stage.turn(0.0)
+        origin = self.stage.origin
+        if origin.phase is Phase.FOLLOWING and not origin._must_load and not self.host.full_at:
+            self.reasons.clear()  # each of them has led to a load, or can't any more
 
     def settle(self) -> None:
         """Well behaved from now on."""
@@ -233,8 +235,7 @@ class FeedWorld:
     def withhold(self) -> None:
         """A change is left out, and the next is sent."""
         for guest in self._feeds():
-            left = self.history.revision - self.sent.get(guest, self.history.revision)
-            if left > 1 and self._is_sent_whole(guest):
+            if self._follows(guest) and self.history.revision - self.sent[guest] > 1:
                 self.reasons.add("a change was withheld")
                 self.sent[guest] += 1
                 self._send_changes(guest, self.sent[guest] + 1)
@@ -252,7 +253,7 @@ class FeedWorld:
     def send_of_another_history(self) -> None:
         """The next revision comes as another master would have it: it may not be applied."""
         for guest in self._feeds():
-            if self.sent.get(guest) == self.history.revision and self._is_sent_whole(guest):
+            if self._follows(guest) and self.sent[guest] == self.history.revision:
                 other = History(self.history.stream, self.history.revision, 4711)
                 other.change(time_ms=self.root_ms)
                 self.reasons.add("a change of another history came")
@@ -268,6 +269,11 @@ class FeedWorld:
         """Whether changes are all that is left for it."""
         return guest in self.done or b"PART" not in guest.feed
 
+    def _follows(self, guest: Guest) -> bool:
+        """Whether the proxy takes changes from it just now."""
+        is_following = self.stage.origin.phase is Phase.FOLLOWING
+        return is_following and guest in self.sent and self._is_sent_whole(guest)
+
     def _greet(self, guest: Guest) -> None:
         words = guest.feed
         if b"PART" in words:
@@ -281,6 +287,7 @@ class FeedWorld:
         if continues:
             self.sent[guest] = revision
         else:
+            self.reasons.add("the master said that it can't continue")
             self.sent[guest] = self.history.revision  # it closes this one and asks for parts
 
     def _send_part(self, guest: Guest) -> bool:

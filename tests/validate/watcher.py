@@ -30,6 +30,7 @@ STATE_SHARE = 0.5  # of beginnings at which it wants to be shown what there is
 LISTEN_SECONDS = 0.02
 SILENT_SECONDS = 8.0  # a bookmark comes each second; then the peer counts as gone
 RETRY_SECONDS = 0.1
+SYNC_MS = 3_000
 UNABLE = ("BUSY", "LOADING", "MASTERDOWN", "STALE")
 
 numbers = itertools.count(1)  # of connections
@@ -53,6 +54,7 @@ class Watcher(Actor):
         self.newest = 0  # revision of which anything was told
         self.token = ""
         self.heard = 0.0
+        self.seen = 0  # the newest revision that was shown
         self.hops = self.by_tokens = self.synced = 0
 
     def act(self) -> None:
@@ -93,6 +95,8 @@ class Watcher(Actor):
         self.wire = Wire(self.ground.port(self.server), *([self.token] if is_by_token else []))
         if self.by_token:
             self.wire.call("CFG.REGISTER", APPLICATION)
+        if self.seen:  # by its reads, which may be ahead of what it was told
+            self.wire.call("CFG.SYNC", self.seen, "TIMEOUT", SYNC_MS)
         if is_by_token:
             token = read_token(self.token.encode())
             assert token is not None
@@ -172,6 +176,7 @@ class Watcher(Actor):
                 return  # BUSY, for one of them
             found = tuple(shown(key, one) for key, one in zip(keys, value, strict=True))
             self.note(Read(self.name, self.server, self.connection, began, now(), found))
+            self.seen = max(self.seen, *(one.revision for one in found))
             return
         kind, channel, payload = words_of(value)
         assert kind == "message", kind
@@ -189,6 +194,7 @@ class Watcher(Actor):
             told = (channel, content["op"], key, revision, value_of(content), content["more"])
             self.note(Told(*self._where(), *told))
             self.newest = max(self.newest, revision)
+            self.seen = max(self.seen, revision)
         elif content["op"] == "bookmark":
             self.place, self.mark = content["revision"], content["mark"]
             self.newest = max(self.newest, self.place)
