@@ -418,3 +418,16 @@ def test_pipelined_finds_are_those_of_one_at_a_time(shared: HotServer, proto: in
         shared.connect().call("PING")
         raw.send(pipeline[cut:])
         assert raw.read_all(len(asked)) == expected
+
+
+def test_what_was_cut_in_a_get_is_forgotten_once_it_is_answered(shared: HotServer) -> None:
+    """The command that follows has other arguments than the one that was incomplete."""
+    get = command("GET", "CfgPerson:101")
+    for cut in range(1, len(get)):
+        raw = shared.connect()
+        raw.send(get + get[:cut])
+        first = raw.read()
+        raw.send(get[cut:])
+        assert raw.read() == first
+        assert raw.call("PING") == "PONG"
+        raw.close()

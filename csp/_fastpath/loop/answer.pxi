@@ -29,6 +29,8 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
             if at != NULL and find_begins(at, end):
                 at = run_finds(w, c, at, end)
             if at == NULL or at == end or c.waits != 0 or (w.turn.over and at != start):
+                if at != start:
+                    c.in_wanted = 0         # what was incomplete has been answered
                 return at
         w.parser.wanted = c.in_wanted if at == start else 0
         w.parser.taken = c.in_taken
