@@ -23,6 +23,7 @@ from bench.scrub import scrub
 from bench.snapshot import snapshot
 from bench.soak import soak
 from bench.sparse import sparse
+from bench.tracking import tracking
 from bench.turns import turns
 from bench.workers import workers
 from bench.write import write
@@ -52,6 +53,7 @@ main.add_command(resume)
 main.add_command(scale)
 main.add_command(scrub)
 main.add_command(soak)
+main.add_command(tracking)
 main.add_command(turns)
 main.add_command(workers)
 main.add_command(snapshot)

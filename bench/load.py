@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Work:
     first: int
     count: int
     requests: int
+    before: str = ""  # each connection reads all keys first: `read`, `track`
 
     @property
     def request_bytes(self) -> int:
@@ -80,8 +82,15 @@ def run(work: Work, peer: Peer, seed: int) -> Figures:
         *(peer.port, CONNECTIONS, work.pipeline, work.requests, work.keys, work.first, work.count),
         *(work.class_name, seed, int(peer.checked), peer.user, peer.password),
     ]
+    if work.before:
+        arguments.append(work.before)
     before = cpu_seconds(peer.processes)
-    done = _load([program("load"), *map(str, arguments)])
+
+    def ready() -> None:
+        nonlocal before
+        before = cpu_seconds(peer.processes)
+
+    done = _load([program("load"), *map(str, arguments)], ready if work.before else None)
     cpu = cpu_seconds(peer.processes) - before
     if done.returncode:
         raise WrongReplies(f"{work.name} on {peer.name}: {done.stdout}{done.stderr}")
@@ -94,14 +103,23 @@ def run(work: Work, peer: Peer, seed: int) -> Figures:
     )
 
 
-def _load(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
-    """Runs the load on the last core."""
+def _load(
+    command: list[str | Path], ready: Callable[[], None] | None
+) -> subprocess.CompletedProcess[str]:
+    """Runs the load on the last core; calls `ready` between what it reads before and its load."""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         psutil.Process(process.pid).cpu_affinity(CORES[-1:])
+        assert process.stdout is not None
+        if ready is not None and process.stdout.readline() == "ready\n":
+            ready()
         try:
-            out, err = process.communicate(timeout=LOAD_SECONDS_MAX)
+            out, err = process.communicate("\n", timeout=LOAD_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -4,10 +4,12 @@
  * that each is the object that was asked for, and sends the next batch. Prints one line of JSON:
  * requests, keys, bytes, seconds, wrong replies and the latency of a batch in microseconds.
  *
- * usage: load PORT CONNECTIONS PIPELINE REQUESTS KEYS_A_REQUEST FIRST COUNT CLASS SEED CHECK USER PASSWORD
+ * usage: load PORT CONNECTIONS PIPELINE REQUESTS KEYS_A_REQUEST FIRST COUNT CLASS SEED CHECK USER PASSWORD [BEFORE]
  *   keys are CLASS:%08u from FIRST to FIRST+COUNT-1; KEYS_A_REQUEST 1 is GET, more is MGET,
  *   0 is CFG.FIND by the user name bench%06u of the object at that place, counted from 0;
  *   CHECK 0 skips the comparison of class and DBID (for canned replies); USER "-" does not sign in.
+ *   With BEFORE each connection first reads all keys once, with `track` after CLIENT TRACKING ON; then a line is
+ *   printed, and one is awaited: what was remembered is there before the load begins.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -138,13 +140,49 @@ static Connection *connect_to(int port, const char *user, const char *password) 
     return c;
 }
 
+/* Sends a command and takes its reply, which ends with a line end and has so many bulks. */
+static void ask_before(Connection *c, const char *bytes, size_t size, unsigned bulks) {
+    send_all(c->fd, bytes, size);
+    size_t got = 0, at = 0;
+    for (unsigned seen = 0;;) {
+        char *line = memchr(c->receive + at, '\n', got - at);
+        size_t next = line ? (size_t)(line + 1 - c->receive) : 0;
+        if (next && c->receive[at] == '$') next += (size_t)strtol(c->receive + at + 1, 0, 10) + 2;
+        if (next && next <= got) {
+            seen += c->receive[at] == '$', at = next;
+            if (seen == bulks && at == got) return;
+            continue;
+        }
+        if (at) memmove(c->receive, c->receive + at, got -= at), at = 0;
+        ssize_t more = recv(c->fd, c->receive + got, RECEIVE_BYTES - got, 0);
+        if (more <= 0) fail("the server closed a connection");
+        got += (size_t)more;
+    }
+}
+
+enum { KEYS_BEFORE = 100 }; /* of one MGET */
+
+static void read_all_before(Connection *c, int track) {
+    static const char on[] = "*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n";
+    char *words = malloc(64 + KEYS_BEFORE * (strlen(class_name) + 32));
+    if (track) ask_before(c, on, sizeof on - 1, 0);
+    for (unsigned from = 0; from < count; from += KEYS_BEFORE) {
+        unsigned many = count - from < KEYS_BEFORE ? count - from : KEYS_BEFORE;
+        char *at = words + sprintf(words, "*%u\r\n$4\r\nMGET\r\n", many + 1);
+        for (unsigned i = 0; i < many; i++)
+            at += sprintf(at, "$%zu\r\n%s:%08u\r\n", strlen(class_name) + 9, class_name, first + from + i);
+        ask_before(c, words, (size_t)(at - words), many);
+    }
+    free(words);
+}
+
 static int compare(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return x < y ? -1 : x > y;
 }
 
 int main(int argc, char **argv) {
-    if (argc != 13) return fprintf(stderr, "load: see the head of load.c for its 12 arguments\n"), 2;
+    if (argc != 13 && argc != 14) return fprintf(stderr, "load: see the head of load.c for its 12 or 13 arguments\n"), 2;
     int port = atoi(argv[1]), connections = atoi(argv[2]);
     uint64_t requests = strtoull(argv[4], 0, 10), sent = 0, done = 0, bytes = 0;
     pipeline = (unsigned)atoi(argv[3]), keys_a_request = (unsigned)atoi(argv[5]);
@@ -155,8 +193,14 @@ int main(int argc, char **argv) {
     size_t sample_count = 0;
     int poll = epoll_create1(0), open = 0;
     uint64_t begin = now_ns();
+    Connection **all = malloc(sizeof *all * (size_t)connections);
     for (int i = 0; i < connections; i++) {
-        Connection *c = connect_to(port, argv[11], argv[12]);
+        all[i] = connect_to(port, argv[11], argv[12]);
+        if (argc == 14) read_all_before(all[i], !strcmp(argv[13], "track"));
+    }
+    if (argc == 14) puts("ready"), fflush(stdout), getchar();
+    for (int i = 0; i < connections; i++) {
+        Connection *c = all[i];
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
         epoll_ctl(poll, EPOLL_CTL_ADD, c->fd, &event);
         send_batch(c), sent += pipeline, open++;
