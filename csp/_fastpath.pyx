@@ -67,6 +67,7 @@ include "_fastpath/loop/glob.pxi"        # patterns of any text
 include "_fastpath/loop/channels.pxi"    # the channels of a change, and what a channel asks for
 include "_fastpath/loop/loose.pxi"       # patterns that numbers cannot say
 include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
+include "_fastpath/loop/tracking_keys.pxi"   # which keys who has read, for client-side caching
 include "_fastpath/loop/state.pxi"       # what a worker knows, by room
 include "_fastpath/loop/transport.pxi"   # a client's socket
 include "_fastpath/loop/budget.pxi"      # what a turn may cost
@@ -90,6 +91,10 @@ include "_fastpath/loop/slice.pxi"       # messages, built once and sent togethe
 include "_fastpath/loop/notice.pxi"      # cfg.notice
 include "_fastpath/loop/deliver.pxi"     # the change log to the subscribers
 include "_fastpath/loop/replay.pxi"      # what has left it
+include "_fastpath/loop/tracking.pxi"        # CLIENT TRACKING: who, how, and what a change means to them
+include "_fastpath/loop/tracking_bcast.pxi"  # by prefixes
+include "_fastpath/loop/tracking_tell.pxi"   # and how they are told
+include "_fastpath/loop/tracking_reads.pxi"  # what they read
 include "_fastpath/loop/subscribe.pxi"   # SUBSCRIBE and its kin
 include "_fastpath/loop/job.pxi"         # reads that span several turns,
 include "_fastpath/loop/announce.pxi"    # what they announce,
@@ -107,6 +112,7 @@ include "_fastpath/loop/clock.pxi"       # what time brings: waits that end, tim
 include "_fastpath/loop/check.pxi"       # in checked builds: whether anything would stand for ever
 include "_fastpath/loop/turn.pxi"        # the turn
 include "_fastpath/loop/sessions.pxi"    # a connection, as Python sees it
+include "_fastpath/loop/tracking_skin.pxi"   # who tracks, as Python sees them
 include "_fastpath/loop/worker.pxi"      # and the loop
 
 # feed: what a proxy's writer receives from its master

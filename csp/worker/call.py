@@ -142,6 +142,19 @@ class Replays(Protocol):
         """Keeps a page of the master's log for those who come to it."""
 
 
+class Redirections(Protocol):
+    """What is told to connections of other workers."""
+
+    def join(self, target: int, then: Callable[[bool], None]) -> None:
+        """Asks whether a connection of another worker is there, and to be told when it ends."""
+
+    def leave(self, target: int, *, tell: bool = True) -> None:
+        """One that was told through it has ended."""
+
+    def answer(self, words: list[bytes], tell: Callable[[list[bytes]], None]) -> None:
+        """What another worker asks and tells."""
+
+
 class Lane(Protocol):
     """What a worker has at hand for its handlers; the real one is csp.worker.slowlane.SlowLane."""
 
@@ -158,6 +171,8 @@ class Lane(Protocol):
 
     @property
     def feeds(self) -> Feeds: ...
+    @property
+    def redirects(self) -> Redirections: ...
     @property
     def registrations(self) -> Registrations: ...
     @property

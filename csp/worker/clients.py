@@ -26,6 +26,10 @@ ROWS_AT_ONCE = 64  # some 0.5 ms
 SLICE_SECONDS = 0.002  # of a turn
 
 HELP = """CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+CACHING (YES|NO)
+    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.
+GETREDIR
+    Return the client ID we are redirecting to when tracking is enabled.
 GETNAME
     Return the name of the current connection.
 ID
@@ -60,6 +64,11 @@ SETINFO <LIB-NAME|LIB-VER> <value>
     Set the library's name or version for the current connection.
 SETNAME <name>
     Assign the name <name> to the current connection.
+TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]
+         [OPTIN] [OPTOUT] [NOLOOP]
+    Control server assisted client side caching.
+TRACKINGINFO
+    Report tracking status for the current connection.
 HELP
     Print this help."""
 
@@ -156,7 +165,6 @@ def go_through(lane: Lane, note: Callable[[Row], None], done: Callable[[], None]
 def line_of(row: Row, info: ServerInfo) -> str:
     """One client as CLIENT LIST shows it: the fields of Redis 7, and its worker."""
     subscriptions, patterns = row.get("subscriptions", 0), row.get("patterns", 0)
-    kind = "P" if subscriptions else "S" if row.get("feed") else "N"
     command = BY_NUMBER.get(row.get("command", 0))
     unsent, waiting = row.get("pending", 0), row.get("input_bytes", 0)
     fields = {
@@ -167,7 +175,7 @@ def line_of(row: Row, info: ServerInfo) -> str:
         "name": row.get("name", ""),
         "age": int(row.get("age_ms", 0)) // 1000,
         "idle": int(row.get("idle_ms", 0)) // 1000,
-        "flags": ("x" if row.get("in_multi") else "") + (kind if kind != "N" else "") or "N",
+        "flags": _flags(row) or "N",
         "db": 0,
         "sub": subscriptions - patterns,
         "psub": patterns,
@@ -186,13 +194,25 @@ def line_of(row: Row, info: ServerInfo) -> str:
         "events": "rw" if unsent else "r",
         "cmd": command.shown if command is not None else "NULL",
         "user": row.get("user") or "",
-        "redir": -1,
+        "redir": row.get("redirect", 0) if row.get("tracking") else -1,
         "resp": row.get("proto", 2),
         "lib-name": row.get("lib_name", ""),
         "lib-ver": row.get("lib_ver", ""),
         "worker": row.get("slot", 0),
     }
     return " ".join(f"{key}={value}" for key, value in fields.items())
+
+
+def _flags(row: Row) -> str:
+    flags = {
+        "x": row.get("in_multi"),
+        "P": row.get("subscriptions"),
+        "S": row.get("feed") and not row.get("subscriptions"),
+        "t": row.get("tracking"),
+        "R": row.get("redirect_broken"),
+        "B": row.get("bcast"),
+    }
+    return "".join(letter for letter, is_set in flags.items() if is_set)
 
 
 def _any(_: Row) -> bool:
@@ -234,16 +254,6 @@ def unpause(_: Call) -> bytes:
     return OK
 
 
-def get_redirect(_: Call) -> bytes:
-    """CLIENT GETREDIR: -1 says that tracking is off."""
-    return integer(-1)
-
-
-def tracking_info(call: Call) -> bytes:
-    """CLIENT TRACKINGINFO"""
-    return call.encode({"flags": frozenset(["off"]), "redirect": -1, "prefixes": []})
-
-
 def help_(call: Call) -> bytes:
     """CLIENT HELP"""
     return call.encode([Simple(line) for line in HELP.splitlines()])
@@ -260,7 +270,5 @@ HANDLERS: dict[str, Handler] = {
     "client|no-touch": accept_on_off,
     "client|reply": reply,
     "client|unpause": unpause,
-    "client|getredir": get_redirect,
-    "client|trackinginfo": tracking_info,
     "client|help": help_,
 }

@@ -17,12 +17,14 @@ from csp.worker import (
     keyspace,
     password,
     pubsub,
+    redirects,
     register,
     scan,
     starts,
     status,
     sums,
     sync,
+    tracking,
     transactions,
     writes,
 )
@@ -33,6 +35,7 @@ HANDLERS: Mapping[str, Handler] = {
     **handshake.HANDLERS,
     **clients.HANDLERS,
     **client_kill.HANDLERS,
+    **tracking.HANDLERS,
     **commands_info.HANDLERS,
     **info.HANDLERS,
     **config.HANDLERS,
@@ -55,4 +58,5 @@ HANDLERS: Mapping[str, Handler] = {
 QUESTIONS: Mapping[bytes, Callable[[Lane, Words, Tell], None]] = {
     client_kill.KILL: client_kill.kill_for_another,
     pubsub.PUBSUB: pubsub.answer_another,
+    redirects.REDIRECT: lambda lane, words, tell: lane.redirects.answer(words, tell),
 }

@@ -80,6 +80,7 @@ def quit_(call: Call) -> bytes:
 
 def reset(call: Call) -> bytes:
     """RESET: as if just connected."""
+    call.lane.loop.tracking.reset(call.conn)
     call.lane.loop.unsubscribe_all(call.conn)
     for undo in list(call.state.on_close.values()):
         undo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from csp.worker import tracking
 from csp.worker.call import Call
 
 DEFAULT_USER = "default"
@@ -16,6 +17,8 @@ def become(call: Call, user: str, account_dbid: int, credential: int) -> None:
     session, conn = call.session, call.conn
     if session.subscriptions and session.account_dbid not in (0, account_dbid):
         call.lane.loop.lose_place(conn)
+    if session.account_dbid not in (0, account_dbid):
+        tracking.rights_changed(call.lane, conn)
     session.user = user
     session.account_dbid = account_dbid
     session.credential_revision = credential

@@ -60,7 +60,7 @@ def clients(call: Call) -> Rows:
         "cluster_connections": 0,
         "maxclients": call.lane.info.clients_max,
         "blocked_clients": len(call.lane.publications),
-        "tracking_clients": 0,
+        "tracking_clients": gauge(call, "tracking_clients"),
         "pubsub_clients": gauge(call, "subscribers"),
     }
 
@@ -109,6 +109,9 @@ def stats(call: Call) -> Rows:
         "evicted_keys": 0,
         "pubsub_channels": 0,
         "pubsub_patterns": 0,
+        "tracking_total_keys": sums["tracked_keys"],
+        "tracking_total_items": sums["tracked_keys"],
+        "tracking_total_prefixes": sums["tracking_prefixes"],
     }
 
 

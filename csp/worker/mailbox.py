@@ -94,8 +94,8 @@ class Mailbox:
             self._socket = None
             self._path(self._slot).unlink(missing_ok=True)
 
-    def ask(self, words: Words, then: Then) -> None:
-        """Asks all others; `then` gets their answers, ANSWER_MS_MAX later at the latest."""
+    def ask(self, words: Words, then: Then, *, to: int | None = None) -> None:
+        """Asks one, or all others; `then` gets the answers, ANSWER_MS_MAX later at the latest."""
         if len(self._asked) >= ASKED_MAX:
             raise Busy(f"{ASKED_MAX} questions to other workers are under way already")
         self._count += 1
@@ -103,9 +103,10 @@ class Mailbox:
         message = request("ASK", self._slot, number, *words)
         if len(message) > MESSAGE_BYTES_MAX:
             raise TooBig(f"a question to other workers has at most {MESSAGE_BYTES_MAX} bytes")
-        self._asked[number] = Asked(then, {other: Told() for other in self._others})
+        others = [other for other in self._others if to in (None, other)]
+        self._asked[number] = Asked(then, {other: Told() for other in others})
         self._loop.call_later(ANSWER_MS_MAX, lambda: self._settle(number, late=True))
-        for other in self._others:
+        for other in others:
             self._post(other, message, functools.partial(self._lost, number, other))
         self._settle(number)
 

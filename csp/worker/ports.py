@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 Callback = Callable[[], None]
 # The index-th command of an EXEC: its reply, or the words of one that the loop answers. When late
@@ -86,10 +86,54 @@ class Control(Protocol):
     def slot_counters(self, slot: int) -> dict[str, int]: ...
 
 
+class Tracked(TypedDict):
+    """How a connection tracks."""
+
+    bcast: bool
+    optin: bool
+    optout: bool
+    noloop: bool
+    caching: bool
+    broken: bool
+    redirect: int
+    prefixes: list[bytes]
+
+
+class Tracking(Protocol):
+    """The connections of the worker that track, or through which others are told."""
+
+    def begin(
+        self,
+        conn: int,
+        *,
+        prefixes: list[bytes],
+        redirect: int = 0,
+        bcast: bool = False,
+        optin: bool = False,
+        optout: bool = False,
+        noloop: bool = False,
+    ) -> None: ...
+    def end(self, conn: int) -> None: ...
+    def reset(self, conn: int) -> None: ...
+    def forget(self, conn: int) -> None: ...
+    def caching(self, conn: int) -> None: ...
+    def wrote(self, conn: int, revision: int) -> None: ...
+    def info(self, conn: int) -> Tracked | None: ...
+    def may_begin(self, conn: int) -> bool: ...
+    def prefix_count(self) -> int: ...
+    def find(self, id: int) -> int: ...
+    def exists(self, id: int) -> bool: ...
+    def tell(self, conn: int, keys: list[bytes] | None) -> bool: ...
+    def gone(self, id: int) -> None: ...
+
+
 class Loop(Protocol):
     """The worker's loop; every call comes from its own thread, between two turns."""
 
     reader: Reader | None  # None before the first load
+
+    @property
+    def tracking(self) -> Tracking: ...
 
     def reply(self, conn: int, data: bytes) -> None: ...
     def push(self, conn: int, data: bytes) -> None: ...

@@ -39,7 +39,7 @@ def _sign_in(call: Call, restored: Restored) -> None:
     become(call, restored.user, token.account, token.credential)
     session.application_dbid = token.application
     call.state.restored = token.application
-    if session.subscriptions:
+    if session.subscriptions or lane.loop.tracking.info(call.conn) is not None:
         return
     lost = token.stream != lane.reader.stream
     lane.loop.start_from(

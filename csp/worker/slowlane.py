@@ -29,6 +29,7 @@ from csp.worker.mailbox import Mailbox, Tell, Words
 from csp.worker.own_options import Following
 from csp.worker.ports import Control, Loop, Reader
 from csp.worker.publication import Publications
+from csp.worker.redirects import Redirects
 from csp.worker.refusal import text_of
 from csp.worker.register import Registrations
 from csp.worker.replays import Replays
@@ -85,6 +86,8 @@ class SlowLane:
         self.writer.open()
         self.auth.open()
         self.mailbox.open()
+        self.redirects = Redirects(self)
+        self.redirects.start()
 
     def command(self, conn: int, args: list[bytes]) -> bytes | None:
         """Runs one command; None: the reply comes later."""
@@ -277,6 +280,10 @@ class SlowLane:
     def published(self, revision: int) -> None:
         """Tells those who wait for a revision, after the clients."""
         self.publications.published(revision)
+
+    def invalidate(self, target: int, keys: list[bytes] | None) -> None:
+        """What a connection has read has changed, and one of another worker is told so."""
+        self.redirects.invalidate(target, keys)
 
     def stop(self) -> None:
         """Ends the channels; the loop has closed the connections."""

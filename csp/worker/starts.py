@@ -54,6 +54,11 @@ def from_(call: Call) -> bytes | None:
             f"CFG.FROM comes before the first subscription, and this connection has "
             f"{session.subscriptions}: end them (UNSUBSCRIBE, PUNSUBSCRIBE, RESET), or connect anew"
         )
+    if lane.loop.tracking.info(call.conn) is not None:
+        raise CspError(
+            "CFG.FROM places a cursor, and a connection that tracks has one: turn it off "
+            "(CLIENT TRACKING OFF), or use another connection"
+        )
     if asked.revision is None or asked.revision <= lane.reader.revision:
         if asked.revision is not None and asked.revision < oldest_start(lane.reader):
             _ask_history(call, asked, asked.revision)

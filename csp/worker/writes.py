@@ -102,6 +102,7 @@ def send(
 
         def published(reached: bool) -> None:
             if reached:
+                lane.loop.tracking.wrote(call.conn, revision)
                 reply = done(revision, results)
                 if reply is not None:
                     call.finish(reply)

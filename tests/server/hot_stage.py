@@ -91,7 +91,10 @@ class OpenLane:
         elif verb == b"cfg.from":
             return self.start_from(conn, args[1:], session.proto)
         elif verb == b"reset":
+            self.loop.tracking.reset(conn)
             self.loop.unsubscribe_all(conn)
+        elif verb == b"client":
+            return self.track(conn, args[1:], session.id)
         elif verb == b"name":
             session.name = args[1].decode()
             return b"+" + session.name.encode() + b"\r\n"
@@ -133,6 +136,28 @@ class OpenLane:
             conn, revision, subs=asked.subs, mark=asked.mark, bookmark_ms=asked.bookmark_ms
         )
         return encode([b"cfg.from", revision, None], proto)
+
+    def track(self, conn: int, args: list[bytes], own_id: int) -> bytes:
+        """CLIENT ID, CACHING and TRACKING, without a look at what goes together."""
+        tracking = self.loop.tracking
+        words = [arg.decode().lower() for arg in args]
+        if words[0] == "id":
+            return b":%d\r\n" % own_id
+        if words[0] == "caching":
+            tracking.caching(conn)
+        elif words[1] == "off":
+            tracking.end(conn)
+        elif words[1] == "forget":
+            tracking.forget(conn)
+        elif words[1] == "wrote":
+            tracking.wrote(conn, int(words[2]))
+        else:
+            redirect = int(words[words.index("redirect") + 1]) if "redirect" in words else 0
+            modes = {word: True for word in ("bcast", "optin", "optout", "noloop") if word in words}
+            prefixes = [args[at + 1] for at, word in enumerate(words) if word == "prefix"]
+            prefixes = prefixes or [b""] * ("bcast" in modes)
+            tracking.begin(conn, redirect=redirect, prefixes=prefixes, **modes)
+        return b"+OK\r\n"
 
     def step_of(self, conn: int, lines: list[bytes]) -> Any:
         """What EXEC asks for each of its lines; `SAY word` is of the slow lane and always known."""

@@ -18,7 +18,7 @@ from csp.model.types import CLASSES
 from csp.process.roles import AUTH, WRITER
 from csp.resp import Decoder, Value, request
 from csp.tables.metrics import NAMES
-from csp.worker.ports import Control, Loop, Reader, Session
+from csp.worker.ports import Control, Loop, Reader, Session, Tracked
 from csp.worker.server_info import ServerInfo
 from csp.worker.slowlane import SlowLane
 from tests.unit.fake_flags import FakeFlags
@@ -163,6 +163,64 @@ class FakeControl(FakeFlags):
         return dict.fromkeys(NAMES, 0) | shown
 
 
+class FakeTracking:
+    """Notes who tracks, and what connections of other workers' trackers are told."""
+
+    def __init__(self) -> None:
+        self.how: dict[int, Tracked] = {}
+        self.may = True
+        self.ids: dict[int, int] = {}  # of this worker's connections: handles
+        self.told: list[tuple[int, list[bytes] | None]] = []
+        self.ended: list[int] = []
+        self.own: list[tuple[int, int]] = []
+
+    def begin(self, conn: int, *, prefixes: list[bytes], redirect: int = 0, **modes: bool) -> None:
+        modes = {name: modes.get(name, False) for name in ("bcast", "optin", "optout", "noloop")}
+        self.how[conn] = {
+            **modes,  # type: ignore[typeddict-item]
+            "caching": False,
+            "broken": False,
+            "redirect": redirect,
+            "prefixes": prefixes,
+        }
+
+    def end(self, conn: int) -> None:
+        self.how.pop(conn, None)
+
+    reset = end
+
+    def forget(self, conn: int) -> None:
+        self.told.append((conn, None))
+
+    def caching(self, conn: int) -> None:
+        self.how[conn]["caching"] = True
+
+    def wrote(self, conn: int, revision: int) -> None:
+        self.own.append((conn, revision))
+
+    def info(self, conn: int) -> Tracked | None:
+        return self.how.get(conn)
+
+    def may_begin(self, conn: int) -> bool:
+        return self.may
+
+    def prefix_count(self) -> int:
+        return sum(len(one["prefixes"]) for one in self.how.values())
+
+    def find(self, id: int) -> int:
+        return self.ids.get(id, -1)
+
+    def exists(self, id: int) -> bool:
+        return id in self.ids
+
+    def tell(self, conn: int, keys: list[bytes] | None) -> bool:
+        self.told.append((conn, keys))
+        return True
+
+    def gone(self, id: int) -> None:
+        self.ended.append(id)
+
+
 class FakeLoop:
     """Collects what is sent; runs timers and descriptors when told."""
 
@@ -184,6 +242,7 @@ class FakeLoop:
         self.replayed: dict[int, list[bytes]] = {}
         self.replay_ends: dict[int, bool] = {}  # whether it was lost
         self.token_key: tuple[int, bytes, bytes] = (0, b"", b"")
+        self.tracking = FakeTracking()
         self._numbers = itertools.count()
 
     def reply(self, conn: int, data: bytes) -> None:

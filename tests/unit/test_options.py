@@ -27,6 +27,8 @@ def test_defaults_are_the_protocols_limits() -> None:
         "pattern_bytes": 256,
         "loose_patterns": 32,
         "loose_patterns_all": 1024,
+        "tracked_keys": 10_000,
+        "tracked_keys_all": 1_000_000,
         "read_wait_ms": 5000,
         "from_wait_ms": 10_000,
         "accepts": 64,

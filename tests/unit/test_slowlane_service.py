@@ -141,7 +141,6 @@ def test_client_switches(server: Server) -> None:
         assert server.ask("CLIENT", word, "x") == "ERR syntax error"
     assert server.ask("CLIENT", "REPLY", "ON") == "OK"
     assert server.ask("CLIENT", "UNPAUSE") == "OK"
-    assert "not supported yet" in str(server.ask("CLIENT", "TRACKING", "ON"))
     assert server.ask("CLIENT", "GETREDIR") == -1
 
 

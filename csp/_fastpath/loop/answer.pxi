@@ -12,7 +12,7 @@ cdef enum:
 
 cdef inline bint plain(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether its GETs may be answered without looking closer."""
-    return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI) == CSP_CONN_SIGNED_IN \
+    return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI | CSP_CONN_TRACKING) == CSP_CONN_SIGNED_IN \
         and not w.loading and (c.subs == NULL or (not is_subscriber2(c) and cursor_is_level(w, c)))
 
 cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:
@@ -31,6 +31,12 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
             if at == NULL or at == end or c.waits != 0 or (w.turn.over and at != start):
                 if at != start:
                     c.in_wanted = 0         # what was incomplete has been answered
+                return at
+        elif c.flags & CSP_CONN_TRACKING:
+            at = run_tracked(w, c, at, end)
+            if at == NULL or at == end or c.waits != 0 or (w.turn.over and at != start):
+                if at != start:
+                    c.in_wanted = 0
                 return at
         w.parser.wanted = c.in_wanted if at == start else 0
         w.parser.taken = c.in_taken

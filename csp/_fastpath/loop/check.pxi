@@ -58,6 +58,9 @@ cdef const char *unwoken(worker_t *w, csp_conn *c) noexcept nogil:
         return b"it has input, and nobody looks at it"
     if c.flags & CSP_CONN_ENDED and conn_over(c):
         return b"its peer has ended and all is answered, and it is still there"
+    if c.track != NULL and track_of(c).options & TRACK_ON and track_of(c).options & TRACK_DUE == 0 \
+            and track_waits(track_of(c)) and not target_full(c) and not conn_held(c) and not tracking_held(w, c):
+        return b"what it has read has changed, and nobody tells it"
     if c.subs != NULL:
         cursor = &(<subs_t *> c.subs).cursor
         if cursor.placed and not cursor.due and cursor.state <= CURSOR_LOST and not conn_held(c):

@@ -54,6 +54,10 @@
 #define CSP_CONN_NUDGED 32u       /* the wait of a read is over: answer it now, late or not */
 #define CSP_CONN_WILL_SHOW 65536u  /* in MULTI: something queued shows data */
 #define CSP_CONN_AWAITS 131072u   /* in the list of those whose cursor awaits its revision */
+#define CSP_CONN_TRACKING 262144u /* what it reads is remembered, or named by prefixes: it is told of changes */
+#define CSP_CONN_BCAST 524288u    /* by prefixes */
+#define CSP_CONN_REDIR_BROKEN 1048576u /* it is told through a connection that has gone */
+#define CSP_CONN_UNTOLD 2097152u  /* what it has read has changed, and it has not heard so: reads wait */
 /* and where it stands in the turn */
 #define CSP_CONN_READABLE 256u    /* the socket may hold bytes that were not received yet */
 #define CSP_CONN_FULL 512u        /* the socket takes nothing now: its edge will come */
@@ -66,6 +70,7 @@
 struct csp_job;
 struct csp_rest;
 struct csp_subs;
+struct csp_track;
 
 typedef struct csp_conn {
     uint64_t id;
@@ -89,6 +94,7 @@ typedef struct csp_conn {
     int64_t shown_ms;  /* when the shared row was written last */
     uint64_t out_room;
     uint64_t rest_at;
+    struct csp_track *track; /* what it tracks, and who is told through it */
     uint16_t listener; /* the row of the port by which it came */
     uint16_t class_;   /* of sessions with the same rights; one, so far */
     uint32_t in_at, in_taken, in_wanted; /* of the incomplete command: how far it was cut (parse.pxi) */
@@ -102,6 +108,7 @@ typedef struct csp_client {
     int64_t shown_ms; /* when the rest was so */
     int64_t active_ms;
     uint64_t unsent;
+    uint64_t redirect; /* the id of whom its invalidations go to, 0: nobody else */
     uint32_t flags, waits;
     uint32_t commands;
     uint32_t subscriptions, patterns;

@@ -6,6 +6,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_WAITS_FOR_CLIENT
     uint32_t CSP_CONN_SIGNED_IN, CSP_CONN_RESP3, CSP_CONN_MULTI, CSP_CONN_FEED, CSP_CONN_KNOWN, CSP_CONN_NUDGED
     uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_SERVER, CSP_CONN_WILL_SHOW, CSP_CONN_AWAITS
+    uint32_t CSP_CONN_TRACKING, CSP_CONN_BCAST, CSP_CONN_REDIR_BROKEN, CSP_CONN_UNTOLD
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
     uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
     struct csp_job:
@@ -13,6 +14,8 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     struct csp_subs:
         pass
     struct csp_rest:
+        pass
+    struct csp_track:
         pass
     ctypedef struct csp_conn:
         uint64_t id
@@ -30,6 +33,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         char *out
         uint64_t out_head, out_size, out_room
         csp_rest *rest
+        csp_track *track
         uint64_t rest_at
         int64_t shown_ms
         uint16_t listener, class_
@@ -39,6 +43,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint64_t id
         int64_t created_ms, shown_ms, active_ms
         uint64_t unsent
+        uint64_t redirect
         uint32_t flags, waits
         uint32_t commands
         uint32_t subscriptions, patterns

@@ -111,6 +111,8 @@ cdef void conn_free(worker_t *w, csp_conn *c) noexcept nogil:
         return
     if c.flags & CSP_CONN_KNOWN:
         slow_closed(w, conn_handle(w, c))
+    if c.track != NULL:
+        tracking_gone(w, c)
     watch_drop(w, c)
     rest_drop(w, c)
     job_drop(w, c)

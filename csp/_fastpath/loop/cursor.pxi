@@ -56,6 +56,8 @@ cdef inline bint cursor_is_level(worker_t *w, csp_conn *c) noexcept nogil:
     cdef cursor_t *cursor
     if c.subs == NULL:
         return True
+    if c.flags & CSP_CONN_UNTOLD:
+        return False
     cursor = &(<subs_t *> c.subs).cursor
     if cursor.state != CURSOR_GOES:
         return cursor.state == CURSOR_RESTS
@@ -68,6 +70,8 @@ cdef inline bint cursor_is_told(worker_t *w, csp_conn *c) noexcept nogil:
 cdef void cursor_due(worker_t *w, csp_conn *c) noexcept nogil:
     """What held it may be over: its delivery goes on in the next turn, or this one."""
     cdef cursor_t *cursor
+    if c.track != NULL:
+        tracking_due_around(w, c)
     if c.subs == NULL:
         return
     cursor = &(<subs_t *> c.subs).cursor

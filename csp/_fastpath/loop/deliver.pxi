@@ -114,6 +114,8 @@ cdef void deliver_live(worker_t *w) noexcept nogil:
         if live.item == 0 and live.serial == 0:
             w.stats.entries += 1
         item = spot_item(live, entry)
+        if w.tracking.clients > 0:
+            tracking_item(w, entry, item)
         if not item_live(w, entry, item):
             break
         spot_pass(live, entry, item)
@@ -354,12 +356,15 @@ cdef void deliver(worker_t *w) noexcept nogil:
         memmove(w.deliver.due.items, w.deliver.due.items + w.deliver.due_first,
                 (w.deliver.due.count - w.deliver.due_first) * sizeof(uint64_t))
         w.deliver.due.count -= w.deliver.due_first
+    if tracking_left(w):
+        tracking_tell(w)
     if w.deliver.resting.count > 0:
         wake_resting(w)
 
 cdef inline bint deliver_left(worker_t *w) noexcept nogil:
     """Whether the next turn has something to deliver without being woken for it."""
-    return w.store != NULL and (w.deliver.due.count > 0 or w.deliver.live.revision <= w.view.revision)
+    return w.store != NULL and (
+        w.deliver.due.count > 0 or w.deliver.live.revision <= w.view.revision or tracking_left(w))
 
 # ---- generations ----
 
@@ -396,6 +401,8 @@ cdef void deliver_switch(worker_t *w, bint had_one) noexcept nogil:
     cdef cursor_t *cursor
     cdef csp_conn *c
     cdef uint32_t i
+    if not difference and live.revision > w.view.revision + 1:
+        tracking_forget_all(w)      # another history: what was read may never change in it
     if difference:
         spot_begin(live, oldest)
     elif not had_one or live.revision > w.view.revision:

@@ -65,7 +65,10 @@ cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noex
     w.stats.commands += 1
     if not w.parser.whole and (c.flags & CSP_CONN_MULTI or not takes_any_keys(number)):
         return slow_too_many(w, c, args, count)
-    if why == MAY and csp_commands[number].flags & CSP_FLAG_HOT and c.flags & CSP_CONN_MULTI == 0:
+    if why == MAY and csp_commands[number].flags & CSP_FLAG_HOT \
+            and c.flags & (CSP_CONN_MULTI | CSP_CONN_TRACKING) == 0:
+        return run_hot(w, c, number, args, count)
+    if c.flags & CSP_CONN_TRACKING and tracking_command(w, c, number, args, count, why == MAY):
         return run_hot(w, c, number, args, count)
     if why == MAY or why == REFUSE_UNKNOWN or number == CSP_CMD_EXEC or c.flags & CSP_CONN_MULTI:
         return slow_command(w, c, args, count)

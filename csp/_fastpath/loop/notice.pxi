@@ -66,6 +66,10 @@ cdef void notice_resync(worker_t *w, csp_conn *c, uint64_t oldest) noexcept nogi
     """Tells one connection that it missed something, from where it is told again, and when to read anew."""
     cdef char payload[80]
     cdef uint32_t size = put_text(payload, b'{"op":"resync","oldest":', 24)
+    if c.flags & CSP_CONN_TRACKING:
+        tracking_forget(w, c)
+        if subs_count(c) == 0 and not (<subs_t *> c.subs).start.used:
+            return
     size += put_decimal(payload + size, oldest)
     size += put_text(payload + size, b',"retry_ms":', 12)
     size += put_decimal(payload + size, <uint64_t> retry_ms(w))

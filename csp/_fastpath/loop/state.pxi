@@ -21,6 +21,8 @@ cdef struct limits_t:
     uint32_t pattern_bytes
     uint32_t loose_patterns
     uint32_t loose_patterns_all
+    uint32_t tracked_keys
+    uint32_t tracked_keys_all
     uint32_t accepts
     int64_t read_wait_ms
     int64_t from_wait_ms
@@ -205,6 +207,10 @@ cdef struct worker_t:
     deliver_t deliver
 
     token_key_t token_key
+
+    # client-side caching (tracking)
+    tracking_t tracking
+    handles_t tracking_due          # who may have to be told something
 
     # what time brings (clock)
     wait_t *waiting

@@ -68,11 +68,27 @@ cdef subs_t *subs_make(csp_conn *c) noexcept nogil:
         c.subs = <csp_subs *> calloc(1, sizeof(subs_t))
     return <subs_t *> c.subs
 
+cdef inline bint subs_idle(csp_conn *c) noexcept nogil:
+    """Whether nothing needs the set: no subscription, nothing that CFG.FROM said, no tracking."""
+    cdef subs_t *subs = <subs_t *> c.subs
+    return subs.count == 0 and not subs.start.used and c.flags & CSP_CONN_TRACKING == 0
+
 cdef void subs_free(worker_t *w, csp_conn *c) noexcept nogil:
     w.deliver.starts -= (<subs_t *> c.subs).start.used
     free((<subs_t *> c.subs).links)
     free(c.subs)
     c.subs = NULL
+
+cdef void subs_end(worker_t *w, csp_conn *c) noexcept nogil:
+    """Without subscriptions, and what CFG.FROM said; who tracks keeps a cursor, where the live walk is."""
+    cdef subs_t *subs = <subs_t *> c.subs
+    cursor_close(w, c)
+    if c.flags & CSP_CONN_TRACKING == 0:
+        subs_free(w, c)
+        return
+    w.deliver.starts -= subs.start.used
+    free(subs.links)
+    memset(subs, 0, sizeof(subs_t))
 
 cdef int node_grow(node_t *node) noexcept nogil:
     """Room for one more subscriber."""
@@ -97,7 +113,7 @@ cdef int watch_add(worker_t *w, csp_conn *c, const char *name, uint32_t size, bi
         return 0
     subs = subs_make(c)
     if subs == NULL or ((subs.count + 1) * 2 > subs.room and subs_grow(subs) != 0) or node_grow(node) != 0:
-        if subs != NULL and subs.count == 0 and not subs.start.used:
+        if subs != NULL and subs_idle(c):
             subs_free(w, c)
         if node.count == 0:
             watch_remove(&w.watch, node)
@@ -138,8 +154,7 @@ cdef void watch_leave(worker_t *w, csp_conn *c, link_t *link) noexcept nogil:
         watch_remove(&w.watch, node)
     if subs.count == 0:
         w.stats.subscribers -= 1
-        cursor_close(w, c)
-        subs_free(w, c)
+        subs_end(w, c)
 
 cdef void watch_drop(worker_t *w, csp_conn *c) noexcept nogil:
     """Ends all subscriptions of a connection, and a cursor that rests without any."""
@@ -150,5 +165,4 @@ cdef void watch_drop(worker_t *w, csp_conn *c) noexcept nogil:
             i = (i + 1) & (subs.room - 1)
         watch_leave(w, c, &subs.links[i])
     if c.subs != NULL:
-        cursor_close(w, c)
-        subs_free(w, c)
+        subs_end(w, c)

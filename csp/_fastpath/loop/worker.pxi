@@ -25,6 +25,8 @@ LIMITS = {
     "pattern_bytes": 256,
     "loose_patterns": 32,
     "loose_patterns_all": 1024,
+    "tracked_keys": 10000,
+    "tracked_keys_all": 1000000,
     "accepts": 64,
     "read_wait_ms": 5000,
     "from_wait_ms": 10000,
@@ -97,6 +99,7 @@ cdef class Loop:
         self.w.stats.subscriptions = 0
         self.w.stats.subscribers = 0
         self.w.stats.feeds = 0
+        tracking_count(&self.w)
         self.w.stats.buffers = 0
         self.w.stats.jobs = 0
         self.w.stats.longest_turn_us = 0
@@ -131,6 +134,8 @@ cdef class Loop:
         self.w.limits.pattern_bytes = limits["pattern_bytes"]
         self.w.limits.loose_patterns = limits["loose_patterns"]
         self.w.limits.loose_patterns_all = limits["loose_patterns_all"]
+        self.w.limits.tracked_keys = limits["tracked_keys"]
+        self.w.limits.tracked_keys_all = min(limits["tracked_keys_all"], TRACKED_MAX // 2)
         self.w.limits.accepts = limits["accepts"]
         self.w.limits.read_wait_ms = limits["read_wait_ms"]
         self.w.limits.from_wait_ms = limits["from_wait_ms"]
@@ -219,6 +224,9 @@ cdef class Loop:
                     conn_free(w, &w.rows[i])
         if w.spare_fd > 0:
             close(w.spare_fd)
+        dead_free(&w.tracking, UINT32_MAX)
+        tracked_close(&w.tracking)
+        free(w.tracking_due.items)
         watch_close(&w.watch)
         parser_close(&w.parser)
         out_free(&w.out)
@@ -303,6 +311,11 @@ cdef class Loop:
         view.conn = conn
         view.row()
         return view
+
+    @property
+    def tracking(self) -> Tracking:
+        """The connections that track."""
+        return tracking_view(self)
 
     def reply(self, conn: int, data: bytes) -> None:
         """Answers a deferred command; the connection goes on with its next one."""
@@ -426,6 +439,8 @@ cdef class Loop:
         if why != MAY:
             out_refusal(&w.out, why, number, args, count)
         elif csp_commands[number].flags & CSP_FLAG_HOT:
+            if c.flags & CSP_CONN_TRACKING:
+                tracking_keys(w, c, number, args, count)
             status = run_hot(w, c, number, args, count)
         else:
             why = REFUSE_UNKNOWN
@@ -464,8 +479,8 @@ cdef class Loop:
         cdef start_t start
         if c == NULL:
             raise KeyError(f"connection {conn} is closed")
-        if subs_count(c) > 0:
-            raise ValueError("a connection that has subscriptions has a cursor already")
+        if subs_count(c) > 0 or c.flags & CSP_CONN_TRACKING:
+            raise ValueError("a connection that has subscriptions, or tracks, has a cursor already")
         memset(&start, 0, sizeof(start_t))
         start.needs = subs
         start.marked = mark is not None
@@ -635,6 +650,9 @@ cdef class Loop:
             "lagging": w.deliver.placed,
             "starts": w.deliver.starts,
             "awaiting": w.deliver.awaiting.count,
+            "tracking": w.tracking.clients,
+            "tracked": w.tracking.count,
+            "prefixes": w.tracking.prefix_count,
             "unsigned": w.unsigned_count,
             "blocked": w.blocked_count,
         }

@@ -31,6 +31,12 @@ typedef struct csp_stats {
     uint64_t jobs; /* worker: requests */
     uint64_t waits; /* worker: requests */
     uint64_t stalls; /* worker: connections */
+    uint64_t tracking_clients; /* worker: connections */
+    uint64_t tracked_keys; /* worker: keys */
+    uint64_t tracking_prefixes; /* worker: prefixes */
+    uint64_t invalidations; /* worker: keys */
+    uint64_t tracking_evicted; /* worker: keys */
+    uint64_t tracking_flushes; /* worker: notices */
     uint64_t lags; /* worker: connections */
     uint64_t resyncs; /* worker: notices */
     uint64_t wakes; /* worker: wake-ups */
@@ -63,7 +69,7 @@ typedef struct csp_stats {
     uint64_t auth_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 52
+#define CSP_METRIC_COUNT 58
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -88,6 +94,12 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "jobs",
     "waits",
     "stalls",
+    "tracking_clients",
+    "tracked_keys",
+    "tracking_prefixes",
+    "invalidations",
+    "tracking_evicted",
+    "tracking_flushes",
     "lags",
     "resyncs",
     "wakes",

@@ -28,6 +28,12 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t jobs
         uint64_t waits
         uint64_t stalls
+        uint64_t tracking_clients
+        uint64_t tracked_keys
+        uint64_t tracking_prefixes
+        uint64_t invalidations
+        uint64_t tracking_evicted
+        uint64_t tracking_flushes
         uint64_t lags
         uint64_t resyncs
         uint64_t wakes

@@ -92,6 +92,12 @@ SIGN_IN = ["AUTH", "default", PASSWORD]
 KEYS = ("a", "CfgPerson:99999999", "x y")
 
 
+TRACKING = (
+    *("ON", "OFF", "BCAST", "PREFIX", "a", "ab", "b", "OPTIN", "OPTOUT", "NOLOOP", "REDIRECT"),
+    *("99999999", "0", "-1", "x"),
+)
+
+
 def skill(name: str) -> str:
     return json.dumps({"tenantDBID": 1, "name": name})
 
@@ -125,6 +131,9 @@ CLIENT = st.one_of(
     one_of("CLIENT KILL", of=("ID", "0", "TYPE", "normal", "x", "SKIPME", "ADDR", "1.2.3.4:5")),
     one_of("CLIENT UNPAUSE", "CLIENT GETREDIR", "CLIENT TRACKINGINFO", "CLIENT LIST TYPE x"),
     one_of("CLIENT LIST ID", of=("x", "0")),
+    one_of("CLIENT TRACKING ON", "CLIENT TRACKING", of=TRACKING),
+    one_of("CLIENT TRACKING ON BCAST PREFIX a", "CLIENT TRACKING ON OPTIN", "CLIENT TRACKING OFF"),
+    one_of("CLIENT CACHING", of=("YES", "NO", "x"), least=1),
     one_of("HELLO", of=("2", "3", "SETNAME", "a", "AUTH", "default", "x")),
     one_of("RESET", "AUTH x y", "PING"),
     st.just(SIGN_IN),
