@@ -5,7 +5,8 @@
 2. It is asked under the identity that it names, not the connection's: only a registered server may
    call this (the table says so), and the writer looks again.
 3. What no server forwards is refused, as is a write where this server takes none itself.
-4. What is not whole when its connection ends was never asked.
+4. What of the log is here is answered here; the writer is asked for the rest of it.
+5. What is not whole when its connection ends was never asked.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from csp.tables.commands import COMMANDS
 from csp.worker.asked import Asked
 from csp.worker.call import Call, Handler
 from csp.worker.history import MAX_RECORDS
+from csp.worker.log_pages import page_from
 from csp.worker.refusal import number
 from csp.worker.writes import asks_of, check_taken
 
@@ -101,7 +103,14 @@ def _ask(call: Call, asked: Asked, name: int, question: bytes) -> None:
                 lost = UnknownOutcome if verb == WRITE else MasterDown
                 _answer(call, asked, name, FAIL, lost(f"it was under way, but {why}").line)
 
-    call.lane.writer.ask(verb.decode(), *_for_writer(call, verb, words), then=answered)
+    arguments = _for_writer(call, verb, words)
+    if verb == ENTRIES:
+        reader = call.lane.reader
+        entries = page_from(reader, int(arguments[0]))
+        if entries:
+            _answer(call, asked, name, DONE, str(reader.oldest), *entries)
+            return
+    call.lane.writer.ask(verb.decode(), *arguments, then=answered)
 
 
 def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[bytes]:

@@ -13,6 +13,7 @@ from csp.model.forward import QUESTIONS_BYTES_MAX, QUESTIONS_MAX
 from csp.model.history import HistoryQuestion
 from csp.model.principal import Principal, principal_of
 from csp.resp import Decoder, request
+from csp.worker import log_pages
 from csp.worker.history import MAX_RECORDS
 from tests.unit.fake_loop import Server
 
@@ -193,3 +194,38 @@ def test_a_link_has_so_many_questions_and_bytes_under_way(server: Server) -> Non
     reply = server.raw("CFG.FORWARD", str(QUESTIONS_MAX), "MORE", b"x", conn=2)
     assert reply is not None
     assert reply.startswith(b"-BUSY ")
+
+
+def entry_of(revision: int, size: int = 64) -> bytes:
+    head = bytearray(size)
+    head[16:24] = revision.to_bytes(8, "little")
+    return bytes(head)
+
+
+def test_what_of_the_log_is_here_is_answered_here(server: Server) -> None:
+    server.reader.published = 9
+    server.reader.entries = {revision: entry_of(revision) for revision in range(5, 10)}
+    server.reader.differences = {8}
+    forward(server, 1, "ENTRIES", "6")
+    assert pushes(server) == [[b"1", b"DONE", b"5", entry_of(6), entry_of(7)]]
+    for number, first in ((2, "4"), (3, "8"), (4, "10")):
+        forward(server, number, "ENTRIES", first)
+        verb, req, asked = server.writer.take()
+        assert (verb, asked) == (b"ENTRIES", first.encode())
+        server.writer.answer("DONE", req, "1", b"an entry")
+        server.loop.poll()
+        assert pushes(server) == [[b"%d" % number, b"DONE", b"1", b"an entry"]]
+    forward(server, 5, "ENTRIES", "-1")
+    ((_, kind, _),) = pushes(server)
+    assert kind == b"FAIL"
+
+
+def test_a_page_of_the_log_ends_at_its_bytes(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_pages, "PAGE_BYTES_MAX", 150)
+    server.reader.published = 9
+    server.reader.entries = {revision: entry_of(revision) for revision in range(1, 10)}
+    server.reader.entries[4] = entry_of(4, 1000)
+    assert len(log_pages.page_from(server.reader, 1)) == 2
+    assert log_pages.page_from(server.reader, 4) == [entry_of(4, 1000)], "one at least"
