@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,13 +27,19 @@ from csp.model.forward import (
     HISTORY,
     MORE,
     PIECE_BYTES,
+    SESSIONLOG,
+    SESSIONS,
     WRITE,
 )
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.principal import words_of
 from csp.model.requests import WriteOutcome
+from csp.model.sessions import SessionsPage, SessionsQuestion
+from csp.observe.events import log_event
 from csp.process.origin import EntriesPage, Later
 from csp.resp import Push, Value, request
+
+log = logging.getLogger("csp.feed")
 
 PING_MS = 1_000  # between two signs of life that are asked for
 SILENCE_MS_MAX = 10_000
@@ -152,6 +159,25 @@ class Forwards:
         self._ask(HISTORY, question.as_json(), then=answered)
         self._send()
         self._histories += 1
+        return later
+
+    def note_sessions(self, records: bytes) -> None:
+        """A batch of records of sessions; without a link it is lost, which is said."""
+
+        def answered(answer: Answer) -> None:
+            if isinstance(answer, CspError):
+                log_event(log, "22138", count="a batch", reason=answer.text)
+
+        self._ask_or_fail(SESSIONS, records, then=answered)
+
+    def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
+        """A page of records of sessions."""
+        later: Later[SessionsPage] = Later()
+
+        def answered(answer: Answer) -> None:
+            later.answer(_sessions(answer))
+
+        self._ask(SESSIONLOG, question.as_json(), then=answered)
         return later
 
     def entries(self, first: int) -> Later[EntriesPage]:
@@ -274,6 +300,15 @@ def _entries(answer: Answer) -> EntriesPage | CspError:
             return answer
         case [oldest, *entries] if _is_revision(oldest):
             return EntriesPage(int(oldest), entries)
+    return _nonsense(answer)
+
+
+def _sessions(answer: Answer) -> SessionsPage | CspError:
+    match answer:
+        case CspError():
+            return answer
+        case [following, *records] if _is_revision(following):
+            return SessionsPage(int(following), records)
     return _nonsense(answer)
 
 

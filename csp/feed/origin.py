@@ -31,6 +31,7 @@ from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backof
 from csp.model.feed import NOWHERE, FeedError, Position, read_chain, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.requests import WriteOutcome, WriteRequest
+from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext
 from csp.process.credentials import PasswordFileRefused, renewed
@@ -163,6 +164,14 @@ class FeedOrigin:
     def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
         """Asks the master."""
         return self._forwards.history(question)
+
+    def note_sessions(self, records: bytes) -> None:
+        """Passes them on."""
+        self._forwards.note_sessions(records)
+
+    def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
+        """Asks the master."""
+        return self._forwards.sessions(question)
 
     def entries(self, first: int) -> Later[EntriesPage]:
         """Asks the master."""

@@ -39,12 +39,14 @@ from csp.master.outage import Found, Outage
 from csp.master.published import HostView
 from csp.master.retention import Limits, Retention
 from csp.master.seed import SeedPlan, seed_transaction
+from csp.master.session_log import SessionLog, sessions_page
 from csp.master.sqlite import FileLost, is_unreadable
 from csp.master.sums import Summer
 from csp.master.token_keys import first_key
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
+from csp.model.sessions import SessionsPage, SessionsQuestion, records_in
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
@@ -75,6 +77,7 @@ class DatabaseOrigin:
         self.database = Database(address)
         self.clock = MasterClock()
         self.retention = Retention()
+        self._sessions = SessionLog()
         self._engine: Engine | None = None
         self._host: StoreForOrigin | None = None
         self._outage: Outage | None = None
@@ -272,6 +275,13 @@ class DatabaseOrigin:
         with in_words():
             yield entries_page(self.database.reader, first)
 
+    def note_sessions(self, records: bytes) -> None:
+        self._sessions.add(records_in(records))
+
+    def sessions(self, question: SessionsQuestion) -> Iterator[SessionsPage | None]:
+        with in_words():
+            yield sessions_page(self.database.reader, question)
+
     def watches(self) -> Sequence[Descriptor]:
         self.database.turn.begin()  # asked once in every turn
         return ()
@@ -294,6 +304,7 @@ class DatabaseOrigin:
                 self.retention.step(self.database.connection, age_now_ms)
                 self._look_at_fence(self._engine)
             self._engine.rotate_keys()
+            self._sessions.write(self.database)
         except (errors.MasterDown, errors.UnknownOutcome) as error:
             self._tell_trouble(error.text)
         except errors.Busy:  # a full store has an alarm of its own; the next tick tries again

@@ -4,10 +4,11 @@
    [csp] log-window-max.
 2. The history keeps [history-log] audit-max-records records, none older than audit-expiration, and
    never less than the log.
-3. A write id stays WRITE_AGE_MS_MAX: so long may a lost reply be asked for.
-4. One step takes STEP_ROWS_MAX rows, or STEP_BYTES_MAX of the log: no write waits for more. Where
+3. Records of sessions stay [history-log] client-expiration.
+4. A write id stays WRITE_AGE_MS_MAX: so long may a lost reply be asked for.
+5. One step takes STEP_ROWS_MAX rows, or STEP_BYTES_MAX of the log: no write waits for more. Where
    more has to go, the next step comes at once.
-5. Rows go by ranges of their keys.  `head` says up to where entries are gone, and how many bytes
+6. Rows go by ranges of their keys.  `head` says up to where entries are gone, and how many bytes
    are left up to where; memory only spares looking at what a step before has seen.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, select, tuple_, update
 
 from csp.master import schema
+from csp.master.session_log import prune
 from csp.process.own_options import OwnOptions
 
 DAY_MS: Final = 24 * 3600 * 1000
@@ -38,6 +40,7 @@ class Limits:
     entry_bytes: int = 256 * MEGABYTE
     history_age_ms: int = 365 * DAY_MS
     history_records: int = 50_000
+    session_age_ms: int = DAY_MS
 
     @classmethod
     def of(cls, options: OwnOptions) -> Limits:
@@ -47,6 +50,7 @@ class Limits:
             entry_age_ms=DAY_MS * days,
             entry_bytes=MEGABYTE * options.number("log-window-max"),
             history_age_ms=DAY_MS * max(days, options.number("audit-expiration")),
+            session_age_ms=DAY_MS * options.number("client-expiration"),
             history_records=max(
                 options.number("max-records"),
                 options.number("audit-max-records"),
@@ -77,6 +81,7 @@ class Retention:
                 self._prune_entries(connection, now_ms),
                 self._prune_history(connection, now_ms),
                 self._prune_writes(connection, now_ms),
+                0 if now_ms is None else prune(connection, now_ms - self.limits.session_age_ms),
             )
         self._has_more = max(counts) >= STEP_ROWS_MAX
         return sum(counts)

@@ -7,7 +7,8 @@
 5. `entries` is the window of the change log; `history` says what changed, for longer.
 6. `accounts` is the only place with hashes of secrets; no table holds a secret itself.
 7. `token_keys` has the secrets of which tokens are signed, the newest ones alone.
-8. `writes` has the id that a client gave a write, under its account, with a digest of the command:
+8. `session_log` has the records of clients' sessions as they came, outside of any change.
+9. `writes` has the id that a client gave a write, under its account, with a digest of the command:
    keyed, as a command may hold a secret. An account of 0 stands for all, a digest of "" for any.
 """
 
@@ -32,7 +33,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0005"
+VERSION = "0006"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(
@@ -150,4 +151,14 @@ token_keys = Table(
     Column("secret", String(64), nullable=False),
     Column("revision", BigInteger, nullable=False),
     PrimaryKeyConstraint("id", name="token_keys_key"),
+)
+
+session_log = Table(
+    "session_log",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Column("account", Integer, nullable=False),
+    Column("record", Text, nullable=False),
+    Index("session_log_time", "time_ms"),
 )

@@ -11,6 +11,8 @@ The pieces together are an array of strings:
     OUTCOME who write-id
     HEAD
     HISTORY question
+    SESSIONS records                      a batch (csp/model/sessions.py): DONE
+    SESSIONLOG question                   DONE following record…
     ENTRIES revision                      the log from there on: DONE oldest entry…
 """
 
@@ -21,6 +23,7 @@ FORWARDED = b"forwarded"
 DONE, FAIL = b"DONE", b"FAIL"
 WRITE, OUTCOME, HEAD, HISTORY = b"WRITE", b"OUTCOME", b"HEAD", b"HISTORY"
 ENTRIES = b"ENTRIES"
+SESSIONS, SESSIONLOG = b"SESSIONS", b"SESSIONLOG"
 
 PIECE_BYTES = 64 * 1024  # what is larger goes in pieces, between which others go
 # What one link may have under way: the asker keeps to it, and who is asked refuses more.

@@ -21,6 +21,7 @@ from csp.process.polling import Descriptor
 if TYPE_CHECKING:
     from csp.model.history import HistoryPage, HistoryQuestion
     from csp.model.requests import WriteOutcome, WriteRequest
+    from csp.model.sessions import SessionsPage, SessionsQuestion
     from csp.process.own_options import OwnOptions
     from csp.tables.events import Alarm
 
@@ -215,6 +216,14 @@ class Origin(Protocol):
         self, question: HistoryQuestion
     ) -> Iterator[HistoryPage | None] | Later[HistoryPage]:
         """A page of change records: in steps as `sums` where the database is, else asked for."""
+
+    def note_sessions(self, records: bytes) -> None:
+        """Takes a batch of records of sessions (csp/model/sessions.py) for the master."""
+
+    def sessions(
+        self, question: SessionsQuestion
+    ) -> Iterator[SessionsPage | None] | Later[SessionsPage]:
+        """A page of the master's records of sessions."""
 
     def entries(self, first: int) -> Iterator[EntriesPage | None] | Later[EntriesPage]:
         """A page of the log that the master keeps, from revision `first` on."""

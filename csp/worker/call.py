@@ -48,6 +48,7 @@ class State:
     watched: dict[tuple[int, int], int] = field(default_factory=dict)  # object -> revision
     application: str = ""
     asked: Asked = field(default_factory=Asked)
+    why_ending: str = ""  # what this server ends it for
     restored: int = 0  # DBID of the Application whose token it signed in by
     on_close: dict[str, OnClose] = field(default_factory=dict)  # by purpose
 
@@ -63,6 +64,7 @@ class State:
             or self.application
             or self.asked.sizes
             or self.restored
+            or self.why_ending
             or self.on_close
         )
 
@@ -135,6 +137,16 @@ class Tokens(Protocol):
         """What this user's token leads to; refused where it is worth nothing."""
 
 
+class SessionRecords(Protocol):
+    """The records of this worker's sessions."""
+
+    def note(self, conn: int, what: str, why: str = "") -> None:
+        """Something happened to the session of a connection."""
+
+    def ended(self, conn: int, why: str) -> None:
+        """The session of a connection is over."""
+
+
 class Replays(Protocol):
     """Those that are brought up to the log."""
 
@@ -179,6 +191,8 @@ class Lane(Protocol):
     def tokens(self) -> Tokens: ...
     @property
     def replays(self) -> Replays: ...
+    @property
+    def session_records(self) -> SessionRecords: ...
     @property
     def reader(self) -> Reader:
         """The store as this turn sees it; raises Loading before there is one."""

@@ -13,7 +13,7 @@ from csp.errors import CspError
 from csp.process.application import dbid_of
 from csp.resp.encode import OK, error, integer
 from csp.worker import mailbox
-from csp.worker.call import Call, Handler, Lane
+from csp.worker.call import Call, Handler, Lane, State
 from csp.worker.clients import Row, Test, go_through, of_type
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import ServerInfo
@@ -40,13 +40,13 @@ def kill(call: Call) -> None:
         else:
             lane.finish(conn, error("ERR No such client"))
         for one in me:
-            lane.loop.close(one)  # after it has its answer
+            _kill(lane, one)  # after it has its answer
 
     def found_here(found: list[int]) -> None:
         me.extend(one for one in found if one == conn and not skip_me)
         others = [one for one in found if one != conn]
         for one in others:
-            lane.loop.close(one)
+            _kill(lane, one)
         here = len(others) + len(me)
         try:
             lane.mailbox.ask([KILL, *words], lambda answers: count(here + mailbox.total(answers)))
@@ -56,12 +56,17 @@ def kill(call: Call) -> None:
     find_here(lane, tests, found_here)
 
 
+def _kill(lane: Lane, conn: int) -> None:
+    lane.states.setdefault(conn, State()).why_ending = "CLIENT KILL"
+    lane.loop.close(conn)
+
+
 def kill_for_another(lane: Lane, words: list[bytes], tell: mailbox.Tell) -> None:
     """What another worker's CLIENT KILL closes here."""
 
     def found_here(found: list[int]) -> None:
         for one in found:
-            lane.loop.close(one)
+            _kill(lane, one)
         tell(mailbox.count(len(found)))
 
     find_here(lane, _tests(words, lane.info), found_here)

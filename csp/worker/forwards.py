@@ -28,11 +28,14 @@ from csp.model.forward import (
     OUTCOME,
     QUESTIONS_BYTES_MAX,
     QUESTIONS_MAX,
+    SESSIONLOG,
+    SESSIONS,
     WRITE,
 )
 from csp.model.history import HistoryQuestion
 from csp.model.principal import principal_in
 from csp.model.requests import EXPECT, PASSWORD, SKIP
+from csp.model.sessions import SessionsQuestion
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp import Decoder, ProtocolError, Push
 from csp.resp.encode import encode
@@ -123,6 +126,10 @@ def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[byt
         return [asks_of(call, principal_in(words[0])), words[1]]
     if verb == HEAD and not words:
         return words
+    if verb == SESSIONS and len(words) == 1:
+        return words
+    if verb == SESSIONLOG and len(words) == 1:
+        return [_session_log(call, words[0])]
     if verb == ENTRIES and len(words) == 1 and words[0].isdigit():
         return words
     if verb == HISTORY and len(words) == 1:
@@ -148,6 +155,15 @@ def _name_of(encoded: bytes) -> bytes:
 def _history(call: Call, question: bytes) -> bytes:
     try:
         asked = HistoryQuestion.from_json(question)
+    except (ValueError, TypeError) as error:
+        raise BadValue(f"the question can't be read: {error}") from None
+    most = call.lane.info.limit("max-records", MAX_RECORDS)
+    return replace(asked, limit=min(max(asked.limit, 1), most)).as_json()
+
+
+def _session_log(call: Call, question: bytes) -> bytes:
+    try:
+        asked = SessionsQuestion.from_json(question)
     except (ValueError, TypeError) as error:
         raise BadValue(f"the question can't be read: {error}") from None
     most = call.lane.info.limit("max-records", MAX_RECORDS)

@@ -74,6 +74,7 @@ def auth(call: Call) -> None:
 
 def quit_(call: Call) -> bytes:
     """QUIT"""
+    call.state.why_ending = "QUIT"
     call.lane.loop.close(call.conn)
     return OK
 
@@ -81,6 +82,7 @@ def quit_(call: Call) -> bytes:
 def reset(call: Call) -> bytes:
     """RESET: as if just connected."""
     call.lane.loop.tracking.reset(call.conn)
+    call.lane.session_records.ended(call.conn, "RESET")
     call.lane.loop.unsubscribe_all(call.conn)
     for undo in list(call.state.on_close.values()):
         undo()

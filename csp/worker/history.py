@@ -1,10 +1,12 @@
-"""CFG.HISTORY: pages of change records, which the writer reads or asks its master for."""
+"""CFG.HISTORY: pages of change and session records, read by the writer or asked of its master."""
 
 from __future__ import annotations
 
 from csp.conf.table import OPTIONS
 from csp.errors import BadValue, CspError
 from csp.model.history import HistoryQuestion
+from csp.model.sessions import SessionsQuestion
+from csp.model.symbolic import parse_key
 from csp.process.application import dbid_of
 from csp.resp.encode import encode
 from csp.resp.values import Value
@@ -16,8 +18,11 @@ MAX_RECORDS = int(OPTIONS["history-log", "max-records"].default)
 
 
 def history(call: Call) -> None:
-    """CFG.HISTORY [SINCE r] [FILTER key value]… [LIMIT n]"""
+    """CFG.HISTORY [SINCE r] [FILTER key value]… [LIMIT n] | SESSIONS [SINCE time] [ACCOUNT key]"""
     proto = call.proto
+    if len(call.args) > 1 and call.args[1].upper() == b"SESSIONS":
+        _sessions(call)
+        return
 
     def done(parts: list[bytes]) -> bytes:
         page: Value = [int(parts[0]), parts[1], list(parts[2:])]
@@ -26,10 +31,34 @@ def history(call: Call) -> None:
     ask_writer(call, "HISTORY", _question(call).as_json(), done=done)
 
 
+def _sessions(call: Call) -> None:
+    proto = call.proto
+
+    def done(parts: list[bytes]) -> bytes:
+        page: Value = [int(parts[0]), list(parts[1:])]
+        return encode(page, proto)
+
+    ask_writer(call, "SESSIONLOG", _sessions_question(call).as_json(), done=done)
+
+
+def _sessions_question(call: Call) -> SessionsQuestion:
+    since_ms = account = 0
+    words = call.args[2:]
+    for at in range(0, len(words), 2):
+        word, value = words[at].upper(), words[at + 1 : at + 2]
+        if word == b"SINCE" and value:
+            since_ms = number(value[0], NOT_INTEGER)
+        elif word == b"ACCOUNT" and value:
+            cls, account = parse_key(text_of(value[0]))
+            if cls.name != "CfgPerson":
+                raise BadValue(f"ACCOUNT takes the key of a CfgPerson, not of a {cls.name}")
+        else:
+            raise CspError(SYNTAX)
+    return SessionsQuestion(since_ms, account, call.lane.info.limit("max-records", MAX_RECORDS))
+
+
 def _question(call: Call) -> HistoryQuestion:
     args = call.args
-    if len(args) > 1 and args[1].upper() == b"SESSIONS":
-        raise CspError("CFG.HISTORY SESSIONS is not supported yet: only change records are kept")
     most = call.lane.info.limit("max-records", MAX_RECORDS)
     since, limit, filters, at = 0, most, [], 1
     while at < len(args):

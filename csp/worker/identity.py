@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from csp.model.sessions import SIGN_IN
 from csp.worker import tracking
 from csp.worker.call import Call
 
@@ -9,12 +10,14 @@ DEFAULT_USER = "default"
 ADMINISTRATOR = DEFAULT_USER  # until permissions say who else is one
 
 
-def become(call: Call, user: str, account_dbid: int, credential: int) -> None:
+def become(call: Call, user: str, account_dbid: int, credential: int, how: str = SIGN_IN) -> None:
     """The session is this account's from now on.
 
     What another account was told on its subscriptions is none of its business, nor the reverse.
     """
     session, conn = call.session, call.conn
+    if session.authenticated and session.account_dbid != account_dbid:
+        call.lane.session_records.ended(conn, "another account signed in")
     if session.subscriptions and session.account_dbid not in (0, account_dbid):
         call.lane.loop.lose_place(conn)
     if session.account_dbid not in (0, account_dbid):
@@ -24,4 +27,5 @@ def become(call: Call, user: str, account_dbid: int, credential: int) -> None:
     session.credential_revision = credential
     session.administrator = user == ADMINISTRATOR
     session.authenticated = True
+    call.lane.session_records.note(conn, how)
     call.lane.tell_client(conn, "51204")

@@ -60,6 +60,7 @@ class Registrations:
         state.on_close[_SESSION] = lambda: self._remove(conn)
         for other, held in list(self._wishes.items()) if replaced else ():
             if held["session"] in replaced and other != conn:
+                self._lane.states[other].why_ending = "its application took the place again"
                 self._lane.loop.close(other)
 
     def _remove(self, conn: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from csp.model.sessions import RESTORE
 from csp.worker.call import Call, Restored
 from csp.worker.identity import become
 from csp.worker.refusal import text_of
@@ -36,7 +37,8 @@ def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> 
 def _sign_in(call: Call, restored: Restored) -> None:
     """The session is the token's again, its first subscription begins where that one stood."""
     lane, session, token = call.lane, call.session, restored.token
-    become(call, restored.user, token.account, token.credential)
+    call.state.application = str(restored.application["name"])
+    become(call, restored.user, token.account, token.credential, RESTORE)
     session.application_dbid = token.application
     call.state.restored = token.application
     if session.subscriptions or lane.loop.tracking.info(call.conn) is not None:

@@ -34,6 +34,7 @@ from csp.worker.refusal import text_of
 from csp.worker.register import Registrations
 from csp.worker.replays import Replays
 from csp.worker.server_info import ServerInfo
+from csp.worker.session_records import GONE, SessionRecords
 from csp.worker.states import States
 from csp.worker.tokens import Tokens
 from csp.worker.turned_away import TurnedAway
@@ -66,6 +67,7 @@ class SlowLane:
         self.feeds = Feeds(self)
         self.registrations = Registrations(self)
         self.replays = Replays(self)
+        self.session_records = SessionRecords(self)
         self.states_shown = States(self)
         self.tokens = Tokens(self)
         self.tokens.start()
@@ -246,7 +248,9 @@ class SlowLane:
         self.replays.closed(conn)
         self.states_shown.closed(conn)
         self.tell_client(conn, "51205")
-        state = self.states.pop(conn, None)
+        state = self.states.get(conn)
+        self.session_records.ended(conn, (state.why_ending if state else "") or GONE)
+        self.states.pop(conn, None)
         if state is None:
             return
         for undo in list(state.on_close.values()):

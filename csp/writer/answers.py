@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from csp.errors import Busy, CspError
 from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.clock import wall_ms
 from csp.observe.faults import told_fault
 from csp.process.channel.answering import Message, Peer
@@ -25,7 +26,7 @@ from csp.writer.registry import Registry
 WAITING_MAX = 16  # each may read the whole database; operators ask, not clients
 DBID_MAX = 0xFFFFFFFF
 T = TypeVar("T")
-Result = Sums | HistoryPage | EntriesPage
+Result = Sums | HistoryPage | EntriesPage | SessionsPage
 
 log = logging.getLogger("csp.writer")
 
@@ -56,6 +57,8 @@ class Answers:
             b"SUMS": self._ask_sums,
             b"HISTORY": self._history,
             b"ENTRIES": self._entries,
+            b"SESSIONS": self._note_sessions,
+            b"SESSIONLOG": self._sessions,
         }
 
     def take(self, peer: Peer, message: Message) -> None:
@@ -168,6 +171,19 @@ class Answers:
         else:
             self._work_out(peer, message[1], lambda: found)
 
+    def _note_sessions(self, peer: Peer, message: Message) -> None:
+        """SESSIONS req records."""
+        self._origin.note_sessions(message[2])
+        peer.done(message[1])
+
+    def _sessions(self, peer: Peer, message: Message) -> None:
+        """SESSIONLOG req question."""
+        found = self._origin.sessions(SessionsQuestion.from_json(message[2]))
+        if isinstance(found, Later):
+            self._when_known(peer, message[1], found, _session_words)
+        else:
+            self._work_out(peer, message[1], lambda: found)
+
     def _entries(self, peer: Peer, message: Message) -> None:
         """ENTRIES req revision."""
         found = self._origin.entries(int(message[2]))
@@ -193,8 +209,14 @@ def _words(result: Result) -> tuple[int | str | bytes, ...]:
             return _page_words(result)
         case EntriesPage():
             return _entry_words(result)
+        case SessionsPage():
+            return _session_words(result)
         case _:
             return _sums_words(result)
+
+
+def _session_words(page: SessionsPage) -> tuple[int | str | bytes, ...]:
+    return (page.following, *page.records)
 
 
 def _entry_words(page: EntriesPage) -> tuple[int | str | bytes, ...]:

@@ -97,7 +97,6 @@ def test_filters(master: Master) -> None:
         (("FILTER", "shoe", "44"), "BADVALUE 'shoe' is no filter of the history"),
         (("FILTER", "user", "nobody"), "BADVALUE user 'nobody': there is no such user"),
         (("FILTER", "key", "CfgSkill"), "BADKEY"),
-        (("SESSIONS",), "CFG.HISTORY SESSIONS is not supported yet"),
         (("NONSENSE",), "syntax error"),
     ],
 )

@@ -219,7 +219,7 @@ def test_end_of_a_feed(server: Server) -> None:
     server.disconnect()
     assert len(server.lane.feeds) == 0
     server.loop.pass_time(3000)
-    assert len(server.loop.timers) == before
+    assert len(server.loop.timers) <= before
 
 
 @pytest.mark.parametrize(

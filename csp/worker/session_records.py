@@ -1,0 +1,75 @@
+"""Notes who signed in, was restored, and ended, for the master's session log.
+
+1. A record costs a client nothing but its making: batches go to the writer once in BATCH_MS.
+2. What waits is bounded by WAITING_MAX; beyond, and where no writer takes it, records are lost.
+   A connection that never signed in has none.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from csp.model.sessions import END, batch_of
+from csp.observe.clock import wall_ms
+from csp.observe.events import log_event
+from csp.process.channel.asking import Answer, Done
+from csp.worker.call import Lane
+
+BATCH_MS = 1_000
+WAITING_MAX = 10_000
+GONE = "its connection ended"
+
+log = logging.getLogger("csp.worker")
+
+
+class SessionRecords:
+    """Those of one worker that the writer has not got yet."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._waiting: list[dict[str, Any]] = []
+        self._lost = 0
+        self._is_soon = False
+
+    def note(self, conn: int, what: str, why: str = "") -> None:
+        """Something happened to the session of a connection."""
+        session = self._lane.loop.session(conn)
+        if len(self._waiting) >= WAITING_MAX:
+            self._lost += 1
+            return
+        state = self._lane.states.get(conn)
+        self._waiting.append(
+            {
+                "time": wall_ms(),
+                "what": what,
+                "why": why,
+                "session": self._lane.registrations.session_of(conn),
+                "server": self._lane.info.app_name,
+                "account": f"CfgPerson:{session.account_dbid}",
+                "application": state.application if state is not None else "",
+                "address": session.address,
+            }
+        )
+        if not self._is_soon:
+            self._is_soon = True
+            self._lane.loop.call_later(BATCH_MS, self._send)
+
+    def ended(self, conn: int, why: str) -> None:
+        """The session of a connection is over."""
+        if self._lane.loop.session(conn).authenticated:
+            self.note(conn, END, why)
+
+    def _send(self) -> None:
+        self._is_soon = False
+        batch, self._waiting = self._waiting, []
+        lost, self._lost = self._lost, 0
+        if lost:
+            log_event(log, "22138", count=lost, reason=f"{WAITING_MAX} wait already")
+
+        def answered(answer: Answer) -> None:
+            if not isinstance(answer, Done):
+                log_event(log, "22138", count=len(batch), reason=answer.text)
+
+        if batch:
+            self._lane.writer.ask("SESSIONS", batch_of(batch), then=answered)
