@@ -25,6 +25,18 @@ class Joint:
     server: socket.socket
     is_deaf: bool = False  # all that comes is dropped, and no end is passed on
     swallows: threading.Event = field(default_factory=threading.Event)
+    _pumps: int = 2  # that still use the sockets
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def left(self) -> bool:
+        """One pump uses the sockets no more; whether that was the last, which closes them."""
+        with self._lock:
+            self._pumps -= 1
+            if self._pumps:
+                return False
+        self.client.close()
+        self.server.close()
+        return True
 
     def end(self) -> None:
         for each in (self.client, self.server):
@@ -162,6 +174,9 @@ class CuttingLink:
         """An end, or a break: the other side is told, where anything is told."""
         if not joint.is_deaf:
             joint.end()
+        if joint.left():
+            with contextlib.suppress(ValueError):
+                self._open.remove(joint)
 
 
 def _passed_on(data: bytes, target: socket.socket) -> bool:

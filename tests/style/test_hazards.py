@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bench.__main__ import main
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "internals" / "hazards.md"
 NAMED = re.compile(r"`(tests/[\w/.]+\.py)::(\w+)`")
@@ -17,6 +19,11 @@ def test_every_test_that_is_named_is_there() -> None:
         file = ROOT / path
         assert file.exists(), f"the page names {path}"
         assert f"def {name}(" in file.read_text(), f"the page names {path}::{name}"
+
+
+def test_every_bench_that_is_named_is_there() -> None:
+    for name in re.findall(r"`bin/bench (\w+)", PAGE.read_text()):
+        assert name in main.commands, f"the page names bin/bench {name}"
 
 
 def test_every_hazard_has_a_test() -> None:

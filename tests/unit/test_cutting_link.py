@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.neighbours.cutting_link import CuttingLink
+from tests.neighbours.waiting import wait_until
 
 SHORT = 0.2
 
@@ -90,6 +91,15 @@ def test_delay_and_throttle_take_their_time(ends: Ends) -> None:
     ends.near.sendall(bytes(300))
     assert ends.far.recv(1_000)
     assert time.monotonic() - began >= 0.3
+
+
+def test_it_keeps_nothing_of_connections_that_ended(ends: Ends) -> None:
+    for _ in range(5):
+        near, far = ends.joined()
+        near.close()
+        assert far.recv(100) == b""
+        far.close()
+    wait_until(lambda: len(ends.link._open) == 1, 10, "the first one is left")
 
 
 def test_who_connects_while_it_refuses_is_let_go(ends: Ends) -> None:

@@ -32,6 +32,8 @@ class Wire:
         except OSError as problem:
             raise Lost(str(problem)) from problem
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
         self._decoder = Decoder()
         self.early: list[Push] = []  # that came while `call` waited for its reply
         try:
@@ -58,7 +60,7 @@ class Wire:
             if value is not MORE:
                 return value
             left = end - time.monotonic()
-            if not select.select([self._socket], [], [], max(0.0, left))[0]:
+            if not self._poll.poll(max(0.0, left) * 1_000):
                 return None
             try:
                 data = self._socket.recv(RECEIVE_BYTES)
