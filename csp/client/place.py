@@ -2,8 +2,9 @@
 
 # 1. A link may be lost within a transaction. So a subscription goes on before the newest revision
 #    of which anything was told, and what was told of that comes again and is passed over.
-# 2. The mark of the place is said where it is known, at the beginning and at a bookmark: another
-#    history is refused by it.
+# 2. A mark is known at the beginning and at a bookmark. The latest one is asked about first: where
+#    the server has another history there (its database was put back), it refuses, and nobody takes
+#    one history's changes for the other's. The second CFG.FROM replaces the first.
 
 from __future__ import annotations
 
@@ -19,21 +20,27 @@ class Place:
 
     def __init__(self) -> None:
         self._revision = -1  # not known
-        self._mark = ""  # of the revision, while nothing more of it can come
+        self._marked: tuple[int, str] | None = None  # the newest revision with a known mark
         self._told: set[tuple[str, ...]] = set()  # of the revision; if any, more may come
 
-    def request(self, subscriptions: int) -> bytes:
-        """CFG.FROM for so many subscriptions; the first time from what there is now."""
-        words: list[str | int] = ["NOW"]
-        if self._revision >= 0:
-            words = [self._revision - 1 if self._told else self._revision]
-            if self._mark:
-                words += ["MARK", self._mark]
-        return request("CFG.FROM", *words, "SUBS", subscriptions, "BOOKMARKS", BOOKMARK_MS)
+    def requests(self, subscriptions: int) -> list[bytes]:
+        """CFG.FROM for so many subscriptions, once or twice; the first time from what is there."""
+        last: tuple[str | int, ...] = ("SUBS", subscriptions, "BOOKMARKS", BOOKMARK_MS)
+        if self._revision < 0:
+            return [request("CFG.FROM", "NOW", *last)]
+        found = []
+        if self._marked is not None:
+            revision, mark = self._marked
+            found.append(request("CFG.FROM", revision, "MARK", mark, *last))
+        if self._marked is None or self._told or self._revision != self._marked[0]:
+            place = self._revision - 1 if self._told else self._revision
+            found.append(request("CFG.FROM", place, *last))
+        return found
 
     def begin(self, revision: int, mark: str) -> None:
         """All up to here is known."""
-        self._revision, self._mark = revision, mark
+        self._revision = revision
+        self._marked = (revision, mark) if mark else None
         self._told = set()
 
     def forget(self) -> None:
@@ -53,7 +60,7 @@ class Place:
             return True
         part = (*heard_by, content["op"], content["class"], str(content["DBID"]))
         if revision > self._revision:
-            self.begin(revision, "")
+            self._revision, self._told = revision, set()
         elif part in self._told:
             return False
         self._told.add(part)

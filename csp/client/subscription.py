@@ -21,7 +21,7 @@ from csp.client.problems import ConnectionLost
 from csp.client.shape import Object
 from csp.client.steps import Close, Exchange, Listen, Steps
 from csp.client.values import as_text
-from csp.errors import CspError, Resync
+from csp.errors import Resync
 from csp.resp import request
 
 CONFIRM_SECONDS = 10.0
@@ -110,13 +110,13 @@ class Watching:
         """Says where the subscription begins: where it was, if the server can go on from there."""
         count = len(set(self._channels))
         was_known = self._place.is_known
-        (reply,) = yield Exchange(self._place.request(count), 1)
+        reply = yield from self._ask_place(count)
         if isinstance(reply, Resync):
             self._gap = reply.text
             self._place.forget()
             was_known = False
-            (reply,) = yield Exchange(self._place.request(count), 1)
-        if isinstance(reply, CspError):
+            reply = yield from self._ask_place(count)
+        if not isinstance(reply, list):
             self._place.forget()  # an older server: it begins with what comes
             was_known = False
         elif not was_known:
@@ -125,6 +125,13 @@ class Watching:
         if not was_known:
             self._gap = self._gap or self._lost
         self._lost = ""
+
+    def _ask_place(self, count: int) -> Steps[Value]:
+        """The reply to the last CFG.FROM, or the refusal of the first."""
+        requests = self._place.requests(count)
+        replies: list[Value] = yield Exchange(b"".join(requests), len(requests))
+        refused = [reply for reply in replies if isinstance(reply, Resync)]
+        return refused[0] if refused else replies[-1]
 
     def next(self, seconds: float | None) -> Steps[Event | None]:
         """The next event, or None after so many seconds without one.

@@ -7,6 +7,7 @@ seed. What is told to the application is judged against the log of changes.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -37,6 +38,13 @@ class Server:
 
 
 @dataclass
+class Restored:
+    """The database was put back: what is told from here on is of another history."""
+
+    log: list[list[Part]]  # that was
+
+
+@dataclass
 class Link:
     """A connection: where it stands in the log, and what is on its way."""
 
@@ -50,7 +58,7 @@ class Link:
 class SubscriptionWorld:
     """The log, two servers, the network, the clock; and what the application was told."""
 
-    def __init__(self, seed: int, channels: tuple[str, ...]) -> None:
+    def __init__(self, seed: int, channels: tuple[str, ...], *, restores: bool = True) -> None:
         self.random = random.Random(seed)
         self.now = 0.0
         self.log: list[list[Part]] = []  # of revision 1 on
@@ -58,7 +66,9 @@ class SubscriptionWorld:
         self.link: Link | None = None
         self.troubles = 0.0  # how often something goes wrong
         self.channels = channels
-        self.events: list[Event] = []
+        self.restores = restores  # the database is put back now and then
+        self.marks = ["0" * 16]  # of revision 0 on
+        self.events: list[Event | Restored] = []
         self.begins_at = -1
         core = Commands(
             ADDRESSES,
@@ -87,6 +97,8 @@ class SubscriptionWorld:
             self._publish(all_of_it=False)
             if self.random.random() < self.troubles / 4:
                 self._forget()
+            if self.restores and self.random.random() < self.troubles / 8:
+                self._restore()
             self._take(self.random.randint(0, 6))
         self.troubles = 0.0
         self._commit(1)
@@ -112,33 +124,50 @@ class SubscriptionWorld:
 
     def judge(self) -> None:
         """On each channel every change once and in order, or a gap where one is missing."""
-        for channel in self.channels:
-            self._judge_channel(channel)
+        ends = [at for at, event in enumerate(self.events) if isinstance(event, Restored)]
+        begin, begins_at = 0, self.begins_at
+        for end in [*ends, len(self.events)]:
+            restored = self.events[end] if end < len(self.events) else None
+            log = restored.log if isinstance(restored, Restored) else self.log
+            for channel in self.channels:
+                self._judge(channel, self.events[begin:end], log, begins_at, restored is not None)
+            # Of the next history something is told only behind a gap, and from anywhere.
+            begin, begins_at = end + 1, -1
 
-    def _judge_channel(self, channel: str) -> None:
+    def _judge(
+        self,
+        channel: str,
+        events: Sequence[Event | Restored],
+        log: list[list[Part]],
+        begins_at: int,
+        is_over: bool,
+    ) -> None:
         wanted = [
             part
-            for parts in self.log[self.begins_at :]
+            for parts in log[max(begins_at, 0) :]
             for part in parts
             if channel in ("cfg", f"cfg:{part[2]}")
         ]
         numbers = {part: at for at, part in enumerate(wanted)}
         place, may_miss = -1, False  # the last that was told; whether a gap followed it
-        for event in self.events:
+        is_known = begins_at >= 0
+        for event in events:
             if isinstance(event, Gap):
-                may_miss = True
+                may_miss = is_known = True
                 continue
             assert isinstance(event, Change)
             if event.channel != channel:
                 continue
             part = (event.revision, event.op, event.class_name, event.dbid)
+            assert is_known, f"{part} of another history came without a gap"
             assert part in numbers, f"{part} never was, or was not asked for"
-            assert numbers[part] > place, f"{part} comes twice, or behind a later one"
+            # Behind a gap it begins anew, at a server that may have got less far.
+            assert may_miss or numbers[part] > place, f"{part} comes twice, or behind a later one"
             missing = wanted[place + 1 : numbers[part]]
             assert may_miss or not missing, f"{missing} were left out without a gap"
             place, may_miss = numbers[part], False
         left = wanted[place + 1 :]
-        assert may_miss or not left, f"{left} never came"
+        assert may_miss or is_over or not left, f"{left} never came"
 
     # ------------------------------------------------------------------ servers
 
@@ -151,6 +180,7 @@ class SubscriptionWorld:
                     for dbid in self.random.sample(range(100, 110), self.random.randint(1, 3))
                 ]
             )
+            self.marks.append(f"{self.random.getrandbits(64):016x}")
 
     def _publish(self, *, all_of_it: bool) -> None:
         newest = len(self.log)
@@ -162,6 +192,24 @@ class SubscriptionWorld:
         """A server's log passes what it had, or it was loaded anew."""
         server = self.random.choice([*self.servers.values()])
         server.oldest = self.random.randint(server.oldest, server.published + 1)
+
+    def _restore(self) -> None:
+        """The database is put back before the client's newest mark, and goes on otherwise.
+
+        What is put back behind it nobody can tell from the same history: bookmarks are to be
+        frequent enough.
+        """
+        marked = self.watching._place._marked
+        if marked is None or not marked[0]:
+            return
+        back = self.random.randrange(marked[0])
+        self.events.append(Restored(list(self.log)))
+        self.link = None
+        del self.log[back:], self.marks[back + 1 :]
+        self._commit(self.random.randint(1, 60))
+        for server in self.servers.values():
+            server.published = server.oldest = 0
+        self._publish(all_of_it=True)
 
     def _advance(self, link: Link) -> bool:
         """Puts the next change, a bookmark or a resync on its way; False: there is none."""
@@ -177,7 +225,7 @@ class SubscriptionWorld:
                 link.coming += self._messages(channel, link.place)
         elif link.place == server.published and not link.is_bookmarked:
             link.is_bookmarked = True
-            content = {"op": "bookmark", "revision": link.place, "mark": _mark(link.place)}
+            content = {"op": "bookmark", "revision": link.place, "mark": self.marks[link.place]}
             link.coming.append([b"message", b"cfg.notice", orjson.dumps(content)])
         else:
             return False
@@ -266,14 +314,14 @@ class SubscriptionWorld:
             case ["CFG.FROM", "NOW", *_]:
                 link.place = link.server.published
             case ["CFG.FROM", revision, "MARK", mark, *_]:
-                if mark != _mark(int(revision)):
+                if int(revision) <= len(self.log) and mark != self.marks[int(revision)]:
                     return error("RESYNC another history")
                 return self._from(link, int(revision))
             case ["CFG.FROM", revision, *_]:
                 return self._from(link, int(revision))
             case _:
                 return b"+OK\r\n"
-        return encode([b"cfg.from", link.place, _mark(link.place).encode()], 3)
+        return encode([b"cfg.from", link.place, self.marks[link.place].encode()], 3)
 
     def _from(self, link: Link, revision: int) -> bytes:
         """One that this server has yet to reach is waited for: nothing up to it is told."""
@@ -282,7 +330,7 @@ class SubscriptionWorld:
         if revision > len(self.log):
             return error(f"RESYNC {revision} is beyond the newest")
         link.place = revision
-        return encode([b"cfg.from", revision, _mark(revision).encode()], 3)
+        return encode([b"cfg.from", revision, self.marks[revision].encode()], 3)
 
     def _linked(self) -> Link:
         """The connection, unless it is lost now."""
@@ -293,7 +341,3 @@ class SubscriptionWorld:
 
     def _goes_wrong(self, share: float = 1.0) -> bool:
         return self.random.random() < self.troubles * share
-
-
-def _mark(revision: int) -> str:
-    return f"{revision * 7919:016x}"

@@ -18,8 +18,9 @@ def change(revision: int, dbid: int) -> dict[str, Any]:
 
 
 def words(place: Place) -> list[bytes]:
+    """Of the last command, whose place counts."""
     decoder = Decoder()
-    decoder.feed(place.request(2))
+    decoder.feed(place.requests(2)[-1])
     found = decoder.next()
     assert isinstance(found, list)
     return [word for word in found if isinstance(word, bytes)]
@@ -32,8 +33,10 @@ def test_it_begins_with_what_there_is_and_goes_on_from_there() -> None:
     assert words(place)[1:4] == [b"7", b"MARK", b"00000000000000aa"]
     assert place.take(("cfg",), change(9, 1))
     assert words(place)[1:3] == [b"8", b"SUBS"]  # more of 9 may have been under way
+    assert b"$1\r\n7\r\n$4\r\nMARK" in place.requests(2)[0]  # is it the same history still
     place.begin(9, "")
     assert words(place)[1:3] == [b"9", b"SUBS"]
+    assert len(place.requests(2)) == 1
     place.forget()
     assert words(place)[1] == b"NOW"
 
