@@ -356,6 +356,7 @@ def test_a_write_that_did_not_arrive_is_of_unknown_outcome_too(
         with pytest.raises(redis.ResponseError, match="UNKNOWNOUTCOME "):
             client.execute_command("CFG.CREATE", "CfgSkill", skill(name), "ID", name)
         assert wait_until(lambda: _known(client, name), 10, "the outcome") == "rejected"
+        wait_up(proxy)  # outcomes are asked as soon as the session is there
         with pytest.raises(redis.ResponseError, match="rejected"):
             client.execute_command("CFG.CREATE", "CfgSkill", skill(name), "ID", name)
 
