@@ -34,17 +34,17 @@ class SessionRecords:
 
     def note(self, conn: int, what: str, why: str = "") -> None:
         """Something happened to the session of a connection."""
-        session = self._lane.loop.session(conn)
         if len(self._waiting) >= WAITING_MAX:
             self._lost += 1
             return
+        session, slot = self._lane.loop.session(conn), self._lane.info.slot
         state = self._lane.states.get(conn)
         self._waiting.append(
             {
                 "time": wall_ms(),
                 "what": what,
                 "why": why,
-                "session": self._lane.registrations.session_of(conn),
+                "session": f"{slot}-{session.id}",
                 "server": self._lane.info.app_name,
                 "account": f"CfgPerson:{session.account_dbid}",
                 "application": state.application if state is not None else "",

@@ -152,6 +152,8 @@ def test_outside_the_window_comes_resync_and_no_part_of_it(estate: Estate) -> No
     with engine.begin() as connection:
         connection.execute(text(f"DELETE FROM entries WHERE revision <= {start + 1}"))
     engine.dispose()
+    assert estate.master.stop() == 0  # its memory has them still
+    estate.master.start()
     anew(estate.near)
     wait_level(estate.master, estate.near)
     newest, _ = place_of(estate.near)
