@@ -4,6 +4,9 @@
 2. A commit that returned is on the disk: WAL with synchronous=FULL.
 3. SQLite never makes the file: `create` does, for its owner alone, where the caller may.
 4. Nothing is written while the file, its WAL or its index is not the opened one: it would be lost.
+5. The file is looked at through one descriptor, closed after all connections are: closing any of
+   a process's descriptors drops the locks that SQLite holds on it, and another program that then
+   closes the database takes itself for the last one and removes the WAL.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ class DatabaseFile:
         self._main: Identity | None = None
         self._beside: dict[str, Identity] = {}
         self._size = 0
+        self._look_fd = -1
 
     def create(self) -> bool:
         """Makes it, empty, where there is none; whether it did."""
@@ -101,6 +105,9 @@ class DatabaseFile:
         """All connections are closed: SQLite makes WAL and index anew."""
         self._beside.clear()
         self._size = 0
+        if self._look_fd >= 0:
+            os.close(self._look_fd)
+            self._look_fd = -1
 
     def why_not_write(self) -> str:
         """Why nothing may be written now; empty while all is well."""
@@ -117,9 +124,10 @@ class DatabaseFile:
     def why_damaged(self) -> str:
         """What the file itself shows of a damage; SQLite would not see it, for its cache."""
         try:
-            with open(self.path, "rb") as file:
-                header = file.read(HEADER_BYTES)
-                size = os.fstat(file.fileno()).st_size
+            if self._look_fd < 0:
+                self._look_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            header = os.pread(self._look_fd, HEADER_BYTES, 0)
+            size = os.fstat(self._look_fd).st_size
         except OSError as error:
             return f"the database file {self.path} can't be read: {error.strerror}"
         known, self._size = self._size, size
