@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from csp.errors import CspError, MasterDown, ReadOnly
@@ -35,7 +35,7 @@ from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext
 from csp.process.credentials import PasswordFileRefused, renewed
-from csp.process.origin import EntriesPage, Later, StoreForOrigin, Sums
+from csp.process.origin import EntriesPage, Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.resp import ErrorReply, Value
@@ -156,10 +156,6 @@ class FeedOrigin:
     def above(self) -> Sequence[str]:
         """Whom the link leads to, and whom that one follows."""
         return self._above
-
-    def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
-        """A proxy has no database."""
-        raise CspError("this server is a proxy: ask its master for the sums of the database")
 
     def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
         """Asks the master."""

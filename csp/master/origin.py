@@ -16,7 +16,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -32,16 +32,13 @@ from csp.master.commit import OTHER_MASTER, Replaced
 from csp.master.database import Database, Head, in_words, said
 from csp.master.dialect import file_beside
 from csp.master.engine import Engine
-from csp.master.entries import entries_page
-from csp.master.history import history_page
 from csp.master.load import catch_up, load_everything
 from csp.master.outage import Found, Outage
 from csp.master.published import HostView
 from csp.master.retention import Limits, Retention
 from csp.master.seed import SeedPlan, seed_transaction
-from csp.master.session_log import SessionLog, sessions_page
+from csp.master.session_log import SessionLog
 from csp.master.sqlite import FileLost, is_unreadable
-from csp.master.sums import Summer
 from csp.master.token_keys import first_key
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.principal import ITSELF
@@ -51,7 +48,7 @@ from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext, StartRefused
-from csp.process.origin import EntriesPage, Later, StoreForOrigin, Sums
+from csp.process.origin import EntriesPage, Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
@@ -263,24 +260,17 @@ class DatabaseOrigin:
     def above(self) -> Sequence[str]:
         return ()
 
-    def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
-        with in_words():
-            yield from Summer(self.database).run(class_id, low, high)
+    def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
+        raise RuntimeError("the reading process answers")
 
-    def history(self, question: HistoryQuestion) -> Iterator[HistoryPage | None]:
-        with in_words():
-            yield from history_page(self.database, question)
-
-    def entries(self, first: int) -> Iterator[EntriesPage | None]:
-        with in_words():
-            yield entries_page(self.database.reader, first)
+    def entries(self, first: int) -> Later[EntriesPage]:
+        raise RuntimeError("the reading process answers")
 
     def note_sessions(self, records: bytes) -> None:
         self._sessions.add(records_in(records))
 
-    def sessions(self, question: SessionsQuestion) -> Iterator[SessionsPage | None]:
-        with in_words():
-            yield sessions_page(self.database.reader, question)
+    def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
+        raise RuntimeError("the reading process answers")
 
     def watches(self) -> Sequence[Descriptor]:
         self.database.turn.begin()  # asked once in every turn

@@ -30,6 +30,10 @@ class HistoryPage(NamedTuple):
     following: int
     records: list[bytes]
 
+    def words(self) -> tuple[int | bytes, ...]:
+        """The page as parts of an answer."""
+        return (self.revision, self.following, *self.records)
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuestion:

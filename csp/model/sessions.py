@@ -23,6 +23,10 @@ class SessionsPage(NamedTuple):
     following: int  # the `since` of the next page; 0: this is the last
     records: list[bytes]
 
+    def words(self) -> tuple[int | bytes, ...]:
+        """The page as parts of an answer."""
+        return (self.following, *self.records)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionsQuestion:

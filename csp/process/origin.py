@@ -12,7 +12,7 @@ owns the loop; it calls an origin only from there, so an origin needs no lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
@@ -139,6 +139,10 @@ class EntriesPage(NamedTuple):
     oldest: int  # revision of the oldest that is kept; 0: none is
     entries: list[bytes]
 
+    def words(self) -> tuple[int | bytes, ...]:
+        """The page as parts of an answer."""
+        return (self.oldest, *self.entries)
+
 
 @dataclass(eq=False)
 class Later(Generic[T]):
@@ -205,28 +209,17 @@ class Origin(Protocol):
         follows nobody now.
         """
 
-    def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
-        """Sums of what the database holds, DBIDs low to high inclusive, of one class or of all.
-
-        Works in steps of some 10 ms, yielding None after each so that writes go on, and the result
-        last, all at one revision.  An origin without a database raises CspError.
-        """
-
-    def history(
-        self, question: HistoryQuestion
-    ) -> Iterator[HistoryPage | None] | Later[HistoryPage]:
-        """A page of change records: in steps as `sums` where the database is, else asked for."""
+    def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
+        """A page of change records, asked for at the master; never asked of who has a database."""
 
     def note_sessions(self, records: bytes) -> None:
         """Takes a batch of records of sessions (csp/model/sessions.py) for the master."""
 
-    def sessions(
-        self, question: SessionsQuestion
-    ) -> Iterator[SessionsPage | None] | Later[SessionsPage]:
-        """A page of the master's records of sessions."""
+    def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
+        """A page of the master's records of sessions; never asked of who has a database."""
 
-    def entries(self, first: int) -> Iterator[EntriesPage | None] | Later[EntriesPage]:
-        """A page of the log that the master keeps, from revision `first` on."""
+    def entries(self, first: int) -> Later[EntriesPage]:
+        """A page of the log that the master keeps, from revision `first` on; the same."""
 
     def watches(self) -> Sequence[Descriptor]:
         """The descriptors to watch now; asked again in every turn."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from csp.process.channel.framing import AUTH_LIMITS, WRITER_LIMITS, Limits
+from csp.process.channel.framing import AUTH_LIMITS, READING_LIMITS, WRITER_LIMITS, Limits
 
 
 class Secret(Enum):
@@ -53,6 +53,7 @@ class Role:
     needs_application: bool = False  # starts only when a proxy's Application is known
     secrets: frozenset[Secret] = frozenset()  # which it may know
     reloads: bool = False  # takes anew what lies in files (SIGHUP)
+    modes: frozenset[str] = frozenset(("master", "proxy"))  # of the servers that have it
     is_guarded: bool = False  # passwords pass through it: leaves no core, and none may look into it
 
     @property
@@ -89,17 +90,32 @@ AUTH = Role(
     channel=AUTH_LIMITS,
     is_guarded=True,
 )
+READING = Role(
+    "reading",
+    range(51, 52),
+    ORIGIN,
+    spin_seconds_max=600.0,  # steps are short, but a first look at the database may be long
+    channel=READING_LIMITS,
+    modes=frozenset(("master",)),  # a proxy has no database: its writer asks the master's
+    secrets=frozenset((Secret.DATABASE,)),
+    is_guarded=True,
+)
 WORKER = Role("worker", range(48), CLIENTS, spin_seconds_max=60.0, serves_clients=True)
 
-ROLES: dict[str, Role] = {role.name: role for role in (WRITER, AUTH, WORKER)}
+ROLES: dict[str, Role] = {role.name: role for role in (WRITER, READING, AUTH, WORKER)}
 SUPERVISOR = "supervisor"  # their parent has a slot and a name, and is no child
 SUPERVISOR_SLOT = 50
 
 
-def processes(worker_count: int) -> list[tuple[Role, int]]:
+def roles_of(mode: str) -> list[Role]:
+    """The roles that a server of this mode has, in the order of their first start."""
+    return [role for role in ROLES.values() if mode in role.modes]
+
+
+def processes(mode: str, worker_count: int) -> list[tuple[Role, int]]:
     """The children of a server, role and slot each, in the order of their first start."""
     found = []
-    for role in ROLES.values():
+    for role in roles_of(mode):
         count = worker_count if role.serves_clients else len(role.slots)
         found += [(role, slot) for slot in role.slots[:count]]
     return found

@@ -16,7 +16,7 @@ from csp.conf.options import in_force
 from csp.observe.clock import wall_ms
 from csp.process.application import options_in, tell_problems
 from csp.process.context import OptionValue, ProcessContext, Upstream
-from csp.process.roles import ROLES, WRITER, Role, Secret, processes
+from csp.process.roles import WRITER, Role, Secret, processes, roles_of
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.fork import fork_child
 from csp.supervisor.instance import Instance
@@ -56,7 +56,7 @@ class Plan:
         self.options = self._options_in({})
         self._channels = {
             role.name: instance.listen_channel(role)
-            for role in ROLES.values()
+            for role in roles_of(settings.mode)
             if role.channel is not None
         }
 
@@ -64,7 +64,7 @@ class Plan:
         """A place for every process, in the order of their first start."""
         return [
             Child(role, slot, role.name_of(slot))
-            for role, slot in processes(self.settings.worker_count)
+            for role, slot in processes(self.settings.mode, self.settings.worker_count)
         ]
 
     def watch_segments(self, children: Sequence[Child]) -> SegmentWatch:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from csp.process.context import Mode, ProcessContext
-from csp.process.roles import AUTH, WORKER, WRITER
+from csp.process.records import Records
+from csp.process.roles import AUTH, READING, WORKER, WRITER
 
 
 def run_role(context: ProcessContext) -> None:
@@ -25,6 +26,17 @@ def _run_auth(context: ProcessContext) -> None:
     run_auth(context)
 
 
+def _run_reading(context: ProcessContext) -> None:
+    from csp.reading.process import run_reading
+
+    def opened() -> Records:
+        from csp.master.records import DatabaseRecords
+
+        return DatabaseRecords.of_server(context)
+
+    run_reading(context, opened)
+
+
 def _run_writer(context: ProcessContext) -> None:
     from csp.writer.process import run_writer
 
@@ -41,6 +53,7 @@ def _run_writer(context: ProcessContext) -> None:
 MAINS: dict[str, Callable[[ProcessContext], None]] = {
     WORKER.name: _run_worker,
     AUTH.name: _run_auth,
+    READING.name: _run_reading,
     WRITER.name: _run_writer,
 }
 

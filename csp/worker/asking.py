@@ -1,11 +1,11 @@
-"""Answers a command with what the writer says of it: what most questions to the writer share."""
+"""Answers a command with what another process says of it: what most such questions share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from csp.errors import MasterDown
-from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
+from csp.process.channel.asking import Absent, Answer, Asker, Broken, Done, Fail
 from csp.resp.encode import Argument, error
 from csp.worker.call import Call
 
@@ -20,9 +20,22 @@ def ask_writer(
     away: bytes | None = None,
     within_ms: int | None = None,
 ) -> None:
+    """Asks the writer: see `ask`."""
+    ask(call, call.lane.writer, verb, *arguments, done=done, away=away, within_ms=within_ms)
+
+
+def ask(
+    call: Call,
+    asker: Asker,
+    verb: str,
+    *arguments: Argument,
+    done: Callable[[list[bytes]], bytes | None],
+    away: bytes | None = None,
+    within_ms: int | None = None,
+) -> None:
     """Asks; replies with what `done` makes of the answer's parts (None: it replies later itself).
 
-    A refusal is passed on; `away` is the reply where the writer, or the master that it would ask,
+    A refusal is passed on; `away` is the reply where the process, or the master that it would ask,
     is not there or did not answer: MASTERDOWN and why if there is none. `within_ms` is for what
     takes long.
     """
@@ -41,4 +54,4 @@ def ask_writer(
             case Absent(why) | Broken(why):
                 lane.finish(conn, away if away is not None else error(MasterDown(why).line))
 
-    lane.writer.ask(verb, *arguments, then=answered, within_ms=within_ms)
+    asker.ask(verb, *arguments, then=answered, within_ms=within_ms)

@@ -180,6 +180,7 @@ class Lane(Protocol):
     mailbox: Mailbox
     writer: Asker
     auth: Asker
+    reading: Asker  # who knows what the database keeps: of a proxy the writer, which asks above
 
     @property
     def feeds(self) -> Feeds: ...

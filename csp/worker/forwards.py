@@ -57,6 +57,9 @@ COMMANDS_TAKEN = frozenset(name.encode() for name, one in COMMANDS.items() if on
 }
 
 
+PAGES = (ENTRIES, HISTORY, SESSIONLOG)  # of what the master's database keeps
+
+
 def forward(call: Call) -> bytes:
     """CFG.FORWARD number MORE|END piece"""
     _, digits, more, piece = call.args
@@ -113,7 +116,9 @@ def _ask(call: Call, asked: Asked, name: int, question: bytes) -> None:
         if entries:
             _answer(call, asked, name, DONE, str(reader.oldest), *entries)
             return
-    call.lane.writer.ask(verb.decode(), *arguments, then=answered)
+    lane = call.lane
+    asker = lane.reading if verb in PAGES else lane.writer
+    asker.ask(verb.decode(), *arguments, then=answered)
 
 
 def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[bytes]:

@@ -1,4 +1,4 @@
-"""CFG.HISTORY: pages of change and session records, read by the writer or asked of its master."""
+"""CFG.HISTORY: pages of change and session records, from the reading process or the master."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from csp.model.symbolic import parse_key
 from csp.process.application import dbid_of
 from csp.resp.encode import encode
 from csp.resp.values import Value
-from csp.worker.asking import ask_writer
+from csp.worker.asking import ask
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
@@ -28,7 +28,7 @@ def history(call: Call) -> None:
         page: Value = [int(parts[0]), parts[1], list(parts[2:])]
         return encode(page, proto)
 
-    ask_writer(call, "HISTORY", _question(call).as_json(), done=done)
+    ask(call, call.lane.reading, "HISTORY", _question(call).as_json(), done=done)
 
 
 def _sessions(call: Call) -> None:
@@ -38,7 +38,7 @@ def _sessions(call: Call) -> None:
         page: Value = [int(parts[0]), list(parts[1:])]
         return encode(page, proto)
 
-    ask_writer(call, "SESSIONLOG", _sessions_question(call).as_json(), done=done)
+    ask(call, call.lane.reading, "SESSIONLOG", _sessions_question(call).as_json(), done=done)
 
 
 def _sessions_question(call: Call) -> SessionsQuestion:

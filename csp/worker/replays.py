@@ -151,4 +151,4 @@ class Replays:
                 else:  # gone there too, or nobody can be asked: `resync`, here or from the log
                     self._end(replay, lost=replay.unsure)
 
-        self._lane.writer.ask("ENTRIES", first, then=answered, within_ms=ENTRIES_MS_MAX)
+        self._lane.reading.ask("ENTRIES", first, then=answered, within_ms=ENTRIES_MS_MAX)

@@ -15,8 +15,8 @@ from pathlib import Path
 from csp.errors import CspError, Loading, TooBig
 from csp.observe.events import FAULT_EVENT, TRACE, log_event, words_of
 from csp.process.channel.asking import Asker
-from csp.process.channel.framing import AUTH_LIMITS, WRITER_LIMITS
-from csp.process.roles import AUTH, WRITER
+from csp.process.channel.framing import AUTH_LIMITS, READING_LIMITS, WRITER_LIMITS
+from csp.process.roles import AUTH, READING, WRITER
 from csp.resp.encode import error
 from csp.store.control import ROLE_BACKUP, ROLE_NAMES, STATE_LOADING
 from csp.tables.commands import BY_NUMBER
@@ -83,6 +83,11 @@ class SlowLane:
             connected=self.registrations.register_again,
         )
         self.auth = Asker(loop, str(folder / AUTH.socket_name), AUTH_LIMITS)
+        # Who knows what the database keeps; a proxy's writer asks its master.
+        self.reading = self.writer
+        if self.info.mode in READING.modes:
+            self.reading = Asker(loop, str(folder / READING.socket_name), READING_LIMITS)
+            self.reading.open()
         slot, count = self.info.slot, self.info.worker_count
         self.mailbox = Mailbox(loop, folder, slot, count, self._asked)
         self.writer.open()

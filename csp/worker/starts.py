@@ -187,7 +187,7 @@ def _ask_history(call: Call, asked: Start, revision: int) -> None:
         except CspError as refusal:
             return error(refusal.line)
 
-    lane.writer.ask("ENTRIES", revision + 1, then=answered, within_ms=HISTORY_ASKED_MS_MAX)
+    lane.reading.ask("ENTRIES", revision + 1, then=answered, within_ms=HISTORY_ASKED_MS_MAX)
 
 
 def _gone(reader: Reader, revision: int, oldest: int) -> Resync:

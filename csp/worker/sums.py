@@ -15,10 +15,11 @@ import orjson
 
 from csp.errors import BadClass, BadValue, Busy, CspError, Stale
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.process.roles import READING
 from csp.resp.encode import OK, encode, error, integer
 from csp.resp.values import Value
 from csp.store.control import GUEST_PIN_MS_MAX
-from csp.worker.asking import ask_writer
+from csp.worker.asking import ask
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.guest import Guest
 from csp.worker.ports import Reader
@@ -28,7 +29,7 @@ REACH_MS = 10_000
 SLICE_SECONDS = 0.005
 RANGE_SIZE = 512  # DBIDs a step: some 0.5 ms of records
 DBID_MAX = 2**32 - 1
-SUMS_MS_MAX = 3_600_000  # of a database, in steps between the writes, one question at a time
+SUMS_MS_MAX = 3_600_000  # of a database, one question at a time
 PIN = "sums pin"
 GUESTS_MAX = 2  # of one worker: the guest slots are the whole server's
 ACCOUNT_CLASS = "account"
@@ -179,7 +180,10 @@ def _database(call: Call, args: list[bytes]) -> None:
         }
         return encode([int(parts[0]), found], proto)
 
-    ask_writer(call, "SUMS", *words, done=done, within_ms=SUMS_MS_MAX)
+    lane = call.lane
+    if lane.info.mode not in READING.modes:
+        raise CspError("this server is a proxy: ask its master for the sums of the database")
+    ask(call, lane.reading, "SUMS", *words, done=done, within_ms=SUMS_MS_MAX)
 
 
 HANDLERS: dict[str, Handler] = {"cfg.sums": sums}

@@ -79,7 +79,6 @@ class Writer:
             self._report_ready()
             self._poller.wait(self._descriptors(), self._patience_s())
             self._writes.write_group()
-            self._answers.step()
             self._channel.flush()
             self._walk()
             self._tick()
@@ -95,7 +94,7 @@ class Writer:
             self._context.report_ready()
 
     def _patience_s(self) -> float:
-        if self._has_walk or self._answers.has_steps or self._writes.are_waiting:
+        if self._has_walk or self._writes.are_waiting:
             return 0.0
         return max(0, self._next_tick_ms - _now_ms()) / 1000
 

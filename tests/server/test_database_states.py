@@ -204,6 +204,8 @@ def test_a_damaged_file_is_served_on_and_mended(tmp_path: Path) -> None:
         verified = master.cli("verify")
         assert verified.returncode != 0
         assert "not there" in verified.stderr + verified.stdout
+        with master.client() as client, pytest.raises(redis.ResponseError, match="not there"):
+            client.execute_command("CFG.HISTORY")
         check(master, author)
         place.path.write_bytes(content)
         wait_until(lambda: is_well(master), 20, "it is mended")

@@ -16,7 +16,6 @@ import redis
 
 from csp.errors import MasterDown
 from csp.master.patience import ONE_WAIT_SECONDS_MAX, SILENCE_SECONDS_MAX
-from csp.model.history import HistoryQuestion
 from csp.store.control import LINK_DATABASE, LINK_DOWN
 from tests.neighbours.databases import PostgresPlace, with_tables
 from tests.neighbours.postgres import Postgres
@@ -93,10 +92,6 @@ def test_a_killed_server(stage: Stage, server: Postgres) -> None:
             assert line.startswith("MASTERDOWN the database is not there: ")
             with pytest.raises(MasterDown, match="the database is not there"):
                 stage.outcome("anything")
-            with pytest.raises(MasterDown, match="the database is not there"):
-                list(stage.origin.sums(None, 1, 2**31 - 1))
-            with pytest.raises(MasterDown, match="the database is not there"):
-                list(stage.origin.history(HistoryQuestion(0, 10)))
             assert time.monotonic() - began < AT_ONCE_SECONDS
         assert stage.object("CfgSkill", 101)["name"] == "English"
     finally:

@@ -11,6 +11,7 @@ import pytest
 
 from csp.errors import UnknownOutcome
 from csp.master.origin import DatabaseOrigin
+from csp.master.records import DatabaseRecords
 from csp.master.seed import SeedPlan
 from csp.model.image import json_of
 from csp.model.principal import ITSELF, message_of
@@ -104,7 +105,7 @@ def test_a_database_put_back_is_loaded_as_a_new_generation(instance: str, place:
     assert image is not None
     assert b'"name":"English"' in json_of(image)
     create(origin, "French")
-    *_, sums = origin.sums(13, 1, 2**31 - 1)
+    *_, sums = DatabaseRecords(place.url, lambda: None).sums(13, 1, 2**31 - 1)
     assert sums is not None
     assert sums.classes[13][0] == 2
     origin.close()

@@ -41,7 +41,9 @@ def test_each_process_counts_what_it_does(tmp_path: Path) -> None:
             other.execute_command("AUTH", "default", "wrong")
         wait_until(lambda: metrics(master)["writer"]["reclaimed"], 10, "what was replaced is freed")
         found = metrics(master)
-        assert list(found) == ["worker 0", "worker 1", "writer", "auth", "supervisor"]
+        processes = ["worker 0", "worker 1", "writer", "reading", "auth", "supervisor"]
+        assert list(found) == processes
+        assert found["reading"] == {"database_questions": 0}
         writer, auth = found["writer"], found["auth"]
         assert (writer["writes"], writer["writes_refused"]) == (7, 1)
         assert (writer["published"], writer["applied"]) == (6, 6)
@@ -66,7 +68,8 @@ def test_restarts_are_shown(tmp_path: Path) -> None:
         with master.client(retry=None) as client:
             assert _status(client)["restarts"] == 2
         counted = metrics(master)["supervisor"]
-        assert counted == {"worker_restarts": 1, "writer_restarts": 0, "auth_restarts": 1}
+        restarts = {name: number for name, number in counted.items() if number}
+        assert restarts == {"worker_restarts": 1, "auth_restarts": 1}
 
 
 def _status(client: redis.Redis) -> dict[str, int]:

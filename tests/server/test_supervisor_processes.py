@@ -187,7 +187,7 @@ def test_a_stopped_worker_with_waiting_connections_is_killed(master: Master) -> 
 
 def test_children_end_with_the_supervisor(master: Master) -> None:
     children = list(master.children().values())
-    assert len(children) == WORKERS + 2
+    assert len(children) == WORKERS + 3
     assert master.process is not None
     master.process.kill()
     _, alive = psutil.wait_procs(children, timeout=5)
@@ -195,7 +195,7 @@ def test_children_end_with_the_supervisor(master: Master) -> None:
 
 
 def test_titles(master: Master) -> None:
-    assert set(master.children()) == {"writer", "auth", "worker 0", "worker 1"}
+    assert set(master.children()) == {"writer", "reading", "auth", "worker 0", "worker 1"}
     assert master.process is not None
     title = " ".join(psutil.Process(master.process.pid).cmdline()).strip()
     assert title == "csp confserv: supervisor"

@@ -21,6 +21,7 @@ OTHER_SENSES = {
     ("csp/tables/metrics.py", "worker"): "the tables stand below the processes; compared here",
     ("csp/tables/metrics.py", "writer"): "the same",
     ("csp/tables/metrics.py", "auth"): "the same",
+    ("csp/tables/metrics.py", "reading"): "the same",
 }
 
 

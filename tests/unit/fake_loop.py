@@ -15,7 +15,7 @@ import orjson
 from csp._fastpath import judge_for
 from csp.model.entry import mark_of
 from csp.model.types import CLASSES
-from csp.process.roles import AUTH, WRITER
+from csp.process.roles import AUTH, READING, WRITER
 from csp.resp import Decoder, Value, request
 from csp.tables.metrics import NAMES
 from csp.worker.ports import Control, Loop, Reader, Session, Tracked
@@ -443,6 +443,8 @@ class Server:
     def __init__(self, folder: Path, **info: Any) -> None:
         self.writer = Peer(folder / WRITER.socket_name)
         self.auth = Peer(folder / AUTH.socket_name)
+        is_master = info.get("mode", "master") in READING.modes
+        self.reading = Peer(folder / READING.socket_name) if is_master else self.writer
         self.loop = FakeLoop()
         self.control = FakeControl()
         options = {"mode": "master", "app_name": "confserv", "app_dbid": 99, "instance": "test"}
@@ -456,7 +458,7 @@ class Server:
         self.control.writable = options["mode"] != "proxy" and info.get("mode") != "proxy"
         self.lane = SlowLane(ServerInfo(**(options | info)), self.control, self._open_guest)
         self.lane.start(self.loop)
-        self.writer.on_greeted = self.auth.on_greeted = self.loop.poll
+        self.writer.on_greeted = self.auth.on_greeted = self.reading.on_greeted = self.loop.poll
         self._guest = guest
         self.connect(1)
 

@@ -10,6 +10,7 @@ import orjson
 
 from csp.errors import CspError
 from csp.master.origin import DatabaseOrigin
+from csp.master.records import DatabaseRecords
 from csp.master.seed import SeedPlan
 from csp.model.principal import Principal, message_of
 from csp.model.requests import WriteOutcome, WriteRequest, parse_question, parse_request
@@ -31,6 +32,7 @@ class Stage:
         self.host = FakeHost()
         self.asks = ASKS
         self.origin = self.open()
+        self.records = DatabaseRecords(self.address, lambda: None)  # as the reading process has it
 
     def open(self) -> DatabaseOrigin:
         origin = DatabaseOrigin(self.address, SeedPlan(password="secret"))
@@ -38,6 +40,7 @@ class Stage:
         return origin
 
     def close(self) -> None:
+        self.records.close()
         self.origin.close()
 
     def write(self, *command: Any, write_id: str = "") -> WriteOutcome:

@@ -83,7 +83,11 @@ def test_a_guarded_child_leaves_no_core(is_guarded: bool) -> None:
 
 
 def test_who_hears_passwords_is_guarded() -> None:
-    assert {role.name for role in ROLES.values() if role.is_guarded} == {"writer", "auth"}
+    assert {role.name for role in ROLES.values() if role.is_guarded} == {
+        "writer",
+        "auth",
+        "reading",
+    }
 
 
 def test_the_progress_of_a_guarded_child_can_be_read() -> None:

@@ -453,7 +453,7 @@ def test_sums_are_those_of_the_published_records(stage: Stage) -> None:
     stage.create("CfgPerson", **person("ann", password="open sesame"))
     for number in range(10):
         stage.create("CfgSkill", tenantDBID=1, name=f"skill {number}")
-    *_, sums = stage.origin.sums(None, 1, 2**32 - 1)
+    *_, sums = stage.records.sums(None, 1, 2**32 - 1)
     assert sums is not None
     assert sums.revision == stage.host.published
     expected: dict[int, tuple[int, int]] = {}
@@ -461,6 +461,6 @@ def test_sums_are_those_of_the_published_records(stage: Stage) -> None:
         count, total = expected.get(class_id, (0, 0))
         expected[class_id] = count + 1, (total + record_hash(image)) % 2**64
     assert {one: pair for one, pair in sums.classes.items() if pair[0]} == expected
-    *_, some = stage.origin.sums(13, 103, 105)
+    *_, some = stage.records.sums(13, 103, 105)
     assert some is not None
     assert some.classes[13][0] == 3

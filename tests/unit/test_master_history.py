@@ -24,7 +24,7 @@ def stage(seeded: Place) -> Iterator[Stage]:
 
 
 def page(stage: Stage, since: int = 0, limit: int = 100, *filters: tuple[str, str]) -> HistoryPage:
-    *_, found = stage.origin.history(HistoryQuestion(since, limit, filters))
+    *_, found = stage.records.history(HistoryQuestion(since, limit, filters))
     assert found is not None
     return found
 

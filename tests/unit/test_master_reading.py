@@ -81,7 +81,7 @@ def test_no_statement_of_a_load_has_to_end_in_time(
     second = Stage(place)
     assert second.host.loads == 1
     assert second.host.records == first.host.records
-    *_, sums = second.origin.sums(None, 0, 2**31)
+    *_, sums = second.records.sums(None, 0, 2**31)
     assert sums is not None
     assert sums.classes[SKILL.id][0] == 2 * LARGE
     place.server.execute(f"ALTER DATABASE {place.name} RESET search_path", place.name)

@@ -119,7 +119,7 @@ def test_records_beyond_their_number_go_in_steps(
         at += retention.STEP_AGAIN_MS
     assert steps == [2, 2, 1]
     assert records(stage) == [6, 7, 8]
-    *_, page = stage.origin.history(HistoryQuestion(0, 10))
+    *_, page = stage.records.history(HistoryQuestion(0, 10))
     assert page is not None
     assert len(page.records) == 3
     assert entries(stage) == 8  # a window of its own

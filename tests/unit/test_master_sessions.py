@@ -28,7 +28,7 @@ def note(stage: Stage, *times: int, account: int = 100) -> None:
 
 
 def page(stage: Stage, **question: int) -> SessionsPage:
-    *_, found = stage.origin.sessions(SessionsQuestion(**question))
+    *_, found = stage.records.sessions(SessionsQuestion(**question))
     assert found is not None
     return found
 

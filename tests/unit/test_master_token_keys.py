@@ -87,7 +87,7 @@ def test_a_rotation_is_no_change_of_an_object_and_no_history(stage: Stage) -> No
     entry = stage.host.entries[-1]
     assert parse_entry(entry).items == ()
     assert list(accounts_changed(entry)) == [KEYS_DBID]
-    *_, page = stage.origin.history(HistoryQuestion(since=0, limit=10))
+    *_, page = stage.records.history(HistoryQuestion(since=0, limit=10))
     assert page is not None
     assert len(page.records) == 1  # the first one
     for key in published(stage):

@@ -99,9 +99,9 @@ def test_questions_that_are_no_writes(server: Server) -> None:
     assert (verb, write_id) == (b"OUTCOME", b"an-id")
     assert principal_of(asks) == BOB
     forward(server, 2, "HISTORY", HistoryQuestion(5, 10 * MAX_RECORDS).as_json())
-    verb, number, question = server.writer.take()
+    verb, number, question = server.reading.take()
     assert HistoryQuestion.from_json(question) == HistoryQuestion(5, MAX_RECORDS)
-    server.writer.answer("DONE", number, "12", "0", "{}", "{}")
+    server.reading.answer("DONE", number, "12", "0", "{}", "{}")
     server.loop.poll()
     assert pushes(server) == [[b"2", b"DONE", b"12", b"0", b"{}", b"{}"]]
     server.writer.hang_up()
@@ -210,9 +210,9 @@ def test_what_of_the_log_is_here_is_answered_here(server: Server) -> None:
     assert pushes(server) == [[b"1", b"DONE", b"5", entry_of(6), entry_of(7)]]
     for number, first in ((2, "4"), (3, "8"), (4, "10")):
         forward(server, number, "ENTRIES", first)
-        verb, req, asked = server.writer.take()
+        verb, req, asked = server.reading.take()
         assert (verb, asked) == (b"ENTRIES", first.encode())
-        server.writer.answer("DONE", req, "1", b"an entry")
+        server.reading.answer("DONE", req, "1", b"an entry")
         server.loop.poll()
         assert pushes(server) == [[b"%d" % number, b"DONE", b"1", b"an entry"]]
     forward(server, 5, "ENTRIES", "-1")

@@ -183,8 +183,10 @@ def test_sums_wait_for_the_revision(server: Server) -> None:
 
 def test_sums_of_the_database(server: Server) -> None:
     assert server.raw("CFG.SUMS", "DATABASE", "CLASS", "CfgPerson") is None
-    verb, req, *words = server.writer.take()
+    verb, req, *words = server.reading.take()
     person = CLASSES["CfgPerson"].id
     assert (verb, words) == (b"SUMS", [b"DATABASE", b"%d" % person, b"0", b"4294967295"])
-    server.writer.answer("DONE", req, "10", orjson.dumps({str(person): [3, "ff"], "250": [1, "1"]}))
+    server.reading.answer(
+        "DONE", req, "10", orjson.dumps({str(person): [3, "ff"], "250": [1, "1"]})
+    )
     assert server.later() == [10, [b"CfgPerson", [3, b"ff"], b"account", [1, b"1"]]]

@@ -141,9 +141,9 @@ def test_withstate_stands_anywhere(server: Server) -> None:
 def refused(server: Server, *words: str, oldest: int = 0) -> str:
     """What CFG.FROM says whose place the master does not have either."""
     assert server.raw("CFG.FROM", *words) is None
-    verb, req, first = server.writer.take()
+    verb, req, first = server.reading.take()
     assert (verb, int(first)) == (b"ENTRIES", int(words[0]) + 1)
-    server.writer.answer("DONE", req, oldest)
+    server.reading.answer("DONE", req, oldest)
     return text(server.later())
 
 
@@ -180,11 +180,11 @@ def test_a_place_that_the_master_still_has_is_taken(server: Server) -> None:
     kept = chained(3, 6, MARKS[2])
     for words in (("2",), ("2", "MARK", hexed(MARKS[2]))):
         assert server.raw("CFG.FROM", *words) is None
-        server.writer.answer("DONE", server.writer.take()[1], 1, *kept.values())
+        server.reading.answer("DONE", server.reading.take()[1], 1, *kept.values())
         shown = None if len(words) == 1 else hexed(MARKS[2]).encode()
         assert server.later() == [b"cfg.from", 2, shown]
     assert server.raw("CFG.FROM", "2", "MARK", hexed(7)) is None
-    server.writer.answer("DONE", server.writer.take()[1], 1, *kept.values())
+    server.reading.answer("DONE", server.reading.take()[1], 1, *kept.values())
     assert text(server.later()).startswith("RESYNC revision 2 has another mark here")
 
 
@@ -204,9 +204,9 @@ def test_a_replay_goes_up_to_the_log_and_no_further(server: Server) -> None:
     kept = chained(3, 6, MARKS[2])
     server.reader.followed[5] = mark_of(kept[4])
     assert replayed(server, MARKS[2]) == ([], None)
-    verb, req, first = server.writer.take()
+    verb, req, first = server.reading.take()
     assert (verb, first) == (b"ENTRIES", b"3")
-    server.writer.answer("DONE", req, 1, *kept.values())
+    server.reading.answer("DONE", req, 1, *kept.values())
     server.loop.poll()
     server.loop.pass_time(100)
     assert [revision_of(one) for one in server.loop.replayed[1]] == [3, 4]
@@ -222,8 +222,8 @@ def test_a_replay_goes_up_to_the_log_and_no_further(server: Server) -> None:
 def test_a_replay_that_nobody_has_is_lost_or_left_to_the_log(server: Server, unsure: bool) -> None:
     for answer in (("DONE", 9), ("FAIL", "MASTERDOWN the link to the master is down")):
         assert replayed(server, MARKS[2], unsure) == ([], None)
-        req = server.writer.take()[1]
-        server.writer.answer(answer[0], req, *answer[1:])
+        req = server.reading.take()[1]
+        server.reading.answer(answer[0], req, *answer[1:])
         server.loop.poll()
         assert server.loop.replay_ends == {1: unsure}
         assert len(server.lane.replays) == 0
@@ -236,9 +236,9 @@ def test_one_page_is_asked_for_all_who_wait_for_it(server: Server) -> None:
         server.connect(conn)
         server.lane.fetch(conn, 3, MARKS[2], True)
     server.loop.pass_time(1)
-    assert server.lane.writer.in_flight == 1
+    assert server.lane.reading.in_flight == 1
     server.lane.closed(2)
-    server.writer.answer("DONE", server.writer.take()[1], 1, *kept.values())
+    server.reading.answer("DONE", server.reading.take()[1], 1, *kept.values())
     server.loop.poll()
     server.loop.pass_time(100)
     assert server.loop.replay_ends == {1: False, 3: False}

@@ -15,7 +15,7 @@ import pytest
 from csp.errors import BadValue, MasterDown, ReadOnly
 from csp.model.requests import OUTCOME, Create, WriteOutcome, WriteRequest
 from csp.process.context import Request, Upstream
-from csp.process.origin import Later, StoreForOrigin, Sums
+from csp.process.origin import Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.resp import Decoder, request
@@ -125,10 +125,6 @@ class FakeOrigin:
         later: Later[int] = Later()
         self.heads.append(later)
         return later
-
-    def sums(self, class_id: int | None, low: int, high: int) -> Iterator[Sums | None]:
-        yield None
-        yield Sums(self.revision, {class_id or 9: (high - low, 255)})
 
     def watches(self) -> Sequence[Descriptor]:
         return []
@@ -345,16 +341,6 @@ def test_questions_are_answered_when_the_answer_is_known(running: Running) -> No
     worker.send("HEAD", 4)
     running.origin.due.append(MasterDown("away"))
     assert worker.read() == [b"FAIL", b"4", b"MASTERDOWN away"]
-
-
-def test_sums_are_worked_out_in_steps(running: Running) -> None:
-    worker = running.connect()
-    worker.send("SUMS", 1, "DATABASE", 3, 10, 15)
-    kind, number, revision, text = worker.read()
-    assert (kind, number, revision) == (b"DONE", b"1", b"10")
-    assert json.loads(text) == {"3": [5, "00000000000000ff"]}
-    worker.send("SUMS", 2, "STORE")
-    assert worker.read()[0] == b"FAIL"
 
 
 def test_a_session_ends_with_its_workers_channel(running: Running) -> None:

@@ -64,12 +64,14 @@ typedef struct csp_stats {
     uint64_t hashes; /* auth: passwords */
     uint64_t remembered; /* auth: sign-ins */
     uint64_t refused; /* auth: sign-ins */
+    uint64_t database_questions; /* reading: questions */
     uint64_t worker_restarts; /* supervisor: processes */
     uint64_t writer_restarts; /* supervisor: processes */
     uint64_t auth_restarts; /* supervisor: processes */
+    uint64_t reading_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 58
+#define CSP_METRIC_COUNT 60
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -127,9 +129,11 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "hashes",
     "remembered",
     "refused",
+    "database_questions",
     "worker_restarts",
     "writer_restarts",
     "auth_restarts",
+    "reading_restarts",
 };
 
 #define CSP_STATS_ROOM 64 /* counters of a row; shm.h has so many */

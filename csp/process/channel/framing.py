@@ -31,6 +31,13 @@ class Limits:
 
 # A transaction of 64 MB, whose commands are encoded twice, and what says who asks for it.
 WRITER_LIMITS = Limits(question_bytes=80 * 1024 * 1024)
+# Small questions; a page of the log, or one large entry, in an answer, and an operator's sums.
+READING_LIMITS = Limits(
+    question_bytes=64 * 1024,
+    unsent_questions_bytes=4 * 1024 * 1024,
+    unsent_answers_bytes=256 * 1024 * 1024,
+    answer_ms=120_000,
+)
 # A user name and passwords; a line of sign-ins takes twenty seconds at most, then BUSY is said.
 AUTH_LIMITS = Limits(
     question_bytes=64 * 1024,

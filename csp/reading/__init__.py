@@ -1,0 +1,1 @@
+"""The reading process of a master: answers what reads much of the database, beside the writer."""
