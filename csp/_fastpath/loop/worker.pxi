@@ -472,8 +472,8 @@ cdef class Loop:
 
         It goes on when there are `subs` subscriptions. `mark` is what the revision must have, if that is known; with
         `bookmark_ms` bookmarks come, at most so often. What is beyond this turn's revision is awaited. `later`:
-        whether this history has the place is looked at when it goes on; `lost`: it has not, which is told then. `states`: first come
-        the objects that there are.
+        whether this history has the place is looked at when it goes on; `lost`: it has not, which is told then.
+        `states`: first come the objects that there are.
         """
         cdef csp_conn *c = conn_of(&self.w, conn)
         cdef start_t start
@@ -542,12 +542,14 @@ cdef class Loop:
         cdef csp_conn *c = conn_of(&self.w, conn)
         cdef subs_t *subs
         cdef uint32_t i
+        cdef node_t *node
         found = []
         if c != NULL and c.subs != NULL:
             subs = <subs_t *> c.subs
             for i in range(subs.room):
-                if subs.links[i].node != NULL:
-                    found.append((subs.links[i].node.name[:subs.links[i].node.size], bool(subs.links[i].node.pattern)))
+                node = subs.links[i].node
+                if node != NULL:
+                    found.append((node.name[:node.size], bool(node.pattern)))
         return found
 
     def replay_end(self, conn: int, *, lost: bool) -> None:
