@@ -110,18 +110,24 @@ cdef void put_off(worker_t *w, ready_t *r) noexcept nogil:
         return
     conn_again(w, c)
 
-cdef bint single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
+cdef uint8_t single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
     """Whether the input is one plain GET and nothing else; then its index word is on its way."""
     cdef csp_conn *c = &w.rows[r.row]
     cdef const char *key = NULL
     cdef uint32_t size = 0
-    if r.own or c.waits != 0 or conn_owes(c) or not plain(w, c):
-        return False
+    cdef uint8_t kind = SINGLE_PLAIN
+    if r.own or c.waits != 0 or conn_owes(c):
+        return SINGLE_NOT
+    if not plain(w, c):
+        if c.flags & CSP_CONN_TRACKING == 0 or not tracked_plain(w, c):
+            return SINGLE_NOT
+        kind = SINGLE_TRACKED
+        csp_prefetch(track_of(c).set)
     if <int64_t> get_command(r.at, r.end, &key, &size) != r.end - r.at:
-        return False
+        return SINGLE_NOT
     slot.word = key_word(w, key, size)
     csp_prefetch(slot.word)
-    return True
+    return kind
 
 cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept nogil:
     """Sends a lone reply from where the record lies: borrowed until send returns."""
@@ -149,7 +155,9 @@ cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept n
 cdef void answer_all(worker_t *w) noexcept nogil:
     """Lone GETs of different connections share their cache misses as a pipeline does; all else one by one."""
     cdef get_t batch[BATCH]
-    cdef bint single[BATCH]
+    cdef asked_t asked[BATCH]
+    cdef uint8_t single[BATCH]
+    cdef uint8_t tracked
     cdef uint32_t first = 0
     cdef uint32_t many, i
     cdef ready_t *r
@@ -157,17 +165,23 @@ cdef void answer_all(worker_t *w) noexcept nogil:
         many = w.ready_count - first
         if many > BATCH:
             many = BATCH
+        tracked = 0
         for i in range(many):
             if w.ready[first + i].row != w.lone_row:
                 w.lone_row = w.ready[first + i].row
                 w.lone_ms = w.now_ms
             batch[i].word = NULL
-            single[i] = w.rows[w.ready[first + i].row].id != 0 and single_get(w, &w.ready[first + i], &batch[i])
+            single[i] = SINGLE_NOT
+            if w.rows[w.ready[first + i].row].id != 0:
+                single[i] = single_get(w, &w.ready[first + i], &batch[i])
+                tracked |= single[i]
         for i in range(many):
             if single[i]:
                 batch[i].newest = view_newest(&w.view, batch[i].word)
                 if batch[i].newest != NULL:
                     newest_prefetch(batch[i].newest)
+        if tracked & SINGLE_TRACKED:
+            singles_prefetch(w, &w.ready[first], single, asked, many)
         for i in range(many):
             r = &w.ready[first + i]
             if not single[i]:
@@ -179,6 +193,8 @@ cdef void answer_all(worker_t *w) noexcept nogil:
                 w.rows[r.row].flags &= ~CSP_CONN_READY
                 w.stats.commands += 1
                 send_single(w, &w.rows[r.row], batch[i].newest)
+                if single[i] == SINGLE_TRACKED:
+                    single_remember(w, &w.rows[r.row], &asked[i])
         first += many
     w.ready_count = 0
     w.inbox_size = 0

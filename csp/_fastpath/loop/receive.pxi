@@ -25,6 +25,9 @@ cdef inline void ready_add(worker_t *w, csp_conn *c, bint own, const char *at, c
     r.own = own
     r.at = at
     r.end = end
+    if c.flags & CSP_CONN_TRACKING:
+        csp_prefetch(c.subs)        # its answer asks for both
+        csp_prefetch(c.track)
     c.flags |= CSP_CONN_READY
     w.ready_count += 1
 

@@ -86,6 +86,7 @@ cdef extern from "<netinet/tcp.h>" nogil:
 
 cdef extern from "<sys/mman.h>" nogil:
     int MADV_DONTNEED
+    int MADV_HUGEPAGE
 
 cdef extern from *:
     """

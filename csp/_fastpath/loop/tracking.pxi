@@ -171,6 +171,7 @@ cdef void tracking_end(worker_t *w, csp_conn *c) noexcept nogil:
         cursor_close(w, c)
         subs_free(w, c)
     client_show(w, c)
+    tracked_trim(&w.tracking)
     tracking_count(w)
 
 cdef void tracking_gone(worker_t *w, csp_conn *c) noexcept nogil:

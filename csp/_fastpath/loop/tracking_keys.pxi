@@ -14,6 +14,7 @@
 cdef enum:
     TRACKED_MAX = 4194304           # entries that there is room for; the limit of a worker lies below
     TRACKED_BUCKETS_MIN = 64
+    LARGE_FROM = 2097152            # bytes of a table behind which memory comes in large pages
     TRACKED_TRIM = 16384            # freed entries whose memory is given back together
     TRACKED_DEAD_STEP = 2048        # entries of dropped sets that are freed in a turn
     ZEROS_MAX = 16777215            # leading zeros of a DBID that an entry can say
@@ -93,7 +94,11 @@ cdef inline uint32_t bucket_of(const tracking_t *self, uint32_t hash_) noexcept 
 cdef void *pages_take(size_t size) noexcept nogil:
     """Memory that costs nothing before it is touched; NULL without any."""
     cdef void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    return NULL if data == MAP_FAILED else data
+    if data == MAP_FAILED:
+        return NULL
+    if size > LARGE_FROM:           # who has so much is spared the look-ups of pages
+        madvise(<char *> data + LARGE_FROM, size - LARGE_FROM, MADV_HUGEPAGE)
+    return data
 
 cdef void tracked_close(tracking_t *self) noexcept nogil:
     """Gives the tables back."""

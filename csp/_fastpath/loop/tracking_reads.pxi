@@ -167,3 +167,43 @@ cdef const char *run_tracked_gets(worker_t *w, csp_conn *c, const char *at, cons
         if done == count and count < BATCH or turn_over(w):
             break
     return at
+
+# ---- lone GETs of many connections: answer.pxi ----
+
+cdef enum:
+    SINGLE_NOT = 0
+    SINGLE_PLAIN = 1
+    SINGLE_TRACKED = 2
+
+cdef void singles_prefetch(worker_t *w, const ready_t *ready, const uint8_t *kinds, asked_t *asked,
+                           uint32_t count) noexcept nogil:
+    """Asks for where the keys of those that track are remembered."""
+    cdef tracking_t *t = &w.tracking
+    cdef const track_t *track
+    cdef uint32_t i
+    for i in range(count):
+        if kinds[i] != SINGLE_TRACKED:
+            continue
+        track = track_of(&w.rows[ready[i].row])
+        # Behind `*2`, `$3`, `GET` and a `$` there are one or two digits.
+        asked[i].text = ready[i].at + (17 if ready[i].at[15] == c'\r' else 18)
+        asked[i].size = <uint32_t> (ready[i].end - 2 - asked[i].text)
+        asked[i].key = tracked_key(asked[i].text, asked[i].size) if track_remembers(track, False) else 0
+        asked[i].hash = 0
+        if track.set != NULL and asked[i].key:
+            asked[i].hash = tracked_hash(track.set, asked[i].key)
+            csp_prefetch(&t.by_key[bucket_of(t, asked[i].hash)])
+    for i in range(count):
+        if kinds[i] == SINGLE_TRACKED and t.items != NULL and asked[i].key:
+            csp_prefetch(&t.items[t.by_key[bucket_of(t, asked[i].hash)]])
+
+cdef void single_remember(worker_t *w, csp_conn *c, const asked_t *asked) noexcept nogil:
+    """Remembers the key of a lone GET that was answered."""
+    cdef keyset_t *set
+    if c.id == 0 or asked.key == 0:
+        return
+    set = track_of(c).set
+    if set == NULL or asked.hash != tracked_hash(set, asked.key):     # none yet, or another one since
+        tracking_put(w, c, asked.key)
+    elif not tracked_find(&w.tracking, set, asked.key, asked.hash):
+        tracking_add(w, c, asked.key)
