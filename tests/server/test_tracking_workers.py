@@ -157,3 +157,35 @@ def test_reset_turns_it_off(master: Master, dbid: int) -> None:
     assert reader.ask("RESET") == "RESET"
     assert reader.ask("AUTH", "default", PASSWORD) == "OK"
     assert reader.ask("CLIENT", "GETREDIR") == -1
+
+
+def test_what_changes_while_an_exec_is_made_is_told_behind_its_reply(
+    master: Master, dbid: int
+) -> None:
+    """It reads at one revision over many turns; the walk over the log is further on by then."""
+    key = f"CfgSkill:{dbid}"
+    reader, writer = Conn(master), Conn(master)
+    assert reader.ask("CLIENT", "TRACKING", "ON") == "OK"
+    overtaken = 0
+    for turn in range(4):
+        many = command("CFG.READ", "CfgSkill") * 1_000
+        reader.raw.send(command("MULTI") + many + command("GET", key) + command("EXEC"))
+        assert [reader.read() for _ in range(1_002)] == ["OK", *["QUEUED"] * 1_001]
+        newest = 0
+        for part in range(5):
+            delta = json.dumps({"changed": {"name": f"turn {turn}, {part}"}})
+            newest = writer.ask("CFG.UPDATE", "CfgSkill", dbid, delta)
+        replies = reader.read()
+        while isinstance(replies, list) and replies[:1] == ["invalidate"]:
+            replies = reader.read()  # of what was read in the round before
+        kept = json.loads(replies[-1])["revision"]
+        reader.raw.send(command("EXISTS", "nothing"))
+        told = []
+        while (one := reader.read()) != 0:
+            told.append(one)
+        assert told == ([] if kept == newest else [["invalidate", [key]]])
+        overtaken += kept != newest
+        if kept == newest:
+            assert reader.ask("CLIENT", "TRACKING", "OFF") == "OK"
+            assert reader.ask("CLIENT", "TRACKING", "ON") == "OK"
+    assert overtaken, "none of them took longer than a change"

@@ -167,6 +167,7 @@ cdef Tracking tracking_view(Loop loop):
     return view
 
 
+@cython.no_gc_clear                 # its end needs `sets`, which the collector would have cleared
 cdef class TrackedKeys:
     """The tables of remembered keys without connections, as tests see them; a set is a number."""
 
