@@ -36,6 +36,8 @@ include "_fastpath/store/read.pxi"        # what is there at a revision
 include "_fastpath/store/tree.pxi"        # which node governs it
 include "_fastpath/store/view.pxi"        # and what of it a session may see: the loop's primitives
 include "_fastpath/store/arena.pxi"       # memory of the store
+include "_fastpath/store/held.pxi"        # what of it is held back for deletes
+include "_fastpath/store/takeover.pxi"    # and what of it a predecessor left in use
 include "_fastpath/store/retire.pxi"      # the writer, and what it replaced until no reader can hold it
 include "_fastpath/store/pins.pxi"        # which reader holds memory back, and since when
 include "_fastpath/store/dirty.pxi"       # which words a death would leave behind
