@@ -145,6 +145,9 @@ class FeedOrigin:
         """The master's to decide."""
         raise RuntimeError("a proxy forwards what it is asked to write")
 
+    def settle(self) -> None:
+        """Nothing is put off here."""
+
     def take_options(self, options: OwnOptions) -> None:
         """Whether writes are passed on holds at once."""
         self._is_writable = options.values.get("proxy-writable") is True

@@ -36,7 +36,7 @@ from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import refuse_taken
 from csp.master.token_keys import build_rotation, is_due, token_keys
-from csp.model.principal import ITSELF
+from csp.model.principal import ITSELF, Principal
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
 from csp.observe import failpoint
 from csp.observe.events import log_event
@@ -68,6 +68,7 @@ class Engine:
         self._token_keys = token_keys(database)
         self._ended: errors.CspError | None = None
         self._unpublished: list[Built] = []
+        self._unreported: list[tuple[Built, Principal]] = []  # of one group, or of the start
 
     def write(self, requests: Sequence[WriteRequest]) -> list[WriteOutcome]:
         """One group, answered; whatever is wrong with a request is in its answer."""
@@ -149,6 +150,7 @@ class Engine:
                 group.add_transaction(WriteRequest(0, ITSELF, "", "one", ()), tx)
                 self._commit(group)
             self._published(group)
+            self.settle()
         return len(tx.touched)
 
     def rotate_keys(self) -> bool:
@@ -240,23 +242,35 @@ class Engine:
                     self.view.note(touched.cls.id, touched.dbid, touched.after)
                 self._unpublished.append(member.built)
                 try:
-                    self.publish()
+                    self.publish(settle=False)
                 except StoreFull as error:
                     outcome = WriteOutcome(0, (), _held_back(member.built, error))
                 finally:
-                    changes, revision = member.built.changes, member.built.rows.revision
-                    report_changes(changes, member.request.principal, revision)
-                self.committed(member.built)
+                    self._unreported.append((member.built, member.request.principal))
             outcomes.append(outcome)
+        built = group.built
+        if built:
+            self.committed(built[-1])
         return outcomes
 
-    def publish(self) -> None:
+    def publish(self, *, settle: bool = True) -> None:
         """Hands the store what the database has committed, in order; StoreFull: later again."""
         while self._unpublished:
             built = self._unpublished[0]
-            self.view.host.apply(built.entry, built.accounts)
+            self.view.host.apply(built.entry, built.accounts, settle=settle)
             del self._unpublished[0]
             failpoint.passed("master.after_apply")
+
+    def settle(self) -> None:
+        """Has everybody hear of what was published, and logs it; no answer waits for that.
+
+        The author's worker wakes for the answer, and finds the change: it is not rung as well.
+        """
+        self.view.host.settle()
+        if self._unreported:
+            reported, self._unreported = self._unreported, []
+            for built, principal in reported:
+                report_changes(built.changes, principal, built.rows.revision)
 
     @property
     def held_back(self) -> bool:

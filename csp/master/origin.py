@@ -246,13 +246,21 @@ class DatabaseOrigin:
         except errors.CspError as error:
             return [WriteOutcome(0, (), error) for _ in requests]
         engine.hasher.next_batch()
-        outcomes = engine.write(requests)
+        try:
+            outcomes = engine.write(requests)
+        except BaseException:
+            self.settle()
+            raise
         self._watch_over()
         for outcome_ in outcomes:
             if isinstance(outcome_.error, errors.MasterDown):
                 self._tell_trouble(outcome_.error.text)
                 break
         return outcomes
+
+    def settle(self) -> None:
+        if self._engine is not None:
+            self._engine.settle()
 
     def head(self) -> int:
         return self.engine.revision

@@ -78,8 +78,14 @@ class StoreForOrigin(Protocol):
     def load_abort(self) -> None:
         """Gives up a load and its memory; what is in force stays."""
 
-    def apply(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
-        """Publishes the entry of revision published + 1."""
+    def apply(self, entry: bytes, accounts: Sequence[bytes] = (), *, settle: bool = True) -> None:
+        """Publishes the entry of revision published + 1.
+
+        Without `settle`, processes that sleep hear of it only by `settle`, or after a few more.
+        """
+
+    def settle(self) -> None:
+        """Wakes those that wait for what was applied without it."""
 
     def follow(self, frames: memoryview) -> tuple[int, bool]:
         """Publishes the changes at the start of received frames that continue what is published.
@@ -191,6 +197,9 @@ class Origin(Protocol):
 
         Of an OUTCOME request the text is `committed <revision>`, `rejected` or `unknown`.
         """
+
+    def settle(self) -> None:
+        """Does what its answers need not wait for; called after they were sent."""
 
     def forward(self, messages: Sequence[list[bytes]]) -> Sequence[Later[WriteOutcome]]:
         """Passes on WRITEs and OUTCOMEs as the workers sent them; many are under way at once.

@@ -172,14 +172,20 @@ class StoreHost:
 
     # Changing it.
 
-    def apply(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
+    def apply(self, entry: bytes, accounts: Sequence[bytes] = (), *, settle: bool = True) -> None:
         """Publishes the entry of revision published + 1."""
         assert self._writer is not None, "nothing is loaded"
         with self._counting_refusals():
             try:
-                self._writer.apply(entry, accounts)
+                self._writer.apply(entry, accounts, settle=settle)
             except StoreKeys:
-                self._writer.apply(entry, accounts, rekeyed_entry(entry, self.image))
+                images = rekeyed_entry(entry, self.image)
+                self._writer.apply(entry, accounts, images, settle=settle)
+
+    def settle(self) -> None:
+        """Readers hear of what was applied without it."""
+        if self._writer is not None:
+            self._writer.settle()
 
     def follow(self, frames: memoryview) -> tuple[int, bool]:
         """Publishes the changes that the frames begin with: bytes, whether one more has begun."""

@@ -80,6 +80,7 @@ class Writer:
             self._poller.wait(self._descriptors(), self._patience_s())
             self._writes.write_group()
             self._channel.flush()
+            self._origin.settle()
             self._walk()
             self._tick()
             self._end_if_drained()

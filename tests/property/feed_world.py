@@ -43,7 +43,10 @@ class JudgedHost(FakeHost):
         self.loads += 1
         self.world.judge_state("loaded")
 
-    def apply(self, data: bytes, accounts: Sequence[bytes] = ()) -> None:
+    def settle(self) -> None:
+        raise AssertionError("a feed settles each change itself")
+
+    def apply(self, data: bytes, accounts: Sequence[bytes] = (), *, settle: bool = True) -> None:
         (revision,) = unpack_from("<Q", data, 16)
         self.world.judge(revision == self.published + 1, f"{revision} behind {self.published}")
         super().apply(data, accounts)

@@ -20,6 +20,7 @@ class FakeHost(FakeAlarms):
         self.entries: list[bytes] = []
         self.stream = b""
         self.published = self.mark = self.time_ms = 0
+        self.unsettled = 0
         self.room: int | None = None
         self.loads = 0
         self.fence = 0
@@ -73,7 +74,11 @@ class FakeHost(FakeAlarms):
     def load_abort(self) -> None:
         self._coming = {}
 
-    def apply(self, entry: bytes, accounts: Sequence[bytes] = ()) -> None:
+    def settle(self) -> None:
+        self.unsettled = 0
+
+    def apply(self, entry: bytes, accounts: Sequence[bytes] = (), *, settle: bool = True) -> None:
+        self.unsettled = 0 if settle else self.unsettled + 1
         assert revision_of(entry) == self.published + 1
         assert why_not_continues(entry, self.mark) is None
         parsed = parse_entry(entry)

@@ -240,7 +240,10 @@ class FakeHost(FakeAlarms):
     def load_abort(self) -> None:
         self.calls.append("abort")
 
-    def apply(self, data: bytes, accounts: Sequence[bytes] = ()) -> None:
+    def settle(self) -> None:
+        raise AssertionError("a feed settles each change itself")
+
+    def apply(self, data: bytes, accounts: Sequence[bytes] = (), *, settle: bool = True) -> None:
         revision, mark, time_ms = unpack_from("<QQq", data, 16)
         assert revision == self.published + 1
         if self.full_at and revision >= self.full_at:

@@ -3,6 +3,7 @@
 import mmap
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ STREAM = b"S" * 16
 RESERVE_BYTES = 32 << 20
 
 BUCKETS_KEPT_BYTES_MAX = 1024
+ASLEEP_AT = 4096 + 8  # in the control segment: of slot 0
+STEP_CHANGES = 32  # as csp/_fastpath/store/limits.pxi has it
 
 
 def skill(dbid: int, name: str, revision: int = 5) -> dict[str, Any]:
@@ -99,6 +102,52 @@ def test_a_successor_rings_for_what_its_predecessor_published_last(instance: str
     bell = os.eventfd(0, os.EFD_NONBLOCK)
     open_host(instance, wake_fds=[bell])
     assert os.eventfd_read(bell) == 1
+
+
+def sleep(instance: str, host: StoreHost, known: int) -> None:
+    """The worker of slot 0 polls, and has seen this revision; it wants every publication."""
+    host.control.set_interest(0, True)
+    fd = segment.open_control(instance)
+    with mmap.mmap(fd, 0) as memory:
+        memory[ASLEEP_AT : ASLEEP_AT + 8] = (known + 1).to_bytes(8, "little")
+    os.close(fd)
+
+
+def rings(bell: int) -> int:
+    """How often it was rung since the last look."""
+    with suppress(BlockingIOError):
+        return os.eventfd_read(bell)
+    return 0
+
+
+def test_workers_are_rung_for_what_they_have_not_seen_when_it_settles(instance: str) -> None:
+    bell = os.eventfd(0, os.EFD_NONBLOCK)
+    host = open_host(instance, wake_fds=[bell])
+    load(host, range(101, 201))
+    rings(bell)
+    sleep(instance, host, 5)
+    host.apply(rename(101, "new", 6, 77), settle=False)
+    assert (host.published, rings(bell)) == (6, 0)
+    host.settle()
+    assert rings(bell) == 1
+    sleep(instance, host, 6)
+    host.apply(rename(102, "new", 7, host.mark), settle=False)
+    sleep(instance, host, 7)  # it woke for something else, and has seen it
+    host.settle()
+    assert rings(bell) == 0
+
+
+def test_no_more_than_a_few_changes_wait_to_be_told(instance: str) -> None:
+    bell = os.eventfd(0, os.EFD_NONBLOCK)
+    host = open_host(instance, wake_fds=[bell])
+    load(host, range(101, 201))
+    rings(bell)
+    sleep(instance, host, 5)
+    waited = 0
+    while not rings(bell) and waited < 99:
+        host.apply(rename(101 + waited, "new", 6 + waited, host.mark), settle=False)
+        waited += 1
+    assert waited == STEP_CHANGES
 
 
 def damage(instance: str, host: StoreHost, dbid: int) -> None:

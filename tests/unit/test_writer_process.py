@@ -86,6 +86,8 @@ class FakeOrigin:
         self.decided: list[WriteOutcome | Exception] = []
         self.may_write = threading.Event()
         self.may_write.set()
+        self.may_settle = threading.Event()
+        self.may_settle.set()
 
     writable = True
 
@@ -99,6 +101,9 @@ class FakeOrigin:
         self.groups.append(list(requests))
         assert self.may_write.wait(5)
         return [self._write(one) for one in requests]
+
+    def settle(self) -> None:
+        assert not self.groups or self.may_settle.wait(5)
 
     def forward(self, messages: Sequence[list[bytes]]) -> list[Later[WriteOutcome]]:
         return [self._forward(message) for message in messages]
@@ -220,6 +225,14 @@ def test_writes_are_answered_in_order(running: Running) -> None:
     assert worker.read() == [b"DONE", b"1", b"11", b"22"]
     assert worker.read() == [b"FAIL", b"2", b"BADVALUE name is refused"]
     assert worker.read() == [b"DONE", b"3", b"12", b"24"]
+
+
+def test_an_answer_waits_for_nothing_that_may_come_after_it(running: Running) -> None:
+    worker = running.connect()
+    running.origin.may_settle.clear()
+    worker.write(1)
+    assert worker.read() == [b"DONE", b"1", b"11", b"22"]
+    running.origin.may_settle.set()
 
 
 def test_a_write_that_cannot_be_read_is_refused_in_its_place(running: Running) -> None:

@@ -79,15 +79,19 @@ cdef extern from "<unistd.h>" nogil:
     ssize_t write(int fd, const void *start, size_t size)
 
 cdef void wake_readers(csp_writer_t *w) noexcept nogil:
-    """Rings the workers that sleep and want every publication."""
-    cdef csp_slot_t *slot
+    """Rings the workers that sleep and want every publication, but for those that have seen the newest."""
+    cdef uint64_t seen = w.store.super.state.revision + 1
+    cdef uint64_t asleep
     cdef uint64_t one = 1
+    cdef csp_slot_t *slot
     cdef int i
     csp_fence()
     for i in range(w.wake_end):
         slot = &w.store.control.slots[i]
-        if w.wake_fds[i] >= 0 and csp_load(&slot.interest) and csp_load_all(&slot.asleep) \
-                and csp_swap(&slot.asleep, 0):
+        if w.wake_fds[i] < 0 or not csp_load(&slot.interest):
+            continue
+        asleep = csp_load_all(&slot.asleep)
+        if asleep and asleep != seen and csp_swap(&slot.asleep, 0):
             write(w.wake_fds[i], &one, 8)  # a full eventfd is awake already
 
 cdef void writer_abandon(csp_writer_t *w) noexcept nogil:
@@ -163,6 +167,8 @@ cdef int writer_publish(
 
 cdef void writer_settle(csp_writer_t *w, int64_t now_ms) noexcept nogil:
     """What follows a publication, or a few: readers hear of it, old entries leave, memory comes back."""
+    w.unsettled = 0
+    w.unsettled_bytes = 0
     wake_readers(w)
     log_trim(w, now_ms)
     writer_reclaim(w)

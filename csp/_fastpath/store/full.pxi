@@ -61,6 +61,8 @@ cdef int entry_retry(
     cdef bint grows = entry_grows(w, bytes)
     cdef int status
     stage_abort(w)
+    if w.unsettled:
+        wake_readers(w)  # of what was published they hear before the wait
     moves = grace_wait(w, until_ms)
     status = entry_again(w, bytes, size, accounts, sizes, account_count, block)
     if status == FULL and not grows:

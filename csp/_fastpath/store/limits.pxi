@@ -77,7 +77,7 @@ cdef enum:
     FRAME_WORDS_MAX = 8
     # A length and its line end.
     SIZE_LINE_MAX = 10
-    # A reader is rung some 0.2 ms after a change of a feed at the latest,
+    # A reader is rung after so many changes at the latest (of a feed, some 0.2 ms),
     STEP_CHANGES = 32
     # and the log is never longer beyond its measure than this.
     STEP_BYTES = 262144

@@ -47,7 +47,7 @@ cdef inline void store_unpin(csp_store_t *store) noexcept nogil:
 
 cdef inline int store_may_sleep(csp_store_t *store, uint64_t known) noexcept nogil:
     """Before the poll: says "asleep", then looks again. 0: something newer than `known` is there."""
-    csp_swap(&store.slot.asleep, 1)
+    csp_swap(&store.slot.asleep, known + 1)
     csp_fence()
     if csp_load_all(&store.super.state.revision) != known:
         csp_store(&store.slot.asleep, 0)

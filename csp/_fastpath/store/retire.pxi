@@ -127,6 +127,8 @@ ctypedef struct csp_writer_t:
     uint64_t log_age_ms
     uint64_t log_used
     uint64_t prepared          # log block of the change that is staged and waits to be applied, 0 none
+    uint64_t unsettled         # changes that are published and not settled, and their bytes
+    uint64_t unsettled_bytes
     uint64_t seed_first        # history of a load: revisions seed_first..seed_last, 0 none
     uint64_t seed_last
     uint64_t applied           # figures since the start

@@ -208,7 +208,7 @@ typedef struct { /* one alarm; written by the process that csp/tables/alarms.tom
 
 typedef struct { /* one reader; the line is written by its owner, cleared when its lock is free */
     uint64_t seen;       /* epoch announced; 0 offline */
-    uint64_t asleep;     /* 1 in the poll; the writer swaps it to 0 when it rings */
+    uint64_t asleep;     /* in the poll 1 + the revision it knows; the writer swaps it to 0 when it rings */
     uint64_t interest;   /* 1: ring at every publication */
     uint64_t generation; /* the data segment it is attached to */
     uint64_t progress;   /* grows with every turn: a hang shows */

@@ -207,26 +207,34 @@ cdef class StoreWriter:
 
     def prepare(self, bytes entry not None, accounts=()):
         """Stages one transaction, so that apply() of the same can't fail; StoreFull: nothing has changed."""
-        raise_for_status(self._stage_or_apply(entry, accounts, 0, True), "prepare")
+        self.settle()
+        raise_for_status(self._stage_or_apply(entry, accounts, 0, True, True), "prepare")
 
     def abandon(self):
         """Undoes prepare(): the transaction is not to be applied."""
         with nogil:
             writer_abandon(&self.w)
 
-    def apply(self, bytes entry not None, accounts=(), images=None):
+    def apply(self, bytes entry not None, accounts=(), images=None, *, bint settle=True):
         """Applies and publishes one transaction; StoreFull: nothing has changed. StoreKeys: it wants `images`, one
-        for each changed object, b"" for a deletion, with keys of this store's table."""
+        for each changed object, b"" for a deletion, with keys of this store's table. Without `settle`, readers that
+        sleep hear of it by settle(), or after a few more."""
         cdef Texts given
         if images is None:
-            raise_for_status(self._stage_or_apply(entry, accounts, store_wall_ms(), False), "apply")
+            raise_for_status(self._stage_or_apply(entry, accounts, store_wall_ms(), False, settle), "apply")
             return
         given = Texts(images)
         self._give(given)
         try:
-            raise_for_status(self._stage_or_apply(entry, accounts, store_wall_ms(), False), "apply")
+            raise_for_status(self._stage_or_apply(entry, accounts, store_wall_ms(), False, settle), "apply")
         finally:
             self._give(None)
+
+    def settle(self):
+        """Rings the readers, and tidies, after changes that were applied without it."""
+        if self.w.unsettled:
+            with nogil:
+                writer_settle(&self.w, store_wall_ms())
 
     cdef _give(self, Texts given):
         """The images that take the place of those in the entry."""
@@ -234,7 +242,7 @@ cdef class StoreWriter:
         self.w.given_sizes = NULL if given is None else given.sizes
         self.w.given_count = 0 if given is None else given.count
 
-    cdef int _stage_or_apply(self, bytes entry, accounts, int64_t now_ms, bint prepare) except -100:
+    cdef int _stage_or_apply(self, bytes entry, accounts, int64_t now_ms, bint prepare, bint settle) except -100:
         cdef Texts texts
         cdef const uint8_t **starts = NULL
         cdef const uint64_t *sizes = NULL
@@ -251,7 +259,10 @@ cdef class StoreWriter:
             else:
                 status = writer_publish(&self.w, bytes_at, size, starts, sizes, count)
                 if status == OK:
-                    writer_settle(&self.w, now_ms)
+                    self.w.unsettled += 1
+                    self.w.unsettled_bytes += size
+                    if settle or self.w.unsettled >= STEP_CHANGES or self.w.unsettled_bytes >= STEP_BYTES:
+                        writer_settle(&self.w, now_ms)
         return status
 
     def recover(self, *, bint check=True) -> dict[str, int]:
