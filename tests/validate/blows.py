@@ -11,7 +11,7 @@ from dataclasses import dataclass
 OF_PROCESSES = {"kill": 4, "pause": 3, "crash": 1, "restart": 1, "forget": 1}
 # What befalls a link; `cut` is over at once.
 OF_LINKS = {"cut": 4, "away": 2, "delay": 2, "throttle": 2, "hold": 2, "half-open": 1}
-ROLES = {"writer": 3, "worker": 2, "auth": 1, "supervisor": 1}
+ROLES = {"writer": 3, "worker": 2, "auth": 1, "supervisor": 1, "reading": 1}
 SECONDS = {
     "pause": (0.1, 2.5),
     "away": (0.5, 3.0),
@@ -68,6 +68,8 @@ def _where(what: str, server: str, workers: int, chance: random.Random) -> str:
     if what in ("crash", "restart", "forget"):
         return "supervisor"
     roles = dict(ROLES)
+    if server != "master":
+        del roles["reading"]  # proxies have none
     if what == "kill":
         del roles["supervisor"]  # that is a crash
     role = chance.choices([*roles], [*roles.values()])[0]
