@@ -181,6 +181,7 @@ class Campaign:
         swept = [name for name in FAILPOINTS if name not in LOAD_FAILPOINTS]
         points = {"proxy": swept, "master": [*swept, *MASTER_FAILPOINTS]}
         roles = {name: ["auth", "worker 0", "worker 1"] for name in self.servers}
+        roles["master"].append("reading")
         blows = schedule(kills, self.seed, points, roles)
         for number, blow in enumerate(blows, 1):
             if len(self.history.faults) > 10:
