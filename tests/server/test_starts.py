@@ -482,7 +482,6 @@ def test_no_bookmark_below_what_lies_ahead_nor_before_it_moves(serve: Serve) -> 
 
 
 def test_a_bookmark_never_overtakes_what_is_unsent(server: HotServer) -> None:
-    """A subscriber that reads nothing for a while gets its changes before a bookmark of them."""
     raw = server.connect(proto=3, receive_bytes=16_384)
     begin(raw, "NOW", "BOOKMARKS", 1000)
     first = server.writer.published + 1
