@@ -20,7 +20,8 @@ from csp.writer.writes import OWN_MAX
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
-from tests.server.feed_helpers import application_of, set_writable, status
+from tests.server.feed_helpers import set_writable, status
+from tests.server.forwarder import Forwarder
 
 ONCE = Retry(NoBackoff(), 0)
 numbers = itertools.count(1)
@@ -224,39 +225,6 @@ def test_only_a_registered_server_forwards_and_only_what_is_marked(
         assert server.ask(*words)[1].startswith(b"BADVALUE "), words
     assert server.ask("HEAD")[0] == b"DONE"
     server.close()
-
-
-class Forwarder:
-    """A connection to the master registered as the proxy's Application is."""
-
-    def __init__(self, master: Master, proxy: Proxy) -> None:
-        app = f"forwarder-{next(numbers)}"
-        with master.client() as client:
-            found = application_of(client, proxy.app) | {"name": app}
-            for name in ("class", "DBID", "revision", "options"):
-                found.pop(name, None)
-            client.execute_command("CFG.CREATE", "CfgApplication", orjson.dumps(found))
-        self.connection = master.raw(protocol=3)
-        self._call("CFG.REGISTER", app)
-        self.number = 0
-
-    def _call(self, *words: Any) -> Any:
-        self.connection.send_command(*words)
-        return self.connection.read_response()
-
-    def ask(self, *words: Any) -> list[bytes]:
-        """The answer behind its number."""
-        self.number += 1
-        question = request(*words)
-        half = len(question) // 2
-        self.connection.send_command("CFG.FORWARD", self.number, "MORE", question[:half])
-        self.connection.send_command("CFG.FORWARD", self.number, "END", question[half:])
-        kind, number, *answer = self.connection.read_response(push_request=True)
-        assert (kind, number) == (b"forwarded", b"%d" % self.number)
-        return answer
-
-    def close(self) -> None:
-        self.connection.disconnect()
 
 
 def test_a_password_changed_through_the_proxy_holds_everywhere(
