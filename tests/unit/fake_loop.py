@@ -6,15 +6,11 @@ import heapq
 import itertools
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from csp._fastpath import judge_for
-from csp.model.entry import mark_of
-from csp.model.types import CLASSES
 from csp.process.roles import AUTH, READING, WRITER
 from csp.resp import Decoder, Value, request
 from csp.tables.metrics import NAMES
@@ -22,8 +18,7 @@ from csp.worker.ports import Control, Loop, Reader, Session, Tracked
 from csp.worker.server_info import ServerInfo
 from csp.worker.slowlane import SlowLane
 from tests.unit.fake_flags import FakeFlags
-
-HEADER_BYTES = 64
+from tests.unit.fake_reader import FakeReader
 
 
 @dataclass
@@ -48,102 +43,6 @@ class FakeSession:
     subscriptions: int = 0
     command: int = 0
     age_ms: int = 0
-
-
-def image_of(class_id: int, dbid: int, revision: int, text: bytes) -> bytes:
-    """A record image with the fields that the slow lane reads."""
-    head = bytearray(HEADER_BYTES)
-    head[16:24] = revision.to_bytes(8, "little")
-    head[24:28] = dbid.to_bytes(4, "little")
-    head[28:30] = class_id.to_bytes(2, "little")
-    return bytes(head) + text
-
-
-@dataclass
-class FakeReader:
-    published: int = 10
-    mark: int = 0xABCD
-    stream: bytes = bytes(range(16))
-    time_ms: int = 1_000
-    objects: dict[tuple[int, int], tuple[int, dict[str, Any]]] = field(default_factory=dict)
-    entries: dict[int, bytes] = field(default_factory=dict)
-    differences: set[int] = field(default_factory=set)
-    followed: dict[int, int] = field(default_factory=dict)  # which mark an entry follows
-    finds: dict[tuple[int, bytes], list[int]] = field(default_factory=dict)
-    pins: int = 0
-
-    @property
-    def revision(self) -> int:
-        return self.published
-
-    @property
-    def oldest(self) -> int:
-        return min(self.entries, default=self.published + 1)
-
-    def pin(self) -> int:
-        self.pins += 1
-        return self.published
-
-    def unpin(self) -> None:
-        self.pins -= 1
-
-    def put(self, class_name: str, dbid: int, /, **attributes: Any) -> None:
-        self.objects[CLASSES[class_name].id, dbid] = (self.published, {"DBID": dbid} | attributes)
-
-    def get(self, class_id: int, dbid: int) -> bytes | None:
-        found = self.objects.get((class_id, dbid))
-        return None if found is None else orjson.dumps(found[1])
-
-    def revision_of(self, class_id: int, dbid: int) -> int:
-        return self.objects.get((class_id, dbid), (0, None))[0]
-
-    def raw_get(self, class_id: int, dbid: int) -> bytes | None:
-        return self.get(class_id, dbid)
-
-    def raw_image(self, class_id: int, dbid: int) -> bytes | None:
-        return self.image(class_id, dbid)
-
-    def image(self, class_id: int, dbid: int) -> bytes | None:
-        found = self.objects.get((class_id, dbid))
-        if found is None:
-            return None
-        return image_of(class_id, dbid, found[0], orjson.dumps(found[1]))
-
-    def find(self, key_id: int, value: bytes) -> list[int]:
-        return self.finds.get((key_id, value), [])
-
-    def count(self, class_id: int) -> int:
-        return sum(1 for known, _ in self.objects if known == class_id)
-
-    def next_dbid(self, class_id: int, after: int) -> int:
-        return min((d for known, d in self.objects if known == class_id and d > after), default=0)
-
-    def raw_images(
-        self, class_id: int, after: int, max_bytes: int, part: int = 0, parts: int = 1
-    ) -> tuple[bytes, int]:
-        out = b""
-        dbid = after
-        while dbid := self.next_dbid(class_id, dbid):
-            if dbid % parts != part:
-                continue
-            out += self.image(class_id, dbid) or b""
-            if len(out) >= max_bytes:
-                return out, dbid
-        return out, 0
-
-    def raw_entry(self, revision: int) -> bytes | None:
-        return self.entries.get(revision)
-
-    def log_head(self, revision: int) -> tuple[int, bool] | None:
-        entry = self.entries.get(revision)
-        return None if entry is None else (mark_of(entry), revision in self.differences)
-
-    def log_follows(self, mark: int, revision: int) -> bool:
-        return revision in self.entries and self.followed.get(revision) == mark
-
-    def raw_sums(self, class_id: int, at: int, lo: int, hi: int) -> tuple[int, int]:
-        found = [d for known, d in self.objects if known == class_id and lo <= d <= hi]
-        return len(found), sum(found)
 
 
 @dataclass

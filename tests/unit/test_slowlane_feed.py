@@ -17,7 +17,8 @@ from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 from csp.resp import request
 from csp.store.control import LINK_DATABASE, LINK_DOWN, LINK_STALE, LINK_UP
 from csp.worker.feed_server import ALIVE_MS, PARTS_BYTES, SLICE_BYTES
-from tests.unit.fake_loop import Server, image_of
+from tests.unit.fake_loop import Server
+from tests.unit.fake_reader import image_of
 
 STREAM = bytes(range(16)).hex()
 PERSON = CLASSES["CfgPerson"].id
