@@ -119,7 +119,7 @@ def test_what_the_store_could_not_take_is_published_later(instance: str, tmp_pat
     origin = open_origin(f"sqlite:///{tmp_path}/master.db", host)
     apply, full = host.apply, StoreFull("no room")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise full
 
     host.apply = refuse  # type: ignore[method-assign, assignment]

@@ -72,7 +72,7 @@ def test_the_level_of_the_log_changes_and_comes_back(servers: tuple[Master, Prox
             "writer": any("24200" in line and name in line for line in log.split("\n")),
         }
 
-    assert tells() == {"supervisor": True, "writer": True}
+    wait_until(lambda: tells() == {"supervisor": True, "writer": True}, 20, "each tells")
     assert master.cli("option", key, "log", "verbose", "none").returncode == 0
     wait_until(lambda: tells() == {"supervisor": False, "writer": False}, 20, "silence")
     assert master.cli("option", key, "log", "verbose", "standard").returncode == 0
