@@ -61,6 +61,7 @@ def test_all_accounts_are_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) ->
         assert [row.dbid for row in reading.accounts(connection)] == [100, *range(101, 106)]
 
 
+@pytest.mark.long
 def test_no_statement_of_a_load_has_to_end_in_time(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
