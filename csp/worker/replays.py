@@ -4,24 +4,23 @@
    the first from the place that the client named and the last to what this server's log goes on
    with; where that fails the client is told `resync`, never a part of it in silence.
 2. A page is asked for once for all who stand at it, and kept while others come: ENTRIES_BYTES_MAX.
-3. One is told a slice of an entry at a time, and no more while UNSENT_BYTES_MAX of it are unsent.
+3. One is told a slice of an entry at a time, and no more while its socket has enough (slices.py).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from csp._fastpath import next_mark
 from csp.model.entry import mark_of, revision_of
 from csp.process.channel.asking import Answer, Done
 from csp.worker.call import Lane
+from csp.worker.slices import Slices
 from csp.worker.starts import oldest_start
 
 ENTRIES_BYTES_MAX = 32 * 1024 * 1024  # kept of a worker's pages
-UNSENT_BYTES_MAX = 512 * 1024
 ENTRIES_MS_MAX = 10_000
-RETRY_MS = 20  # how soon it is looked whether a socket took what was queued
 
 
 @dataclass
@@ -41,8 +40,7 @@ class Replays:
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._replays: dict[int, Replay] = {}
-        self._ready: deque[int] = deque()
-        self._has_turn = False
+        self._slices = Slices(lane, self._slice)
         self._entries: OrderedDict[int, bytes] = OrderedDict()
         self._bytes = 0
         self._stream = b""
@@ -57,7 +55,7 @@ class Replays:
         `unsure`: nobody knows whether the place is of this history.
         """
         self._replays[conn] = Replay(conn, revision, mark, unsure)
-        self._go_on(conn)
+        self._slices.go_on(conn)
 
     def closed(self, conn: int) -> None:
         """Nobody is to be told any more."""
@@ -76,29 +74,14 @@ class Replays:
         while self._bytes > ENTRIES_BYTES_MAX and len(self._entries) > 1:
             self._bytes -= len(self._entries.popitem(last=False)[1])
 
-    def _go_on(self, conn: int) -> None:
-        """It has its turn behind the others."""
-        self._ready.append(conn)
-        if not self._has_turn:
-            self._has_turn = True
-            self._lane.loop.call_later(0, self._work)
-
-    def _work(self) -> None:
-        """One slice; the loop calls again in this turn while it has time."""
-        self._has_turn = False
-        replay = self._replays.get(self._ready.popleft())
-        if self._ready:
-            self._has_turn = True
-            self._lane.loop.call_later(0, self._work)
-        if replay is not None:
-            self._slice(replay)
-
-    def _slice(self, replay: Replay) -> None:
-        lane, conn = self._lane, replay.conn
+    def _slice(self, conn: int) -> None:
+        replay, lane = self._replays.get(conn), self._lane
+        if replay is None:
+            return
         if not replay.item and replay.revision > oldest_start(lane.reader):
             self._join(replay)
-        elif lane.loop.pending(conn) > UNSENT_BYTES_MAX:
-            lane.loop.call_later(RETRY_MS, lambda: self._go_on(conn))
+        elif self._slices.waits(conn):
+            return
         elif lane.reader.stream != self._stream or replay.revision not in self._entries:
             self._ask(replay.revision, conn)
         else:
@@ -127,7 +110,7 @@ class Replays:
         if at == 0:
             replay.revision, replay.mark = replay.revision + 1, mark_of(entry)
             replay.unsure = False
-        self._go_on(replay.conn)
+        self._slices.go_on(replay.conn)
 
     def _end(self, replay: Replay, *, lost: bool) -> None:
         del self._replays[replay.conn]
@@ -147,7 +130,7 @@ class Replays:
                 if replay is None:
                     continue
                 if found:
-                    self._go_on(one)
+                    self._slices.go_on(one)
                 else:  # gone there too, or nobody can be asked: `resync`, here or from the log
                     self._end(replay, lost=replay.unsure)
 

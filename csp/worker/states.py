@@ -9,9 +9,7 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import orjson
 
@@ -20,21 +18,12 @@ from csp.model.image import json_of, parse_header
 from csp.model.types import CLASSES, ENVIRONMENT, ObjectClass, by_id
 from csp.worker.call import Lane
 from csp.worker.ports import Reader
+from csp.worker.slices import Slices
 
 SLICE_OBJECTS = 32  # some 0.5 ms
-UNSENT_BYTES_MAX = 512 * 1024
-RETRY_MS = 20
 _SPECIAL = re.compile(rb"[*?\[\\]")
 
 Wanted = dict[int, set[int] | None]  # by class: which DBIDs; None: all
-
-
-@dataclass
-class Showing:
-    """One connection's."""
-
-    conn: int
-    objects: Iterator[tuple[int, int]]  # class and DBID of each, as they come
 
 
 class States:
@@ -42,9 +31,9 @@ class States:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._showing: dict[int, Showing] = {}
-        self._ready: deque[int] = deque()
-        self._has_turn = False
+        # By connection: class and DBID of each object, as they come.
+        self._showing: dict[int, Iterator[tuple[int, int]]] = {}
+        self._slices = Slices(lane, self._slice)
 
     def __len__(self) -> int:
         return len(self._showing)
@@ -52,8 +41,8 @@ class States:
     def show(self, conn: int) -> None:
         """The loop has a subscriber that is to see what there is."""
         wanted = wanted_by(self._lane.loop.subscriptions_of(conn))
-        self._showing[conn] = Showing(conn, self._objects(wanted))
-        self._go_on(conn)
+        self._showing[conn] = self._objects(wanted)
+        self._slices.go_on(conn)
 
     def closed(self, conn: int) -> None:
         """Nobody is to be shown anything any more."""
@@ -68,30 +57,12 @@ class States:
             while dbid := self._lane.reader.next_dbid(class_id, dbid):
                 yield class_id, dbid
 
-    def _go_on(self, conn: int) -> None:
-        """It has its turn behind the others."""
-        self._ready.append(conn)
-        if not self._has_turn:
-            self._has_turn = True
-            self._lane.loop.call_later(0, self._work)
-
-    def _work(self) -> None:
-        """One slice; the loop calls again in this turn while it has time."""
-        self._has_turn = False
-        showing = self._showing.get(self._ready.popleft())
-        if self._ready:
-            self._has_turn = True
-            self._lane.loop.call_later(0, self._work)
-        if showing is not None:
-            self._slice(showing)
-
-    def _slice(self, showing: Showing) -> None:
-        loop, conn = self._lane.loop, showing.conn
-        if loop.pending(conn) > UNSENT_BYTES_MAX:
-            loop.call_later(RETRY_MS, lambda: self._go_on(conn))
+    def _slice(self, conn: int) -> None:
+        objects, loop = self._showing.get(conn), self._lane.loop
+        if objects is None or self._slices.waits(conn):
             return
         for _ in range(SLICE_OBJECTS):
-            place = next(showing.objects, None)
+            place = next(objects, None)
             if place is None:
                 del self._showing[conn]
                 loop.shown(conn, b'{"op":"synced","revision":%d}' % self._lane.reader.revision)
@@ -100,7 +71,7 @@ class States:
             if entry is not None and not loop.show(conn, entry):
                 del self._showing[conn]
                 return
-        self._go_on(conn)
+        self._slices.go_on(conn)
 
 
 def _entry_of(reader: Reader, class_id: int, dbid: int) -> bytes | None:

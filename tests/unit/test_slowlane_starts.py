@@ -14,7 +14,7 @@ from csp.model.entry import mark_of, revision_of
 from csp.resp import Value
 from csp.store.control import LINK_DATABASE, LINK_DOWN, LINK_UP
 from csp.worker import replays, starts
-from csp.worker.replays import UNSENT_BYTES_MAX
+from csp.worker.slices import UNSENT_BYTES_MAX
 from tests.unit.fake_loop import Server
 
 MARKS = {revision: 0xA000 + revision for revision in range(1, 11)}
