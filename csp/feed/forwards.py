@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from csp.errors import Busy, CspError, MasterDown, UnknownOutcome, from_line
 from csp.feed.link import Link, LinkState
@@ -47,6 +48,7 @@ HISTORIES_MAX = 64  # questions about the history under way; operators ask them
 
 Answer = list[bytes] | CspError
 Then = Callable[[Answer], None]
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -150,16 +152,13 @@ class Forwards:
         """A page of change records."""
         if self._histories >= HISTORIES_MAX:
             raise Busy(f"{HISTORIES_MAX} questions about the history wait already")
-        later: Later[HistoryPage] = Later()
-
-        def answered(answer: Answer) -> None:
-            self._histories -= 1
-            later.answer(_page(answer))
-
-        self._ask(HISTORY, question.as_json(), then=answered)
-        self._send()
+        later = self._asked(_page, HISTORY, question.as_json())
         self._histories += 1
+        later.then(self._has_history)
         return later
+
+    def _has_history(self, _: HistoryPage | Exception) -> None:
+        self._histories -= 1
 
     def note_sessions(self, records: bytes) -> None:
         """A batch of records of sessions; without a link it is lost, which is said."""
@@ -169,25 +168,21 @@ class Forwards:
                 log_event(log, "22138", count="a batch", reason=answer.text)
 
         self._ask_or_fail(SESSIONS, records, then=answered)
+        self._send()
 
     def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
         """A page of records of sessions."""
-        later: Later[SessionsPage] = Later()
-
-        def answered(answer: Answer) -> None:
-            later.answer(_sessions(answer))
-
-        self._ask(SESSIONLOG, question.as_json(), then=answered)
-        return later
+        return self._asked(_sessions, SESSIONLOG, question.as_json())
 
     def entries(self, first: int) -> Later[EntriesPage]:
         """A page of the log from a revision on."""
-        later: Later[EntriesPage] = Later()
+        return self._asked(_entries, ENTRIES, b"%d" % first)
 
-        def answered(answer: Answer) -> None:
-            later.answer(_entries(answer))
-
-        self._ask(ENTRIES, b"%d" % first, then=answered)
+    def _asked(self, read: Callable[[Answer], T | CspError], *words: bytes) -> Later[T]:
+        """Asks at once; what `read` makes of the answer.  Raises MasterDown without a link."""
+        later: Later[T] = Later()
+        self._ask(*words, then=lambda answer: later.answer(read(answer)))
+        self._send()
         return later
 
     def _ask_or_fail(self, *words: bytes, then: Then) -> None:

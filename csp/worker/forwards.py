@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, TooBig, UnknownOutcome
 from csp.model.forward import (
@@ -48,6 +49,7 @@ from csp.worker.refusal import number
 from csp.worker.writes import asks_of, check_taken
 
 RESP3 = 3
+Paged = TypeVar("Paged", HistoryQuestion, SessionsQuestion)
 COMMAND_NAME = re.compile(rb"\*[0-9]{1,7}\r\n\$[0-9]{1,2}\r\n([A-Za-z.]{1,32})\r\n")
 # The commands of a write as they go to a writer; PASSWORD is what CFG.PASSWD becomes.
 COMMANDS_TAKEN = frozenset(name.encode() for name, one in COMMANDS.items() if one.forwarded) | {
@@ -134,11 +136,11 @@ def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[byt
     if verb == SESSIONS and len(words) == 1:
         return words
     if verb == SESSIONLOG and len(words) == 1:
-        return [_session_log(call, words[0])]
+        return [_paged(call, SessionsQuestion, words[0])]
     if verb == ENTRIES and len(words) == 1 and words[0].isdigit():
         return words
     if verb == HISTORY and len(words) == 1:
-        return [_history(call, words[0])]
+        return [_paged(call, HistoryQuestion, words[0])]
     raise BadValue(f"{verb[:32]!r} with {len(words)} arguments is not forwarded")
 
 
@@ -157,18 +159,10 @@ def _name_of(encoded: bytes) -> bytes:
     return found[1]
 
 
-def _history(call: Call, question: bytes) -> bytes:
+def _paged(call: Call, kind: type[Paged], question: bytes) -> bytes:
+    """A question for a page, whose limit is this server's at most."""
     try:
-        asked = HistoryQuestion.from_json(question)
-    except (ValueError, TypeError) as error:
-        raise BadValue(f"the question can't be read: {error}") from None
-    most = call.lane.info.limit("max-records", MAX_RECORDS)
-    return replace(asked, limit=min(max(asked.limit, 1), most)).as_json()
-
-
-def _session_log(call: Call, question: bytes) -> bytes:
-    try:
-        asked = SessionsQuestion.from_json(question)
+        asked = kind.from_json(question)
     except (ValueError, TypeError) as error:
         raise BadValue(f"the question can't be read: {error}") from None
     most = call.lane.info.limit("max-records", MAX_RECORDS)
