@@ -75,8 +75,7 @@ class Verifier:
         now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
     ) -> None:
         self._find_account = find_account
-        self._count = count  # adds one to a metric
-        self.count = count
+        self.count = count  # adds one to a metric
         self._now_ms = now_ms
         self._remembered = Remembered()
         self._wrong = Remembered(WRONG_REMEMBERED_MAX)
@@ -95,24 +94,24 @@ class Verifier:
         dbid, revision = (account.dbid, account.revision) if account else (0, 0)
         digest = self._remembered.digest(user, password, dbid, revision)
         if account and self._remembered.has(digest):
-            self._count("remembered" if account.is_enabled else "refused")
+            self.count("remembered" if account.is_enabled else "refused")
             answer(account if account.is_enabled else WRONG)
             return
         wrong = WRONG if user == SUPPORTED_USER else WRONG_USER
         if self._wrong.has(digest):
-            self._count("refused")
+            self.count("refused")
             answer(wrong)
             return
         comparison = self._by_digest.get(digest)
         if comparison is None:
             comparison = Comparison(digest, address, password, account)
             if not self._line.add(address, comparison, self._now_ms()):
-                self._count("refused")
+                self.count("refused")
                 answer(BUSY)
                 return
             self._by_digest[digest] = comparison
         if len(comparison.answers) >= SHARED_MAX:
-            self._count("refused")
+            self.count("refused")
             answer(BUSY)
         elif user != SUPPORTED_USER:
             comparison.answers.append(lambda said: answer(BUSY if said == BUSY else WRONG_USER))
@@ -148,7 +147,7 @@ class Verifier:
             return
         while not self._done.empty():
             comparison = self._done.get()
-            self._count("hashes")
+            self.count("hashes")
             self._working -= 1
             if isinstance(comparison, Hashing):
                 comparison.answer(comparison.hash)
@@ -164,7 +163,7 @@ class Verifier:
             is_in = comparison.is_right and account is not None and account.is_enabled
             for answer in comparison.answers:
                 if not is_in:
-                    self._count("refused")
+                    self.count("refused")
                 answer(account if is_in and account is not None else WRONG)
         self.work_off()
 
@@ -175,7 +174,7 @@ class Verifier:
             return
         del self._by_digest[task.digest]
         for answer in task.answers:
-            self._count("refused")
+            self.count("refused")
             answer(BUSY)
 
     def _work(self) -> None:

@@ -57,13 +57,6 @@ class HistoryQuestion:
         since, limit, filters = orjson.loads(text)
         return cls(int(since), int(limit), tuple((key, value) for key, value in filters))
 
-    def words(self) -> list[str | int]:
-        """The arguments of CFG.HISTORY that ask the same."""
-        found: list[str | int] = ["SINCE", self.since, "LIMIT", self.limit]
-        for key, value in self.filters:
-            found += ["FILTER", key, value]
-        return found
-
     def allows(self, actor: Mapping[str, str], write_id: str) -> bool:
         """Whether a change by this actor under this id is asked for."""
         return all(

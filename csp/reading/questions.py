@@ -43,7 +43,7 @@ class Questions:
 
     def __init__(self, records: Callable[[], Records], count: Callable[[str], None]) -> None:
         self._records = records
-        self.count = count
+        self._count = count
         self._pages: deque[Question] = deque()
         self._sums: deque[Question] = deque()
         self._verbs: dict[bytes, Callable[[Message], Callable[[], Steps]]] = {
@@ -80,7 +80,7 @@ class Questions:
         for line in (self._pages, self._sums):
             if line and self._step(line[0]):
                 line.popleft()
-                self.count("database_questions")
+                self._count("database_questions")
 
     def _step(self, question: Question) -> bool:
         """Whether it was answered."""
