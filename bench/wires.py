@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterator
 
 import orjson
 
@@ -55,15 +56,8 @@ class EtcdWire:
         self._key = key.encode()
         self._size = size
         self._stream = -1
-        self._left = b""
-        self._headers = b"".join(
-            _header(name, value)
-            for name, value in (
-                *((b":method", b"POST"), (b":scheme", b"http")),
-                *((b":path", b"/etcdserverpb.KV/Put"), (b":authority", b"127.0.0.1")),
-                *((b"content-type", b"application/grpc"), (b"te", b"trailers")),
-            )
-        )
+        self._headers = _headers(b"/etcdserverpb.KV/Put")
+        self._frames = _Frames()
 
     def greet(self, peer: socket.socket) -> None:
         """Preface, settings, and a window that lasts."""
@@ -74,34 +68,19 @@ class EtcdWire:
         """One Put on a stream of its own."""
         self._stream += 2
         value = f"{number:012}".ljust(self._size, "x").encode()
-        message = _field(1, self._key) + _field(2, value)
-        body = b"\0" + struct.pack(">I", len(message)) + message
+        body = _message(_field(1, self._key) + _field(2, value))
         return _frame(HEADERS, END_HEADERS, self._stream, self._headers) + _frame(
             DATA, END_STREAM, self._stream, body
         )
 
     def replies(self, data: bytes) -> tuple[int, bytes]:
         """Counts the streams that ended well."""
-        data = self._left + data
-        at = count = 0
-        answer = b""
-        while len(data) - at >= 9:
-            size = int.from_bytes(data[at : at + 3], "big")
-            if len(data) - at < 9 + size:
-                break
-            kind, flags = data[at + 3], data[at + 4]
-            body = data[at + 9 : at + 9 + size]
-            at += 9 + size
+        count = 0
+        for kind, flags, body in self._frames.take(data):
             if kind in (RST_STREAM, GOAWAY):
                 raise WrongReply(f"etcd ended a stream: {body!r}")
-            if kind == PING and not flags & ACK:
-                answer += _frame(PING, ACK, 0, body)
-            elif kind == SETTINGS and not flags & ACK:
-                answer += _frame(SETTINGS, ACK, 0, b"")
-            elif kind == HEADERS and flags & END_STREAM:
-                count += 1
-        self._left = data[at:]
-        return count, answer
+            count += kind == HEADERS and bool(flags & END_STREAM)
+        return count, self._frames.answer()
 
 
 class EtcdWatch:
@@ -109,54 +88,26 @@ class EtcdWatch:
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
-        self._left = b""
+        self._frames = _Frames()
         self._message = b""
         self.events = -1  # the first message says that the watch is there
 
     def greet(self, peer: socket.socket) -> None:
         """Asks; windows last."""
-        headers = b"".join(
-            _header(name, value)
-            for name, value in (
-                *((b":method", b"POST"), (b":scheme", b"http")),
-                *((b":path", b"/etcdserverpb.Watch/Watch"), (b":authority", b"127.0.0.1")),
-                *((b"content-type", b"application/grpc"), (b"te", b"trailers")),
-            )
-        )
         settings = _frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW, 2**31 - 1))
         window = _frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW))
-        message = _field(1, _field(1, self._key))
-        body = b"\0" + struct.pack(">I", len(message)) + message
-        peer.sendall(
-            PREFACE
-            + settings
-            + window
-            + _frame(HEADERS, END_HEADERS, 1, headers)
-            + _frame(DATA, 0, 1, body)
-        )
+        headers = _frame(HEADERS, END_HEADERS, 1, _headers(b"/etcdserverpb.Watch/Watch"))
+        asked = _frame(DATA, 0, 1, _message(_field(1, _field(1, self._key))))
+        peer.sendall(PREFACE + settings + window + headers + asked)
 
     def take(self, data: bytes) -> bytes:
         """Counts whole messages; what is to be sent by itself."""
-        data = self._left + data
-        at = 0
-        answer = b""
-        while len(data) - at >= 9:
-            size = int.from_bytes(data[at : at + 3], "big")
-            if len(data) - at < 9 + size:
-                break
-            kind, flags = data[at + 3], data[at + 4]
-            body = data[at + 9 : at + 9 + size]
-            at += 9 + size
+        for kind, flags, body in self._frames.take(data):
             if kind in (RST_STREAM, GOAWAY) or (kind == HEADERS and flags & END_STREAM):
                 raise WrongReply(f"etcd ended the watch: {body!r}")
-            if kind == PING and not flags & ACK:
-                answer += _frame(PING, ACK, 0, body)
-            elif kind == SETTINGS and not flags & ACK:
-                answer += _frame(SETTINGS, ACK, 0, b"")
-            elif kind == DATA:
+            if kind == DATA:
                 self._count(body)
-        self._left = data[at:]
-        return answer
+        return self._frames.answer()
 
     def _count(self, body: bytes) -> None:
         self._message += body
@@ -166,6 +117,54 @@ class EtcdWatch:
                 return
             self._message = self._message[end:]
             self.events += 1
+
+
+class _Frames:
+    """What a connection receives, frame by frame; PING and SETTINGS get their answers."""
+
+    def __init__(self) -> None:
+        self._left = b""
+        self._answer = b""
+
+    def take(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+        """Kind, flags and body of each frame that is whole; to be run to its end."""
+        data = self._left + data
+        at = 0
+        while len(data) - at >= 9:
+            size = int.from_bytes(data[at : at + 3], "big")
+            if len(data) - at < 9 + size:
+                break
+            kind, flags = data[at + 3], data[at + 4]
+            body = data[at + 9 : at + 9 + size]
+            at += 9 + size
+            if kind == PING and not flags & ACK:
+                self._answer += _frame(PING, ACK, 0, body)
+            elif kind == SETTINGS and not flags & ACK:
+                self._answer += _frame(SETTINGS, ACK, 0, b"")
+            yield kind, flags, body
+        self._left = data[at:]
+
+    def answer(self) -> bytes:
+        """What is to be sent for what was taken."""
+        answer, self._answer = self._answer, b""
+        return answer
+
+
+def _headers(path: bytes) -> bytes:
+    """Those of a call."""
+    return b"".join(
+        _header(name, value)
+        for name, value in (
+            *((b":method", b"POST"), (b":scheme", b"http")),
+            *((b":path", path), (b":authority", b"127.0.0.1")),
+            *((b"content-type", b"application/grpc"), (b"te", b"trailers")),
+        )
+    )
+
+
+def _message(content: bytes) -> bytes:
+    """A message as gRPC frames it."""
+    return b"\0" + struct.pack(">I", len(content)) + content
 
 
 def _frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
