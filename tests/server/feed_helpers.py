@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any, Self
 
 import redis
@@ -13,6 +14,7 @@ from tests.neighbours.server import Proxy, Server
 from tests.neighbours.waiting import wait_until
 
 CHANGES_PER_SECOND = 200
+DESK = "Desk"
 
 
 def create_skills(server: Server, names: list[str]) -> list[int]:
@@ -24,6 +26,24 @@ def create_skills(server: Server, names: list[str]) -> list[int]:
                 "CFG.CREATE", "CfgSkill", json.dumps({"name": name, "tenantDBID": 1})
             )
         return [int(reply[1]) for reply in pipe.execute()]
+
+
+def create_desk(server: Server, name: str = DESK) -> int:
+    """An application that clients register as; its DBID."""
+    desk = {"name": name, "appPrototypeDBID": 10, "tenantDBIDs": [1], "isServer": False}
+    with server.client() as client:
+        _, dbid = client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(desk))
+    return int(dbid)
+
+
+def rename_skill(server: Server, dbid: int, names: Iterable[str]) -> int:
+    """Gives it these names, one after the other; the last revision."""
+    revision = 0
+    with server.client() as client:
+        for name in names:
+            delta = json.dumps({"changed": {"name": name}})
+            revision = client.execute_command("CFG.UPDATE", "CfgSkill", dbid, delta)
+    return int(revision)
 
 
 def status(server: Server) -> dict[str, Any]:

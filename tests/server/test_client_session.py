@@ -12,10 +12,9 @@ import pytest
 from csp.client import Change, Client, Credentials, Gap, Session
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import PASSWORD, Master, Proxy
-from tests.server.feed_helpers import create_skills, status, wait_level
+from tests.server.feed_helpers import DESK, create_desk, create_skills, status, wait_level
 
 NAMES = itertools.count()
-DESK = "Desk"
 
 
 class Estate:
@@ -30,9 +29,8 @@ class Estate:
         self.above = CuttingLink(self.master.port)
         self.proxy = Proxy(self.folder, self.above.port).start()
         self.link = CuttingLink(self.proxy.port)
+        create_desk(self.master)
         with self.master.client() as client:
-            desk = {"name": DESK, "appPrototypeDBID": 10, "tenantDBIDs": [1], "isServer": False}
-            client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(desk))
             own = client.execute_command("CFG.FIND", "CfgApplication", "name", "proxy1")
             host = {"name": "127.0.0.1", "type": "networkserver"}
             _, host_dbid = client.execute_command("CFG.CREATE", "CfgHost", json.dumps(host))

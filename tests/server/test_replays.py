@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.neighbours.server import Master, Proxy, Server
-from tests.server.feed_helpers import create_skills, status, wait_level
+from tests.server.feed_helpers import create_desk, create_skills, status, wait_level
 from tests.server.hot_stage import Raw, command
-from tests.server.test_tokens import DESK, registered
+from tests.server.test_tokens import registered
 
 NAMES = itertools.count()
 CHANNELS = ("cfg:CfgSkill", "cfg@1")
@@ -37,9 +37,7 @@ class Estate:
 
     def __enter__(self) -> Estate:
         self.master.start()
-        with self.master.client() as client:
-            desk = {"name": DESK, "appPrototypeDBID": 10, "tenantDBIDs": [1], "isServer": False}
-            client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(desk))
+        create_desk(self.master)
         self.near = Proxy(self.folder, self.master, app="near").start()
         far = Proxy(self.folder, self.master, app="far")
         with far.start():

@@ -13,7 +13,7 @@ import pytest
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
-from tests.server.feed_helpers import create_skills, status, wait_level
+from tests.server.feed_helpers import create_skills, rename_skill, status, wait_level
 from tests.server.hot_stage import Raw, command
 
 PROTOCOLS = pytest.mark.parametrize("protocol", [2, 3])
@@ -42,12 +42,8 @@ class Estate:
 
     def rename(self, count: int = 1) -> int:
         """Renames the skill so often; the last revision."""
-        revision = 0
-        with self.master.client() as client:
-            for _ in range(count):
-                delta = json.dumps({"changed": {"name": f"r{next(NAMES)}"}})
-                revision = client.execute_command("CFG.UPDATE", "CfgSkill", self.dbid, delta)
-        return int(revision)
+        names = (f"r{next(NAMES)}" for _ in range(count))
+        return rename_skill(self.master, self.dbid, names)
 
     def servers(self) -> tuple[Server, Server]:
         return self.master, self.proxy

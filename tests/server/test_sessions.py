@@ -12,9 +12,9 @@ import redis
 
 from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
-from tests.server.feed_helpers import wait_level
+from tests.server.feed_helpers import DESK, create_desk, wait_level
 from tests.server.hot_stage import Raw
-from tests.server.test_tokens import DESK, registered
+from tests.server.test_tokens import registered
 
 ASKERS: dict[int, redis.Redis] = {}
 
@@ -23,9 +23,7 @@ ASKERS: dict[int, redis.Redis] = {}
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Master, Proxy]]:
     folder = Path(tmp_path_factory.mktemp("sessions"))
     with Master(folder) as master:
-        with master.client() as client:
-            desk = {"name": DESK, "appPrototypeDBID": 10, "tenantDBIDs": [1], "isServer": False}
-            client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(desk))
+        create_desk(master)
         with Proxy(folder, master) as proxy:
             wait_level(master, proxy)
             yield master, proxy

@@ -15,11 +15,17 @@ from sqlalchemy import create_engine, text
 from csp.model.token import read_token
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
-from tests.server.feed_helpers import create_skills, status, wait_level
+from tests.server.feed_helpers import (
+    DESK,
+    create_desk,
+    create_skills,
+    rename_skill,
+    status,
+    wait_level,
+)
 from tests.server.hot_stage import Raw, command
 
 NAMES = itertools.count()
-DESK = "Desk"
 
 
 class Estate:
@@ -34,10 +40,8 @@ class Estate:
         self.first = Proxy(self.folder, self.master, workers=2, app="first").start()
         self.second = Proxy(self.folder, self.master, app="second").start()
         (self.dbid,) = create_skills(self.master, ["restored"])
-        with self.master.client() as client:
-            for name in (DESK, "Other"):
-                desk = {"name": name, "appPrototypeDBID": 10, "tenantDBIDs": [1], "isServer": False}
-                client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(desk))
+        for name in (DESK, "Other"):
+            create_desk(self.master, name)
         self.level()
         return self
 
@@ -51,12 +55,8 @@ class Estate:
 
     def rename(self, count: int = 1) -> int:
         """Renames the skill so often; the last revision."""
-        revision = 0
-        with self.master.client() as client:
-            for _ in range(count):
-                delta = json.dumps({"changed": {"name": f"r{next(NAMES)}"}})
-                revision = client.execute_command("CFG.UPDATE", "CfgSkill", self.dbid, delta)
-        return int(revision)
+        names = (f"r{next(NAMES)}" for _ in range(count))
+        return rename_skill(self.master, self.dbid, names)
 
 
 @pytest.fixture(scope="module")
@@ -217,9 +217,7 @@ def token_of(server: Server, key_id: int) -> str:
 
 def test_two_keys_are_good_also_with_the_master_down_and_after_a_restart(tmp_path: Path) -> None:
     with Master(tmp_path).start() as master, Proxy(tmp_path, master).start() as proxy:
-        with master.client() as client:
-            desk = {"name": DESK, "appPrototypeDBID": 10, "tenantDBIDs": [1]}
-            client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(desk))
+        create_desk(master)
         wait_level(master, proxy)
         tokens = [token_of(proxy, 1)]
         for number in (2, 3):
