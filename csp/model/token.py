@@ -13,7 +13,6 @@ from typing import Final
 from csp._fastpath import token_fields, token_seal, token_signed
 
 VERSION: Final = 1
-LIFE_MS: Final = 24 * 3600 * 1000
 # version spare key_id stream revision mark account application credential issued expires bookmark
 _FIELDS = struct.Struct("<BxI16sQQIIQqqI")
 

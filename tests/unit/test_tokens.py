@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csp.model.token import LIFE_MS, Token, is_signed, is_token, read_token
+from csp.model.token import Token, is_signed, is_token, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.observe.clock import wall_ms
@@ -24,6 +24,7 @@ from tests.unit.fake_loop import Server
 
 KEYS = [TokenKey(1, 1_000, b"a" * 32), TokenKey(2, 2_000, b"b" * 32)]
 STREAM = bytes(range(16))
+LIFE_MS = 24 * 3600 * 1000
 
 
 def token(**changed: object) -> Token:
