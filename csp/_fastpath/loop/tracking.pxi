@@ -48,10 +48,6 @@ cdef track_t *track_make(csp_conn *c) noexcept nogil:
         c.track = <csp_track *> calloc(1, sizeof(track_t))
     return track_of(c)
 
-cdef inline bint track_is_remote(worker_t *w, const track_t *t) noexcept nogil:
-    """Whether its target is another worker's: an id ends with the slot that gave it."""
-    return t.redirect != 0 and t.redirect & 63 != w.slot
-
 cdef void tracking_due(worker_t *w, csp_conn *c) noexcept nogil:
     """It may have to be told something: in this turn's delivery, or the next one."""
     if track_of(c).options & TRACK_DUE == 0 and handles_add(&w.tracking_due, conn_handle(w, c)) == 0:
