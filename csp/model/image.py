@@ -358,6 +358,15 @@ def build_image(
     )
 
 
+def assemble_inner(
+    class_id: int, dbid: int, revision: int, container: Place, rows: bytes, keys: bytes
+) -> bytes:
+    """A record of the store's own that is no object: no client is sent its first part."""
+    sizes = len(rows), 0, len(keys)
+    body = rows + keys
+    return _assemble(revision, dbid, class_id, 0, ENVIRONMENT, container, body, sizes)
+
+
 def keys_of(cls: ObjectClass, obj: Object, look: Lookup) -> bytes:
     """The index keys of an object."""
     out: list[bytes] = []

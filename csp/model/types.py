@@ -21,6 +21,8 @@ from csp.tables.rows import naming_row
 ACCOUNT_CLASS_ID = 250
 # And of the nodes that govern objects: each store has its own.
 NODE_CLASS_ID = 251
+# And of what is granted on objects (csp/model/grants.py).
+GRANTS_CLASS_ID = 252
 # The tenant that owns what belongs to no other.
 ENVIRONMENT = 1
 # DBIDs below this are kept for built-in objects.
