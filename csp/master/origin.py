@@ -411,6 +411,9 @@ class DatabaseOrigin:
     def close(self) -> None:
         if self._outage is not None:
             self._outage.give_up()
+        elif self._engine is not None and not self._engine.ended:
+            with contextlib.suppress(errors.CspError):
+                self._sessions.close(self.database)
         self.database.close()
 
     def _committed(self, built: Built) -> None:

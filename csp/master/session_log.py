@@ -40,13 +40,13 @@ class SessionLog:
         self._waiting += records[:room]
         self._lost += max(0, len(records) - room)
 
-    def write(self, database: Database) -> None:
-        """Writes some of what waits; called in each tick."""
+    def write(self, database: Database) -> bool:
+        """Writes some of what waits, in each tick; whether the database took it."""
         if self._lost:
             log_event(log, "22138", count=self._lost, reason=f"{WAITING_MAX} wait already")
             self._lost = 0
         if not self._waiting:
-            return
+            return True
         some = self._waiting[:STEP_ROWS_MAX]
         del self._waiting[:STEP_ROWS_MAX]
         connection = database.connection
@@ -56,6 +56,13 @@ class SessionLog:
         except SQLAlchemyError as error:
             self._number = 0
             log_event(log, "22138", count=len(some), reason=said(error))
+            return False
+        return True
+
+    def close(self, database: Database) -> None:
+        """Writes what waits, as the master ends, for as long as the database takes it."""
+        while self._waiting and self.write(database):
+            pass
 
     def _insert(self, connection: Connection, records: list[dict[str, Any]]) -> None:
         if not self._number:

@@ -3,6 +3,8 @@
 1. A record costs a client nothing but its making: batches go to the writer once in BATCH_MS.
 2. What waits is bounded by WAITING_MAX; beyond, and where no writer takes it, records are lost.
    A connection that never signed in has none.
+3. Why one ended, the loop says (END_WORDS in loop/slow.pxi), or the handler that ended it.
+4. A process that stops sends what waits first; one that is killed loses it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from csp.worker.call import Lane
 
 BATCH_MS = 1_000
 WAITING_MAX = 10_000
-GONE = "its connection ended"
+ENDED_HERE = "the server ended it"
 
 log = logging.getLogger("csp.worker")
 
@@ -59,6 +61,10 @@ class SessionRecords:
         """The session of a connection is over."""
         if self._lane.loop.session(conn).authenticated:
             self.note(conn, END, why)
+
+    def stop(self) -> None:
+        """The process ends: what waits is sent, and not waited for."""
+        self._send()
 
     def _send(self) -> None:
         self._is_soon = False

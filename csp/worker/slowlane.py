@@ -34,7 +34,7 @@ from csp.worker.refusal import text_of
 from csp.worker.register import Registrations
 from csp.worker.replays import Replays
 from csp.worker.server_info import ServerInfo
-from csp.worker.session_records import GONE, SessionRecords
+from csp.worker.session_records import ENDED_HERE, SessionRecords
 from csp.worker.states import States
 from csp.worker.tokens import Tokens
 from csp.worker.turned_away import TurnedAway
@@ -248,13 +248,13 @@ class SlowLane:
         shown = text_of(name[:64])
         return refused(TooBig(f"{count} arguments are more than '{shown}' takes here"))
 
-    def closed(self, conn: int) -> None:
-        """Forgets a connection that has ended."""
+    def closed(self, conn: int, why: str) -> None:
+        """Forgets a connection that has ended; `why` is "" where this lane ended it."""
         self.replays.closed(conn)
         self.states_shown.closed(conn)
         self.tell_client(conn, "51205")
         state = self.states.get(conn)
-        self.session_records.ended(conn, (state.why_ending if state else "") or GONE)
+        self.session_records.ended(conn, why or (state.why_ending if state else "") or ENDED_HERE)
         self.states.pop(conn, None)
         if state is None:
             return
@@ -296,6 +296,7 @@ class SlowLane:
 
     def stop(self) -> None:
         """Ends the channels; the loop has closed the connections."""
+        self.session_records.stop()
         self.writer.close()
         self.auth.close()
         self.mailbox.close()

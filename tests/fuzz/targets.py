@@ -97,7 +97,7 @@ class Lane:
     def too_many(self, conn: int, name: bytes, count: int) -> bytes:
         return b"-TOOBIG %d arguments\r\n" % count
 
-    def closed(self, conn: int) -> None: ...
+    def closed(self, conn: int, why: str) -> None: ...
     def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
         self.loop.replay_end(conn, lost=unsure)
 

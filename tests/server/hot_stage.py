@@ -175,7 +175,7 @@ class OpenLane:
     def too_many(self, conn: int, name: bytes, count: int) -> bytes:
         return b"-TOOBIG %d arguments\r\n" % count
 
-    def closed(self, conn: int) -> None:
+    def closed(self, conn: int, why: str) -> None:
         self.seen.append(conn)
 
     def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:

@@ -399,7 +399,7 @@ class Server:
         return list(decoder)
 
     def disconnect(self, conn: int = 1) -> None:
-        self.lane.closed(conn)
+        self.lane.closed(conn, "")
         del self.loop.sessions[conn]
 
     def publish(self, revision: int) -> None:

@@ -237,7 +237,7 @@ def test_one_page_is_asked_for_all_who_wait_for_it(server: Server) -> None:
         server.lane.fetch(conn, 3, MARKS[2], True)
     server.loop.pass_time(1)
     assert server.lane.reading.in_flight == 1
-    server.lane.closed(2)
+    server.lane.closed(2, "")
     server.reading.answer("DONE", server.reading.take()[1], 1, *kept.values())
     server.loop.poll()
     server.loop.pass_time(100)

@@ -320,7 +320,7 @@ def test_writes_of_a_connection_that_goes_are_forgotten(server: Server) -> None:
     assert server.raw(*words_of(101)) is None
     server.lane.behind(1, words_of(102))
     requests = [server.writer.take()[1] for _ in range(2)]
-    server.lane.closed(1)
+    server.lane.closed(1, "")
     for request in requests:
         server.writer.answer("DONE", request, "11", "")
     server.publish(11)

@@ -52,7 +52,7 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
         if taken < 0:
             w.stats.protocol_errors += 1
             out_protocol_error(&w.out, taken, w.parser.odd)
-            conn_close(w, c)
+            conn_close(w, c, CSP_END_PROTOCOL)
             return end
         status = RUN_DONE
         if w.parser.count > 0:
@@ -87,11 +87,11 @@ cdef void answer(worker_t *w, ready_t *r) noexcept nogil:
         stop = serve(w, c, r.at, r.end)
     if stop == NULL or c.id != id_:
         if c.id == id_:
-            conn_free(w, c)
+            conn_free(w, c, CSP_END_MEMORY)
         w.out.size = 0
         return
     if not conn_keep(w, c, stop, r.end - stop, r.own and c.in_ != NULL):
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_MEMORY)
         w.out.size = 0
         return
     if conn_flush(w, c) == 0:
@@ -106,7 +106,7 @@ cdef void put_off(worker_t *w, ready_t *r) noexcept nogil:
         return
     c.flags &= ~CSP_CONN_READY
     if not r.own and not conn_keep(w, c, r.at, r.end - r.at, False):
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_MEMORY)
         return
     conn_again(w, c)
 
@@ -150,7 +150,7 @@ cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept n
     if <uint64_t> sent == record.reply_size:
         return
     if sent < 0 or not conn_queue(w, c, <const char *> record_reply(record) + sent, record.reply_size - sent):
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_BROKEN if sent < 0 else CSP_END_MEMORY)
 
 cdef void answer_all(worker_t *w) noexcept nogil:
     """Lone GETs of different connections share their cache misses as a pipeline does; all else one by one."""

@@ -57,13 +57,13 @@ cdef void tick(worker_t *w) noexcept nogil:
 cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
     if c.flags & CSP_CONN_SIGNED_IN == 0 and w.now_ms - client_of(w, c).created_ms > w.limits.sign_in_ms:
         w.stats.timeouts_sign_in += 1
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_SIGN_IN)
     elif c.blocked_ms != 0 and w.now_ms - c.blocked_ms > w.limits.output_ms:
         w.stats.timeouts_output += 1
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_OUTPUT)
     elif w.draining and c.waits == 0 and not conn_owes(c) and c.in_size == 0 \
             and c.flags & CSP_CONN_READABLE == 0 and cursor_is_told(w, c):
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_STOP)
     else:
         if w.showing:
             client_changed(w, c)

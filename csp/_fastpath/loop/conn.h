@@ -67,6 +67,17 @@
 #define CSP_CONN_READY 8192u      /* its input waits for this turn's pin: not received from twice */
 #define CSP_CONN_DIRTY 16384u     /* in the list of connections to send to in this turn */
 
+/* why it ends; what each is called stands in slow.pxi */
+#define CSP_END_SLOW 1u     /* the slow lane ended it, and knows why */
+#define CSP_END_PEER 2u     /* its client ended its side, and was answered */
+#define CSP_END_BROKEN 3u   /* the network did, or its client with bytes unread */
+#define CSP_END_PROTOCOL 4u /* what it sent is no command */
+#define CSP_END_SIGN_IN 5u  /* it did not sign in in time */
+#define CSP_END_OUTPUT 6u   /* it took nothing of what was unsent for too long */
+#define CSP_END_FURTHEST 7u /* too much was cut off for all together, and it was furthest behind */
+#define CSP_END_MEMORY 8u   /* there was no memory for what it is to be told */
+#define CSP_END_STOP 9u     /* the server stops */
+
 struct csp_job;
 struct csp_rest;
 struct csp_subs;
@@ -99,7 +110,8 @@ typedef struct csp_conn {
     uint16_t class_;   /* of sessions with the same rights; one, so far */
     uint32_t in_at, in_taken, in_wanted; /* of the incomplete command: how far it was cut (parse.pxi) */
     uint16_t command;  /* the last one, by its number in commands.h */
-    uint16_t spare[3];
+    uint16_t end;      /* CSP_END_*: why it ends, as the first said who ended it */
+    uint16_t spare[2];
 } csp_conn;
 
 typedef struct csp_client {

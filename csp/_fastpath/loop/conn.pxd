@@ -9,6 +9,8 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_CONN_TRACKING, CSP_CONN_BCAST, CSP_CONN_REDIR_BROKEN, CSP_CONN_UNTOLD
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
     uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
+    uint16_t CSP_END_SLOW, CSP_END_PEER, CSP_END_BROKEN, CSP_END_PROTOCOL, CSP_END_SIGN_IN, CSP_END_OUTPUT
+    uint16_t CSP_END_FURTHEST, CSP_END_MEMORY, CSP_END_STOP
     struct csp_job:
         pass
     struct csp_subs:
@@ -38,7 +40,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         int64_t shown_ms
         uint16_t listener, class_
         uint32_t in_at, in_taken, in_wanted
-        uint16_t command
+        uint16_t command, end
     ctypedef struct csp_client:
         uint64_t id
         int64_t created_ms, shown_ms, active_ms

@@ -105,12 +105,14 @@ cdef csp_conn *conn_take(worker_t *w, int fd) noexcept nogil:
     w.stats.connections = w.connections
     return c
 
-cdef void conn_free(worker_t *w, csp_conn *c) noexcept nogil:
-    """Ends the connection now, whatever is unsent."""
+cdef void conn_free(worker_t *w, csp_conn *c, uint16_t why) noexcept nogil:
+    """Ends the connection now, whatever is unsent, and why (CSP_END_*)."""
     if c.id == 0:
         return
+    if c.end == 0:
+        c.end = why
     if c.flags & CSP_CONN_KNOWN:
-        slow_closed(w, conn_handle(w, c))
+        slow_closed(w, conn_handle(w, c), c.end)
     if c.track != NULL:
         tracking_gone(w, c)
     watch_drop(w, c)
@@ -138,9 +140,10 @@ cdef void conn_free(worker_t *w, csp_conn *c) noexcept nogil:
     w.connections -= 1
     w.stats.connections = w.connections
 
-cdef void conn_close(worker_t *w, csp_conn *c) noexcept nogil:
+cdef void conn_close(worker_t *w, csp_conn *c, uint16_t why) noexcept nogil:
     """Ends the connection after what is queued has been sent."""
     if c.waits & CSP_WAIT_END == 0:
+        c.end = why
         c.waits |= CSP_WAIT_END
         conn_dirty(w, c)
 
@@ -156,7 +159,7 @@ cdef inline bint conn_over(csp_conn *c) noexcept nogil:
 cdef int conn_settle(worker_t *w, csp_conn *c) noexcept nogil:
     """Ends a connection of which nothing more is to come: -1."""
     if conn_over(c):
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_PEER)
         return -1
     return 0
 
@@ -291,7 +294,7 @@ cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
             want = before
         sent = conn_send(w, c, c.out + c.out_head, want)
         if sent < 0:
-            conn_free(w, c)
+            conn_free(w, c, CSP_END_BROKEN)
             return -1
         if sent > 0:
             c.out_head += sent
@@ -318,7 +321,7 @@ cdef int conn_flush(worker_t *w, csp_conn *c) noexcept nogil:
     if w.out.failed:
         w.out.failed = False
         w.out.size = 0
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_MEMORY)
         return -1
     if w.out.size > 0:
         if not conn_owes(c):
@@ -326,7 +329,7 @@ cdef int conn_flush(worker_t *w, csp_conn *c) noexcept nogil:
         if sent < 0 or (<uint64_t> sent < w.out.size
                         and not conn_queue(w, c, w.out.data + sent, w.out.size - sent)):
             w.out.size = 0
-            conn_free(w, c)
+            conn_free(w, c, CSP_END_BROKEN if sent < 0 else CSP_END_MEMORY)
             return -1
         w.out.size = 0
         if c.out_size > 0 and c.flags & CSP_CONN_FULL == 0:
@@ -340,7 +343,7 @@ cdef int conn_set_aside(worker_t *w, csp_conn *c) noexcept nogil:
     w.out.size = 0
     w.out.failed = False
     if not done:
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_MEMORY)
         return -1
     if conn_unsent(c) > 0:
         conn_dirty(w, c)            # Python may answer much later

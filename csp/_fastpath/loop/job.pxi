@@ -283,7 +283,7 @@ cdef void job_finish(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     job_drop(w, c)
     if not fine:
         w.out.size = 0
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_MEMORY)
         return
     conn_resume(w, c, waits)
     conn_flush(w, c)

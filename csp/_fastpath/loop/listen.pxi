@@ -65,7 +65,7 @@ cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on))
         if poll_add(w.epoll, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, KIND_CONN, conn_handle(w, c)) != 0:
-            conn_free(w, c)
+            conn_free(w, c, CSP_END_BROKEN)
         if i % ACCEPTS_A_LOOK == ACCEPTS_A_LOOK - 1 and turn_over(w):
             return
 

@@ -49,7 +49,7 @@ cdef void notice_queue(worker_t *w, csp_conn *c, const node_t *node, const char 
     out_bytes(&w.scratch, b"\r\n", 2)
     if w.scratch.failed or not conn_queue(w, c, w.scratch.data, w.scratch.size):
         w.scratch.failed = False
-        conn_close(w, c)            # it would never know what it missed
+        conn_close(w, c, CSP_END_MEMORY)  # it would never know what it missed
         return
     w.stats.messages += 1
     conn_dirty(w, c)

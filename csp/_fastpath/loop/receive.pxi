@@ -48,7 +48,7 @@ cdef void receive(worker_t *w, csp_conn *c) noexcept nogil:
     cdef bint own = c.in_size > 0 or c.waits != 0
     if own:
         if not conn_in_room(w, c, RECV_SLICE):
-            conn_free(w, c)
+            conn_free(w, c, CSP_END_MEMORY)
             return
         into = c.in_ + c.in_size
         asked = c.in_room - c.in_size - PARSE_PAD
@@ -81,7 +81,7 @@ cdef void receive_nothing(worker_t *w, csp_conn *c, int64_t got) noexcept nogil:
     if got == 0:
         return
     if got == IO_BROKEN:
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_BROKEN)
         return
     c.flags |= CSP_CONN_ENDED
     conn_settle(w, c)
@@ -89,7 +89,7 @@ cdef void receive_nothing(worker_t *w, csp_conn *c, int64_t got) noexcept nogil:
 cdef void on_socket(worker_t *w, csp_conn *c, uint32_t events) noexcept nogil:
     """An edge of a connection's socket."""
     if events & (EPOLLHUP | EPOLLERR) or (events & EPOLLRDHUP and c.flags & CSP_CONN_FEED):
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_BROKEN if events & (EPOLLHUP | EPOLLERR) else CSP_END_PEER)
         return
     if events & EPOLLOUT and c.flags & CSP_CONN_FULL:
         c.flags &= ~CSP_CONN_FULL

@@ -93,7 +93,7 @@ cdef uint32_t replay_some(worker_t *w, csp_conn *c, const csp_entry_t *entry, ui
     w.generation = generation
     if w.scratch.failed or not conn_queue(w, c, w.scratch.data, w.scratch.size):
         w.scratch.failed = False
-        conn_close(w, c)            # it would never know what it missed
+        conn_close(w, c, CSP_END_MEMORY)  # it would never know what it missed
     else:
         conn_dirty(w, c)
     return i

@@ -87,7 +87,7 @@ cdef int rest_send(worker_t *w, csp_conn *c) noexcept nogil:
         want = SEND_LONE
     sent = conn_send(w, c, rest.data + c.rest_at, want)
     if sent < 0:
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_BROKEN)
         return -1
     c.rest_at += sent
     if sent > 0 and c.blocked_ms != 0:
@@ -116,4 +116,4 @@ cdef void rests_trim(worker_t *w) noexcept nogil:
         if last == NULL:
             return
         w.stats.rests_closed += 1
-        conn_free(w, last)
+        conn_free(w, last, CSP_END_FURTHEST)

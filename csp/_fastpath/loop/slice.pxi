@@ -162,7 +162,7 @@ cdef void share_cut(worker_t *w, csp_conn *c, uint64_t sent, const spot_t *end) 
             message_parts(w, m, resp3, parts, &count)
             rest = rest_make(w, m, resp3, parts, count, message_size(m, resp3))
         if rest == NULL:
-            conn_free(w, c)
+            conn_free(w, c, CSP_END_MEMORY)
             return
         m.rest[resp3] = rest
         rest_hold(w, c, rest, sent)
@@ -214,7 +214,7 @@ cdef void share_send(worker_t *w, csp_conn *c, const spot_t *end) noexcept nogil
         size = parts_cut(parts, &count, SEND_LONE)
     sent = conn_send_parts(w, c, parts, count, size)
     if sent < 0:
-        conn_free(w, c)
+        conn_free(w, c, CSP_END_BROKEN)
     elif <uint64_t> sent < whole:
         share_cut(w, c, sent, end)
     else:
@@ -250,7 +250,7 @@ cdef void slice_send(worker_t *w, const spot_t *end) noexcept nogil:
                 share_send(w, c, end)
     else:                           # without memory for a message nobody can be told it
         for i in range(s.row_count):
-            conn_free(w, &w.rows[s.rows[i]])
+            conn_free(w, &w.rows[s.rows[i]], CSP_END_MEMORY)
     s.count = 0
     s.share_count = 0
     s.row_count = 0

@@ -7,6 +7,18 @@
 # 2. An exception of the slow lane is logged and answered; it ends neither the connection nor the worker.
 # 3. After Python ran, the connection may be gone: callers look again.
 
+END_WORDS = {
+    CSP_END_SLOW: "",
+    CSP_END_PEER: "its client ended it",
+    CSP_END_BROKEN: "its connection broke",
+    CSP_END_PROTOCOL: "what it sent was no command",
+    CSP_END_SIGN_IN: "it did not sign in in time",
+    CSP_END_OUTPUT: "it took nothing of what it was sent within client-response-timeout",
+    CSP_END_FURTHEST: "it was furthest behind, and too much was unsent to all",
+    CSP_END_MEMORY: "the server had no memory for what it was to be told",
+    CSP_END_STOP: "the server stopped",
+}
+
 cdef void slow_failed(worker_t *w, str what) noexcept:
     """Logs the exception being handled."""
     w.stats.slow_errors += 1
@@ -85,10 +97,10 @@ cdef void slow_steps_end(worker_t *w, uint64_t handle, uint32_t count) noexcept 
     except Exception:
         slow_failed(w, "the end of EXEC")
 
-cdef void slow_closed(worker_t *w, uint64_t handle) noexcept with gil:
+cdef void slow_closed(worker_t *w, uint64_t handle, uint16_t why) noexcept with gil:
     cdef Loop loop = <Loop> w.loop
     try:
-        loop.slow.closed(handle)
+        loop.slow.closed(handle, END_WORDS[why])
     except Exception:
         slow_failed(w, "closed")
     loop.long_names.pop(handle, None)

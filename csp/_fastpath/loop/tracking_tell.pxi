@@ -90,7 +90,7 @@ cdef void scratch_queue(worker_t *w, csp_conn *c) noexcept nogil:
     """Sends the connection what the shared scratch holds."""
     if w.scratch.failed or not conn_queue(w, c, w.scratch.data, w.scratch.size):
         w.scratch.failed = False
-        conn_close(w, c)            # it would never know what it missed
+        conn_close(w, c, CSP_END_MEMORY)  # it would never know what it missed
     conn_dirty(w, c)
     w.scratch.size = 0
 

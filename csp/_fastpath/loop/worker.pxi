@@ -221,7 +221,7 @@ cdef class Loop:
             for i in range(w.row_top):
                 if w.rows[i].id != 0:
                     w.rows[i].flags &= ~CSP_CONN_KNOWN
-                    conn_free(w, &w.rows[i])
+                    conn_free(w, &w.rows[i], CSP_END_STOP)
         if w.spare_fd > 0:
             close(w.spare_fd)
         dead_free(&w.tracking, UINT32_MAX)
@@ -343,7 +343,7 @@ cdef class Loop:
         """Closes after what is queued has been sent."""
         cdef csp_conn *c = conn_of(&self.w, conn)
         if c != NULL:
-            conn_close(&self.w, c)
+            conn_close(&self.w, c, CSP_END_SLOW)
 
     def pending(self, conn: int) -> int:
         cdef csp_conn *c = conn_of(&self.w, conn)

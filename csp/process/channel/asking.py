@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from csp.resp.encode import Argument
 RECEIVE_BYTES = 256 * 1024
 RETRY_MS_FIRST = 20
 RETRY_MS_MAX = 500
+CLOSING_S = 0.5  # for what is unsent when this process ends
 CHECK_MS = 1_000  # how often it is looked whose answer is late
 
 _GREETING, _ANSWERED, _REFUSED = (word.encode() for word in (GREETING, ANSWERED, REFUSED))
@@ -137,8 +139,15 @@ class Asker:
         self._await_greeting()
 
     def close(self) -> None:
-        """Ends it for good; open questions are answered as broken."""
+        """Ends it for good; open questions are answered as broken.
+
+        What is unsent has CLOSING_S to go out: the last that a process says of its sessions.
+        """
         self._is_closed = True
+        if self._socket is not None and self._unsent:
+            self._socket.settimeout(CLOSING_S)
+            with suppress(OSError):
+                self._socket.sendall(self._unsent)
         self._break()
         self._refuse_held("this process ends")
 
