@@ -30,7 +30,7 @@ from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
 from csp.model.feed import NOWHERE, FeedError, Position, read_chain, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
-from csp.model.requests import WriteOutcome, WriteRequest
+from csp.model.requests import WriteOutcome
 from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext
@@ -140,13 +140,6 @@ class FeedOrigin:
             why = self.why_away if self.phase is Phase.AWAY else self.phase.value
             return MasterDown(f"nothing was done: the link to {master}: {why}")
         return None
-
-    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
-        """The master's to decide."""
-        raise RuntimeError("a proxy forwards what it is asked to write")
-
-    def settle(self) -> None:
-        """Nothing is put off here."""
 
     def take_options(self, options: OwnOptions) -> None:
         """Whether writes are passed on holds at once."""

@@ -40,15 +40,14 @@ from csp.master.seed import SeedPlan, seed_transaction
 from csp.master.session_log import SessionLog
 from csp.master.sqlite import FileLost, is_unreadable
 from csp.master.token_keys import first_key
-from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
-from csp.model.sessions import SessionsPage, SessionsQuestion, records_in
+from csp.model.sessions import records_in
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext, StartRefused
-from csp.process.origin import EntriesPage, Later, StoreForOrigin
+from csp.process.origin import StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
@@ -236,9 +235,6 @@ class DatabaseOrigin:
 
     forwards: Final = False
 
-    def forward(self, messages: Sequence[list[bytes]]) -> Sequence[Later[WriteOutcome]]:
-        raise RuntimeError("a master decides itself")
-
     def write(self, requests: Sequence[WriteRequest]) -> list[WriteOutcome]:
         try:
             self.database.check_there()
@@ -268,17 +264,8 @@ class DatabaseOrigin:
     def above(self) -> Sequence[str]:
         return ()
 
-    def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
-        raise RuntimeError("the reading process answers")
-
-    def entries(self, first: int) -> Later[EntriesPage]:
-        raise RuntimeError("the reading process answers")
-
     def note_sessions(self, records: bytes) -> None:
         self._sessions.add(records_in(records))
-
-    def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
-        raise RuntimeError("the reading process answers")
 
     def watches(self) -> Sequence[Descriptor]:
         self.database.turn.begin()  # asked once in every turn

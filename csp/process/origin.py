@@ -8,13 +8,15 @@ owns the loop; it calls an origin only from there, so an origin needs no lock.
 2. Nothing that the database has not committed reaches the store.
 3. No call blocks on the network: what must wait comes back as a `Later`.
 4. `StoreFull` means that nothing was touched: what was served goes on being served.
+5. Who has a database decides on writes, and nobody asks its writer what the database keeps: a
+   `DecidingOrigin`. Who has none asks another server for both: an `AskingOrigin`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from csp.process.polling import Descriptor
 
@@ -175,7 +177,7 @@ class Later(Generic[T]):
 
 
 class Origin(Protocol):
-    """Where a server's content comes from."""
+    """Where a server's content comes from: what a database and a feed have in common."""
 
     def start(self, host: StoreForOrigin) -> None:
         """Loads, or, where the host is loaded already (the writer was restarted), catches up.
@@ -188,25 +190,6 @@ class Origin(Protocol):
     def writable(self) -> bool:
         """Whether it takes writes at all; else each is refused as READONLY before it is asked."""
 
-    @property
-    def forwards(self) -> bool:
-        """Whether another server decides on writes: then `forward` is asked, else `write`."""
-
-    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
-        """Commits and applies each in this order; one outcome per request, errors included.
-
-        Of an OUTCOME request the text is `committed <revision>`, `rejected` or `unknown`.
-        """
-
-    def settle(self) -> None:
-        """Does what its answers need not wait for; called after they were sent."""
-
-    def forward(self, messages: Sequence[list[bytes]]) -> Sequence[Later[WriteOutcome]]:
-        """Passes on WRITEs and OUTCOMEs as the workers sent them; many are under way at once.
-
-        Those of one connection are decided in this order.
-        """
-
     def take_options(self, options: OwnOptions) -> None:
         """Called before the start, and whenever an option of this server has changed."""
 
@@ -218,17 +201,8 @@ class Origin(Protocol):
         follows nobody now.
         """
 
-    def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
-        """A page of change records, asked for at the master; never asked of who has a database."""
-
     def note_sessions(self, records: bytes) -> None:
         """Takes a batch of records of sessions (csp/model/sessions.py) for the master."""
-
-    def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
-        """A page of the master's records of sessions; never asked of who has a database."""
-
-    def entries(self, first: int) -> Later[EntriesPage]:
-        """A page of the log that the master keeps, from revision `first` on; the same."""
 
     def watches(self) -> Sequence[Descriptor]:
         """The descriptors to watch now; asked again in every turn."""
@@ -241,3 +215,44 @@ class Origin(Protocol):
 
     def close(self) -> None:
         """Ends connections; the store stays."""
+
+
+class DecidingOrigin(Origin, Protocol):
+    """One that has the database: it decides on writes, and its own reading process on the rest."""
+
+    @property
+    def forwards(self) -> Literal[False]: ...
+
+    def write(self, requests: Sequence[WriteRequest]) -> Sequence[WriteOutcome]:
+        """Commits and applies each in this order; one outcome per request, errors included.
+
+        Of an OUTCOME request the text is `committed <revision>`, `rejected` or `unknown`.
+        """
+
+    def settle(self) -> None:
+        """Does what its answers need not wait for; called after they were sent."""
+
+
+class AskingOrigin(Origin, Protocol):
+    """One that follows a server: what only a database can answer, that one is asked."""
+
+    @property
+    def forwards(self) -> Literal[True]: ...
+
+    def forward(self, messages: Sequence[list[bytes]]) -> Sequence[Later[WriteOutcome]]:
+        """Passes on WRITEs and OUTCOMEs as the workers sent them; many are under way at once.
+
+        Those of one connection are decided in this order.
+        """
+
+    def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
+        """A page of the master's change records."""
+
+    def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
+        """A page of the master's records of sessions."""
+
+    def entries(self, first: int) -> Later[EntriesPage]:
+        """A page of the log that the master keeps, from revision `first` on."""
+
+
+AnyOrigin = DecidingOrigin | AskingOrigin

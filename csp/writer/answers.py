@@ -6,6 +6,7 @@ in it ends that question alone.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.clock import wall_ms
 from csp.observe.faults import told_fault
 from csp.process.channel.answering import Message, Peer
-from csp.process.origin import EntriesPage, Later, Origin
+from csp.process.origin import AnyOrigin, AskingOrigin, EntriesPage, Later
 from csp.writer.registry import Registry
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ log = logging.getLogger("csp.writer")
 class Answers:
     """Knows the answer to each verb."""
 
-    def __init__(self, origin: Origin, registry: Registry, identity: str) -> None:
+    def __init__(self, origin: AnyOrigin, registry: Registry, identity: str) -> None:
         self._origin = origin
         self._identity = identity
         self._registry = registry
@@ -37,11 +38,14 @@ class Answers:
             b"CHAIN": self._chain,
             b"REGISTER": self._register,
             b"UNREGISTER": self._unregister,
-            b"HISTORY": self._history,
-            b"ENTRIES": self._entries,
             b"SESSIONS": self._note_sessions,
-            b"SESSIONLOG": self._sessions,
         }
+        if origin.forwards:  # else the reading process answers these
+            self._verbs |= {
+                b"HISTORY": functools.partial(self._history, origin),
+                b"ENTRIES": functools.partial(self._entries, origin),
+                b"SESSIONLOG": functools.partial(self._sessions, origin),
+            }
 
     def take(self, peer: Peer, message: Message) -> None:
         """Answers, now or later."""
@@ -108,9 +112,9 @@ class Answers:
             self._registry.unregister(str(session))
         peer.done(message[1], 0, "{}")
 
-    def _history(self, peer: Peer, message: Message) -> None:
+    def _history(self, origin: AskingOrigin, peer: Peer, message: Message) -> None:
         """HISTORY req question: what a master's reading process says."""
-        found = self._origin.history(HistoryQuestion.from_json(message[2]))
+        found = origin.history(HistoryQuestion.from_json(message[2]))
         self._when_known(peer, message[1], found, HistoryPage.words)
 
     def _note_sessions(self, peer: Peer, message: Message) -> None:
@@ -118,12 +122,12 @@ class Answers:
         self._origin.note_sessions(message[2])
         peer.done(message[1])
 
-    def _sessions(self, peer: Peer, message: Message) -> None:
+    def _sessions(self, origin: AskingOrigin, peer: Peer, message: Message) -> None:
         """SESSIONLOG req question: the same."""
-        found = self._origin.sessions(SessionsQuestion.from_json(message[2]))
+        found = origin.sessions(SessionsQuestion.from_json(message[2]))
         self._when_known(peer, message[1], found, SessionsPage.words)
 
-    def _entries(self, peer: Peer, message: Message) -> None:
+    def _entries(self, origin: AskingOrigin, peer: Peer, message: Message) -> None:
         """ENTRIES req revision: the same."""
-        found = self._origin.entries(int(message[2]))
+        found = origin.entries(int(message[2]))
         self._when_known(peer, message[1], found, EntriesPage.words)

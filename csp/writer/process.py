@@ -21,7 +21,7 @@ from csp.observe.events import log_event
 from csp.process.channel.answering import Answerer, Message, Peer
 from csp.process.channel.framing import WRITER_LIMITS
 from csp.process.context import ProcessContext, Request, StartRefused
-from csp.process.origin import Origin
+from csp.process.origin import AnyOrigin
 from csp.process.polling import READ, Descriptor, Poller
 from csp.store import segment
 from csp.store.alarms import ALARM_DAMAGED
@@ -42,7 +42,7 @@ log = logging.getLogger("csp.writer")
 class Writer:
     """The loop of one writer process."""
 
-    def __init__(self, context: ProcessContext, host: StoreHost, origin: Origin) -> None:
+    def __init__(self, context: ProcessContext, host: StoreHost, origin: AnyOrigin) -> None:
         self._context = context
         self._host = host
         self._origin = origin
@@ -80,7 +80,7 @@ class Writer:
             self._poller.wait(self._descriptors(), self._patience_s())
             self._writes.write_group()
             self._channel.flush()
-            self._origin.settle()
+            self._writes.settle()
             self._walk()
             self._tick()
             self._end_if_drained()
@@ -161,7 +161,7 @@ class Writer:
         self._host.close()
 
 
-def run_writer(context: ProcessContext, origin: Origin) -> None:
+def run_writer(context: ProcessContext, origin: AnyOrigin) -> None:
     """The main of the writer process: attach, recover, start the origin, serve."""
     began_ms = _now_ms()
     failpoint.take_file(context.runtime_folder)

@@ -18,7 +18,7 @@ from csp.model.requests import WriteOutcome, WriteRequest, parse_question, parse
 from csp.observe.faults import told_fault
 from csp.process.channel.answering import Message
 from csp.process.context import OptionValue
-from csp.process.origin import Origin
+from csp.process.origin import AnyOrigin, AskingOrigin, DecidingOrigin
 from csp.resp import Decoder, ProtocolError
 from csp.writer.turns import Pace, Taken, Turns
 
@@ -46,7 +46,7 @@ class Counts(Protocol):
 class Writes:
     """All writes of one writer process."""
 
-    def __init__(self, origin: Origin, counts: Counts) -> None:
+    def __init__(self, origin: AnyOrigin, counts: Counts) -> None:
         self._origin = origin
         self._counts = counts
         self._pace = Pace(OWN_MAX, ALL_MAX)
@@ -77,9 +77,14 @@ class Writes:
             return
         self._counts.count("writes", len(group))
         if self._origin.forwards:
-            self._forward(group)
+            self._forward(self._origin, group)
         else:
-            self._write(group)
+            self._write(self._origin, group)
+
+    def settle(self) -> None:
+        """Has done what the answers need not wait for, after they were sent."""
+        if not self._origin.forwards:
+            self._origin.settle()
 
     def show(self) -> None:
         """Sets the gauges of what is under way and what waits; called ten times a second."""
@@ -87,7 +92,7 @@ class Writes:
             self._counts.gauge("forwards", self._turns.under_way)
             self._counts.gauge("forwards_waiting", self._turns.waiting)
 
-    def _write(self, group: list[Taken]) -> None:
+    def _write(self, origin: DecidingOrigin, group: list[Taken]) -> None:
         requests: list[WriteRequest] = []
         asked: list[Taken] = []
         for taken in group:
@@ -97,12 +102,12 @@ class Writes:
                 self._refuse(taken, error)
             else:
                 asked.append(taken)
-        outcomes = self._origin.write(requests) if requests else ()
+        outcomes = origin.write(requests) if requests else ()
         for taken, outcome in zip(asked, outcomes, strict=True):
             self._answer(taken, outcome)
 
-    def _forward(self, group: list[Taken]) -> None:
-        laters = self._origin.forward([taken.message for taken in group])
+    def _forward(self, origin: AskingOrigin, group: list[Taken]) -> None:
+        laters = origin.forward([taken.message for taken in group])
         for taken, later in zip(group, laters, strict=True):
             later.then(functools.partial(self._decided, taken))
 
