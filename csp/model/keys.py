@@ -2,8 +2,8 @@
 
 1. A key's number is class id * 64 + its n in the table; records of other releases hold it, so it is
    never reused.
-2. `KEYS[class, name]` is for commands; classes.h, which is generated, is the same for the compiled
-   side.
+2. `KEYS[class, name]` has every key, `SHOWN` those that clients may ask by; classes.h, which is
+   generated, is the same for the compiled side.
 3. Of a pair (`owner_dbid` + `owner_type`) the `_dbid` half owns the number under which values are
    indexed.
 """
@@ -38,6 +38,8 @@ class FilterKey:
     source: str
     # Under which key those that are gone through have what is found.
     through: int = 0
+    # No filter of clients: the server itself looks by it.
+    hidden: bool = False
 
 
 def _number(owner: ObjectClass, n: int) -> int:
@@ -69,6 +71,7 @@ def _all() -> dict[tuple[str, str], FilterKey]:
                 _resolve(owner, row.other),
                 row.source,
                 _resolve(owner, row.source) if row.kind == "through" else 0,
+                row.hidden,
             )
     return found
 
@@ -80,6 +83,7 @@ def _digest() -> int:
 
 
 KEYS: dict[tuple[str, str], FilterKey] = _all()
+SHOWN = {name: key for name, key in KEYS.items() if not key.hidden}
 _CONTRIBUTORS = {one.key: cls.id for cls in CLASSES.values() for one in cls.contributions}
 BY_ID: dict[int, FilterKey] = {key.key_id: key for key in KEYS.values()}
 # (key, class of its DBIDs, kind, class of the objects that contribute its lists or 0) of every key

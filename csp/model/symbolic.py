@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from csp.errors import BadClass, BadKey, BadValue
-from csp.model.keys import KEYS
+from csp.model.keys import SHOWN
 from csp.model.types import CLASSES, MAX_DBID, ObjectClass
 
 MAX_DBID_DIGITS = 20
@@ -76,7 +76,7 @@ def parse_symbolic(text: str) -> SymbolicKey:
         key, equals, value = field.partition("=")
         if not equals:
             raise BadKey(f"{text!r}: {field!r} is not key=value")
-        if (name, key) not in KEYS:
+        if (name, key) not in SHOWN:
             raise BadValue(f"{name} has no filter key {key!r}")
         filters.append((key, value))
     return SymbolicKey(cls, 0, tuple(filters))

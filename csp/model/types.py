@@ -116,6 +116,7 @@ class KeyRow:
     value: str
     source: str
     other: str
+    hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,7 @@ def _class(
             one.get("value", "u32"),
             one.get("from", ""),
             one.get("other", ""),
+            one.get("hidden", False),
         )
         for one in row["keys"]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from csp.model.keys import KEYS
+from csp.model.keys import SHOWN
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.process.application import dbid_of
@@ -136,7 +136,7 @@ def classes(call: Call) -> bytes:
     reader = call.lane.reader
     found: dict[Value, Value] = {}
     for known in CLASSES.values():
-        filters: list[Value] = [name for owner, name in KEYS if owner == known.name]
+        filters: list[Value] = [name for owner, name in SHOWN if owner == known.name]
         attributes: list[Value] = [one.name for one in known.attributes if not one.secret]
         found[known.name] = {
             "id": known.id,

@@ -190,6 +190,9 @@ def test_what_is_wrong_with_a_read_is_said(shared: HotServer) -> None:
     text = raw.call("CFG.READ", "CfgPerson", "FILTER", "nope", "1")
     assert text.startswith("-BADVALUE CfgPerson has no filter key 'nope'; it has dbid")
     assert "user_name" in text
+    text = raw.call("CFG.READ", "CfgAccessGroup", "FILTER", "group_dbid", 5)
+    assert text.startswith("-BADVALUE CfgAccessGroup has no filter key 'group_dbid'")
+    assert text.endswith("name, person_dbid"), "keys of the server's own are not named"
     assert raw.call("CFG.READ", "CfgPerson", "FILTER", "folder_dbid", "x").startswith("-BADVALUE")
     assert raw.call("CFG.READ", "CfgPerson", "FILTER", "is_agent", "maybe").startswith("-BADVALUE")
     assert raw.call("CFG.READ", "CfgApplication", "FILTER", "account_dbid", 1) == (

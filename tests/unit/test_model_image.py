@@ -25,7 +25,7 @@ from csp.model.image import (
     split_images,
     tenant_of,
 )
-from csp.model.keys import BY_ID, KEYS
+from csp.model.keys import BY_ID, KEYS, SHOWN
 from csp.model.objects import brief, check_object, complete, encode
 from csp.model.places import tenants_of
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
@@ -147,6 +147,15 @@ def test_only_persons_count_among_a_groups_members() -> None:
     members = [{"type": "person", "DBID": 4}, {"type": "accessgroup", "DBID": 5}]
     keys = keys_of("CfgAccessGroup", {"groupInfo": {"name": "g"}, "memberIDs": members})
     assert dbids(under(keys, "CfgAccessGroup.person_dbid")) == [4]
+
+
+def test_nested_groups_and_a_groups_type_have_keys_that_no_client_may_ask_by() -> None:
+    members = [{"type": "person", "DBID": 4}, {"type": "accessgroup", "DBID": 5}]
+    group = {"groupInfo": {"name": "g"}, "memberIDs": members, "type": "everyonegroup"}
+    keys = keys_of("CfgAccessGroup", group)
+    assert dbids(under(keys, "CfgAccessGroup.group_dbid")) == [5]
+    assert under(keys, "CfgAccessGroup.type")[0].value == b"everyonegroup"
+    assert not {("CfgAccessGroup", "group_dbid"), ("CfgAccessGroup", "type")} & set(SHOWN)
 
 
 def test_an_applications_ports_and_connections() -> None:

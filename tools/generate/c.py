@@ -92,6 +92,7 @@ def _key_arrays() -> list[str]:
         "    uint16_t name_size, class_id, other, through;",
         "    uint8_t kind, value_type;",
         "    int16_t words;  /* of a key whose values are words: their enumeration, else -1 */",
+        "    uint8_t hidden; /* no filter of clients */",
         "} csp_filter_key_t;",
         "",
         "/* By key id; name is NULL and kind is CSP_KEY_NONE where there is no such key. */",
@@ -100,7 +101,8 @@ def _key_arrays() -> list[str]:
     for key in sorted(KEYS.values(), key=lambda one: one.key_id):
         lines.append(
             f'    [{key.key_id}] = {{"{key.name}", {len(key.name)}, {key.class_id}, {key.other},'
-            f" {key.through}, {KINDS[key.kind]}, {VALUES[key.value_type]}, {_words_of(key)}}},"
+            f" {key.through}, {KINDS[key.kind]}, {VALUES[key.value_type]}, {_words_of(key)},"
+            f" {int(key.hidden)}}},"
         )
     return [*lines, "};", ""]
 
@@ -153,15 +155,15 @@ static inline int csp_enum_word(int number, const char *text, size_t size)
 }
 """
 KEY_BY_NAME = """\
-/* The key of a class by its name: its id, or 0. */
+/* The key of a class by which clients may ask, by its name: its id, or 0. */
 static inline int csp_key_by_name(int class_id, const char *name, size_t size)
 {
     int first = class_id * CSP_KEYS_PER_CLASS;
     if (class_id < 0 || class_id >= CSP_CLASS_LIMIT) return 0;
     for (int n = 1; n < CSP_KEYS_PER_CLASS; n++) {
         const csp_filter_key_t *key = &csp_keys[first + n];
-        if (key->name_size == size && key->kind && memcmp(key->name, name, size) == 0)
-            return first + n;
+        if (key->name_size != size || !key->kind || key->hidden) continue;
+        if (memcmp(key->name, name, size) == 0) return first + n;
     }
     return 0;
 }

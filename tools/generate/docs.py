@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 
 from csp.conf.table import OPTIONS, TABLE, Option
-from csp.model.keys import BY_ID, KEYS, FilterKey
+from csp.model.keys import BY_ID, SHOWN, FilterKey
 from csp.model.types import CLASSES, ENUMS, PARTS, Attribute, ObjectClass
 from csp.tables import events, metrics
 from csp.tables.commands import COMMANDS, SUBCOMMANDS, Command
@@ -87,7 +87,7 @@ def _answer(key: FilterKey) -> str:
 
 def _class(cls: ObjectClass) -> list[str]:
     unique = "; ".join(" + ".join(rule.of) for rule in cls.unique)
-    keys = [key for key in KEYS.values() if key.class_name == cls.name]
+    keys = [key for key in SHOWN.values() if key.class_name == cls.name]
     lines = [
         f"## {cls.name}",
         "",

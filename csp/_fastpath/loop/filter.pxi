@@ -67,7 +67,7 @@ cdef void bad_key(out_t *out, uint32_t class_id, arg_t *name) noexcept nogil:
     out_quoted(out, name)
     out_text(out, b"; it has")
     for i in range(1, CSP_KEYS_PER_CLASS):
-        if csp_keys[first + i].kind != CSP_KEY_NONE:
+        if csp_keys[first + i].kind != CSP_KEY_NONE and not csp_keys[first + i].hidden:
             out_text(out, b", " if some else b" ")
             out_text(out, csp_keys[first + i].name)
             some = True

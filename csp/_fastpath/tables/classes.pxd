@@ -20,6 +20,7 @@ cdef extern from "_fastpath/tables/classes.h" nogil:
         uint8_t kind
         uint8_t value_type
         int16_t words
+        uint8_t hidden
     ctypedef struct csp_enum_t:
         const char *name
         int16_t first
