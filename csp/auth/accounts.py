@@ -36,6 +36,7 @@ class Account:
     is_enabled: bool
     algorithm: str
     hash: str = field(repr=False)
+    upgraded: str = field(default="", repr=False)  # a better hash, found at this sign-in
 
     def shown(self, user: bytes) -> bytes:
         """What the asking worker is told, as JSON."""

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import queue
 import threading
@@ -18,16 +19,14 @@ from dataclasses import dataclass, field
 
 from csp.auth.accounts import Account
 from csp.auth.line import Line
-from csp.auth.passwords import compare_in_vain, hash_password, is_password
+from csp.auth.passwords import compare, compare_in_vain, hash_password
 from csp.auth.remembered import Remembered
 
 SHARED_MAX = 10_000  # of one comparison: a whole site comes back with one account
 THREADS = 2  # argon2id takes 19 MiB and a processor for 40 ms; workers need processors too
 WRONG_REMEMBERED_MAX = 10_000
-SUPPORTED_USER = b"default"
 
 WRONG = "WRONGPASS invalid username-password pair or user is disabled."
-WRONG_USER = WRONG + " For now only the user 'default' can sign in: others are not supported yet."
 BUSY = "BUSY too many sign-ins wait; try again in some seconds"
 
 Answer = Callable[[Account | str], None]  # the account, or the text of a refusal
@@ -43,13 +42,15 @@ class Comparison:
     account: Account | None
     answers: list[Answer] = field(default_factory=list)
     is_right: bool = False
+    upgraded: str = ""  # a better hash than the one that is stored
 
     def work(self) -> None:
         """Compares; in a thread."""
         if self.account is None:
             self.is_right = compare_in_vain(self.password)
         else:
-            self.is_right = is_password(self.password, self.account.algorithm, self.account.hash)
+            stored = self.account.algorithm, self.account.hash
+            self.is_right, self.upgraded = compare(self.password, *stored)
 
 
 @dataclass
@@ -90,17 +91,16 @@ class Verifier:
 
     def verify(self, user: bytes, password: bytes, answer: Answer, address: str = "") -> None:
         """Answers now or from a later `take_done`."""
-        account = self._find_account(user) if user == SUPPORTED_USER else None
+        account = self._find_account(user)
         dbid, revision = (account.dbid, account.revision) if account else (0, 0)
         digest = self._remembered.digest(user, password, dbid, revision)
         if account and self._remembered.has(digest):
             self.count("remembered" if account.is_enabled else "refused")
             answer(account if account.is_enabled else WRONG)
             return
-        wrong = WRONG if user == SUPPORTED_USER else WRONG_USER
         if self._wrong.has(digest):
             self.count("refused")
-            answer(wrong)
+            answer(WRONG)
             return
         comparison = self._by_digest.get(digest)
         if comparison is None:
@@ -113,8 +113,6 @@ class Verifier:
         if len(comparison.answers) >= SHARED_MAX:
             self.count("refused")
             answer(BUSY)
-        elif user != SUPPORTED_USER:
-            comparison.answers.append(lambda said: answer(BUSY if said == BUSY else WRONG_USER))
         else:
             comparison.answers.append(answer)
         self.work_off()
@@ -160,11 +158,13 @@ class Verifier:
                 self._wrong.add(comparison.digest)
                 for task in self._line.failed(comparison.address, self._now_ms()):
                     self._refuse(task)
-            is_in = comparison.is_right and account is not None and account.is_enabled
-            for answer in comparison.answers:
-                if not is_in:
-                    self.count("refused")
-                answer(account if is_in and account is not None else WRONG)
+            if not comparison.is_right or account is None or not account.is_enabled:
+                self._answer(comparison, WRONG)
+                continue
+            # One of those who wait brings the better hash to where hashes are kept.
+            better = dataclasses.replace(account, upgraded=comparison.upgraded)
+            for number, answer in enumerate(comparison.answers):
+                answer(account if number else better)
         self.work_off()
 
     def _refuse(self, task: Comparison | Hashing) -> None:
@@ -173,9 +173,12 @@ class Verifier:
             task.answer(None)
             return
         del self._by_digest[task.digest]
+        self._answer(task, BUSY)
+
+    def _answer(self, task: Comparison, refusal: str) -> None:
         for answer in task.answers:
             self.count("refused")
-            answer(BUSY)
+            answer(refusal)
 
     def _work(self) -> None:
         while True:

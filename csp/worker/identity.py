@@ -7,7 +7,12 @@ from csp.worker import tracking
 from csp.worker.call import Call
 
 DEFAULT_USER = "default"
-ADMINISTRATOR = DEFAULT_USER  # until permissions say who else is one
+DEFAULT_ACCOUNT = 100  # its Person: the account that signs in first
+
+
+def is_administrator(account_dbid: int) -> bool:
+    """Whether an account is an administrator's: the default one, until rights say who is."""
+    return account_dbid == DEFAULT_ACCOUNT
 
 
 def become(call: Call, user: str, account_dbid: int, credential: int, how: str = SIGN_IN) -> None:
@@ -25,7 +30,7 @@ def become(call: Call, user: str, account_dbid: int, credential: int, how: str =
     session.user = user
     session.account_dbid = account_dbid
     session.credential_revision = credential
-    session.administrator = user == ADMINISTRATOR
+    session.administrator = is_administrator(account_dbid)
     session.authenticated = True
     call.lane.session_records.note(conn, how)
     call.lane.tell_client(conn, "51204")

@@ -13,7 +13,6 @@ from csp.resp.values import Simple, Value
 from csp.store.control import LINK_UP
 from csp.tables.commands import SUBCOMMANDS
 from csp.worker.call import Call, Handler
-from csp.worker.identity import ADMINISTRATOR
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import MODULE_VERSION
 
@@ -122,18 +121,18 @@ def _last_save(call: Call) -> bytes:
 
 
 def _acl_users(call: Call) -> bytes:
-    """ACL USERS: the accounts that can sign in; for now one."""
-    return call.encode([ADMINISTRATOR])
+    """ACL USERS: one's own account; others are CfgPerson objects, for who may read those."""
+    return call.encode([call.session.user])
 
 
 def _acl_list(call: Call) -> bytes:
     """ACL LIST: the same as rules; no hash is shown."""
-    return call.encode([f"user {ADMINISTRATOR} on {ALL_RIGHTS}"])
+    return call.encode([f"user {call.session.user} on {ALL_RIGHTS}"])
 
 
 def _acl_user(call: Call) -> bytes:
-    """ACL GETUSER user"""
-    if text_of(call.args[2]) != ADMINISTRATOR:
+    """ACL GETUSER user: of one's own account alone."""
+    if text_of(call.args[2]) != call.session.user:
         return call.encode(None)
     shown: dict[Value, Value] = {
         "flags": ["on"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import hashlib
+import json
 import os
 import signal
 import socket
@@ -56,6 +58,27 @@ def test_wrong_sign_ins(master: Master, user: str, password: str) -> None:
         assert ask(connection, "AUTH", user, password).startswith(b"-WRONGPASS ")
         assert ask(connection, "GET", "CfgTenant:1").startswith(b"-NOAUTH ")
         assert ask(connection, "AUTH", "default", PASSWORD) == b"+OK\r\n"
+
+
+def test_every_person_with_a_password_signs_in(master: Master) -> None:
+    """F92: also one whose hash came from the original."""
+    with master.client() as client:
+        for user, more in (
+            ("ann", {"password": "ann's own"}),
+            ("md5", {"password": hashlib.md5(b"old").hexdigest(), "passwordHashAlgorithm": 1}),
+            ("none", {}),
+        ):
+            person = {"tenantDBID": 1, "userName": user, "employeeID": user, **more}
+            client.execute_command("CFG.CREATE", "CfgPerson", json.dumps(person))
+    assert connect(master, "ann", "ann's own").execute_command("DBSIZE") > 0
+    assert connect(master, "md5", "old").execute_command("DBSIZE") > 0
+    with plain(master) as connection:
+        said = {
+            ask(connection, "AUTH", user, word)
+            for user, word in (("ann", "old"), ("none", ""), ("none", "x"), ("nobody", "x"))
+        }
+    assert len(said) == 1, "it is not said why"
+    assert said.pop().startswith(b"-WRONGPASS ")
 
 
 def test_without_a_password_only_ping_is_answered(master: Master) -> None:

@@ -10,15 +10,16 @@ import time
 from collections import Counter
 
 import pytest
-from argon2 import extract_parameters
+from argon2 import PasswordHasher, extract_parameters
 
 from csp.auth import line
 from csp.auth.accounts import Account
-from csp.auth.passwords import _dummy_hash, _hasher, hash_password, is_password
-from csp.auth.verifier import BUSY, WRONG, WRONG_USER, Verifier
+from csp.auth.passwords import _dummy_hash, _hasher, compare, hash_password, is_password
+from csp.auth.verifier import BUSY, WRONG, Verifier
 
 ACCOUNT = Account(100, 5, True, "argon2id", _hasher.hash("right"))
 REPEAT_MICROSECONDS_MAX = 50
+GREEDY_SECONDS_MAX = 5.0  # a thousand passes would take twenty
 
 
 class Server:
@@ -27,8 +28,11 @@ class Server:
     def __init__(self, account: Account | None = ACCOUNT) -> None:
         self.account = account
         self.counted: Counter[str] = Counter()
-        self.verifier = Verifier(lambda user: self.account, self._count)
+        self.verifier = Verifier(self._find, self._count)
         self.results: list[Account | str] = []
+
+    def _find(self, user: bytes) -> Account | None:
+        return self.account if user == b"default" else None
 
     def _count(self, metric: str) -> None:
         self.counted[metric] += 1
@@ -56,7 +60,7 @@ def test_right_and_wrong() -> None:
     assert server.sign_in(b"right") == ACCOUNT
     assert server.sign_in(b"wrong") == WRONG
     assert server.sign_in(b"") == WRONG
-    assert server.sign_in(b"right", b"ann") == WRONG_USER
+    assert server.sign_in(b"right", b"ann") == WRONG
     assert server.counted == {"hashes": 4, "refused": 3}
     assert Server(None).sign_in(b"right") == WRONG
 
@@ -159,3 +163,49 @@ def test_the_hash_of_a_bulk_import() -> None:
     assert not is_password(b"px", "scrypt-bulk", stored)
     assert not is_password(b"pw", "scrypt-bulk", "$scrypt$broken")
     assert not is_password(b"pw", "imported-1", "whatever")
+
+
+def test_hashes_of_the_original_are_taken_and_come_back_as_ours() -> None:
+    """MD5 and SHA-256 of the password, in hexadecimal digits or base64 (issue 10, accounts)."""
+    for name in ("md5", "sha256"):
+        digest = hashlib.new(name, b"pass \xc5\xbd").digest()
+        for stored in (digest.hex(), digest.hex().upper(), base64.b64encode(digest).decode()):
+            found = compare(b"pass \xc5\xbd", "imported-1", stored)
+            assert found.is_right
+            assert is_password(b"pass \xc5\xbd", "argon2id", found.upgraded)
+            assert compare(b"other", "imported-1", stored) == (False, "")
+    assert compare(b"x", "imported-1", "no digest") == (False, "")
+    assert compare(b"right", ACCOUNT.algorithm, ACCOUNT.hash) == (True, "")
+
+
+def test_a_weaker_argon2id_hash_is_made_ours_and_a_greedy_one_never_asked() -> None:
+    """The parameters of stored hashes are checked against a ceiling before they are used."""
+    weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash("right")
+    found = compare(b"right", "argon2id", weak)
+    assert found.is_right
+    assert extract_parameters(found.upgraded) == extract_parameters(_dummy_hash)
+    for greedy in (
+        weak.replace("m=8192", "m=4194304"),
+        weak.replace("t=1", "t=1000"),
+        weak.replace("p=1", "p=64"),
+    ):
+        assert greedy != weak
+        begin = time.perf_counter()
+        assert compare(b"right", "argon2id", greedy) == (False, "")
+        assert time.perf_counter() - begin < GREEDY_SECONDS_MAX
+    scrypt = "$scrypt$ln=30,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$" + "A" * 43
+    assert compare(b"right", "scrypt-bulk", scrypt) == (False, "")
+
+
+def test_one_of_those_who_wait_brings_the_better_hash() -> None:
+    weak = dataclasses.replace(
+        ACCOUNT, algorithm="imported-1", hash=hashlib.md5(b"right").hexdigest()
+    )
+    server = Server(weak)
+    for _ in range(3):
+        server.ask(b"right")
+    server.finish(3)
+    better = [one.upgraded for one in server.results if isinstance(one, Account) and one.upgraded]
+    assert len(better) == 1
+    assert is_password(b"right", "argon2id", better[0])
+    assert server.counted["hashes"] == 1
