@@ -267,41 +267,38 @@ class Link:
         self._hand_on()
 
     def _hand_on(self) -> None:
-        # What the owner does with a value may end or pause the link.
+        """Passes on what was received, value by value, also those that came packed in one."""
+        # What the owner does with a value may end the link, pause it, or have it go on, which
+        # comes here once more.
         while self._takes_values():
-            if self._pieces is not None:
-                self._hand_on_unpacked()
-                continue
-            take = None if self._answers else self.on_bytes
-            if take is not None and self._decoder.lend(take):
-                return
-            value = self._decoder.next()
+            packed = self._pieces is not None
+            decoder = self._unpacked if packed else self._decoder
+            awaited = bool(self._answers) and not packed
+            lent = self.on_bytes is not None and not awaited and decoder.lend(self.on_bytes)
+            value = MORE if lent else decoder.next()
             if value is MORE:
-                return
-            if self._answers and not isinstance(value, Push):
+                if not self._unpack_piece():
+                    return
+            elif awaited and not isinstance(value, Push):
                 self._answers.popleft()(value)
-            elif self._unpacker is not None and _is_packed(value):
+            elif not packed and self._unpacker is not None and _is_packed(value):
                 self._pieces = self._unpacker.unpack(value[1])
             else:
                 self.on_value(value)
 
+    def _unpack_piece(self) -> bool:
+        """Unpacks some more of a packed frame; False where none is under way."""
+        if self._pieces is None:
+            return False
+        piece = next(self._pieces, None)
+        if piece is None:
+            self._pieces = None
+        else:
+            self._unpacked.feed(piece)
+        return True
+
     def _takes_values(self) -> bool:
         return self.state is not LinkState.BROKEN and not self.paused
-
-    def _hand_on_unpacked(self) -> None:
-        """Passes on the frames of what came packed, a piece at a time."""
-        # Whoever takes a value may have the link go on, which comes here once more.
-        while self._pieces is not None and self._takes_values():
-            if self.on_bytes is None or not self._unpacked.lend(self.on_bytes):
-                value = self._unpacked.next()
-                if value is not MORE:
-                    self.on_value(value)
-                    continue
-            piece = next(self._pieces, None)
-            if piece is None:
-                self._pieces = None
-                return
-            self._unpacked.feed(piece)
 
 
 def _is_packed(value: Value) -> TypeGuard[list[bytes]]:
