@@ -1,4 +1,7 @@
-"""Reads the window of the change log that the database keeps."""
+"""Reads the window of the change log that the database keeps.
+
+Entries that an older release wrote in a form of its own count as gone.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from csp.master import schema
+from csp.model.entry import is_readable
 from csp.process.origin import EntriesPage
 
 PAGE_BYTES_MAX: Final = 1 << 20
@@ -34,7 +38,15 @@ def entries_from(connection: Connection, first: int, last: int, most_bytes: int)
         .where(_table.c.revision > expected, _table.c.revision <= last)
         .order_by(_table.c.revision)
     )
-    return [bytes(row[0]) for row in rows]
+    return _readable([bytes(row[0]) for row in rows])
+
+
+def _readable(entries: list[bytes]) -> list[bytes]:
+    """Those behind the last one of another form."""
+    first = len(entries)
+    while first and is_readable(entries[first - 1]):
+        first -= 1
+    return entries[first:]
 
 
 def entries_page(connection: Connection, first: int) -> EntriesPage:
@@ -58,7 +70,11 @@ def entries_page(connection: Connection, first: int) -> EntriesPage:
             .where(_table.c.revision >= first, _table.c.revision <= last)
             .order_by(_table.c.revision)
         )
-        return EntriesPage(oldest, [bytes(row[0]) for row in found])
+        entries = [bytes(row[0]) for row in found]
+    readable = _readable(entries)
+    if len(readable) < len(entries):  # what was asked for first is gone
+        return EntriesPage(last + 1 - len(readable), [])
+    return EntriesPage(oldest, entries)
 
 
 def mark_at(connection: Connection, revision: int) -> int | None:

@@ -25,7 +25,7 @@ from csp.model.keys import TABLE_DIGEST
 from csp.model.places import NOWHERE, Place, node_of, placing, tenants_of
 from csp.model.types import ACCOUNT_CLASS_ID, ENVIRONMENT, ObjectClass
 
-FORMAT = 0x43535032
+FORMAT = 0x43535033
 # A proxy takes no longer string (csp.resp), and the size has 32 bits: refused before the commit.
 ENTRY_BYTES_MAX = 512 * 1024 * 1024
 HEADER_SIZE = 64
@@ -46,8 +46,8 @@ _HEADER = struct.Struct("<IIIIQQqIIQQ")
 # From byte 12 on, which the crc covers.
 _COVERED = struct.Struct("<IQQqIIQQ")
 # size op flags class_id dbid image_size event_size tenant_count before_dbid after_dbid before_class
-# after_class spare; then what belongs to a store: ref node_before node_after.
-_ITEM = struct.Struct("<IBBHIIIIIIHHIQII")
+# after_class spare base; then what belongs to a store: ref node_before node_after.
+_ITEM = struct.Struct("<IBBHIIIIIIHHIQQII")
 _CRC_AT = 8
 _MARK_AT = 24
 
@@ -66,8 +66,15 @@ class Change:
     account_changed: bool = False
     # None: worked out from before and after.
     tenants: frozenset[int] | None = None
-    # The nodes that governed the object before and do after.
+    # The nodes that governed the object before and do after; None: worked out, by `own`.
     nodes: tuple[Place, Place] | None = None
+    # Whether its records say that it has grants of its own: that before, and that after.
+    own: tuple[bool, bool] = (False, False)
+
+    @property
+    def base(self) -> int:
+        """The revision of the object that it changes; 0 of a create."""
+        return int(self.before["revision"]) if self.before is not None else 0
 
 
 class Item(NamedTuple):
@@ -80,6 +87,7 @@ class Item(NamedTuple):
     ref: int
     before: Place  # the node that governed the object
     after: Place  # and the one that does now
+    base: int  # the object's revision before; 0 of a create
     tenants: tuple[int, ...]
     image: bytes
     event: bytes
@@ -137,8 +145,7 @@ def _event(change: Change, image: bytes, revision: int, tail: bytes) -> bytes:
     if change.op == "create":
         head += b',"object":' + json_of(image)
     elif change.op == "update":
-        base = change.before["revision"] if change.before else 0
-        head += b',"base":%d,"delta":%b' % (base, orjson.dumps(_delta(change)))
+        head += b',"base":%d,"delta":%b' % (change.base, orjson.dumps(_delta(change)))
     return head + tail
 
 
@@ -156,9 +163,11 @@ def _whereabouts(change: Change, look: Lookup) -> tuple[list[int], Place, Place]
     """The tenants whose subscribers see it, and the nodes that governed the object and do now."""
     old, new = change.before, change.after
     is_stated = change.tenants is not None or change.nodes is not None
+    own_before, own_after = change.own
+    is_stated = is_stated or own_before != own_after
     if is_stated or old is None or new is None or not _stays(change.cls, old, new):
         return _tenants(change, look), *_nodes(change, look)
-    node = node_of(change.cls, new, look)
+    node = node_of(change.cls, new, look, own=own_after)
     return sorted(tenants_of(change.cls, new, look)) or [1], node, node
 
 
@@ -175,8 +184,8 @@ def _nodes(change: Change, look: Lookup) -> tuple[Place, Place]:
     if change.nodes is not None:
         return change.nodes
     before, after = (
-        NOWHERE if obj is None else node_of(change.cls, obj, look)
-        for obj in (change.before, change.after)
+        NOWHERE if obj is None else node_of(change.cls, obj, look, own=own)
+        for obj, own in zip((change.before, change.after), change.own, strict=True)
     )
     return before, after
 
@@ -193,7 +202,7 @@ def _item(change: Change, image: bytes, event: bytes, look: Lookup) -> bytes:
         len(image),
         len(event),
         len(tenants),
-        *(before[1], after[1], before[0], after[0], 0),
+        *(before[1], after[1], before[0], after[0], 0, change.base),
         *(0, 0, 0),
     )
     return head + body
@@ -229,7 +238,7 @@ def build_keys_entry(revision: int, prev_mark: int, time_ms: int, dbid: int) -> 
     """The log entry of a change of the account record `dbid` alone, which is no person's."""
     tenants = _pad8(struct.pack("<I", ENVIRONMENT))
     head = _ITEM.size + len(tenants), KEYS, ACCOUNT_CHANGED | SKIPPABLE, ACCOUNT_CLASS_ID, dbid
-    item = _ITEM.pack(*head, 0, 0, 1, *(0, 0, 0, 0, 0), *(0, 0, 0)) + tenants
+    item = _ITEM.pack(*head, 0, 0, 1, *(0, 0, 0, 0, 0, 0), *(0, 0, 0)) + tenants
     return _entry(item, 1, revision, prev_mark, time_ms, 0)
 
 
@@ -245,7 +254,7 @@ def build_state_entry(
     )
     body = _pad8(struct.pack(f"<{len(tenants)}I", *tenants)) + _pad8(event)
     head = _ITEM.size + len(body), CREATE, 0, cls.id, dbid, 0, len(event), len(tenants)
-    return _entry(_ITEM.pack(*head, *(0, 0, 0, 0, 0), *(0, 0, 0)) + body, 1, revision, 0, 0, 0)
+    return _entry(_ITEM.pack(*head, *(0, 0, 0, 0, 0, 0), *(0, 0, 0)) + body, 1, revision, 0, 0, 0)
 
 
 def _entry(
@@ -282,6 +291,11 @@ def build_difference(
 def mark_of(entry: bytes) -> int:
     """The mark inside an entry."""
     return int.from_bytes(entry[_MARK_AT : _MARK_AT + 8], "little")
+
+
+def is_readable(entry: bytes) -> bool:
+    """Whether an entry has this release's form."""
+    return int.from_bytes(entry[:4], "little") == FORMAT
 
 
 def revision_of(entry: bytes) -> int:
@@ -366,8 +380,8 @@ def parse_entry(entry: bytes) -> Entry:
     for at, fields in _items(entry):
         seen += 1
         _, op, bits, class_id, dbid, image_size, event_size, n = fields[:8]
-        before_dbid, after_dbid, before_class, after_class, _, ref, _, _ = fields[8:]
-        nodes = (before_class, before_dbid), (after_class, after_dbid)
+        before_dbid, after_dbid, before_class, after_class, _, base, ref, _, _ = fields[8:]
+        nodes = (before_class, before_dbid), (after_class, after_dbid), base
         if op not in OPS and bits & SKIPPABLE:
             continue
         tenants = struct.unpack_from(f"<{n}I", entry, at + _ITEM.size)

@@ -21,7 +21,7 @@ from csp.errors import BadValue, CspError
 from csp.model.keys import TABLE_DIGEST
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
 
-FORMAT = 2
+FORMAT = 3
 PARTS_MAX = 64
 SKIPPABLE = b"+"
 REVISION_MAX = MARK_MAX = 2**64 - 1  # as the store keeps them

@@ -2,7 +2,8 @@
 
 1. A container's tree is that of the objects themselves: folder, its folder, …, the root folder's
    owner, that one's folder, …, to the tenant, whose object ends the chain.
-2. A node is what grants are given on: an object with grants of its own, else its container.
+2. What governs an object is a node. A container's node is what it hands down to what lies in it;
+   an object with grants of its own, and each tenant, has a node beside that which governs itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ FOLDER, TENANT = CLASSES["CfgFolder"], CLASSES["CfgTenant"]
 OWN_GRANTS = 2
 # A class and a DBID: what an object lies in, or the node that governs it. Class 0: none.
 Place = tuple[int, int]
+# In the class of a node's name: it is the object's own, which governs nothing but itself.
+OWN_NODE = 0x8000
 NOWHERE: Place = (0, 0)
 
 
@@ -83,13 +86,16 @@ def folder_of(cls: ObjectClass, obj: Object, look: Lookup) -> int:
 
 
 def governor_of(class_id: int, dbid: int, flags: int, container: Place) -> Place:
-    """The node that governs an object: itself where it has grants of its own, else its container.
+    """The node that governs an object: its container's; its own where it has grants of its own.
 
-    A tenant's object is governed by itself, never by the folder it lies in.
+    A tenant's object is governed by its own, never by the folder it lies in.
     """
-    return (class_id, dbid) if flags & OWN_GRANTS or class_id == TENANT.id else container
+    if flags & OWN_GRANTS or class_id == TENANT.id:
+        return class_id | OWN_NODE, dbid
+    return container
 
 
-def node_of(cls: ObjectClass, obj: Object, look: Lookup) -> Place:
-    """The node that governs an object as it is."""
-    return governor_of(cls.id, obj["DBID"], 0, container_of(cls, obj, look))
+def node_of(cls: ObjectClass, obj: Object, look: Lookup, *, own: bool) -> Place:
+    """The node that governs an object as it is; `own`: it has grants of its own."""
+    flags = OWN_GRANTS if own else 0
+    return governor_of(cls.id, obj["DBID"], flags, container_of(cls, obj, look))

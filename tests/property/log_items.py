@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-ITEM_HEAD = struct.Struct("<IBBHIIIIIIHHIQII")
+ITEM_HEAD = struct.Struct("<IBBHIIIIIIHHIQQII")
 ENTRY_HEAD = struct.Struct("<IIIIQQqIIQQ")
 
 
@@ -14,7 +14,7 @@ def item(class_id: int, dbid: int, tenants: list[int]) -> bytes:
     rest += bytes(-len(rest) % 8)
     size = ITEM_HEAD.size + len(rest)
     head = (size, 1, 0, class_id, dbid, 0, 0, len(tenants))
-    return ITEM_HEAD.pack(*head, *(0,) * 8) + rest
+    return ITEM_HEAD.pack(*head, *(0,) * 9) + rest
 
 
 def entry(revision: int, items: list[bytes]) -> bytes:

@@ -20,8 +20,9 @@ KEYS = (
     (STATE, PERSON, "list", 0),
     (GROUP_OF, PERSON, "list", GROUP),
 )
-ENTRY_FORMAT = 0x43535032
+ENTRY_FORMAT = 0x43535033
 TOMBSTONE, OWN_GRANTS = 1, 2
+OWN_NODE = 0x8000
 NOWHERE = (0, 0)
 
 
@@ -35,8 +36,10 @@ class Thing:
     has_own_grants: bool = False
 
     def node(self, class_id: int, dbid: int) -> tuple[int, int]:
-        """Class and DBID of what governs it, where it has this class and DBID itself."""
-        return (class_id, dbid) if self.has_own_grants or class_id == TENANT else self.container
+        """The name of what governs it, where it has this class and DBID itself."""
+        if self.has_own_grants or class_id == TENANT:
+            return class_id | OWN_NODE, dbid
+        return self.container
 
 
 State = Mapping[tuple[int, int], Thing]
@@ -85,12 +88,12 @@ def entry(revision: int, items: Sequence[Item], mark: int = 7, time_ms: int = 0)
     for class_id, dbid, thing in items:
         inside = b"" if thing is None else image(class_id, dbid, revision, thing)
         event = b'{"op":1'
-        size = 56 + 8 + len(inside) + 8
+        size = 64 + 8 + len(inside) + 8
         after = NOWHERE if thing is None else thing.node(class_id, dbid)
         operation = 3 if thing is None else 2
         head = struct.pack(
-            "<IBBHIIIIIIHHIQII", size, operation, 0, class_id, dbid, len(inside), len(event), 1,
-            0, after[1], 0, after[0], 0, 0, 0, 0,
+            "<IBBHIIIIIIHHIQQII", size, operation, 0, class_id, dbid, len(inside), len(event), 1,
+            0, after[1], 0, after[0], 0, 0, 0, 0, 0,
         )  # fmt: skip
         parts += [head, struct.pack("<II", 1, 0), inside, event.ljust(8, b"\0")]
     rest = struct.pack("<IQQqIIQQ", len(items), revision, mark, time_ms, 0, 0, 0, 0)
@@ -182,8 +185,9 @@ def check_nodes(reader: StoreReader, state: State) -> None:
         counts[class_id, node] = counts.get((class_id, node), 0) + 1
     numbers = {(class_id, dbid): at for at, class_id, dbid, _ in reader.raw_nodes()}
     for number_, class_id, dbid, above in reader.raw_nodes():
-        thing_ = state.get((class_id, dbid))
-        hangs = NOWHERE if thing_ is None or class_id == TENANT else thing_.container
+        thing_ = state.get((class_id & ~OWN_NODE, dbid))
+        is_tenant = class_id & ~OWN_NODE == TENANT
+        hangs = NOWHERE if thing_ is None or is_tenant else thing_.container
         assert above == numbers.get(hangs, 0)
         for governed in (PERSON, GROUP, TENANT, FOLDER_CLASS):
             found = reader.raw_node_count(governed, number_)

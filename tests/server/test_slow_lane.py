@@ -58,7 +58,7 @@ def test_one_program_per_server_application(master: Master) -> None:
 
 
 def test_a_feed_is_for_registered_configuration_servers_alone(master: Master) -> None:
-    feed = ("CFG.FEED", "FROM", "-", "0", "-", "FORMAT", "2")
+    feed = ("CFG.FEED", "FROM", "-", "0", "-", "FORMAT", "3")
     with single(master) as client:
         with pytest.raises(redis.exceptions.NoPermissionError, match="for configuration servers"):
             client.execute_command(*feed)

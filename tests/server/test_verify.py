@@ -81,7 +81,7 @@ def lose_change(instance: str, above: dict[str, object]) -> None:
     """Publishes the master's revision without what it changed, as a writer with a fault might."""
     revision, mark = int(str(above["revision"])), int(str(above["mark"]), 16)
     covered = struct.pack("<IQQqIIQQ", 0, revision, mark, 1, 0, 0, TABLE_DIGEST, 0)
-    entry = struct.pack("<III", 0x43535032, 64, crc32c(covered)) + covered
+    entry = struct.pack("<III", 0x43535033, 64, crc32c(covered)) + covered
     host = open_host(instance, reserve_bytes=1 << 30, log_bytes=1 << 20)
     assert host.published == revision - 1
     host.apply(entry)

@@ -31,7 +31,7 @@ TURN_LIMIT_SECONDS = 5.0
 def entry(revision: int, mark: int, time_ms: int = 1_000) -> tuple[bytes, int]:
     """A change without items, and its mark."""
     data = bytearray(64)
-    head = (0x43535032, 64, 0, 0, revision, 0, time_ms, 0, 0, TABLE_DIGEST, 0)
+    head = (0x43535033, 64, 0, 0, revision, 0, time_ms, 0, 0, TABLE_DIGEST, 0)
     pack_into("<IIIIQQqIIQQ", data, 0, *head)
     digest = blake2b(pack("<Q", mark) + bytes(data[12:])).digest()
     (new_mark,) = unpack_from("<Q", digest)

@@ -23,7 +23,7 @@ RECORD = "prev crc node revision dbid class_id flags size tenant_dbid container_
 RECORD += " container_class spare reply_size brief_size keys_size spare2"
 ENTRY = "format size crc item_count revision mark time_ms flags spare table extras"
 ITEM = "size op flags class_id dbid image_size event_size tenant_count before_dbid after_dbid"
-ITEM += " before_class after_class ref node_before node_after"
+ITEM += " before_class after_class base ref node_before node_after"
 SKILL = CLASSES["CfgSkill"]
 
 
@@ -116,7 +116,7 @@ def test_a_log_entry_has_its_fields_where_c_reads_them(
 ) -> None:
     data = entry_bytes()
     entry = {name: field(data, offsets[f"csp_entry_t.{name}"]) for name in ENTRY.split()}
-    assert entry["format"] == 0x43535032
+    assert entry["format"] == 0x43535033
     assert (entry["table"], entry["extras"]) == (TABLE_DIGEST, 0)
     assert (entry["size"], entry["item_count"], entry["revision"]) == (len(data), 2, 48)
     assert entry["crc"] == crc32c(data[12:])

@@ -32,8 +32,9 @@ class Logins:
 def person(dbid: int, last_name: str) -> dict[str, Any]:
     logins = [{"agentLoginDBID": 9, "wrapupTime": 0}]
     return {
-        "DBID": dbid, "folderDBID": 120, "tenantDBID": 1, "employeeID": str(dbid), "isAgent": True,
-        "userName": f"u{dbid}", "lastName": last_name, "agentInfo": {"agentLogins": logins},
+        "DBID": dbid, "revision": 1, "folderDBID": 120, "tenantDBID": 1, "isAgent": True,
+        "employeeID": str(dbid), "userName": f"u{dbid}", "lastName": last_name,
+        "agentInfo": {"agentLogins": logins},
     }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def entry_of(
-    revision: int, dbid: int = 101, account: bool = False, size: int = 56, op: int = UPDATE
+    revision: int, dbid: int = 101, account: bool = False, size: int = 64, op: int = UPDATE
 ) -> bytes:
     """An entry with one item, as far as a feed reads it."""
     head = bytearray(64)
@@ -48,7 +48,7 @@ def entry_of(
 
 
 def greet(server: Server, *words: str) -> dict[str, Any]:
-    answer = server.ask("CFG.FEED", "FROM", *words, "FORMAT", "2")
+    answer = server.ask("CFG.FEED", "FROM", *words, "FORMAT", "3")
     assert isinstance(answer, list)
     assert answer[0] == b"greeting"
     greeting: dict[str, Any] = orjson.loads(answer[1])  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def greet(server: Server, *words: str) -> dict[str, Any]:
 
 def test_continue(server: Server) -> None:
     greeting = greet(server, STREAM, "8", f"{8 * 16:016x}")
-    assert (greeting["mode"], greeting["revision"], greeting["format"]) == ("continue", 10, 2)
+    assert (greeting["mode"], greeting["revision"], greeting["format"]) == ("continue", 10, 3)
     assert greeting["stream"] == STREAM
     server.loop.pass_time(0)
     assert server.frames() == [[b"change", entry_of(9)], [b"change", entry_of(10)]]
@@ -92,7 +92,7 @@ def test_snapshot_in_parts(server: Server) -> None:
     server.connect(2)
     for conn, part in ((1, "0"), (2, "1")):
         answer = server.ask(
-            "CFG.FEED", "FROM", "-", "0", "-", "PART", part, "OF", "2", "FORMAT", "2", conn=conn
+            "CFG.FEED", "FROM", "-", "0", "-", "PART", part, "OF", "2", "FORMAT", "3", conn=conn
         )
         assert orjson.loads(answer[1])["mode"] == "snapshot"  # type: ignore[index, arg-type]
     # A change comes while the records are on their way.
@@ -241,7 +241,7 @@ def test_refused(server: Server, words: tuple[str, ...]) -> None:
 
 
 def ask_part(server: Server, conn: int) -> None:
-    server.ask("CFG.FEED", "FROM", "-", "0", "-", "PART", "0", "OF", "1", "FORMAT", "2", conn=conn)
+    server.ask("CFG.FEED", "FROM", "-", "0", "-", "PART", "0", "OF", "1", "FORMAT", "3", conn=conn)
 
 
 def sent_to(server: Server, conns: range) -> dict[int, int]:
@@ -312,7 +312,7 @@ def unpacked(server: Server, unpacker: Unpacker) -> bytes:
 
 
 def test_frames_come_packed_where_both_can(server: Server) -> None:
-    said = ["FROM", STREAM, "8", f"{8 * 16:016x}", "FORMAT", "2"]
+    said = ["FROM", STREAM, "8", f"{8 * 16:016x}", "FORMAT", "3"]
     answer = server.ask("CFG.FEED", *said, "COMPRESS", "zstd")
     assert answer[0] == b"greeting"  # type: ignore[index]
     server.loop.pass_time(0)
@@ -331,7 +331,7 @@ def test_frames_come_packed_where_both_can(server: Server) -> None:
 
 def test_a_large_change_is_packed_over_several_turns(server: Server) -> None:
     answer = server.ask(
-        *("CFG.FEED", "FROM", STREAM, "10", f"{server.reader.mark:016x}", "FORMAT", "2"),
+        *("CFG.FEED", "FROM", STREAM, "10", f"{server.reader.mark:016x}", "FORMAT", "3"),
         *("COMPRESS", "zstd"),
     )
     assert answer[0] == b"greeting"  # type: ignore[index]
@@ -355,7 +355,7 @@ def test_a_turn_that_is_over_ends_after_a_slice_of_each_kind(server: Server) -> 
     for conn in following:
         server.connect(conn)
         server.ask(
-            "CFG.FEED", "FROM", STREAM, "10", f"{server.reader.mark:016x}", "FORMAT", "2", conn=conn
+            "CFG.FEED", "FROM", STREAM, "10", f"{server.reader.mark:016x}", "FORMAT", "3", conn=conn
         )
     for conn in loading:
         server.connect(conn)

@@ -54,7 +54,7 @@ def test_a_configuration_server_may_call_what_is_for_servers_while_it_is_registe
         "CfgApplication", 105, name="proxy1", isServer=True, type="configurationserver"
     )
     server.connect(2, server=False)
-    feed = ("CFG.FEED", "FROM", "-", "0", "-", "FORMAT", "2")
+    feed = ("CFG.FEED", "FROM", "-", "0", "-", "FORMAT", "3")
     assert str(server.ask(*feed, conn=2)).startswith("NOPERM 'cfg.feed' is for configuration serv")
     register(server, conn=2)
     _, req, wish = server.writer.take()

@@ -85,10 +85,23 @@ cdef inline int record_govern(
     csp_writer_t *w, csp_record_t *made, const csp_record_t *old, uint64_t revision, bint at_once
 ) noexcept nogil:
     """Writes the governing node's number into a new record; mostly it is that of the one before."""
-    if old != NULL and record_governor(old) == record_governor(made):
+    if old != NULL and record_governor(old) == record_governor(made) and container_name(old) == container_name(made):
         made.node = old.node
         return OK
-    return node_number(w, record_governor(made), revision, at_once, &made.node)
+    return record_place(w, made, revision, at_once)
+
+cdef int record_place(csp_writer_t *w, csp_record_t *made, uint64_t revision, bint at_once) noexcept nogil:
+    """A number for the governing node, and for that under which it hangs."""
+    cdef uint32_t above
+    cdef int status = node_number(w, record_governor(made), revision, at_once, &made.node)
+    if status == OK and record_governs_itself(made) and made.class_id != CSP_TENANT_CLASS:
+        status = node_number(w, container_name(made), revision, at_once, &above)
+    return status
+
+cdef inline bint is_node(csp_writer_t *w, const csp_record_t *record) noexcept nogil:
+    """Whether something is, or was, governed by the object's grants or lies in it."""
+    return node_known(w, node_name(record.class_id, record.dbid)) != 0 \
+        or node_known(w, own_name(record.class_id, record.dbid)) != 0
 
 cdef int node_note(
     csp_writer_t *w, uint32_t class_id, const csp_record_t *record, int sign
@@ -111,12 +124,12 @@ cdef int governed_note(
     if class_id == <uint32_t> CSP_ACCESS_GROUP_CLASS:
         w.stage.rights = 1
     if old != NULL and made != NULL and old.node == made.node and record_governor(old) == record_governor(made) \
-            and old.container_dbid == made.container_dbid and old.container_class == made.container_class:
+            and container_name(old) == container_name(made):
         return OK
     if class_id == <uint32_t> CSP_PERSON_CLASS and (old == NULL or made == NULL):
         w.stage.rights = 1
     if not w.stage.rights:
-        w.stage.rights = node_known(w, node_name(class_id, (made if old == NULL else old).dbid)) != 0
+        w.stage.rights = is_node(w, made if old == NULL else old)
     if old == NULL or made == NULL or old.node != made.node:
         status = node_note(w, class_id, old, -1)
         if status == OK:

@@ -15,8 +15,8 @@
 
 #define CSP_SUPER_MAGIC 0x3165726f74737063ull /* "cpstore1" */
 #define CSP_CONTROL_MAGIC 0x316c727463707363ull /* "cspctrl1" */
-#define CSP_ENTRY_FORMAT 0x43535032u
-#define CSP_FORMAT 6u /* raise it when the meaning of a layout changes but no size does */
+#define CSP_ENTRY_FORMAT 0x43535033u
+#define CSP_FORMAT 7u /* raise it when the meaning of a layout changes but no size does */
 
 #define CSP_SLOTS 64
 #define CSP_WRITER_SLOT 49 /* as csp/store/control.py has it */
@@ -109,6 +109,7 @@ typedef struct { /* a record image, one version of one object: docs/internals/fo
 } csp_record_t;
 #define CSP_TOMBSTONE 1
 #define CSP_OWN_GRANTS 2
+#define CSP_OWN_NODE 0x8000u /* in the class of a node's name: the object's own, which governs itself alone */
 #define CSP_RECORD_COVERED 16 /* the checksum covers the bytes from here on */
 
 typedef struct __attribute__((packed)) { /* head of one index key inside a record, at any address;
@@ -157,6 +158,7 @@ typedef struct { /* one changed object of an entry; tenants, image, event follow
     uint16_t before_class;
     uint16_t after_class;
     uint32_t spare;
+    uint64_t base; /* the object's revision before; 0 of a create */
     uint64_t ref; /* for the writer's redo only: the record may be gone while the entry is kept */
     uint32_t node_before; /* both nodes by their numbers in this store; 0 in transit, or none */
     uint32_t node_after;
@@ -165,7 +167,7 @@ typedef struct { /* one changed object of an entry; tenants, image, event follow
 #define CSP_OP_KEYS 4 /* no change of an object: an account record that only servers carry */
 #define CSP_ITEM_ACCOUNT 1 /* the object's account record changed too */
 #define CSP_ITEM_SKIPPABLE 128 /* who doesn't know its op passes it over */
-#define CSP_ITEM_TRANSIT 40 /* bytes of it that travel; those behind belong to the store */
+#define CSP_ITEM_TRANSIT 48 /* bytes of it that travel; those behind belong to the store */
 
 typedef struct { /* how many objects a class has, one version */
     uint64_t revision;
@@ -252,7 +254,7 @@ _Static_assert(sizeof(csp_record_t) == 64, "record header, one cache line");
 _Static_assert(sizeof(csp_key_t) == 8, "index key");
 _Static_assert(offsetof(csp_super_t, rights_revision) < 192, "on the line of the published revision");
 _Static_assert(sizeof(csp_entry_t) == 64, "log entry");
-_Static_assert(sizeof(csp_item_t) == 56, "log item");
+_Static_assert(sizeof(csp_item_t) == 64, "log item");
 _Static_assert(sizeof(csp_extra_t) == 16, "a record beside the items");
 _Static_assert(sizeof(csp_count_t) == 32, "count cell");
 _Static_assert(sizeof(csp_list_t) == 40, "list head");

@@ -23,6 +23,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_NODE_KEY
         CSP_TOMBSTONE
         CSP_OWN_GRANTS
+        CSP_OWN_NODE
         CSP_RECORD_COVERED
         CSP_OP_DELETE
         CSP_OP_KEYS
@@ -134,6 +135,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint32_t after_dbid
         uint16_t before_class
         uint16_t after_class
+        uint64_t base
         uint64_t ref
         uint32_t node_before
         uint32_t node_after

@@ -1,11 +1,14 @@
 # Included by csp/_fastpath.pyx after: read. The nodes that govern objects, as a reader finds them at a revision.
 #
 # Invariants:
-# 1. A node is an object that contains others, has grants of its own, or is a tenant. It has a number from the first
-#    record on that it governs, and keeps it for as long as the segment lives: no number is given twice.
-# 2. A node's record (CSP_NODE_CLASS, its number for a DBID) names the object; its only key, a name, leads from the
-#    object to the number.
-# 3. Where a node hangs is not stored twice: it is the container of its object's record at S. A tenant hangs nowhere.
+# 1. A container's node governs what lies in it and has no grants of its own. An object that has some, and each tenant,
+#    has a node of its own beside that (CSP_OWN_NODE in its name's class), which governs that object alone.
+#    A node has a number from the first record on that lies in it, or is governed by it, and keeps it for as long as
+#    the segment lives: no number is given twice.
+# 2. A node's record (CSP_NODE_CLASS, its number for a DBID) has the node's name for its container; its only key, a
+#    name, leads from the node's name to the number.
+# 3. Where a node hangs is not stored twice: both nodes of an object hang under that of the container of its record at
+#    S. A tenant's hang nowhere.
 # 4. The objects of a class under a node are the list (node_list_key, number of the node), so they are counted too.
 # 5. Number 0 is no node: only who may read everything sees what it governs.
 
@@ -18,19 +21,27 @@ cdef inline uint16_t node_list_key(uint32_t class_id) noexcept nogil:
     return <uint16_t> (class_id * CSP_KEYS_A_CLASS) if class_id * CSP_KEYS_A_CLASS < CSP_KEYS else 0
 
 cdef inline uint64_t node_name(uint32_t class_id, uint32_t dbid) noexcept nogil:
+    """Of what a container hands down."""
     return <uint64_t> class_id << 32 | dbid
+
+cdef inline uint64_t own_name(uint32_t class_id, uint32_t dbid) noexcept nogil:
+    """Of what an object's own grants govern: itself."""
+    return node_name(class_id | CSP_OWN_NODE, dbid)
+
+cdef inline uint64_t container_name(const csp_record_t *record) noexcept nogil:
+    return node_name(record.container_class, record.container_dbid)
 
 cdef inline bint record_governs_itself(const csp_record_t *record) noexcept nogil:
     return record.flags & CSP_OWN_GRANTS != 0 or record.class_id == CSP_TENANT_CLASS
 
 cdef inline uint64_t record_governor(const csp_record_t *record) noexcept nogil:
-    """The name of the node that governs the record: itself or its container."""
+    """The name of the node that governs the record: its own or its container's."""
     if record_governs_itself(record):
-        return node_name(record.class_id, record.dbid)
-    return node_name(record.container_class, record.container_dbid)
+        return own_name(record.class_id, record.dbid)
+    return container_name(record)
 
 cdef inline bint node_is(const csp_record_t *node, uint64_t name) noexcept nogil:
-    return node != NULL and node_name(node.container_class, node.container_dbid) == name
+    return node != NULL and container_name(node) == name
 
 cdef uint32_t raw_node(const csp_store_t *store, uint64_t name) noexcept nogil:
     """The number of a node; 0: it has none."""
@@ -45,7 +56,7 @@ cdef uint32_t raw_node(const csp_store_t *store, uint64_t name) noexcept nogil:
             return <uint32_t> word
 
 cdef csp_record_t *raw_node_record(const csp_store_t *store, uint32_t number) noexcept nogil:
-    """What a number stands for: container_class and container_dbid name the object. NULL: not given."""
+    """What a number stands for: container_class and container_dbid are the node's name. NULL: not given."""
     return raw_newest(store, raw_word(store, CSP_NODE_CLASS, number))
 
 cdef uint32_t raw_node_parent(const csp_store_t *store, uint32_t number, uint64_t revision) noexcept nogil:
@@ -54,10 +65,10 @@ cdef uint32_t raw_node_parent(const csp_store_t *store, uint32_t number, uint64_
     cdef csp_record_t *record
     if node == NULL:
         return 0
-    record = raw_find(store, node.container_class, node.container_dbid, revision)
+    record = raw_find(store, node.container_class & ~CSP_OWN_NODE, node.container_dbid, revision)
     if record == NULL or record.class_id == CSP_TENANT_CLASS:
         return 0
-    return raw_node(store, node_name(record.container_class, record.container_dbid))
+    return raw_node(store, container_name(record))
 
 cdef uint32_t raw_node_count(
     const csp_store_t *store, uint32_t class_id, uint32_t number, uint64_t revision
