@@ -23,6 +23,7 @@ from bench.scrub import scrub
 from bench.snapshot import snapshot
 from bench.soak import soak
 from bench.sparse import sparse
+from bench.storm import storm
 from bench.tracking import tracking
 from bench.turns import turns
 from bench.workers import workers
@@ -59,6 +60,7 @@ main.add_command(workers)
 main.add_command(snapshot)
 main.add_command(write)
 main.add_command(sparse)
+main.add_command(storm)
 
 if __name__ == "__main__":
     main(prog_name="bench")

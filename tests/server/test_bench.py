@@ -101,6 +101,10 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
             ["500 GETs: replies that did not come", "MGET of 100000 bytes, gone unread"],
         ),
         (
+            ["storm", "--agents", "60", "--desktops", "20", "--rounds", "1"],
+            ["storm of 20: CPU a desktop / redis", "storm of 20, brief list of all agents: bytes"],
+        ),
+        (
             ["find", "--objects", "100", "--requests", "2000", "--rounds", "1"],
             ["CFG.FIND by name, pipeline 16 / GET"],
         ),
