@@ -11,8 +11,9 @@ from typing import Any, Final, Protocol
 
 from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows
+from csp.model.accounts import build_account_image
 from csp.model.entry import Change
-from csp.model.image import build_account_image, build_tombstone
+from csp.model.image import build_tombstone
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 from csp.rules.transaction import Hashed, Touched, Transaction
 

@@ -3,36 +3,33 @@
 1. Changes stand in the order of the commands, deletions last, each after what referred to it.
 2. An object that ends as it began is left out; a transaction without changes builds nothing.
 3. Names are checked against each other here and against all others by the database.
+4. A record says whether its object has grants of its own: the first grant builds the object anew;
+   the last one that goes leaves it as it is, until it is built for another reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from csp.master.accounts import Accounts, account_changes
+from csp.master.granting import Images, grants_changes, has_own, touch_granted
 from csp.master.history import details_of
 from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows, Row
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Object as JsonObject
+from csp.model.grants import GrantsChange, has_own_grants
 from csp.model.image import build_image, has_same_keys, json_of, keys_in
-from csp.model.places import folder_of, tenant_of
-from csp.model.types import ObjectClass
+from csp.model.places import OWN_GRANTS, folder_of, tenant_of
+from csp.model.types import ObjectClass, by_id
 from csp.rules.cascade import deletion_order
 from csp.rules.names import Taken, names_of, naming
 from csp.rules.references import references_of, referring, rows_of
 from csp.rules.transaction import Touched, Transaction
-
-
-class Images(Protocol):
-    """Who has the images of the objects as they are."""
-
-    def image(self, class_id: int, dbid: int) -> bytes | None:
-        """The image of an object; None: absent."""
 
 
 @dataclass(slots=True)
@@ -44,6 +41,7 @@ class Built:
     accounts: list[bytes] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     images: list[bytes] = field(default_factory=list)  # of the changes, empty for a deletion
+    granted: list[GrantsChange] = field(default_factory=list)
 
 
 def build(
@@ -62,42 +60,52 @@ def build(
     changes = built.changes
     images = built.images
     names = Taken()
+    touch_granted(tx, published)
     for touched in tx.changes():
         assert touched.after is not None
+        was = published.image(*touched.key) if published is not None and touched.before else None
+        had_own = was is not None and has_own_grants(was)
+        own = has_own(tx, touched, had_own)
         is_same = touched.before is not None and touched.before == touched.after
-        if is_same and not touched.has_secret:
+        if is_same and not touched.has_secret and (had_own or not own):
             continue
-        keys = _same_keys(touched, published)
-        image = build_image(touched.cls, touched.after, revision, tx, keys)
-        _object_rows(tx, rows, touched, image)
+        keys = _same_keys(touched, was)
+        image = build_image(touched.cls, touched.after, revision, tx, keys, own=own)
+        _object_rows(tx, rows, touched, image, own=own)
         _name_rows(tx, rows, touched, names)
         _ref_rows(rows, touched)
         op = "create" if touched.before is None else "update"
-        changes.append(Change(op, touched.cls, touched.dbid, touched.before, touched.after))
+        change = Change(op, touched.cls, touched.dbid, touched.before, touched.after)
+        change.own = had_own, own
+        changes.append(change)
         images.append(image)
+    kept = len(changes)
     for touched in deletion_order(tx):
         _deletion_rows(rows, touched)
-        changes.append(Change("delete", touched.cls, touched.dbid, touched.before))
+        was = published.image(*touched.key) if published is not None else None
+        change = Change("delete", touched.cls, touched.dbid, touched.before)
+        change.own = was is not None and has_own_grants(was), False
+        changes.append(change)
         images.append(b"")
-    if not changes:
+    built.granted, grants = grants_changes(tx, rows, revision)
+    if not changes and not built.granted:
         return None
     account_changes(tx, accounts, hasher, rows, changes, built.accounts, revision)
     rows.counters = counter_rows(tx)
-    built.entry = build_entry(revision, prev_mark, time_ms, actor, changes, images, 0, tx)
+    items: list[Change | GrantsChange] = [*changes[:kept], *built.granted, *changes[kept:]]
+    item_images = [*images[:kept], *grants, *images[kept:]]
+    built.entry = build_entry(revision, prev_mark, time_ms, actor, items, item_images, 0, tx)
     rows.mark = mark_of(built.entry)
-    _log_rows(rows, changes, actor, built.entry)
+    _log_rows(rows, items, actor, built.entry)
     return built
 
 
-def _same_keys(touched: Touched, published: Images | None) -> bytes | None:
+def _same_keys(touched: Touched, was: bytes | None) -> bytes | None:
     """The index keys that the object has, where the change leaves them as they are."""
     before, after = touched.before, touched.after
-    if published is None or before is None or after is None:
+    if was is None or before is None or after is None:
         return None
-    if not has_same_keys(touched.cls, before, after):
-        return None
-    image = published.image(touched.cls.id, touched.dbid)
-    return None if image is None else keys_in(image)
+    return keys_in(was) if has_same_keys(touched.cls, before, after) else None
 
 
 def counter_rows(tx: Transaction) -> list[Row]:
@@ -120,13 +128,16 @@ def object_of(cls: ObjectClass, dbid: int, revision: int, body: str) -> JsonObje
     return obj
 
 
-def _object_rows(tx: Transaction, rows: ChangeRows, touched: Touched, image: bytes) -> None:
+def _object_rows(
+    tx: Transaction, rows: ChangeRows, touched: Touched, image: bytes, *, own: bool
+) -> None:
     assert touched.after is not None
     row: Row = {
         "tenant": tenant_of(touched.cls, touched.after, tx),
         "folder": folder_of(touched.cls, touched.after, tx),
         "revision": rows.revision,
         "body": body_of(touched.cls, touched.dbid, rows.revision, json_of(image)),
+        "flags": OWN_GRANTS if own else 0,
     }
     if touched.before is None:
         row["class_id"], row["dbid"] = touched.cls.id, touched.dbid
@@ -195,7 +206,10 @@ def _key_row(touched: Touched) -> Row:
 
 
 def _log_rows(
-    rows: ChangeRows, changes: list[Change], actor: Mapping[str, Any], entry: bytes
+    rows: ChangeRows,
+    items: list[Change | GrantsChange],
+    actor: Mapping[str, Any],
+    entry: bytes,
 ) -> None:
     same = {"revision": rows.revision, "mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
     rows.entries = [{**same, "size": len(entry), "entry": entry}]
@@ -203,7 +217,15 @@ def _log_rows(
         **same,
         "actor": orjson.dumps(actor).decode(),
         "write_id": "",
-        "changes": orjson.dumps([[one.op, one.cls.name, one.dbid] for one in changes]).decode(),
+        "changes": orjson.dumps([one for item in items for one in _shown(item)]).decode(),
         "details": details_of(entry),
     }
     rows.history = [record]
+
+
+def _shown(item: Change | GrantsChange) -> Iterator[tuple[str, str, int]]:
+    """As the history finds it: what was done to which object."""
+    if isinstance(item, Change):
+        yield item.op, item.cls.name, item.dbid
+    elif item.is_told:
+        yield "grant", by_id[item.place[0]].name, item.place[1]

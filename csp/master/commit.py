@@ -1,6 +1,7 @@
 """Makes changes durable: one database transaction for one change, or for a group of them.
 
-1. Head, objects, names, references, accounts, history and write ids move together, or nothing does.
+1. Head, objects, names, references, accounts, grants, history and write ids move together, or
+   nothing does.
 2. The head row is moved first, if fence and revision are those that this master left there: else
    another one has written, and nothing is stored.
 3. Each change of a group keeps its own revision, mark, entry and write id.
@@ -32,6 +33,8 @@ FAILPOINTS: Final = (
     "master.after_refs",
     "master.after_accounts_gone",
     "master.after_accounts",
+    "master.after_grants_gone",
+    "master.after_grants",
     "master.after_counters",
     "master.after_entry",
     "master.after_history",
@@ -89,6 +92,8 @@ def _statements(rows: ChangeRows) -> Iterator[tuple[Any, list[Row], str]]:
     yield statements.INSERT["refs"], rows.refs, "master.after_refs"
     yield statements.DELETE_ACCOUNT, rows.accounts_gone, "master.after_accounts_gone"
     yield statements.INSERT["accounts"], rows.accounts, "master.after_accounts"
+    yield statements.DELETE_GRANTS, rows.grants_gone, "master.after_grants_gone"
+    yield statements.INSERT["grants"], rows.grants, "master.after_grants"
     yield statements.DELETE_TOKEN_KEY, rows.token_keys_gone, "master.after_accounts"
     yield statements.INSERT["token_keys"], rows.token_keys, "master.after_accounts"
     yield statements.MOVE_COUNTER, rows.counters, "master.after_counters"

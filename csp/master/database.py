@@ -45,11 +45,12 @@ from csp.master.patience import Turn
 from csp.master.rows import ChangeRows
 from csp.master.sqlite import FileLost, check_whole, is_damage
 from csp.master.upgrade import upgrade, version_of
+from csp.model.rights import Account
 from csp.model.types import FIRST_DBID
 from csp.observe import failpoint
 from csp.observe.events import log_event
 from csp.rules.names import UniqueName
-from csp.rules.transaction import Hashed
+from csp.rules.transaction import NO_GRANTS, Hashed, Kept
 
 HEAD_ID: Final = 1
 SLOW_COMMIT_MS: Final = 1000  # said in the log: it may explain what a client waited for
@@ -362,6 +363,16 @@ class Database:
         """The revision of the record of an object's secret; 0 without one."""
         rows = self._ask(statements.ACCOUNT, class_id_=class_id, dbid_=dbid)
         return int(rows[0][2]) if rows else 0
+
+    def kept_grants(self, class_id: int, dbid: int) -> Kept:
+        """The grants of an object's own."""
+        rows = self._ask(statements.GRANTS_OF, class_id_=class_id, dbid_=dbid)
+        return Kept(rows[0][0], {(row[1], row[2]): row[3] for row in rows}) if rows else NO_GRANTS
+
+    def granted_to(self, account: Account, most: int) -> list[tuple[int, int]]:
+        """(class, DBID) of the objects with a grant to this account, in order."""
+        named = {"account_class": account[0], "account_dbid": account[1], "most": most}
+        return [(row[0], row[1]) for row in self._ask(statements.GRANTED_TO, **named)]
 
     def counters(self) -> dict[int, int]:
         with self.reader.begin():

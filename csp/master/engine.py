@@ -238,6 +238,8 @@ class Engine:
             if member.tx is not None:
                 self.next_dbids.update(member.tx.given)
             if member.built is not None and member.tx is not None:
+                for granted in member.built.granted:
+                    self.view.note_grants(granted.place)
                 for touched in member.tx.touched.values():
                     self.view.note(touched.cls.id, touched.dbid, touched.after)
                 self._unpublished.append(member.built)

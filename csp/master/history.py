@@ -27,6 +27,7 @@ PAGE_BYTES_MAX: Final = 1 << 20  # a page ends after the record that passes it
 DETAIL_BYTES_MAX: Final = 1 << 20
 PLAIN_BYTES_MAX: Final = 2048  # up to here zlib takes longer to begin than all the rest of a write
 COMPRESSION: Final = 1  # the fastest: the writer does it for every change
+SHOWN: Final = ("object", "base", "delta", "grants")  # of what was done to an object
 CHANGES_SHOWN_MAX: Final = 10_000  # of one record; `omitted` counts the rest
 
 
@@ -108,7 +109,7 @@ def _details(database: Database, revision: int) -> list[dict[str, Any]]:
     shown = []
     for event in orjson.loads(kept if kept.startswith(b"[") else zlib.decompress(kept)):
         change = {name: event[name] for name in ("op", "class", "DBID")}
-        change.update({name: event[name] for name in ("object", "base", "delta") if name in event})
+        change.update({name: event[name] for name in SHOWN if name in event})
         shown.append(change)
     return shown
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -21,12 +23,14 @@ from csp.master.database import Database, Head
 from csp.master.entries import entries_from, mark_at
 from csp.master.heap import without_cycle_search
 from csp.master.published import HostView
-from csp.master.reading import accounts, object_row, objects_after, reading
+from csp.master.reading import accounts, grants, object_row, objects_after, reading
 from csp.master.token_keys import keys_seen_by, token_keys
 from csp.model.entry import ACCOUNT_CHANGED, accounts_changed, parse_entry
 from csp.model.extract import Object as JsonObject
+from csp.model.grants import build_grants
 from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
+from csp.model.places import OWN_GRANTS
 from csp.model.token_keys import KEYS_DBID, keys_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
 from csp.observe.events import log_event
@@ -74,7 +78,7 @@ class Rows:
         keep = cls.name in self._through
         while True:
             rows = objects_after(self.connection, cls.id, after)
-            for dbid, revision, body in rows:
+            for dbid, revision, body, flags in rows:
                 if dbid > high:
                     return
                 obj = object_of(cls, dbid, revision, body)
@@ -84,7 +88,8 @@ class Rows:
                     }
                 if note is not None:
                     note(cls.id, dbid, obj)
-                yield dbid, build_image(cls, obj, revision, self)
+                own = bool(flags & OWN_GRANTS)
+                yield dbid, build_image(cls, obj, revision, self, own=own)
             if not rows:
                 return
             after = rows[-1].dbid
@@ -98,6 +103,15 @@ class Rows:
         keys, revision = keys_seen_by(self.connection)
         if keys:
             yield KEYS_DBID, keys_image(keys, revision)
+
+    def grants(self, low: int = 1, high: int = MAX_DBID) -> Iterator[tuple[int, bytes]]:
+        """(number, image) of every object's grants, with numbers from `low` to `high`, in order."""
+        for _, rows in groupby(grants(self.connection, low, high), attrgetter("number")):
+            listed = list(rows)
+            one = listed[0]
+            kept = {(row.account_class, row.account_dbid): row.rights for row in listed}
+            place = one.class_id, one.dbid
+            yield one.number, build_grants(one.number, place, kept, one.revision)
 
     def classes(self) -> list[ObjectClass]:
         first = [CLASSES[name] for name in looked_through()]
@@ -125,6 +139,7 @@ def _load(database: Database, host: StoreForOrigin, view: HostView, history_byte
             for cls in rows.classes():
                 _hand_over(host, rows.images(cls, view.note))
             _hand_over(host, rows.accounts())
+            _hand_over(host, rows.grants())
             for entry in entries_from(connection, 1, head.revision, history_bytes):
                 host.seed_log(entry)
             host.load_end(head.revision, head.mark, head.time_ms)
@@ -194,6 +209,6 @@ def _note_folders(database: Database, view: HostView) -> None:
     with reading(database, is_load=True) as connection:
         after = 0
         while rows := objects_after(connection, cls.id, after):
-            for dbid, revision, body in rows:
+            for dbid, revision, body, _ in rows:
                 view.note(cls.id, dbid, object_of(cls, dbid, revision, body))
             after = rows[-1].dbid

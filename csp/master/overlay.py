@@ -13,10 +13,11 @@ from csp.master.build import Built
 from csp.master.published import HostView, note_folder
 from csp.model.extract import Object as JsonObject
 from csp.model.image import object_of
+from csp.model.rights import Account
 from csp.model.types import CLASSES, by_id
 from csp.rules.names import UniqueName, names_of
 from csp.rules.references import Key, references_to, targets_of
-from csp.rules.transaction import Hashed, Transaction
+from csp.rules.transaction import NO_GRANTS, Hashed, Kept, Transaction
 
 PERSON_ID = CLASSES["CfgPerson"].id
 
@@ -31,6 +32,7 @@ class Overlay:
         self._accounts: dict[Key, tuple[Hashed | None, int]] = {}  # with its record's revision
         self._names: dict[UniqueName, int] = {}  # 0: free again
         self._root_folders: dict[tuple[int, str], int] | None = None
+        self._grants: dict[Key, Kept] = {}
 
     def take(self, tx: Transaction, built: Built) -> None:
         """Puts one more change on top."""
@@ -39,6 +41,11 @@ class Overlay:
             key = change.cls.id, change.dbid
             self._images[key] = image
             self._note_folder(key, tx.touched[key].after)
+        for granted in built.granted:
+            is_left = granted.op != "delete"
+            self._grants[granted.place] = (
+                Kept(granted.number, granted.grants) if is_left else NO_GRANTS
+            )
         rows = built.rows
         for row in rows.names_gone:
             self._free_names((row["class_id_"], row["dbid_"]), tx)
@@ -108,6 +115,15 @@ class Overlay:
     def default_folder(self, tenant: int, word: str) -> int | None:
         folders = self.view.root_folders if self._root_folders is None else self._root_folders
         return folders.get((tenant, word))
+
+    def kept_grants(self, class_id: int, dbid: int) -> Kept:
+        own = self._grants.get((class_id, dbid))
+        return self.view.kept_grants(class_id, dbid) if own is None else own
+
+    def granted_to(self, account: Account, most: int) -> list[Key]:
+        found = self.view.granted_to(account, most + len(self._grants))
+        own = [key for key, kept in self._grants.items() if account in kept.grants]
+        return sorted([one for one in found if one not in self._grants] + own)[:most]
 
     def account_revision(self, dbid: int) -> int:
         own = self._accounts.get((PERSON_ID, dbid))

@@ -1,16 +1,26 @@
-"""Offers the published state to a transaction: objects as stored, referrers as the database has."""
+"""Offers the published state to a transaction: objects as stored, referrers as the database has.
+
+Which objects have grants of their own is seen at their records; what these are is asked of the
+database once, and kept while it does not change: folders' above all, on the way to every object.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from csp.master.database import Database
 from csp.model.extract import Object as JsonObject
+from csp.model.grants import has_own_grants
 from csp.model.image import object_of
+from csp.model.rights import Account
 from csp.model.types import CLASSES, by_id
 from csp.process.origin import StoreForOrigin
-from csp.rules.complete import FOLDER
+from csp.rules.complete import FOLDER, TENANT
 from csp.rules.references import Key
+from csp.rules.transaction import NO_GRANTS, Kept
+
+KEPT_MAX: Final = 10_000  # objects whose grants are remembered
 
 
 class HostView:
@@ -21,6 +31,7 @@ class HostView:
         self.database = database
         # (tenant, type word) -> the folder that lies in no other; kept up by `folder_changed`.
         self.root_folders: dict[tuple[int, str], int] = {}
+        self._kept: dict[Key, Kept] = {}
 
     def get(self, class_id: int, dbid: int) -> JsonObject | None:
         image = self.host.image(class_id, dbid)
@@ -42,6 +53,24 @@ class HostView:
 
     def account_revision(self, dbid: int) -> int:
         return self.database.account_revision(CLASSES["CfgPerson"].id, dbid)
+
+    def kept_grants(self, class_id: int, dbid: int) -> Kept:
+        image = self.host.image(class_id, dbid)
+        if image is None or not (has_own_grants(image) or class_id == TENANT.id):
+            return NO_GRANTS
+        kept = self._kept.get((class_id, dbid))
+        if kept is None:
+            if len(self._kept) >= KEPT_MAX:
+                self._kept.clear()
+            kept = self._kept[class_id, dbid] = self.database.kept_grants(class_id, dbid)
+        return kept
+
+    def granted_to(self, account: Account, most: int) -> list[Key]:
+        return self.database.granted_to(account, most)
+
+    def note_grants(self, key: Key) -> None:
+        """Hears that the grants of an object's own have changed."""
+        self._kept.pop(key, None)
 
     def note(self, class_id: int, dbid: int, obj: JsonObject | None) -> None:
         """Hears of an object that was loaded or changed; only folders matter here."""

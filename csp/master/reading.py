@@ -11,15 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, tuple_
 
 from csp.master import schema, statements
 from csp.master.database import Database
 from csp.master.dialect import is_lazy, patiently
+from csp.model.types import MAX_DBID
 
 READ_ROWS: Final = 2000
 READ_BYTES: Final = 2 * 1024 * 1024
 ACCOUNT_ROWS: Final = 5000
+GRANT_ROWS: Final = 5000
 
 
 @contextmanager
@@ -75,3 +77,22 @@ def accounts(connection: Connection) -> Iterator[Any]:
         if len(rows) < ACCOUNT_ROWS:
             return
         class_id, dbid = rows[-1].class_id, rows[-1].dbid
+
+
+def grants(connection: Connection, low: int, high: int) -> Iterator[Any]:
+    """The rows of all grants with numbers from `low` to `high`, in order."""
+    table = schema.grants
+    key = (table.c.number, table.c.account_class, table.c.account_dbid)
+    after = (low - 1, 0x10000, 0)  # behind all accounts of the number before
+    high = min(high, MAX_DBID)
+    while after[0] < high:
+        rows = connection.execute(
+            select(table)
+            .where(tuple_(*key) > tuple_(*after), table.c.number <= high)
+            .order_by(*key)
+            .limit(GRANT_ROWS)
+        ).all()
+        yield from rows
+        if len(rows) < GRANT_ROWS:
+            return
+        after = (rows[-1].number, rows[-1].account_class, rows[-1].account_dbid)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from csp.model.types import GRANTS_CLASS_ID
+
 Row = dict[str, Any]
 
 
@@ -34,6 +36,8 @@ class ChangeRows:
     refs_cut: list[Row] = field(default_factory=list)  # single references, of objects that stay
     accounts: list[Row] = field(default_factory=list)
     accounts_gone: list[Row] = field(default_factory=list)
+    grants: list[Row] = field(default_factory=list)
+    grants_gone: list[Row] = field(default_factory=list)  # number_: whole lists
     counters: list[Row] = field(default_factory=list)
     entries: list[Row] = field(default_factory=list)
     history: list[Row] = field(default_factory=list)
@@ -51,7 +55,7 @@ class ChangeRows:
 # The kinds of rows that belong to one object each.
 _OF_OBJECTS = (
     *("created", "updated", "deleted", "names", "names_gone", "refs", "refs_gone", "refs_cut"),
-    *("accounts", "accounts_gone"),
+    *("accounts", "accounts_gone", "grants", "grants_gone"),
 )
 
 
@@ -93,3 +97,7 @@ def _keys(change: ChangeRows) -> Iterator[tuple[int, int]]:
             yield row["class_id_"], row["dbid_"]
     for row in change.accounts_gone:
         yield row["class_id_"], row["dbid_"]
+    for row in change.grants_gone:
+        yield GRANTS_CLASS_ID, row["number_"]
+    for row in change.grants:
+        yield GRANTS_CLASS_ID, row["number"]

@@ -5,10 +5,12 @@
 3. `refs` says who refers to whom; it is derived from `objects` and written with it.
 4. `head` has one row; its fence number admits one master, its revision has no gaps.
 5. `entries` is the window of the change log; `history` says what changed, for longer.
-6. `accounts` is the only place with hashes of secrets; no table holds a secret itself.
-7. `token_keys` has the secrets of which tokens are signed, the newest ones alone.
-8. `session_log` has the records of clients' sessions as they came, outside of any change.
-9. `writes` has the id that a client gave a write, under its account, with a digest of the command:
+6. `grants` says who may what on the objects that have grants of their own: a number for each such
+   object, and a row for each account. An object's flags are those of its record.
+7. `accounts` is the only place with hashes of secrets; no table holds a secret itself.
+8. `token_keys` has the secrets of which tokens are signed, the newest ones alone.
+9. `session_log` has the records of clients' sessions as they came, outside of any change.
+10. `writes` has the id that a client gave a write, under its account, with a digest of the command:
    keyed, as a command may hold a secret. An account of 0 stands for all, a digest of "" for any.
 """
 
@@ -33,7 +35,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0006"
+VERSION = "0007"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(
@@ -45,6 +47,7 @@ objects = Table(
     Column("folder", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
+    Column("flags", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("class_id", "dbid", name="objects_key"),
 )
 
@@ -141,6 +144,22 @@ accounts = Table(
     Column("hash", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
     PrimaryKeyConstraint("class_id", "dbid", name="accounts_key"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("number", Integer, nullable=False, autoincrement=False),
+    Column("account_class", Integer, nullable=False),
+    Column("account_dbid", Integer, nullable=False),
+    Column("class_id", Integer, nullable=False),
+    Column("dbid", Integer, nullable=False),
+    Column("rights", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    PrimaryKeyConstraint("number", "account_class", "account_dbid", name="grants_key"),
+    Index("grants_of_object", "class_id", "dbid"),
+    Index("grants_to_account", "account_class", "account_dbid"),
+    **CLUSTERED,
 )
 
 token_keys = Table(

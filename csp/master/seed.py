@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
+from csp.model.rights import Account
 from csp.model.types import CLASSES, ENVIRONMENT
 from csp.rules.assemble import finish
 from csp.rules.references import Key
-from csp.rules.transaction import Transaction
+from csp.rules.transaction import NO_GRANTS, Kept, Transaction
 
 RELEASE: Final = "8.5.1"  # of the original whose templates these stand for
 # DBID, name, type; 99 and 100 can't be deleted.
@@ -77,6 +78,12 @@ class _Empty:
 
     def default_folder(self, tenant: int, word: str) -> int | None:
         return None
+
+    def kept_grants(self, class_id: int, dbid: int) -> Kept:
+        return NO_GRANTS
+
+    def granted_to(self, account: Account, most: int) -> list[Key]:
+        return []
 
 
 def seed_transaction(plan: SeedPlan) -> Transaction:

@@ -49,6 +49,7 @@ INSERT = {
         schema.unique_names,
         schema.refs,
         schema.accounts,
+        schema.grants,
         schema.entries,
         schema.history,
         schema.writes,
@@ -63,11 +64,13 @@ UPDATE_OBJECT = (
         folder=bindparam("folder"),
         revision=bindparam("revision"),
         body=bindparam("body"),
+        flags=bindparam("flags"),
     )
 )
 DELETE_OBJECT = delete(schema.objects).where(_this_object["objects"])
 DELETE_NAMES = delete(schema.unique_names).where(_this_object["unique_names"])
 DELETE_ACCOUNT = delete(schema.accounts).where(_this_object["accounts"])
+DELETE_GRANTS = delete(schema.grants).where(schema.grants.c.number == bindparam("number_"))
 DELETE_TOKEN_KEY = delete(schema.token_keys).where(schema.token_keys.c.id == bindparam("id_"))
 DELETE_REFS = delete(schema.refs).where(_refs_of)
 # By the index on those that refer: the one on what is referred to may have 10,000 rows of the same.
@@ -92,12 +95,34 @@ NAME_OWNER = select(schema.unique_names.c.dbid).where(
 ACCOUNT = select(
     schema.accounts.c.algorithm, schema.accounts.c.hash, schema.accounts.c.revision
 ).where(_this_object["accounts"])
+GRANTS_OF = select(
+    schema.grants.c.number,
+    schema.grants.c.account_class,
+    schema.grants.c.account_dbid,
+    schema.grants.c.rights,
+).where(
+    schema.grants.c.class_id == bindparam("class_id_"), schema.grants.c.dbid == bindparam("dbid_")
+)
+GRANTED_TO = (
+    select(schema.grants.c.class_id, schema.grants.c.dbid)
+    .where(
+        schema.grants.c.account_class == bindparam("account_class"),
+        schema.grants.c.account_dbid == bindparam("account_dbid"),
+    )
+    .order_by(schema.grants.c.class_id, schema.grants.c.dbid)
+    .limit(bindparam("most"))
+)
 WRITE = select(schema.writes.c.digest, schema.writes.c.result).where(
     schema.writes.c.id == bindparam("id"),
     or_(schema.writes.c.account == bindparam("account"), schema.writes.c.account == 0),
 )
 OBJECTS_AFTER = (
-    select(schema.objects.c.dbid, schema.objects.c.revision, schema.objects.c.body)
+    select(
+        schema.objects.c.dbid,
+        schema.objects.c.revision,
+        schema.objects.c.body,
+        schema.objects.c.flags,
+    )
     .where(
         schema.objects.c.class_id == bindparam("class_id_"),
         schema.objects.c.dbid > bindparam("after"),
@@ -111,7 +136,7 @@ _summed = select(_next, (func.sum(_bytes).over(order_by=_next.c.dbid) - _bytes).
 _chunk = _summed.subquery()
 # PostgreSQL knows the size of a body without reading it.
 OBJECTS_WITHIN = (
-    select(_chunk.c.dbid, _chunk.c.revision, _chunk.c.body)
+    select(_chunk.c.dbid, _chunk.c.revision, _chunk.c.body, _chunk.c.flags)
     .where(_chunk.c.before < bindparam("bytes_max"))
     .order_by(_chunk.c.dbid)
 )

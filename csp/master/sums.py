@@ -15,7 +15,7 @@ from csp._fastpath import record_hash
 from csp.master.database import Database
 from csp.master.load import Rows, looked_through
 from csp.master.reading import reading
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, GRANTS_CLASS_ID
 from csp.process.origin import Sums
 
 STEP_MS: Final = 10
@@ -47,6 +47,8 @@ class Summer:
             if class_id in (None, ACCOUNT_CLASS_ID):
                 accounts = (one for one in rows.accounts() if low <= one[0] <= high)
                 yield from self._add(accounts, ACCOUNT_CLASS_ID, classes)
+            if class_id in (None, GRANTS_CLASS_ID):
+                yield from self._add(rows.grants(low, high), GRANTS_CLASS_ID, classes)
         self.database.look_at_file()
         self.database.check_there()  # what was read must still be the database
         yield Sums(revision, classes)

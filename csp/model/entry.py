@@ -20,10 +20,11 @@ from csp._fastpath import crc32c, next_mark
 from csp.errors import TooBig
 from csp.model.difference import make_delta
 from csp.model.extract import Lookup, Nothing, Object
+from csp.model.grants import GrantsChange, grants_event
 from csp.model.image import json_of
 from csp.model.keys import TABLE_DIGEST
 from csp.model.places import NOWHERE, Place, node_of, placing, tenants_of
-from csp.model.types import ACCOUNT_CLASS_ID, ENVIRONMENT, ObjectClass
+from csp.model.types import ACCOUNT_CLASS_ID, ENVIRONMENT, GRANTS_CLASS_ID, ObjectClass
 
 FORMAT = 0x43535033
 # A proxy takes no longer string (csp.resp), and the size has 32 bits: refused before the commit.
@@ -192,20 +193,38 @@ def _nodes(change: Change, look: Lookup) -> tuple[Place, Place]:
 
 def _item(change: Change, image: bytes, event: bytes, look: Lookup) -> bytes:
     tenants, before, after = _whereabouts(change, look)
+    flags = ACCOUNT_CHANGED if change.account_changed else 0
+    head = OP_NUMBERS[change.op], flags, change.cls.id, change.dbid
+    return _packed(head, tenants, before, after, change.base, image, event)
+
+
+def _grants_item(change: GrantsChange, image: bytes, event: bytes) -> bytes:
+    """Its places are no nodes: the object, before and after."""
+    head = OP_NUMBERS[change.op], 0, GRANTS_CLASS_ID, change.number
+    return _packed(head, [ENVIRONMENT], change.place, change.place, 0, image, event)
+
+
+def _packed(
+    head: tuple[int, int, int, int],
+    tenants: list[int],
+    before: Place,
+    after: Place,
+    base: int,
+    image: bytes,
+    event: bytes,
+) -> bytes:
+    """An item of these: op, flags, class, DBID."""
     body = _pad8(struct.pack(f"<{len(tenants)}I", *tenants)) + image + _pad8(event)
-    head = _ITEM.pack(
+    packed = _ITEM.pack(
         _ITEM.size + len(body),
-        OP_NUMBERS[change.op],
-        ACCOUNT_CHANGED if change.account_changed else 0,
-        change.cls.id,
-        change.dbid,
+        *head,
         len(image),
         len(event),
         len(tenants),
-        *(before[1], after[1], before[0], after[0], 0, change.base),
+        *(before[1], after[1], before[0], after[0], 0, base),
         *(0, 0, 0),
     )
-    return head + body
+    return packed + body
 
 
 def build_entry(
@@ -213,7 +232,7 @@ def build_entry(
     prev_mark: int,
     time_ms: int,
     actor: Mapping[str, Any],
-    changes: Sequence[Change],
+    changes: Sequence[Change | GrantsChange],
     images: Sequence[bytes],
     flags: int = 0,
     look: Lookup | None = None,
@@ -224,7 +243,10 @@ def build_entry(
     size = HEADER_SIZE
     tail = _tail_of(time_ms, actor)
     for change, image in zip(changes, images, strict=True):
-        found.append(_item(change, image, _event(change, image, revision, tail), look))
+        if isinstance(change, GrantsChange):
+            found.append(_grants_item(change, image, grants_event(change, revision, tail)))
+        else:
+            found.append(_item(change, image, _event(change, image, revision, tail), look))
         size += len(found[-1])
         if size > ENTRY_BYTES_MAX:
             raise TooBig(
@@ -314,12 +336,13 @@ def accounts_changed(entry: bytes) -> Iterator[int]:
 
 
 def events_in(entry: bytes) -> Iterator[bytes]:
-    """The events of an entry's changes, each without its end."""
+    """The events of an entry's changes, each without its end, of those of which is told."""
     at = HEADER_SIZE
     while at < len(entry):
         size, _, _, _, _, image_size, event_size, count = _ITEM.unpack_from(entry, at)[:8]
         event_at = at + _ITEM.size + (4 * count + 7) // 8 * 8 + image_size
-        yield entry[event_at : event_at + event_size]
+        if event_size:
+            yield entry[event_at : event_at + event_size]
         at += size
 
 

@@ -17,7 +17,7 @@ import orjson
 from csp.errors import BadValue
 from csp.model.symbolic import class_named, parse_key
 
-OPS: Final = ("create", "update", "delete")
+OPS: Final = ("create", "update", "delete", "grant")
 CHANGE_KEYS: Final = ("key", "class", "op")
 ACTOR_KEYS: Final = ("account", "application", "address")
 FILTER_KEYS: Final = (*CHANGE_KEYS, *ACTOR_KEYS, "id")

@@ -21,9 +21,16 @@ from csp._fastpath import crc32c
 from csp.errors import TooBig
 from csp.model.extract import Lookup, Object, scalar, value_at, values
 from csp.model.keys import KEYS, FilterKey
-from csp.model.places import FOLDER, NOWHERE, Place, container_of, governor_of, tenant_of
+from csp.model.places import (
+    FOLDER,
+    NOWHERE,
+    OWN_GRANTS,
+    Place,
+    container_of,
+    governor_of,
+    tenant_of,
+)
 from csp.model.types import (
-    ACCOUNT_CLASS_ID,
     CLASSES,
     ENVIRONMENT,
     TYPE_NUMBERS,
@@ -334,9 +341,18 @@ def _assemble(
 
 
 def build_image(
-    cls: ObjectClass, obj: Object, revision: int, look: Lookup, keys: bytes | None = None
+    cls: ObjectClass,
+    obj: Object,
+    revision: int,
+    look: Lookup,
+    keys: bytes | None = None,
+    *,
+    own: bool = False,
 ) -> bytes:
-    """The record image of an object at a revision; `keys` where they are known already."""
+    """The record image of an object at a revision; `keys` where they are known already.
+
+    `own`: the object has grants of its own.
+    """
     whole = canonical(cls, obj, revision)
     json = orjson.dumps(whole)
     if len(json) > MAX_OBJECT:
@@ -350,7 +366,7 @@ def build_image(
         revision,
         whole["DBID"],
         cls.id,
-        0,
+        OWN_GRANTS if own else 0,
         tenant_of(cls, whole, look),
         container_of(cls, whole, look),
         reply + brief + keys,
@@ -414,15 +430,6 @@ def build_tombstone(
 ) -> bytes:
     """The record that says: from this revision on there is no such object."""
     return _assemble(revision, dbid, class_id, TOMBSTONE, tenant, container, b"", (0, 0, 0))
-
-
-def build_account_image(dbid: int, account: Object, revision: int) -> bytes:
-    """The account record of a person: {user, dbid, algorithm, hash, revision, …}; never served to
-    clients.
-    """
-    reply = _frame(orjson.dumps({"user": "", "dbid": dbid, **account, "revision": revision}))
-    sizes = len(reply), 0, 0
-    return _assemble(revision, dbid, ACCOUNT_CLASS_ID, 0, ENVIRONMENT, NOWHERE, reply, sizes)
 
 
 def parse_header(image: bytes, at: int = 0) -> Header:

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from csp.errors import BadKey, BadValue, CspError, TooBig
+from csp.model import rights
 from csp.model.extract import Object
 from csp.model.objects import decode
 from csp.model.principal import Principal, principal_of
+from csp.model.rights import Account
 from csp.model.symbolic import class_named, parse_dbid, parse_key
 from csp.model.types import ObjectClass
 
 MAX_WRITE_ID = 36
 MAX_COMMANDS = 10_000
-RIGHTS = ("R", "C", "U", "X", "D", "RP", "CP")
+REPLACE = b"REPLACE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,18 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """CFG.GRANT, or CFG.REVOKE."""
+    """CFG.GRANT, or with `grant` None CFG.REVOKE.
+
+    `dbid` 0 with `command` k stands for "@k", as the account's DBID 0 with `account_command`.
+    """
 
     cls: ObjectClass
     dbid: int
-    account: tuple[ObjectClass, int]
-    rights: tuple[str, ...]
-    propagate: bool
-    revoke: bool = False
+    account: Account
+    grant: rights.Grant | None = None
+    replace: bool = False  # also takes away the account's grants on all below
+    command: int = 0
+    account_command: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +171,6 @@ def check_write_id(raw: bytes) -> str:
     return text
 
 
-def _rights(raw: bytes) -> tuple[tuple[str, ...], bool]:
-    words = _text(raw, "the rights").split(",")
-    propagate = "propagate" in words
-    rights = tuple(word for word in words if word != "propagate")
-    for word in rights:
-        if word not in RIGHTS:
-            raise BadValue(f"{word!r} is no right: {','.join(RIGHTS)}[,propagate]")
-    return rights, propagate
-
-
 def _need(args: Sequence[bytes], count: int) -> None:
     if len(args) < count:
         name = args[0].decode("ascii", "replace").lower() if args else ""
@@ -211,18 +207,54 @@ def parse_command(args: Sequence[bytes]) -> tuple[Command, str]:
         _need(args, 5)
         dbid, revision = _number(args[1], "the DBID"), _number(args[2], "the revision")
         return Password(dbid, revision, args[3].decode(), args[4].decode()), ""
-    if verb in (b"CFG.GRANT", b"CFG.REVOKE"):
-        return _parse_grant(args, verb == b"CFG.REVOKE")
+    if verb == b"CFG.GRANT":
+        return _parse_grant(args)
+    if verb == b"CFG.REVOKE":
+        return _parse_revoke(args)
     raise BadKey(f"{_text(args[0], 'the command')!r} is not a write command")
 
 
-def _parse_grant(args: Sequence[bytes], revoke: bool) -> tuple[Command, str]:
+def _parse_grant(args: Sequence[bytes]) -> tuple[Command, str]:
     _need(args, 4)
-    _, write_id = split_options(args, 4)
-    cls, dbid = parse_key(_text(args[1], "the key"))
-    account = parse_key(_text(args[2], "the account"))
-    rights, propagate = _rights(args[3])
-    return Grant(cls, dbid, account, rights, propagate, revoke), write_id
+    replace = len(args) > 4 and args[4].upper() == REPLACE
+    write_id = _only_id(args, 5 if replace else 4)
+    cls, dbid, k = _key(args[1], "the key")
+    account, at = _account(args[2])
+    grant = rights.grant_of(_text(args[3], "the rights"))
+    return Grant(cls, dbid, account, grant, replace, k, at), write_id
+
+
+def _parse_revoke(args: Sequence[bytes]) -> tuple[Command, str]:
+    _need(args, 3)
+    write_id = _only_id(args, 3)
+    cls, dbid, k = _key(args[1], "the key")
+    account, at = _account(args[2])
+    return Grant(cls, dbid, account, None, False, k, at), write_id
+
+
+def _only_id(args: Sequence[bytes], at: int) -> str:
+    if_revision, write_id = split_options(args, at)
+    if if_revision is not None:
+        raise BadValue(f"{_text(args[0], 'the command')} takes no IF")
+    return write_id
+
+
+def _key(raw: bytes, what: str) -> tuple[ObjectClass, int, int]:
+    """`Class:DBID`, or `Class:@k`: class, DBID and 0, or class, 0 and k."""
+    text = _text(raw, what)
+    name, colon, number = text.partition(":")
+    if colon and number.startswith("@"):
+        return class_named(name), *_target(number.encode())
+    return *parse_key(text), 0
+
+
+def _account(raw: bytes) -> tuple[Account, int]:
+    """An account's key, whose DBID may be "@k": the account and 0, or its class with 0 and k."""
+    text = _text(raw, "the account")
+    if ":@" not in text:
+        return rights.account_of(text), 0
+    cls, _, k = _key(raw, "the account")
+    return (rights.account_class(cls), 0), k
 
 
 def parse_request(

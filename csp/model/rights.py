@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from csp.errors import BadValue
 from csp.model.places import NOWHERE, TENANT, Place
 from csp.model.symbolic import parse_key
-from csp.model.types import CLASSES, by_id
+from csp.model.types import CLASSES, ObjectClass, by_id
 
 # Elementary permissions: Read, Create, Update, Execute, Delete, Read Permissions, Change
 # Permissions.  The numbers stand in records and in the database.
@@ -77,11 +77,17 @@ def account_of(key: str) -> Account:
     if key == SYSTEM_WORD:
         return SYSTEM
     cls, dbid = parse_key(key)
+    return account_class(cls), dbid
+
+
+def account_class(cls: ObjectClass) -> int:
+    """The number of a class whose objects are accounts; raises BadValue."""
     if cls not in (PERSON, ACCESS_GROUP):
         raise BadValue(
-            f"{key}: is no account; {PERSON.name}, {ACCESS_GROUP.name} or {SYSTEM_WORD} is meant"
+            f"a {cls.name} is no account: {PERSON.name}, {ACCESS_GROUP.name} or {SYSTEM_WORD}"
+            f" is meant"
         )
-    return cls.id, dbid
+    return cls.id
 
 
 def account_key(account: Account) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 import orjson
 
-from csp.model.image import build_account_image
+from csp.model.accounts import build_account_image
 from csp.model.types import MAX_DBID
 
 KEYS_DBID: Final = MAX_DBID + 1  # of the account record that holds them

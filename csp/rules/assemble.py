@@ -14,11 +14,12 @@ from csp import errors
 from csp.model.delta import apply_delta
 from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
-from csp.model.requests import Command, Create, Delete, Expect, Password, Skip, Update
+from csp.model.requests import Command, Create, Delete, Expect, Grant, Password, Skip, Update
 from csp.model.types import CLASSES, ObjectClass
 from csp.rules.cascade import cascade
 from csp.rules.complete import TENANT, add_tenant_furniture, fill_in
 from csp.rules.forward import Created
+from csp.rules.grants import run_grant, settle_grants
 from csp.rules.objects import RULES, check_deletable, check_fixed, check_folder
 from csp.rules.references import references_of, targets_of
 from csp.rules.states import hand_down_states, note_state
@@ -66,8 +67,10 @@ def _run(
         _delete(tx, command, _dbid(command, created), head_revision)
     elif isinstance(command, Password):
         _password(tx, command, head_revision)
-    elif not isinstance(command, Skip | Expect):
-        raise errors.CspError("this master does not keep access lists yet")
+    elif isinstance(command, Grant):
+        run_grant(tx, command, created)
+    else:
+        assert isinstance(command, Skip | Expect)
 
 
 def finish(tx: Transaction) -> None:
@@ -84,6 +87,7 @@ def finish(tx: Transaction) -> None:
             tx.refuse(error)
     hand_down_states(tx)
     cascade(tx)
+    settle_grants(tx)
     for touched in tx.changes():
         tx.command = touched.command
         try:

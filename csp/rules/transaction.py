@@ -6,6 +6,7 @@
 4. No more than CHANGED_OBJECTS_MAX objects are touched.
 5. The first error is raised; a transaction that is only tried collects one a command, and leaves
    what a refused command touched alone from then on.
+6. It is a tree of rights (csp.model.rights.Tree), of the objects and grants as they will be.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Final, NamedTuple, Protocol
 
 from csp import errors
 from csp.model.extract import Object as JsonObject
+from csp.model.places import NOWHERE, Place, container_of
+from csp.model.rights import Account, Grant, Grants, account_key
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass, by_id
 from csp.rules.references import Found, Key, targets_of
 
@@ -28,6 +31,16 @@ class Hashed(NamedTuple):
 
     algorithm: str
     hash: str
+
+
+class Kept(NamedTuple):
+    """The grants on one object, and the number of their record: 0 where it has none."""
+
+    number: int
+    grants: Grants
+
+
+NO_GRANTS: Final = Kept(0, {})
 
 
 class Published(Protocol):
@@ -54,6 +67,12 @@ class Published(Protocol):
 
     def default_folder(self, tenant: int, word: str) -> int | None:
         """The folder that takes a tenant's objects of one type when none is stated."""
+
+    def kept_grants(self, class_id: int, dbid: int) -> Kept:
+        """The grants of an object's own; NO_GRANTS also where there is no such object."""
+
+    def granted_to(self, account: Account, most: int) -> list[Key]:
+        """The objects with a grant to this account, in order; at most so many."""
 
 
 @dataclass(slots=True)
@@ -98,6 +117,27 @@ class Touched:
         return self.cls.name if self.before is None else f"{self.cls.name}:{self.dbid}"
 
 
+@dataclass(slots=True)
+class Granted:
+    """The grants of one object, which the transaction changes."""
+
+    key: Key
+    command: int  # the first command that changed them, from 1
+    before: Kept
+    after: dict[Account, Grant]
+    # Accounts whose grants commands gave or took, each with the last command that did: for these
+    # the right to change them is needed.  What merely follows from a change needs none.
+    stated: dict[Account, int] = field(default_factory=dict)
+
+
+class Replacement(NamedTuple):
+    """That a command replaces an account's grants on all below an object."""
+
+    command: int
+    place: Place
+    account: Account
+
+
 class Transaction:
     """The objects of one transaction, read and changed as its commands go by."""
 
@@ -105,6 +145,8 @@ class Transaction:
         self.published = published
         self.touched: dict[Key, Touched] = {}
         self.deleted: dict[Key, Touched] = {}  # in the order of the commands
+        self.granted: dict[Key, Granted] = {}
+        self.replacements: list[Replacement] = []
         self.next_dbids = next_dbids
         self.given: dict[int, int] = {}  # class -> the number after the last one given here
         self.root_folders: dict[tuple[int, str], int] = {}
@@ -207,12 +249,43 @@ class Transaction:
                 return None
         return found
 
+    def container(self, place: Place) -> Place:
+        """What an object lies in as it will be; NOWHERE: there is no such object."""
+        cls = by_id.get(place[0])
+        obj = self.get(cls.name, place[1]) if cls is not None else None
+        return NOWHERE if cls is None or obj is None else container_of(cls, obj, self)
+
+    def grants(self, place: Place) -> Grants:
+        """The grants of an object's own as they will be: with a deleted object its grants go."""
+        granted = self.granted.get(place)
+        if granted is not None:
+            return granted.after
+        touched = self.touched.get(place)
+        if touched is not None and touched.after is None:
+            return NO_GRANTS.grants
+        return self.published.kept_grants(*place).grants
+
+    def granted_to(self, account: Account) -> list[Key]:
+        """The objects with a grant to this account; TooBig where they are more than may change."""
+        found = self.published.granted_to(account, CHANGED_OBJECTS_MAX + 1)
+        if len(found) > CHANGED_OBJECTS_MAX:
+            raise errors.TooBig(
+                f"more than {CHANGED_OBJECTS_MAX} objects have grants to {account_key(account)}, "
+                f"more than one transaction may change: take them away in parts first"
+            )
+        own = [key for key, granted in self.granted.items() if account in granted.after]
+        return [one for one in found if one not in self.granted] + own
+
     # -- changing --------------------------------------------------------------------------------
 
     def give_dbid(self, cls: ObjectClass) -> int:
-        dbid = self.given.get(cls.id) or self.next_dbids.get(cls.id, FIRST_DBID)
-        self.given[cls.id] = dbid + 1
-        return dbid
+        return self.give_number(cls.id)
+
+    def give_number(self, class_id: int) -> int:
+        """The next number of a class, or of the records of grants."""
+        number = self.given.get(class_id) or self.next_dbids.get(class_id, FIRST_DBID)
+        self.given[class_id] = number + 1
+        return number
 
     def create(self, cls: ObjectClass, dbid: int, obj: JsonObject) -> Touched:
         obj["DBID"] = dbid
@@ -233,13 +306,26 @@ class Transaction:
         self.deleted[touched.key] = touched
 
     def _add(self, touched: Touched) -> Touched:
-        if len(self.touched) >= CHANGED_OBJECTS_MAX:
-            raise errors.TooBig(
-                f"a transaction changes at most {CHANGED_OBJECTS_MAX} objects, "
-                f"those included that it changes by deleting others or by the state of others"
-            )
+        self._check_room()
         self.touched[touched.key] = touched
         return touched
+
+    def change_grants(self, key: Key) -> Granted:
+        """The grants of an object, to be changed; the caller knows that it exists."""
+        granted = self.granted.get(key)
+        if granted is None:
+            self._check_room()
+            before = self.published.kept_grants(*key)
+            granted = Granted(key, self.command, before, dict(before.grants))
+            self.granted[key] = granted
+        return granted
+
+    def _check_room(self) -> None:
+        if len(self.touched) + len(self.granted) >= CHANGED_OBJECTS_MAX:
+            raise errors.TooBig(
+                f"a transaction changes at most {CHANGED_OBJECTS_MAX} objects and lists of grants, "
+                f"those included that it changes by deleting others or by the state of others"
+            )
 
     def changes(self) -> Iterator[Touched]:
         """What exists afterwards, in the order in which it was touched."""

@@ -14,11 +14,12 @@ from typing import Protocol
 import orjson
 
 from csp.model.extract import Object as JsonObject
+from csp.model.rights import Account
 from csp.model.types import CLASSES, ObjectClass, UniqueRule, by_id
 from csp.rules.complete import FOLDER
 from csp.rules.names import UniqueName, names_of
 from csp.rules.references import Key, targets_of
-from csp.rules.transaction import Transaction
+from csp.rules.transaction import NO_GRANTS, Kept, Transaction
 from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Node
 from csp.transfer.present import FINDS_MAX, Present, Source
@@ -104,6 +105,12 @@ class Foreseen:
 
     def default_folder(self, tenant: int, word: str) -> int | None:
         return self._roots.get((tenant, word)) or self._present.default_folder(tenant, word)
+
+    def kept_grants(self, class_id: int, dbid: int) -> Kept:
+        return NO_GRANTS
+
+    def granted_to(self, account: Account, most: int) -> list[Key]:
+        return []  # an import deletes nothing
 
     # ------------------------------------------------------------------ what the plan does
 

@@ -9,10 +9,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csp.model.accounts import build_account_image
 from csp.model.entry import Change, build_entry
 from csp.model.extract import Nothing
 from csp.model.feed import FED_CLASSES
-from csp.model.image import build_account_image, build_image, build_tombstone
+from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 from csp.snapshot import write

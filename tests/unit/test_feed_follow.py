@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from csp._fastpath import follow
+from csp.model.accounts import build_account_image
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Nothing
-from csp.model.image import build_account_image, build_image
+from csp.model.image import build_image
 from csp.model.types import CLASSES
 from csp.resp import Decoder, request
 from tests.neighbours.memory_store import MemoryStore

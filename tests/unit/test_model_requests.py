@@ -16,6 +16,7 @@ from csp.model.requests import (
     parse_command,
     parse_request,
 )
+from csp.model.rights import SYSTEM, grant_of
 from csp.model.symbolic import parse_key, parse_symbolic
 from csp.model.types import CLASSES
 
@@ -68,8 +69,15 @@ def test_write_commands() -> None:
     assert parse_command(update) == (Update(skill, 101, {}, 7), "w-2")
     assert parse_command([b"CFG.DELETE", b"CfgSkill", b"@2"]) == (Delete(skill, 0, None, 2), "")
     grant = [b"CFG.GRANT", b"CfgSkill:101", b"CfgPerson:100", b"R,X,propagate"]
-    account = (CLASSES["CfgPerson"], 100)
-    assert parse_command(grant) == (Grant(skill, 101, account, ("R", "X"), True), "")
+    account = (CLASSES["CfgPerson"].id, 100)
+    given = grant_of("R,X,propagate")
+    assert parse_command(grant) == (Grant(skill, 101, account, given), "")
+    replace = [*grant, b"replace", b"ID", b"w-3"]
+    assert parse_command(replace) == (Grant(skill, 101, account, given, replace=True), "w-3")
+    system = [b"CFG.REVOKE", b"CfgSkill:@2", b"SYSTEM", b"ID", b"w-4"]
+    assert parse_command(system) == (Grant(skill, 0, SYSTEM, command=2), "w-4")
+    forward = [b"CFG.REVOKE", b"CfgSkill:101", b"CfgPerson:@3"]
+    assert parse_command(forward) == (Grant(skill, 101, (3, 0), account_command=3), "")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from csp._fastpath import StoreKeys, StoreReader, crc32c, next_mark
+from csp.model.accounts import build_account_image
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Nothing
-from csp.model.image import build_account_image, build_image, parse_header
+from csp.model.image import build_image, parse_header
 from csp.model.keys import KEYS, TABLE_DIGEST
 from csp.model.rekey import Images, rekeyed, rekeyed_entry
 from csp.model.types import CLASSES

@@ -11,10 +11,11 @@ from struct import pack_into
 import pytest
 
 from csp._fastpath import Control, StoreFull, crc32c
+from csp.model.accounts import build_account_image
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Nothing
 from csp.model.feed import FED_CLASSES, Position
-from csp.model.image import build_account_image, build_image
+from csp.model.image import build_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.snapshot import write
 from csp.snapshot.file import SnapshotFile
