@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from csp.errors import TooBig
+from csp.model.accounts import build_account_image
 from csp.model.entry import Change, build_entry, event_json, parse_entry
 from csp.model.extract import Nothing
 from csp.model.image import (
     Key,
-    build_account_image,
     build_image,
     check_crc,
     json_of,
