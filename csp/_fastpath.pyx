@@ -34,6 +34,7 @@ include "_fastpath/store/limits.pxi"      # every maximum
 include "_fastpath/store/status.pxi"      # C says a code, Python hears an exception
 include "_fastpath/store/read.pxi"        # what is there at a revision
 include "_fastpath/store/tree.pxi"        # which node governs it
+include "_fastpath/store/grants.pxi"      # what is granted on it, and whom that gives which rights
 include "_fastpath/store/view.pxi"        # and what of it a session may see: the loop's primitives
 include "_fastpath/store/arena.pxi"       # memory of the store
 include "_fastpath/store/held.pxi"        # what of it is held back for deletes
@@ -56,6 +57,7 @@ include "_fastpath/store/walk.pxi"        # and what can wait until changes go o
 include "_fastpath/store/scrub.pxi"       # and of damage in memory
 include "_fastpath/store/control.pxi"     # slots, epoch, generation, link
 include "_fastpath/store/writer.pxi"      # what Python may ask of the writer
+include "_fastpath/store/probe.pxi"       # whether what readers find is sound
 include "_fastpath/store/reader.pxi"      # and of a reader
 
 csp_crc_prepare()

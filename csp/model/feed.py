@@ -19,7 +19,7 @@ from typing import Any
 
 from csp.errors import BadValue, CspError
 from csp.model.keys import TABLE_DIGEST
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, GRANTS_CLASS_ID, by_id
 
 FORMAT = 3
 PARTS_MAX = 64
@@ -32,7 +32,7 @@ IDENTITY_CHARACTERS_MAX = 300
 RELEASE_CHARACTERS_MAX = 64
 REASON_CHARACTERS_MAX = 300
 # Whose records one csp gives another, in this order; a proxy keeps the same on its disk.
-FED_CLASSES = (*sorted(by_id), ACCOUNT_CLASS_ID)
+FED_CLASSES = (*sorted(by_id), ACCOUNT_CLASS_ID, GRANTS_CLASS_ID)
 GREETING, RECORDS, PART, CHANGE, ALIVE, BYE, PACKED = (
     b"greeting", b"records", b"part", b"change", b"alive", b"bye", b"packed",
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Builds the index keys of images anew that another key table has built; all else of them stays.
 
 1. The object's JSON and its brief form are kept byte by byte.
-2. What is not known here (a class of a newer release, an account) keeps no key.
+2. What is not known here (a class of a newer release, an account) keeps no key. Those of grants are
+   of no table.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from csp.model.entry import parse_entry
 from csp.model.extract import Lookup, Object
 from csp.model.image import json_of, parse_header, with_keys
 from csp.model.keys import KEYS
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, GRANTS_CLASS_ID, by_id
 
 # Classes some of whose keys lead through other objects: those must be there when they are built.
 LOOKS_AT_OTHERS = frozenset(key.class_id for key in KEYS.values() if ">" in key.source)
@@ -47,7 +48,7 @@ def rekeyed(image: bytes, look: Lookup) -> bytes:
     """The image with the keys that this release's table gives it."""
     header = parse_header(image)
     cls = by_id.get(header.class_id)
-    if header.class_id == ACCOUNT_CLASS_ID or not header.reply_size:
+    if header.class_id in (ACCOUNT_CLASS_ID, GRANTS_CLASS_ID) or not header.reply_size:
         return image
     return with_keys(image, cls, orjson.loads(json_of(image)), look)
 

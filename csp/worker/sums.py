@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import orjson
 
 from csp.errors import BadClass, BadValue, Busy, CspError, Stale
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, by_id
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, GRANTS_CLASS_ID, by_id
 from csp.process.roles import READING
 from csp.resp.encode import OK, encode, error, integer
 from csp.resp.values import Value
@@ -32,7 +32,9 @@ DBID_MAX = 2**32 - 1
 SUMS_MS_MAX = 3_600_000  # of a database, one question at a time
 PIN = "sums pin"
 GUESTS_MAX = 2  # of one worker: the guest slots are the whole server's
-ACCOUNT_CLASS = "account"
+# What the records are called that are no objects.
+INNER = {"account": ACCOUNT_CLASS_ID, "grants": GRANTS_CLASS_ID}
+INNER_NAMES = {class_id: name for name, class_id in INNER.items()}
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _drop(lane: Lane, conn: int, guest: Guest) -> None:
 
 
 def _wish(args: list[bytes]) -> Wish:
-    everything = [*sorted(by_id), ACCOUNT_CLASS_ID]
+    everything = [*sorted(by_id), *INNER_NAMES]
     if not args:
         return Wish(everything)
     if len(args) not in (2, 5) or args[0].upper() != b"CLASS":
@@ -107,15 +109,15 @@ def _wish(args: list[bytes]) -> Wish:
 
 def _class_id(data: bytes) -> int:
     name = text_of(data)
-    if name == ACCOUNT_CLASS:
-        return ACCOUNT_CLASS_ID
+    if name in INNER:
+        return INNER[name]
     if name not in CLASSES:
         raise BadClass(f"there is no class {name}")
     return CLASSES[name].id
 
 
 def _name(class_id: int) -> str:
-    return ACCOUNT_CLASS if class_id == ACCOUNT_CLASS_ID else by_id[class_id].name
+    return INNER_NAMES.get(class_id) or by_id[class_id].name
 
 
 def _at(call: Call, revision: int, wish: Wish) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from csp._fastpath import Control, StoreReader, StoreWriter, crc32c
 
-PERSON, GROUP, TENANT, FOLDER_CLASS, ACCOUNT = 3, 5, 7, 22, 250
+PERSON, GROUP, TENANT, FOLDER_CLASS, ACCOUNT, GRANTS = 3, 5, 7, 22, 250, 252
 NAME, FOLDER, STATE, GROUP_OF = 1, 2, 3, 4
 KEYS = (
     (NAME, PERSON, "name", 0),
@@ -21,6 +21,7 @@ KEYS = (
     (GROUP_OF, PERSON, "list", GROUP),
 )
 ENTRY_FORMAT = 0x43535033
+GRANTEE_KEY, GRANTS_KEY = 61, 62  # the store's own
 TOMBSTONE, OWN_GRANTS = 1, 2
 OWN_NODE = 0x8000
 NOWHERE = (0, 0)
@@ -28,7 +29,7 @@ NOWHERE = (0, 0)
 
 @dataclass(frozen=True)
 class Thing:
-    """One object as the model has it: its text and its index keys."""
+    """One object, or the grants of one, as the model has it: its text and its index keys."""
 
     text: bytes
     keys: tuple[tuple[int, bytes, tuple[int, ...]], ...] = ()  # key_id, value, members
@@ -57,6 +58,19 @@ def group(dbid: int, members: Iterable[int], text: bytes = b"{}") -> Thing:
     return Thing(text, keys, (FOLDER_CLASS, 1000 + dbid))
 
 
+def granted(place: tuple[int, int], grants: Mapping[tuple[int, int], int]) -> Thing:
+    """What is granted on an object: (class, DBID) of each account, and bits."""
+    ordered = sorted(grants.items())
+    rows = b"".join(struct.pack("<IHBB", dbid, cls, bits, 0) for (cls, dbid), bits in ordered)
+    keys = [(GRANTEE_KEY, struct.pack("<II", dbid, cls), ()) for (cls, dbid), _ in ordered]
+    return Thing(rows, (*keys, (GRANTS_KEY, struct.pack("<II", place[1], place[0]), ())), place)
+
+
+def grants_of(thing: Thing) -> dict[tuple[int, int], int]:
+    """The grants that `granted` was given."""
+    return {(cls, dbid): bits for dbid, cls, bits, _ in struct.iter_unpack("<IHBB", thing.text)}
+
+
 def number(value: int) -> bytes:
     return struct.pack("<I", value)
 
@@ -65,8 +79,9 @@ def image(class_id: int, dbid: int, revision: int, thing: Thing | None) -> bytes
     """A record image; a tombstone for None."""
     reply = brief = keys = b""
     if thing is not None:
-        reply = b"$%d\r\n%s\r\n" % (len(thing.text), thing.text)
-        brief = b"$2\r\n{}\r\n"
+        reply, brief = thing.text, b""
+        if class_id != GRANTS:
+            reply, brief = b"$%d\r\n%s\r\n" % (len(reply), reply), b"$2\r\n{}\r\n"
         for key_id, value, members in sorted(thing.keys):
             keys += struct.pack("<HHI", key_id, len(value), len(members))
             keys += value.ljust((len(value) + 3) & ~3, b"\0")
@@ -171,8 +186,8 @@ class Stage:
 def lists_of(state: State) -> dict[tuple[int, bytes], list[int]]:
     """Every key and value with the DBIDs found under it."""
     found: dict[tuple[int, bytes], set[int]] = {}
-    for (_, dbid), thing in state.items():
-        for key_id, value, members in thing.keys:
+    for (class_id, dbid), thing in state.items():
+        for key_id, value, members in thing.keys if class_id != GRANTS else ():
             found.setdefault((key_id, value), set()).update(members or (dbid,))
     return {key: sorted(dbids) for key, dbids in found.items()}
 
@@ -181,6 +196,8 @@ def check_nodes(reader: StoreReader, state: State) -> None:
     """Which node governs how many objects, and where each node hangs."""
     counts: dict[tuple[int, tuple[int, int]], int] = {}
     for (class_id, dbid), thing in state.items():
+        if class_id == GRANTS:
+            continue
         node = thing.node(class_id, dbid)
         counts[class_id, node] = counts.get((class_id, node), 0) + 1
     numbers = {(class_id, dbid): at for at, class_id, dbid, _ in reader.raw_nodes()}
@@ -195,6 +212,26 @@ def check_nodes(reader: StoreReader, state: State) -> None:
     assert not [node for _, node in counts if node != NOWHERE]
 
 
+def check_grants(reader: StoreReader, state: State) -> None:
+    """What is granted on each object, and to each account."""
+    here = {thing.container: key for key, thing in state.items() if key[0] == GRANTS}
+    to: dict[tuple[int, int], set[tuple[int, int]]] = {}
+    for place in {*state, *here}:
+        found = reader.raw_grants(*place)
+        if place not in here:
+            assert found is None, place
+            continue
+        thing = state[here[place]]
+        assert found is not None, place
+        assert found[64 : 64 + len(thing.text)] == thing.text
+        assert reader.raw_image(*here[place]) == found
+        for account in grants_of(thing):
+            to.setdefault(account, set()).add(place)
+    for account in {*to, *state, (0, 0)}:
+        assert set(reader.raw_granted(*account)) == to.get(account, set())
+    assert (reader.count(GRANTS), reader.next_dbid(GRANTS, 0)) == (0, 0)
+
+
 def check_reader(reader: StoreReader, state: State, values: Iterable[tuple[int, bytes]]) -> None:
     """All that a pinned reader answers is what the state says; `values` are asked besides."""
     for class_id in (PERSON, GROUP):
@@ -204,6 +241,7 @@ def check_reader(reader: StoreReader, state: State, values: Iterable[tuple[int, 
         for dbid, thing in inside.items():
             assert reader.get(class_id, dbid) == thing.text
     check_nodes(reader, state)
+    check_grants(reader, state)
     lists = lists_of(state)
     for key_id, value in {*values, *lists}:
         assert reader.find(key_id, value) == lists.get((key_id, value), []), (key_id, value)

@@ -13,6 +13,9 @@ from csp._fastpath import FAILPOINTS, arm_failpoint
 from tests.property.store_stage import (
     ACCOUNT,
     FOLDER,
+    FOLDER_CLASS,
+    GRANTS,
+    GRANTS_KEY,
     GROUP,
     GROUP_OF,
     NAME,
@@ -24,6 +27,7 @@ from tests.property.store_stage import (
     check_nodes,
     check_reader,
     entry,
+    granted,
     group,
     image,
     number,
@@ -55,7 +59,7 @@ RECOVERING = [name for name in FAILPOINTS if name.startswith(("recover", "walk")
 
 
 def script(seed: int) -> list[list[Item]]:
-    """Transactions that pass every point: splits, leaves, empty lists, tombstones, renames."""
+    """Transactions that pass every point: splits, leaves, empty lists, tombstones, grants."""
     chance = random.Random(seed)
     changes: list[list[Item]] = []
     for turn in range(CHANGES):
@@ -69,6 +73,9 @@ def script(seed: int) -> list[list[Item]]:
         number_of_group = chance.randrange(1, 9)
         members = chance.sample(range(1, OBJECTS), chance.choice([0, 5, 400]))
         items.append((GROUP, number_of_group, group(number_of_group, members)))
+        given = {(PERSON, chance.randrange(1, 40)): chance.randrange(256) for _ in range(turn % 4)}
+        at = chance.randrange(1, 30)  # the number of the record, and of the folder
+        items.append((GRANTS, at, granted((FOLDER_CLASS, at), given) if given else None))
         far = 1_000_000 * (1 + turn // 2)  # alone in its part of the index, and deleted by the next
         items.append((PERSON, far, None if turn % 2 else person(b"far", 1, b"enabled")))
         changes.append(items)
@@ -97,7 +104,7 @@ def recover(stage: Stage, changes: list[list[Item]]) -> None:
 def names_in(stage: Stage) -> int:
     """Words that the names of the newest state need."""
     things = stage.states[stage.writer.published].values()
-    return sum(key_id == NAME for thing in things for key_id, _, _ in thing.keys)
+    return sum(key_id in (NAME, GRANTS_KEY) for thing in things for key_id, _, _ in thing.keys)
 
 
 def apply_from(stage: Stage, changes: list[list[Item]]) -> None:

@@ -10,15 +10,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 FASTPATH = ROOT / "csp" / "_fastpath"
 RAW = re.compile(r"\braw_\w+")
-RAW_METHOD = re.compile(r"\braw_(get|images?|next_dbid|entry|sums)\b")
+RAW_METHOD = re.compile(
+    r"\braw_(get|images?|next_dbid|entry|sums|grants|granted|rights|container)\b"
+)
 # Ways to a record, a count or a list that pass the view by, whatever their names.
 AROUND = re.compile(r"\b(record_at|list_body|words_open|class_roots|class_counts|lists_root)\b")
 # Those who may look at what is there without asking, and why.
 COMPILED = {
     "store/read.pxi": "defines them",
     "store/tree.pxi": "defines those of governing nodes",
+    "store/grants.pxi": "defines those of grants, by which a view's bits are made",
     "store/view.pxi": "asks",
     "store/nodes.pxi": "the writer's own",
+    "store/probe.pxi": "checks all records, for the tools of who runs the server",
     "store/reader.pxi": "raw methods of Python's reader",
     "store/reclaim.pxi": "the writer's own",
     "store/full.pxi": "the writer's own",

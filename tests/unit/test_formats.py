@@ -12,10 +12,19 @@ from random import Random
 import pytest
 
 from csp._fastpath import crc32c, next_mark
-from csp.model.entry import Change, build_entry, parse_entry, why_not_continues
+from csp.model.entry import (
+    Change,
+    build_entry,
+    event_json,
+    parse_entry,
+    why_not_continues,
+)
 from csp.model.extract import Nothing
-from csp.model.image import build_image, build_tombstone, parse_header
+from csp.model.grants import GrantsChange, build_grants, grants_in
+from csp.model.image import build_image, build_tombstone, parse_header, parse_keys
 from csp.model.keys import TABLE_DIGEST
+from csp.model.places import OWN_NODE
+from csp.model.rights import SYSTEM
 from csp.model.types import CLASSES
 
 HEADERS = Path(__file__).resolve().parent.parent.parent / "csp" / "_fastpath" / "store"
@@ -24,6 +33,7 @@ RECORD += " container_class spare reply_size brief_size keys_size spare2"
 ENTRY = "format size crc item_count revision mark time_ms flags spare table extras"
 ITEM = "size op flags class_id dbid image_size event_size tenant_count before_dbid after_dbid"
 ITEM += " before_class after_class base ref node_before node_after"
+GRANT = "dbid class_id grant spare"
 SKILL = CLASSES["CfgSkill"]
 
 
@@ -44,7 +54,10 @@ def offsets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, in
     compiler = shutil.which("cc") or shutil.which("gcc")
     assert compiler, "csp itself is built with a C compiler"
     lines = []
-    for name, fields in (("csp_record_t", RECORD), ("csp_entry_t", ENTRY), ("csp_item_t", ITEM)):
+    structures = {
+        "csp_record_t": RECORD, "csp_entry_t": ENTRY, "csp_item_t": ITEM, "csp_grant_t": GRANT,
+    }  # fmt: skip
+    for name, fields in structures.items():
         for field in fields.split():
             lines.append(
                 f'printf("{name}.{field} %zu %zu\\n", offsetof({name}, {field}),'
@@ -164,3 +177,43 @@ def test_the_mark_is_the_digest_of_a_known_algorithm_whatever_the_size() -> None
 def test_a_cut_entry_is_refused(cut: int) -> None:
     with pytest.raises(ValueError, match=r"bytes|cut off"):
         parse_entry(entry_bytes()[:cut])
+
+
+def test_grants_are_rows_that_c_reads_and_lead_from_object_and_accounts(
+    offsets: dict[str, tuple[int, int]],
+) -> None:
+    folder, user, users = (22, 120), (3, 101), (21, 95)
+    image = build_grants(7, folder, {users: 9 | 128, SYSTEM: 0, user: 127}, 48)
+    head = {name: field(image, offsets[f"csp_record_t.{name}"]) for name in RECORD.split()}
+    assert (head["class_id"], head["dbid"], head["revision"]) == (252, 7, 48)
+    assert (head["container_class"], head["container_dbid"]) == folder
+    rows = []
+    for at in range(64, 64 + head["reply_size"], 8):
+        row = [field(image, offsets[f"csp_grant_t.{name}"], at) for name in GRANT.split()]
+        rows.append(tuple(row))
+    assert rows == [(0, 0, 0, 0), (101, 3, 127, 0), (95, 21, 137, 0)]
+    assert [(key.key_id, key.value) for key in parse_keys(image)] == [
+        *((61, struct.pack("<II", dbid, cls)) for dbid, cls, *_ in rows),
+        (62, struct.pack("<II", 120, 22)),
+    ]
+    assert grants_in(image) == {SYSTEM: 0, user: 127, users: 137}
+
+
+def test_a_change_of_grants_is_an_item_beside_that_of_its_object() -> None:
+    place = (SKILL.id, 101)
+    after = {SYSTEM: 127 | 128, (21, 95): 0}
+    given = GrantsChange("create", 7, place, after)
+    taken = GrantsChange("delete", 8, (22, 120), {})
+    marked = Change("update", SKILL, 101, skill(3), skill(3), {}, own=(False, True))
+    images = [build_grants(7, place, after, 48), b"", build_image(SKILL, skill(), 48, Nothing())]
+    entry = build_entry(48, 77, 5, {}, [given, taken, marked], images)
+    assert why_not_continues(entry, 77) is None
+    one, other, obj = parse_entry(entry).items
+    assert (one.op, one.class_id, one.dbid, one.base) == ("create", 252, 7, 0)
+    assert (one.before, one.after, one.tenants) == (place, place, (1,))
+    assert event_json(one) == {
+        "op": "grant", "class": "CfgSkill", "DBID": 101, "revision": 48, "time": 5, "more": False,
+        "grants": {"SYSTEM": "R,C,U,X,D,RP,CP,propagate", "CfgAccessGroup:95": "none"},
+    }  # fmt: skip
+    assert (other.op, other.image, event_json(other)["grants"]) == ("delete", b"", {})
+    assert (obj.before, obj.after, obj.base) == ((22, 120), (SKILL.id | OWN_NODE, 101), 3)

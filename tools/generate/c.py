@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from csp.model.keys import KEYS, KINDS, VALUES, FilterKey
+from csp.model.rights import ALL, PROPAGATE, RIGHTS
 from csp.model.types import (
     ACCOUNT_CLASS_ID,
     CLASSES,
     ENUMS,
+    GRANTS_CLASS_ID,
     KEYS_PER_CLASS,
     NODE_CLASS_ID,
     TYPE_WORDS,
@@ -64,7 +66,13 @@ def _class_arrays() -> list[str]:
         f"#define CSP_CLASS_LIMIT {count}  /* class ids are below this, but for the next */",
         f"#define CSP_ACCOUNT_CLASS {ACCOUNT_CLASS_ID}",
         f"#define CSP_NODE_CLASS {NODE_CLASS_ID}",
+        f"#define CSP_GRANTS_CLASS {GRANTS_CLASS_ID}",
         *(f"#define CSP_{word}_CLASS {CLASSES[name].id}" for word, name in RIGHTS_CLASSES.items()),
+        "",
+        "/* What a grant gives; its bits in a record of grants. */",
+        *(f"#define CSP_RIGHT_{word} {bit}" for word, bit in RIGHTS.items()),
+        f"#define CSP_RIGHTS_ALL {ALL}",
+        f"#define CSP_PROPAGATE {PROPAGATE}",
         "",
         "/* The classes that are served, ascending. */",
         f"static const uint16_t csp_class_ids[CSP_CLASS_COUNT] = {{{ids}}};",

@@ -57,6 +57,8 @@ cdef enum:
     LOG_HARD_FACTOR = 4
     # The same name in more objects than this is answered by the first ones found.
     NAME_CANDIDATES_MAX = 1024
+    # Containers above an object; more are a circle, which no master makes.
+    CONTAINERS_MAX = 10000
     # How long a change waits in all for memory that readers hold: many of their turns, and well below
     # the three seconds after which the supervisor takes a silent writer for hung.
     FULL_WAIT_MS = 1000

@@ -350,7 +350,7 @@ cdef int bulk_walk(csp_writer_t *w, csp_bulk_t *bulk, int filling) noexcept nogi
                 break
             record = record_at(&w.store, word[0])
             if filling:
-                if not class_is_inner(class_id):
+                if class_is_indexed(class_id):
                     bulk_fill(w, bulk, record, &next_number)
                 continue
             if record.flags & CSP_TOMBSTONE:
@@ -359,7 +359,7 @@ cdef int bulk_walk(csp_writer_t *w, csp_bulk_t *bulk, int filling) noexcept nogi
                 index_trim(w, class_id, <uint32_t> after)
                 continue
             bulk.counts[class_id] += 1
-            if class_is_inner(class_id):
+            if not class_is_indexed(class_id):
                 continue
             status = bulk_record(w, bulk, record)
             if status != OK:

@@ -3,8 +3,8 @@
 #
 # Invariants:
 # 1. A node that a transaction needs first is made with it, and becomes reachable with its other words.
-# 2. Whatever may change who sees what sets the change's `rights`: a node made, moved, gone or back, an access group,
-#    an account. Its revision is stored in the super block before it is published.
+# 2. Whatever may change who sees what sets the change's `rights`: a node made, moved, gone or back, grants, an access
+#    group, an account. Its revision is stored in the super block before it is published.
 
 cdef enum:
     NODE_BYTES = 80  # a header, and one key with a value of eight bytes
@@ -150,15 +150,15 @@ cdef void nodes_commit(csp_writer_t *w, uint64_t revision) noexcept nogil:
         csp_failpoint(CSP_FP_APPLY_RIGHTS)
 
 cdef int items_govern(csp_writer_t *w, csp_entry_t *entry) noexcept nogil:
-    """Numbers for the nodes that the items of a seeded entry name: nobody reads yet."""
+    """Numbers for the nodes that the items of a seeded entry name: nobody reads yet. Those of grants name objects."""
     cdef csp_item_t *item = entry_items(entry)
     cdef uint32_t i
     cdef int status = OK
     for i in range(entry.item_count):
-        if status == OK:
+        if status == OK and not class_is_inner(item.class_id):
             status = node_number(w, node_name(item.before_class, item.before_dbid), entry.revision, True,
                                  &item.node_before)
-        if status == OK:
+        if status == OK and not class_is_inner(item.class_id):
             status = node_number(w, node_name(item.after_class, item.after_dbid), entry.revision, True,
                                  &item.node_after)
         item = item_next(item)

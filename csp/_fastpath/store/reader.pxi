@@ -1,4 +1,4 @@
-# Included by csp/_fastpath.pyx after: read, control, writer. The reader's skin for Python: the slow lane, tools, tests.
+# Included by csp/_fastpath.pyx after: read, control, writer, probe. The reader for Python: slow lane, tools, tests.
 #
 # Invariants:
 # 1. The slot's lock is held by the caller (csp/store/locks.py); one thread uses one slot.
@@ -283,6 +283,57 @@ cdef class StoreReader:
             store_unpin(&self.store)
         return found
 
+    def raw_grants(self, uint32_t class_id, uint32_t dbid) -> bytes | None:
+        """The record of the grants on an object, as it travels; None: there are none."""
+        cdef bint mine = self._enter()
+        cdef csp_record_t *record = raw_grants(&self.store, node_name(class_id, dbid), self.store.revision)
+        found = None if record == NULL else image_bytes(record)
+        if mine:
+            store_unpin(&self.store)
+        return found
+
+    def raw_granted(self, uint32_t class_id, uint32_t dbid) -> list[tuple[int, int]]:
+        """(class, DBID) of all objects on which something is granted to an account."""
+        cdef bint mine = self._enter()
+        cdef csp_plist_t it
+        cdef csp_record_t *record
+        cdef uint32_t i
+        found = []
+        for i in range(raw_granted(&it, &self.store, node_name(class_id, dbid), self.store.revision)):
+            record = raw_find(&self.store, CSP_GRANTS_CLASS, plist_next(&it), self.store.revision)
+            if record != NULL:
+                found.append((record.container_class, record.container_dbid))
+        if mine:
+            store_unpin(&self.store)
+        return found
+
+    def raw_container(self, uint32_t class_id, uint32_t dbid) -> tuple[int, int]:
+        """Class and DBID of what an object lies in; (0, 0): it is absent, or a tenant's."""
+        cdef bint mine = self._enter()
+        cdef uint64_t name = raw_container(&self.store, node_name(class_id, dbid), self.store.revision)
+        if mine:
+            store_unpin(&self.store)
+        return <uint32_t> (name >> 32), <uint32_t> name
+
+    def raw_rights(self, uint32_t class_id, uint32_t dbid, accounts, *, bint inside=False) -> int:
+        """The rights on an object of who is all these accounts (class, DBID); inside: on one without grants of its own
+        that would lie in it."""
+        cdef list names = sorted({node_name(one, at) for one, at in accounts})
+        cdef uint32_t count = <uint32_t> len(names), i, rights
+        cdef uint64_t *found = <uint64_t *> calloc(count + (count >> 6) + 1, sizeof(uint64_t))
+        cdef bint mine
+        if found == NULL:
+            raise MemoryError("accounts")
+        for i in range(count):
+            found[i] = names[i]
+        mine = self._enter()
+        rights = raw_rights(&self.store, self.store.revision, node_name(class_id, dbid), not inside,
+                            found, count, found + count)
+        if mine:
+            store_unpin(&self.store)
+        free(found)
+        return rights
+
     def raw_node_count(self, uint32_t class_id, uint32_t number) -> int:
         """How many objects of the class the node governs."""
         cdef bint mine = self._enter()
@@ -363,51 +414,6 @@ cdef class StoreReader:
                 errors += probe_turn(&self.store)
         return errors
 
-
-cdef uint64_t probe_turn(csp_store_t *store) noexcept nogil:
-    cdef csp_record_t *record
-    cdef uint64_t errors = 0, count, revision
-    cdef uint32_t class_id
-    for class_id in range(CSP_CLASSES):
-        revision = store_pin(store)
-        count = 0
-        record = raw_next(store, class_id, 0, revision)
-        while record != NULL:
-            count += 1
-            errors += probe_record(store, record, revision)
-            record = raw_next(store, class_id, record.dbid, revision)
-        if not class_is_inner(class_id) and count != raw_count(store, class_id, revision):
-            errors += 1
-        store_unpin(store)
-    return errors
-
-cdef uint64_t probe_record(csp_store_t *store, csp_record_t *record, uint64_t revision) noexcept nogil:
-    """Its checksum, and whether its names and lists lead back to it."""
-    cdef const uint8_t *at = record_keys(record)
-    cdef const uint8_t *end = at + record.keys_size
-    cdef const csp_key_t *key
-    cdef csp_plist_t it
-    cdef csp_words_t words
-    cdef uint64_t word
-    cdef uint32_t dbid
-    cdef uint8_t kind
-    cdef uint64_t errors = image_check(<const uint8_t *> record, record.size) != OK
-    while at < end and not errors and record.class_id != CSP_ACCOUNT_CLASS:
-        key = <const csp_key_t *> at
-        at += key_bytes(key)
-        kind = store.super.keys[key.key_id].kind if key.key_id < CSP_KEYS else 0
-        if kind == 1:
-            words_open(&words, store, &store.super.names_root,
-                       words_hash(store, key.key_id, key_value(key), key.value_size))
-            word = words_next(&words)
-            while word and <uint32_t> word != record.dbid:
-                word = words_next(&words)
-            errors += word == 0
-        elif kind == 2:
-            raw_list_open(&it, store, key.key_id, key_value(key), key.value_size, revision)
-            dbid = csp_u32(key_members(key), 0) if key.member_count else record.dbid
-            errors += not plist_contains(&it, dbid)
-    return errors
 
 cdef bytes frame_text(const uint8_t *frame, uint32_t size):
     """The text inside `$len\\r\\n` text `\\r\\n`."""

@@ -25,11 +25,11 @@ cdef int change_redo(csp_writer_t *w, csp_change_t *change, uint64_t revision) n
     if change.made < w.store.super.heap or change.made + sizeof(csp_record_t) > w.store.super.extent_end:
         return CORRUPT
     made = record_at(&w.store, change.made)
-    if made.revision > revision or (made.revision != revision and not class_is_inner(class_id)) \
+    if made.revision > revision or (made.revision != revision and class_is_indexed(class_id)) \
             or made.dbid != <uint32_t> change.object or made.class_id != class_id:
         return CORRUPT
     change.old = made.prev
-    if class_is_inner(class_id):
+    if not class_is_indexed(class_id):
         return OK
     return change_note(w, class_id, <uint32_t> change.object,
                        NULL if change.old == 0 else record_at(&w.store, change.old), made)

@@ -26,7 +26,11 @@
 #define CSP_CLASSES 256
 #define CSP_KEYS 4096 /* key id = class id * 64 + n: room for classes 0 to 63 */
 #define CSP_KEYS_A_CLASS 64
-#define CSP_NODE_KEY 63 /* n 63 of class 0, which no object has: the name of a governing node */
+/* Keys of class 0, which no object has: the name of a governing node, the object whose grants a record holds, the
+ * account that a record of grants names. */
+#define CSP_NODE_KEY 63
+#define CSP_GRANTS_KEY 62
+#define CSP_GRANTEE_KEY 61
 #define CSP_SPACE_BYTES 65536
 #define CSP_DIRTY_WORDS 128 /* one bit for each of 8,192 ranges of hashes */
 
@@ -119,6 +123,13 @@ typedef struct __attribute__((packed)) { /* head of one index key inside a recor
     uint32_t member_count;
 } csp_key_t;
 
+typedef struct { /* one grant: the first part of a record of CSP_GRANTS_CLASS is nothing else */
+    uint32_t dbid; /* of the account */
+    uint16_t class_id;
+    uint8_t grant; /* CSP_RIGHT_…, CSP_PROPAGATE */
+    uint8_t spare;
+} csp_grant_t;
+
 typedef struct { /* a change log entry; items follow */
     uint32_t format;
     uint32_t size;
@@ -153,7 +164,8 @@ typedef struct { /* one changed object of an entry; tenants, image, event follow
     uint32_t image_size;
     uint32_t event_size;
     uint32_t tenant_count;
-    uint32_t before_dbid; /* the node that governed the object, and the one that does now; class 0: none */
+    uint32_t before_dbid; /* the node that governed the object, and the one that does now; class 0: none.
+                             Of CSP_GRANTS_CLASS: the object whose grants they are */
     uint32_t after_dbid;
     uint16_t before_class;
     uint16_t after_class;
@@ -255,6 +267,7 @@ _Static_assert(sizeof(csp_key_t) == 8, "index key");
 _Static_assert(offsetof(csp_super_t, rights_revision) < 192, "on the line of the published revision");
 _Static_assert(sizeof(csp_entry_t) == 64, "log entry");
 _Static_assert(sizeof(csp_item_t) == 64, "log item");
+_Static_assert(sizeof(csp_grant_t) == 8, "a grant");
 _Static_assert(sizeof(csp_extra_t) == 16, "a record beside the items");
 _Static_assert(sizeof(csp_count_t) == 32, "count cell");
 _Static_assert(sizeof(csp_list_t) == 40, "list head");

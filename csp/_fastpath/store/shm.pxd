@@ -21,6 +21,8 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_DIRTY_WORDS
         CSP_KEYS_A_CLASS
         CSP_NODE_KEY
+        CSP_GRANTS_KEY
+        CSP_GRANTEE_KEY
         CSP_TOMBSTONE
         CSP_OWN_GRANTS
         CSP_OWN_NODE
@@ -101,6 +103,12 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint16_t key_id
         uint16_t value_size
         uint32_t member_count
+
+    ctypedef struct csp_grant_t:
+        uint32_t dbid
+        uint16_t class_id
+        uint8_t grant
+        uint8_t spare
 
     ctypedef struct csp_entry_t:
         uint32_t format

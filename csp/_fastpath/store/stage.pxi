@@ -5,7 +5,7 @@
 # 1. Nothing here changes what a reader sees: records are not reachable, new names fail their
 #    verification, heads of new lists carry a revision that is not published.
 # 2. Of several items about one object the last one counts; their log items share its record.
-# 3. The account class is not counted and has no keys.
+# 3. Records of accounts and of grants are not counted, and no node governs them; those of accounts have no keys.
 # 4. Items of a kind that this build doesn't know are kept in the log and change nothing.
 
 cdef bint frame_fits(const uint8_t *frame, uint64_t size) noexcept nogil:
@@ -23,6 +23,8 @@ cdef bint frames_fit(const csp_record_t *image) noexcept nogil:
     """A tombstone has none, a record of the store's own none that a client sees, any other both."""
     if image.flags & CSP_TOMBSTONE:
         return image.size == sizeof(csp_record_t)
+    if image.class_id == CSP_GRANTS_CLASS:
+        return image.reply_size % sizeof(csp_grant_t) == 0
     if class_is_inner(image.class_id):
         return True
     return frame_fits(record_reply(image), image.reply_size) \
@@ -118,7 +120,7 @@ cdef int item_record(
     this object and entry."""
     cdef uint64_t size = item.image_size
     image[0] = NULL
-    if item.dbid == 0 or class_is_inner(item.class_id):
+    if item.dbid == 0 or not class_is_indexed(item.class_id):
         return CORRUPT
     if item.image_size == 0:
         return OK if item.op == CSP_OP_DELETE else CORRUPT
@@ -338,7 +340,7 @@ cdef int change_stage(csp_writer_t *w, csp_change_t *change, uint64_t revision) 
         return status
     if change.old and stage_replace(w, change.old, old.size) != OK:
         return NO_MEMORY
-    if class_is_inner(class_id):
+    if not class_is_indexed(class_id):
         return OK
     return change_note(w, class_id, dbid, old, record_at(&w.store, change.made))
 
@@ -359,6 +361,9 @@ cdef int change_note(
     cdef csp_record_t *was = old if record_live(old) else NULL
     cdef csp_record_t *now = made if record_live(made) else NULL
     cdef int status
+    if class_is_inner(class_id):
+        w.stage.rights = 1
+        return keys_note(w, was, now, dbid)
     count_note(&w.stage, class_id, <int> (now != NULL) - <int> (was != NULL))
     status = governed_note(w, class_id, was, now)
     return keys_note(w, was, now, dbid) if status == OK else status

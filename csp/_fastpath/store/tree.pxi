@@ -16,6 +16,10 @@ cdef inline bint class_is_inner(uint32_t class_id) noexcept nogil:
     """A class of the store's own: no view shows it, nothing counts it."""
     return class_id >= <uint32_t> CSP_ACCOUNT_CLASS
 
+cdef inline bint class_is_indexed(uint32_t class_id) noexcept nogil:
+    """Whether names and lists lead to its records by their keys: to objects, and to what is granted on them."""
+    return not class_is_inner(class_id) or class_id == <uint32_t> CSP_GRANTS_CLASS
+
 cdef inline uint16_t node_list_key(uint32_t class_id) noexcept nogil:
     """The key of the class's lists by node: n 0, which no row of the object table has. 0: it has none."""
     return <uint16_t> (class_id * CSP_KEYS_A_CLASS) if class_id * CSP_KEYS_A_CLASS < CSP_KEYS else 0

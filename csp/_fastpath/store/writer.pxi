@@ -411,17 +411,22 @@ cdef class StoreWriter:
 
 
 cdef format_keys(csp_super_t *super, keys):
-    """How each key is kept: those of the object table, and the store's own for governing nodes."""
+    """How each key is kept: those of the object table, and the store's own for governing nodes and grants."""
     cdef int i
     for key_id, class_id, kind, source in keys:
         if not (0 < key_id < CSP_KEYS and 0 <= class_id < CSP_CLASSES and 0 <= source < CSP_CLASSES) \
-                or key_id % CSP_KEYS_A_CLASS == 0 or key_id == CSP_NODE_KEY:
+                or key_id % CSP_KEYS_A_CLASS == 0 or key_id in (CSP_NODE_KEY, CSP_GRANTS_KEY, CSP_GRANTEE_KEY):
             raise StoreError(f"key {key_id} of class {class_id}: beyond the key table, or the store's own")
         super.keys[<int> key_id].class_id = class_id
         super.keys[<int> key_id].kind = KEY_KINDS.get(kind, 0)
         super.keys[<int> key_id].source = source
-    super.keys[<int> CSP_NODE_KEY].class_id = CSP_NODE_CLASS
-    super.keys[<int> CSP_NODE_KEY].kind = KEY_KINDS["name"]
+    for key_id, class_id, kind in (
+        (CSP_NODE_KEY, CSP_NODE_CLASS, "name"),
+        (CSP_GRANTS_KEY, CSP_GRANTS_CLASS, "name"),
+        (CSP_GRANTEE_KEY, CSP_GRANTS_CLASS, "list"),
+    ):
+        super.keys[<int> key_id].class_id = class_id
+        super.keys[<int> key_id].kind = KEY_KINDS[kind]
     for i in range(1, CSP_KEYS // CSP_KEYS_A_CLASS):
         super.keys[i * CSP_KEYS_A_CLASS].class_id = i
         super.keys[i * CSP_KEYS_A_CLASS].kind = KEY_KINDS["list"]

@@ -33,10 +33,22 @@ enum {
 #define CSP_CLASS_LIMIT 44  /* class ids are below this, but for the next */
 #define CSP_ACCOUNT_CLASS 250
 #define CSP_NODE_CLASS 251
+#define CSP_GRANTS_CLASS 252
 #define CSP_PERSON_CLASS 3
 #define CSP_TENANT_CLASS 7
 #define CSP_ACCESS_GROUP_CLASS 21
 #define CSP_FOLDER_CLASS 22
+
+/* What a grant gives; its bits in a record of grants. */
+#define CSP_RIGHT_R 1
+#define CSP_RIGHT_C 2
+#define CSP_RIGHT_U 4
+#define CSP_RIGHT_X 8
+#define CSP_RIGHT_D 16
+#define CSP_RIGHT_RP 32
+#define CSP_RIGHT_CP 64
+#define CSP_RIGHTS_ALL 127
+#define CSP_PROPAGATE 128
 
 /* The classes that are served, ascending. */
 static const uint16_t csp_class_ids[CSP_CLASS_COUNT] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43};
