@@ -82,7 +82,7 @@ class SlowLane:
             WRITER_LIMITS,
             connected=self.registrations.register_again,
         )
-        self.auth = Asker(loop, str(folder / AUTH.socket_name), AUTH_LIMITS)
+        self.auth = Asker(loop, str(folder / AUTH.socket_name), AUTH_LIMITS, together=True)
         # Who knows what the database keeps; a proxy's writer asks its master.
         self.reading = self.writer
         if self.info.mode in READING.modes:

@@ -302,6 +302,7 @@ class Peer:
         self.socket: socket.socket | None = None
         self.decoder = Decoder()
         self.on_greeted = lambda: None  # lets the asker hear it
+        self.before_take = lambda: None  # lets it send what it sends together
 
     def accept(self) -> None:
         """Takes the channel in and greets."""
@@ -312,6 +313,7 @@ class Peer:
 
     def take(self) -> list[bytes]:
         """The next question."""
+        self.before_take()
         if self.socket is None:
             self.accept()
         while True:
@@ -358,6 +360,7 @@ class Server:
         self.lane = SlowLane(ServerInfo(**(options | info)), self.control, self._open_guest)
         self.lane.start(self.loop)
         self.writer.on_greeted = self.auth.on_greeted = self.reading.on_greeted = self.loop.poll
+        self.auth.before_take = lambda: self.loop.pass_time(0)
         self._guest = guest
         self.connect(1)
 

@@ -8,6 +8,8 @@
 3. The socket is non-blocking: what it doesn't take now goes when it is writable again.
 4. Beyond the limits of questions under way and of bytes a question is refused at once.
 5. A channel that broke connects again by itself, at once and then with growing delays.
+6. Questions that are asked `together` go in one piece, those of a turn of the loop: where hundreds
+   ask at once, the other process is woken for all of them.
 """
 
 from __future__ import annotations
@@ -93,8 +95,11 @@ class Asker:
         limits: Limits,
         *,
         connected: Callable[[], None] = lambda: None,
+        together: bool = False,
     ) -> None:
         self._loop = loop
+        self._together = together
+        self._is_sending = False  # at the end of the turn
         self._path = path
         self._limits = limits
         self._connected = connected
@@ -179,7 +184,7 @@ class Asker:
         self._check_later()
         if self._is_greeted:
             self._unsent += question
-            self._send()
+            self._send_soon()
         else:
             self._held[self._last] = question
             self._held_bytes += len(question)
@@ -237,6 +242,17 @@ class Asker:
             self._check_later()
 
     # The socket.
+
+    def _send_soon(self) -> None:
+        if not self._together:
+            self._send()
+        elif not self._is_sending:
+            self._is_sending = True
+            self._loop.call_later(0, self._send_together)
+
+    def _send_together(self) -> None:
+        self._is_sending = False
+        self._send()
 
     def _send(self) -> None:
         if self._socket is None or not self._unsent:
