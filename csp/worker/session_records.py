@@ -30,7 +30,7 @@ class SessionRecords:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[tuple[Any, ...]] = []
         self._lost = 0
         self._is_soon = False
 
@@ -39,19 +39,10 @@ class SessionRecords:
         if len(self._waiting) >= WAITING_MAX:
             self._lost += 1
             return
-        session, slot = self._lane.loop.session(conn), self._lane.info.slot
-        state = self._lane.states.get(conn)
+        session, state = self._lane.loop.session(conn), self._lane.states.get(conn)
+        application = state.application if state is not None else ""
         self._waiting.append(
-            {
-                "time": wall_ms(),
-                "what": what,
-                "why": why,
-                "session": f"{slot}-{session.id}",
-                "server": self._lane.info.app_name,
-                "account": f"CfgPerson:{session.account_dbid}",
-                "application": state.application if state is not None else "",
-                "address": session.address,
-            }
+            (wall_ms(), what, why, session.id, session.account_dbid, application, session.address)
         )
         if not self._is_soon:
             self._is_soon = True
@@ -78,4 +69,19 @@ class SessionRecords:
                 log_event(log, "22138", count=len(batch), reason=answer.text)
 
         if batch:
-            self._lane.writer.ask("SESSIONS", batch_of(batch), then=answered)
+            records = [self._record(*one) for one in batch]
+            self._lane.writer.ask("SESSIONS", batch_of(records), then=answered)
+
+    def _record(
+        self, time: int, what: str, why: str, id_: int, account: int, application: str, address: str
+    ) -> dict[str, Any]:
+        return {
+            "time": time,
+            "what": what,
+            "why": why,
+            "session": f"{self._lane.info.slot}-{id_}",
+            "server": self._lane.info.app_name,
+            "account": f"CfgPerson:{account}",
+            "application": application,
+            "address": address,
+        }
