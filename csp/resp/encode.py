@@ -101,9 +101,16 @@ def _append_members(
 ) -> None:
     if isinstance(value, dict):
         out.append(b"%%%d\r\n" % len(value) if proto == 3 else b"*%d\r\n" % (2 * len(value)))
-        for key, member in value.items():
-            _append(out, key, proto)
-            _append(out, member, proto)
+        for pair in value.items():
+            for part in pair:
+                # A map is mostly plain text and numbers: thousands that sign in get one each.
+                if type(part) is str:
+                    text = part.encode()
+                    out.append(b"$%d\r\n%b\r\n" % (len(text), text))
+                elif type(part) is int:
+                    out.append(b":%d\r\n" % part)
+                else:
+                    _append(out, part, proto)
         return
     mark = b"*"
     if proto == 3 and isinstance(value, Push):

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from csp.model.types import CLASSES
-from csp.process.application import APPLICATION, application_of
+from csp.process.application import APPLICATION
 from csp.worker.call import Lane
 
 HOST = CLASSES["CfgHost"]
@@ -15,8 +15,8 @@ HOST = CLASSES["CfgHost"]
 
 def backup_of(lane: Lane) -> str:
     """HOST:PORT of the backup of this server's Application; "" where there is none."""
-    own = application_of(lane.reader, lane.info.app_name)
-    server = (orjson.loads(own).get("serverInfo") or {}) if own else {}
+    own = lane.applications.named(lane.reader, lane.info.app_name) or {}
+    server = own.get("serverInfo") or {}
     backup = _object(lane, APPLICATION.id, server.get("backupServerDBID", 0))
     listens = backup.get("serverInfo") or {}
     host = _object(lane, HOST.id, listens.get("hostDBID", 0)).get("name", "")

@@ -14,6 +14,7 @@ from csp.model.token import Token
 from csp.process.channel.asking import Asker
 from csp.resp.encode import encode
 from csp.resp.values import Value
+from csp.worker.applications import Applications
 from csp.worker.asked import Asked
 from csp.worker.feed import Feed
 from csp.worker.guest import Guest, OpenGuest
@@ -111,6 +112,9 @@ class Registrations(Protocol):
     def session_of(self, conn: int) -> str:
         """Unique in the server."""
 
+    def share(self, conn: int, wish: dict[str, Any]) -> None:
+        """Takes a place that many may hold."""
+
     def add(self, conn: int, wish: dict[str, Any], replaced: list[str]) -> None:
         """Notes a place that the writer gave, and closes the connections whose place it took."""
 
@@ -176,6 +180,7 @@ class Lane(Protocol):
     states: dict[int, State]
     guests: dict[int, Guest]
     open_guest: OpenGuest
+    applications: Applications
     publications: Publications
     mailbox: Mailbox
     writer: Asker

@@ -1,6 +1,7 @@
 """CFG.REGISTER: a connection says which application it serves, and holds that application's place.
 
-1. The writer keeps the register of the whole server: a holder may be on any worker.
+1. The writer keeps the register of the whole server: a holder may be on any worker. Who wants a
+   place that others may hold as well gets it at once, and the writer is told of many together.
 2. A place ends with its connection, or with the worker; after a restart of the writer the worker
    registers what it has again.
 3. The same instance takes its own place at once: its older connection is closed. Connections of
@@ -17,7 +18,7 @@ import orjson
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, NoPerm, NoRef, Stale
 from csp.model.feed import COMPRESSION
-from csp.process.application import SERVER_TYPE, application_of
+from csp.process.application import SERVER_TYPE
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
@@ -27,7 +28,7 @@ from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
 TEXT_CHARACTERS_MAX = 255
 MINREV_WAIT_MS = 5_000
-TOGETHER_MS = 20  # within which restored and ended sessions are told of together
+TOGETHER_MS = 20  # within which sessions that have come and gone are told of together
 _SESSION = "register"  # the purpose under which an end is noted
 
 
@@ -38,7 +39,7 @@ class Registrations:
         self._lane = lane
         self._wishes: dict[int, dict[str, Any]] = {}
         # Of applications that many sessions may serve: thousands come and go at once.
-        self._restored: dict[int, dict[str, Any]] = {}
+        self._shared: dict[int, dict[str, Any]] = {}
         self._ended: list[str] = []
         self._is_soon = False
 
@@ -80,6 +81,12 @@ class Registrations:
             self._ended.append(str(wish["session"]))
             self._soon()
 
+    def share(self, conn: int, wish: dict[str, Any]) -> None:
+        """Takes a place that many may hold; without a writer it is told when there is one."""
+        self._shared[conn] = wish
+        self.add(conn, wish, [])
+        self._soon()
+
     def ask_again(self, conn: int, wish: dict[str, Any]) -> None:
         """Asks for the place of a restored session, which may be somebody else's by now.
 
@@ -87,9 +94,7 @@ class Registrations:
         """
 
         if not wish["daemon"]:
-            self._restored[conn] = wish
-            self.add(conn, wish, [])
-            self._soon()
+            self.share(conn, wish)
             return
 
         def answered(answer: Answer) -> None:
@@ -105,11 +110,11 @@ class Registrations:
             self._lane.loop.call_later(TOGETHER_MS, self._tell_together)
 
     def _tell_together(self) -> None:
-        """Tells the writer who has come back and who has gone; nobody waits for an answer."""
+        """Tells the writer who has come and who has gone; nobody waits for an answer."""
         self._is_soon = False
-        restored, self._restored = self._restored, {}
+        shared, self._shared = self._shared, {}
         ended, self._ended = self._ended, []
-        wishes = [wish for conn, wish in restored.items() if self._wishes.get(conn) is wish]
+        wishes = [wish for conn, wish in shared.items() if self._wishes.get(conn) is wish]
         if wishes:
             self._lane.writer.ask("REGISTER", orjson.dumps(wishes), then=_ignore)
         if ended:
@@ -147,6 +152,11 @@ def register(call: Call) -> None:
         if not there:
             text = f"revision {options['minrev']} is not here yet; at {lane.reader.revision}"
             lane.finish(conn, error(Stale(text).line))
+            return
+        if not wish["daemon"]:
+            if conn in lane.states:
+                lane.registrations.share(conn, wish)
+                lane.finish(conn, encode(_granted(call, wish), call.proto))
             return
         lane.writer.ask("REGISTER", orjson.dumps(wish), then=answered)
 
@@ -220,12 +230,11 @@ def _text(what: str, data: bytes) -> str:
 
 
 def _application(call: Call, name: bytes) -> dict[str, Any]:
-    """The Application object."""
-    found = application_of(call.lane.reader, name)
-    if not found:
+    """What counts here of the Application."""
+    found = call.lane.applications.named(call.lane.reader, name)
+    if found is None:
         raise NoRef(f"there is no application {text_of(name)}")
-    application: dict[str, Any] = orjson.loads(found)
-    return application
+    return found
 
 
 def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:

@@ -21,6 +21,7 @@ from csp.resp.encode import error
 from csp.store.control import ROLE_BACKUP, ROLE_NAMES, STATE_LOADING
 from csp.tables.commands import BY_NUMBER
 from csp.worker import transactions
+from csp.worker.applications import Applications
 from csp.worker.call import Call, Handler, State
 from csp.worker.feed_server import Feeds
 from csp.worker.guest import Guest, OpenGuest
@@ -63,6 +64,7 @@ class SlowLane:
     def start(self, loop: Loop) -> None:
         """Joins the loop and opens the channels."""
         self.loop = loop
+        self.applications = Applications()
         self.publications = Publications(loop)
         self.feeds = Feeds(self)
         self.registrations = Registrations(self)
