@@ -41,6 +41,7 @@ NEEDS = {
     "systemd-analyze": Need("systemd-analyze", "systemd"),
     "node": Need("node", "nodejs"),
     "npm": Need("npm", "npm"),
+    "tc": Need("tc", "iproute2"),
     "zsh": Need("zsh", "zsh"),
     "fish": Need("fish", "fish"),
     "postgres": Need("postgres", "postgresql"),

@@ -33,12 +33,18 @@ class Server(ABC):
         self.folder = folder
         self.workers = workers
         self.port = free_port()
+        self.listens_at = "127.0.0.1"
         self.log = folder / f"{type(self).__name__.lower()}-{self.port}.log"
         # A socket's path is limited to 108 bytes, so it can't lie under pytest's long folders.
         self.runtime = Path(tempfile.mkdtemp(prefix="csp-test-"))
         self.state = folder / f"state-{self.port}"  # of a proxy, over its stops
         self.environment = environment or {}
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def listen(self) -> str:
+        """Where it takes clients; those of tests connect by the loopback."""
+        return f"{self.listens_at}:{self.port}"
 
     @abstractmethod
     def arguments(self) -> list[str]:
@@ -209,7 +215,7 @@ class Master(Server):
     def arguments(self) -> list[str]:
         return [
             *("master", "--db", self.url, "-app", self.app),
-            *("--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers), *self.extra),
+            *("--listen", self.listen, "--workers", str(self.workers), *self.extra),
         ]
 
 
@@ -228,13 +234,15 @@ class Proxy(Server):
     ) -> None:
         super().__init__(folder, workers=workers, environment=environment)
         self.app = app
+        self.master_host = "127.0.0.1"
         self.master_port = master if isinstance(master, int) else master.port
         self.extra = extra
 
     def arguments(self) -> list[str]:
         return [
-            *("proxy", "-host", "127.0.0.1", "-port", str(self.master_port), "-app", self.app),
-            *("--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers), *self.extra),
+            *("proxy", "-host", self.master_host, "-port", str(self.master_port)),
+            *("-app", self.app),
+            *("--listen", self.listen, "--workers", str(self.workers), *self.extra),
         ]
 
 

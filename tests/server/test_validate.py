@@ -10,6 +10,7 @@ import pytest
 
 from tests.validate import plants_answered, plants_told  # noqa: F401 - they fill PLANTS
 from tests.validate.history import Bookmark, Read, Subscribed, Told, Write, load
+from tests.validate.links import FaultProxies
 from tests.validate.planting import PLANTS
 from tests.validate.run import Run, faults_shown
 from tests.validate.validators import VALIDATORS, judge
@@ -30,7 +31,7 @@ PLANTED = {
 @pytest.mark.timeout(240)
 def test_a_short_run_finds_no_violation(tmp_path: Path) -> None:
     """And each fault that is then put into its history is found."""
-    run = Run(tmp_path, seed=1, seconds=SECONDS)
+    run = Run(tmp_path, FaultProxies("a short run"), seed=1, seconds=SECONDS)
     violations = run.run()
     assert not violations, "\n".join([*run.summary(), *faults_shown(violations)])
     kinds = Counter(type(one) for one in run.records)

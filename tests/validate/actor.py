@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tests.neighbours.cutting_link import CuttingLink
 from tests.validate.history import Record, Recorder, Shown
+from tests.validate.links import Link
 
 JOIN_SECONDS_MAX = 40.0
 CLASSES = ("CfgSkill", "CfgPerson")
@@ -24,14 +24,15 @@ SECTION, OPTION = "validate", "value"
 class Ground:
     """The servers as clients reach them, the objects, and the history."""
 
-    fronts: dict[str, CuttingLink]  # by server: what clients connect to
+    fronts: dict[str, Link]  # by server: what clients connect to
     writable: tuple[str, ...]
     keys: list[str]  # of objects that stay
     recorder: Recorder = field(default_factory=Recorder)
     faults: list[str] = field(default_factory=list)
 
-    def port(self, server: str) -> int:
-        return self.fronts[server].port
+    def address(self, server: str) -> tuple[str, int]:
+        """Where clients of a server connect to."""
+        return self.fronts[server].host, self.fronts[server].port
 
 
 class Actor(threading.Thread):

@@ -40,17 +40,25 @@ class Blow:
 
 
 def blows(
-    seed: int, servers: Sequence[str], leaves: Sequence[str], workers: int, *, short: bool
+    seed: int,
+    servers: Sequence[str],
+    leaves: Sequence[str],
+    workers: int,
+    *,
+    short: bool,
+    network: frozenset[str],
 ) -> Iterator[Blow]:
     """Without end; each kind once before they come at random.
 
-    `leaves` are servers that nobody follows: whoever follows one that has forgotten loads anew as
-    well, and its subscribers are told what differs, not what was done.
+    `network`: what it can do to links. `leaves` are servers that nobody follows: whoever follows
+    one that has forgotten loads anew as well, and its subscribers are told what differs, not what
+    was done.
     """
     chance = random.Random(seed)
-    kinds = [*OF_PROCESSES, *OF_LINKS]
+    of_links = {what: weight for what, weight in OF_LINKS.items() if what in network}
+    weights = OF_PROCESSES | of_links
+    kinds = [*weights]
     chance.shuffle(kinds)
-    weights = OF_PROCESSES | OF_LINKS
     while True:
         what = kinds.pop() if kinds else chance.choices([*weights], [*weights.values()])[0]
         server = chance.choice(leaves if what == "forget" else servers)

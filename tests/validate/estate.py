@@ -11,32 +11,32 @@ import orjson
 import psutil
 import redis
 
-from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import STOP_SECONDS_MAX, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 from tests.validate.actor import APPLICATION, CLASSES
 from tests.validate.blows import Blow
+from tests.validate.links import Link, Network
 from tests.validate.writer import new_object
 
 LEVEL_SECONDS_MAX = 60.0  # for a half-open feed to be noticed, given up and made anew
 OBJECTS = 24  # of each class, in two tenants
-DELAY_SECONDS = 0.05
-BYTES_A_SECOND = 20_000
 
 
 class Estate:
     """Starts and ends them, strikes them, and says how far each has come."""
 
-    def __init__(self, folder: Path, *, workers: int, chain: bool) -> None:
-        self.folder, self.workers, self.chain = folder, workers, chain
+    def __init__(self, folder: Path, network: Network, *, workers: int, chain: bool) -> None:
+        self.folder, self.network = folder, network
+        self.workers, self.chain = workers, chain
         self.servers: dict[str, Server] = {}
-        self.feeds: dict[str, CuttingLink] = {}  # by proxy: to its master
-        self.fronts: dict[str, CuttingLink] = {}  # by server: from its clients
+        self.feeds: dict[str, Link] = {}  # by proxy: to its master
+        self.fronts: dict[str, Link] = {}  # by server: from its clients
         self.keys: list[str] = []
         self.forgotten: set[str] = set()  # proxies that had to load anew
 
     def __enter__(self) -> Self:
         master = Master(self.folder, workers=self.workers)
+        master.listens_at = self.network.listens_at
         self.servers["master"] = master
         try:
             master.start()
@@ -47,7 +47,7 @@ class Estate:
             if self.chain:
                 self._add_proxy("third", self.servers["first"])
             for name, server in self.servers.items():
-                self.fronts[name] = CuttingLink(server.port)
+                self.fronts[name] = self.network.link(server.port)
             self.wait_level()
         except BaseException:
             self.__exit__()
@@ -58,19 +58,20 @@ class Estate:
         for link in self.fronts.values():
             link.close()
         found = None
-        for server in reversed(self.servers.values()):
+        for name, server in reversed(self.servers.items()):
             try:
                 server.__exit__()
             except AssertionError as error:  # the others are ended all the same
                 found = error
-        for link in self.feeds.values():
-            link.close()
+            if name in self.feeds:  # else its master has half a connection left
+                self.feeds[name].close()
         if found is not None and not any(problem):
             raise found
 
     def _add_proxy(self, name: str, master: Server) -> None:
-        self.feeds[name] = CuttingLink(master.port)
-        proxy = Proxy(self.folder, self.feeds[name].port, workers=self.workers, app=name)
+        link = self.feeds[name] = self.network.link(master.port)
+        proxy = Proxy(self.folder, link.port, workers=self.workers, app=name)
+        proxy.master_host, proxy.listens_at = link.host, self.network.listens_at
         self.servers[name] = proxy
         proxy.start()
 
@@ -156,18 +157,8 @@ class Estate:
         else:
             self._strike_process(server, blow)
 
-    def _strike_link(self, link: CuttingLink, blow: Blow) -> None:
-        if blow.what in ("cut", "away"):
-            link.refuses = blow.what == "away"
-            link.cut()
-        elif blow.what == "delay":
-            link.delay_seconds = DELAY_SECONDS
-        elif blow.what == "throttle":
-            link.bytes_a_second = BYTES_A_SECOND
-        elif blow.what == "hold":
-            link.hold()
-        else:
-            link.drop()
+    def _strike_link(self, link: Link, blow: Blow) -> None:
+        link.strike(blow.what)
         time.sleep(blow.seconds)
         link.go_on()
 

@@ -71,7 +71,7 @@ class Reader(Actor):
 
     def _arrive(self) -> Wire:
         """A connection to the server, which has to have what this client saw elsewhere."""
-        wire = Wire(self.ground.port(self.server))
+        wire = Wire(self.ground.address(self.server))
         try:
             if self.chance.random() < 0.5:
                 wire.call("CFG.SYNC", self.newest, "TIMEOUT", SYNC_MS)
@@ -122,9 +122,9 @@ class ClientReader(Actor):
         super().__init__(ground, name, seed)
         servers = sorted(ground.fronts)
         self.chance.shuffle(servers)
-        self.servers = {ground.port(server): server for server in servers}
+        self.servers = {ground.address(server): server for server in servers}
         self.client = Client(
-            [("127.0.0.1", port) for port in self.servers],
+            [*self.servers],
             Credentials(password=PASSWORD),
             timeout=TIMEOUT_SECONDS,
             application=APPLICATION,
@@ -146,7 +146,7 @@ class ClientReader(Actor):
         self.is_begun.set()
         if self.client.address == before:  # else nobody knows which of them answered
             looked = tuple(shown_object(one) for one in objects)
-            server = self.servers[before.port]
+            server = self.servers[before.host, before.port]
             self.note(Read(self.name, server, 0, began, now(), looked, revision))
         if self.chance.random() < HOP_SHARE:
             self.client.close()  # the next call connects again, elsewhere

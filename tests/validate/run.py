@@ -17,6 +17,7 @@ from tests.validate.actor import APPLICATION, Actor, Ground, now, value_of
 from tests.validate.blows import Blow, blows
 from tests.validate.estate import Estate
 from tests.validate.history import Committed, Finished, Gap, Part, Read, Record, Told, Write, save
+from tests.validate.links import Network
 from tests.validate.reader import ClientReader, Reader
 from tests.validate.subscriber import Subscriber
 from tests.validate.validators import judge
@@ -35,8 +36,9 @@ KEEPALIVE_SECONDS, ALIVE_SECONDS, BOOKMARK_MS = 3.0, 3.0, 1_000
 class Run:
     """One run in one folder."""
 
-    def __init__(self, folder: Path, *, seed: int, seconds: float) -> None:
-        self.folder, self.seed, self.seconds = folder, seed, seconds
+    def __init__(self, folder: Path, network: Network, *, seed: int, seconds: float) -> None:
+        self.folder, self.network = folder, network
+        self.seed, self.seconds = seed, seconds
         self.is_short = seconds <= SHORT_SECONDS
         self.workers = 1 if self.is_short else 2
         self.done: Counter[str] = Counter()
@@ -52,7 +54,8 @@ class Run:
     def run(self) -> list[str]:
         """The whole run; what was wrong, in words."""
         _quicken()
-        with Estate(self.folder, workers=self.workers, chain=not self.is_short) as estate:
+        chain = not self.is_short
+        with Estate(self.folder, self.network, workers=self.workers, chain=chain) as estate:
             self.ground = Ground(estate.fronts, ("master", "first"), estate.keys)
             generations = estate.generations()
             self._begin(estate.wait_level())
@@ -77,6 +80,7 @@ class Run:
         gaps = [one for one in self.records if isinstance(one, Gap)]
         hops = sum(one.hops for one in (*self.readers, *self.watchers))
         return [
+            f"network: {self.network}",
             f"seed {self.seed}, {self.seconds:g} s: {sum(self.done.values())} blows: "
             + ", ".join(f"{count} {what}" for what, count in sorted(self.done.items())),
             f"{kinds['Committed']} transactions; writes: "
@@ -139,6 +143,7 @@ class Run:
             estate.leaves(),
             self.workers,
             short=self.is_short,
+            network=self.network.blows,
         )
         while time.monotonic() < end and not self.ground.faults:
             blow = next(schedule)

@@ -31,13 +31,13 @@ class Subscriber(Actor):
         servers = sorted(ground.fronts)
         self.chance.shuffle(servers)
         self.client = Client(
-            [("127.0.0.1", ground.port(server)) for server in servers],
+            [ground.address(server) for server in servers],
             Credentials(password=PASSWORD),
             timeout=6.0,
             reconnect_seconds=RECONNECT_SECONDS,
             application=application,
         )
-        self.servers = {ground.port(server): server for server in servers}
+        self.servers = {ground.address(server): server for server in servers}
         self.changes: Subscription | None = None
         self.newest = start
 
@@ -73,7 +73,8 @@ class Subscriber(Actor):
 
     def _server(self) -> str:
         assert self.changes is not None
-        return self.servers[self.changes._client.address.port]
+        address = self.changes._client.address
+        return self.servers[address.host, address.port]
 
     def leave(self) -> None:
         if self.changes is not None:

@@ -92,7 +92,7 @@ class Watcher(Actor):
         """Subscribes where it was; what was told of an unfinished transaction comes again."""
         is_by_token = bool(self.token) and self.chance.random() < 0.5
         self.connection = next(numbers)
-        self.wire = Wire(self.ground.port(self.server), *([self.token] if is_by_token else []))
+        self.wire = Wire(self.ground.address(self.server), *([self.token] if is_by_token else []))
         if self.by_token:
             self.wire.call("CFG.REGISTER", APPLICATION)
         if self.seen:  # by its reads, which may be ahead of what it was told

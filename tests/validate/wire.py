@@ -26,9 +26,9 @@ class Lost(Exception):
 class Wire:
     """A RESP3 connection that is signed in."""
 
-    def __init__(self, port: int, secret: str = PASSWORD) -> None:
+    def __init__(self, address: tuple[str, int], secret: str = PASSWORD) -> None:
         try:
-            self._socket = socket.create_connection(("127.0.0.1", port), CONNECT_SECONDS)
+            self._socket = socket.create_connection(address, CONNECT_SECONDS)
         except OSError as problem:
             raise Lost(str(problem)) from problem
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -45,7 +45,7 @@ class Writer(Actor):
 
     def _client(self, server: str) -> Client:
         return Client(
-            ("127.0.0.1", self.ground.port(server)),
+            self.ground.address(server),
             Credentials(password=PASSWORD),
             timeout=TIMEOUT_SECONDS,
             reconnect_seconds=1.0,
