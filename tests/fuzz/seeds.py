@@ -9,7 +9,9 @@ import orjson
 
 from csp.model.entry import Change, build_entry
 from csp.model.extract import Nothing
+from csp.model.grants import GrantsChange, build_grants
 from csp.model.image import build_image
+from csp.model.rights import ALL, PROPAGATE, SYSTEM
 from csp.model.types import CLASSES
 from tests.fuzz.build import CORPUS
 from tests.fuzz.targets import QUESTIONS, person
@@ -47,8 +49,17 @@ def inputs() -> dict[str, list[bytes]]:
     delta = {"changed": {"state": "disabled"}}
     update = Change("update", PERSON, 101, before, after, delta)
     delete = Change("delete", PERSON, 102, person(102), None)
-    entry = build_entry(2, 7, 0, {"account": "t"}, [update, delete], [image, b""])
-    images = build_image(PERSON, person(101), 1, Nothing()) + image
+    place, accounts = (PERSON.id, 101), {SYSTEM: ALL | PROPAGATE, (PERSON.id, 102): 0}
+    granted = build_grants(1, place, accounts, 2)
+    entry = build_entry(
+        2,
+        7,
+        0,
+        {"account": "t"},
+        [update, delete, GrantsChange("create", 1, place, accounts)],
+        [image, b"", granted],
+    )
+    images = build_image(PERSON, person(101), 1, Nothing()) + build_grants(1, place, accounts, 1)
     json = orjson.dumps({"class": "CfgPerson", **person(101)})
     return {
         "parser": [bytes([flags, 6]) + line for line in LINES for flags in (0, 1)],

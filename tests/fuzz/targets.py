@@ -32,8 +32,9 @@ from csp._fastpath import (
     project_fields,
 )
 from csp.model.extract import Nothing
-from csp.model.image import build_image
-from csp.model.types import CLASSES
+from csp.model.image import build_image, parse_header
+from csp.model.rights import ALL
+from csp.model.types import CLASSES, GRANTS_CLASS_ID
 from csp.tables.commands import BY_NUMBER
 from tests.neighbours.memory_store import MemoryStore
 from tests.property.log_items import item
@@ -41,9 +42,12 @@ from tests.property.log_items import item
 RESERVE_BYTES = 16 << 20
 GLOB_SECONDS_MAX = 0.5  # of processor time; patterns have at most 256 bytes
 PATTERN_MAX = 256
+PERSON_101, ADMINISTRATORS = (CLASSES["CfgPerson"].id, 101), (CLASSES["CfgAccessGroup"].id, 98)
 CLASS_IDS = sorted(cls.id for cls in CLASSES.values())
 ALWAYS_SHOWN = ("class", "DBID", "revision")
-IMAGE_HEAD, ENTRY_HEAD, ITEM_HEAD = 64, 48, 32
+IMAGE_HEAD, ENTRY_HEAD, ITEM_HEAD = 64, 64, 64
+COVERED_AT, SIZE_AT = 16, 32  # of an image: what its sum covers, and its size
+EXTRAS_AT, REF_AT = 56, 48  # what of an entry, and to the end of an item's head, is a store's own
 QUESTIONS = (
     b"AUTH x\r\nDBSIZE\r\nMGET CfgPerson:101 CfgPerson:102 CfgPerson:103\r\nGET CfgPerson:101\r\n"
     b"STRLEN CfgPerson:101\r\nCFG.READ CfgPerson\r\nCFG.READ CfgPerson BRIEF\r\n"
@@ -261,11 +265,27 @@ def feed(data: bytes) -> None:
         reader = StoreReader(store.data_fd, store.control, 1)
         reader.pin()
         reader.find(1, b"user101")
+        _ask_rights(reader)
         reader.unpin()
     except StoreError:
         pass  # refused with words
     finally:
         store.close()
+
+
+def _ask_rights(reader: StoreReader) -> None:
+    """Of all whose grants there are."""
+    everybody = [ADMINISTRATORS, PERSON_101, (0, 0)]
+    number = reader.raw_next_dbid(GRANTS_CLASS_ID, 0)
+    while number:
+        place = parse_header(reader.raw_image(GRANTS_CLASS_ID, number) or b"").container
+        reader.raw_grants(*place)
+        assert 0 <= reader.raw_rights(*place, everybody) <= ALL
+        number = reader.raw_next_dbid(GRANTS_CLASS_ID, number)
+    assert reader.raw_rights(*PERSON_101, everybody) <= ALL
+    for account in everybody:
+        reader.raw_granted(*account)
+    reader.raw_nodes()
 
 
 def _take(store: Store, way: int, body: bytearray) -> None:
@@ -285,9 +305,9 @@ def _take(store: Store, way: int, body: bytearray) -> None:
 
 
 def _mend_image(body: bytearray, at: int, end: int) -> int:
-    (size,) = struct.unpack_from("<I", body, at + 12)
-    if 16 <= size <= end - at:
-        struct.pack_into("<I", body, at + 8, crc32c(body[at + 12 : at + size]))
+    (size,) = struct.unpack_from("<I", body, at + SIZE_AT)
+    if IMAGE_HEAD <= size <= end - at:
+        struct.pack_into("<I", body, at + 8, crc32c(body[at + COVERED_AT : at + size]))
     return int(size)
 
 
@@ -300,14 +320,15 @@ def _mend_entry(body: bytearray, revision: int) -> None:
     refs: list[int] = []
     while at + ITEM_HEAD <= len(body):
         size, _, _, _, _, image, _, tenants = struct.unpack_from("<IBBHIIII", body, at)
-        refs.append(at + 24)
+        refs.append(at + REF_AT)
         start = at + ITEM_HEAD + ((4 * tenants + 7) & ~7)
         if start + IMAGE_HEAD <= len(body) and image >= IMAGE_HEAD and start + image <= len(body):
             _mend_image(body, start, start + image)
         at += max(8, size)
     summed = bytearray(body)
+    summed[EXTRAS_AT:ENTRY_HEAD] = bytes(ENTRY_HEAD - EXTRAS_AT)
     for ref in refs:
-        summed[ref : ref + 8] = bytes(8)
+        summed[ref : ref + ITEM_HEAD - REF_AT] = bytes(ITEM_HEAD - REF_AT)
     struct.pack_into("<I", body, 8, crc32c(summed[12:]))
 
 
