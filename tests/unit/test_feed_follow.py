@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from csp._fastpath import follow
+from csp._fastpath import StoreReader, follow
 from csp.model.accounts import build_account_image
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Nothing
+from csp.model.grants import GrantsChange, build_grants
 from csp.model.image import build_image
+from csp.model.rights import ALL, PROPAGATE, SYSTEM
 from csp.model.types import CLASSES
 from csp.resp import Decoder, request
 from tests.neighbours.memory_store import MemoryStore
@@ -55,6 +57,18 @@ def test_changes_that_continue_are_published_one_by_one(store: Store) -> None:
     assert store.writer.published == 101
     assert store.writer.stat()["log_entries"] == 100
     assert all(store.writer.image(SKILL.id, 100 + revision) for revision in range(2, 102))
+
+
+def test_grants_come_as_other_changes_do(store: Store) -> None:
+    place, grants = (SKILL.id, 101), {SYSTEM: ALL | PROPAGATE}
+    given = GrantsChange("create", 1, place, grants)
+    entry = build_entry(2, store.writer.mark, 0, {}, [given], [build_grants(1, place, grants, 2)])
+    store.follow(request("change", entry))
+    reader = StoreReader(store.data_fd, store.control, 1)
+    assert (reader.raw_rights(*place, [SYSTEM]), reader.raw_rights_revision) == (ALL, 2)
+    taken = GrantsChange("delete", 1, place, {})
+    store.follow(request("change", build_entry(3, mark_of(entry), 0, {}, [taken], [b""])))
+    assert (reader.raw_rights(*place, [SYSTEM]), reader.raw_rights_revision) == (0, 3)
 
 
 def test_bytes_may_come_in_any_pieces(store: Store) -> None:

@@ -15,7 +15,9 @@ from csp.model.accounts import build_account_image
 from csp.model.entry import Change, build_entry, mark_of
 from csp.model.extract import Nothing
 from csp.model.feed import FED_CLASSES, Position
+from csp.model.grants import GrantsChange, build_grants
 from csp.model.image import build_image
+from csp.model.rights import READ, SYSTEM, Grants
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.snapshot import write
 from csp.snapshot.file import SnapshotFile
@@ -30,6 +32,7 @@ from tests.unit.test_store_host import load, open_host, read, rename
 
 APP = "proxy1"
 PERSON = CLASSES["CfgPerson"]
+PLACE = (PERSON.id, 7)
 NOW = Pace(1.0)
 
 
@@ -78,6 +81,14 @@ def give_account(host: StoreHost, dbid: int, secret: str, op: str = "update") ->
     host.apply(person_entry(dbid, host, op), [account])
 
 
+def give_rights(host: StoreHost, number: int, grants: Grants) -> None:
+    """Publishes what is granted on a person; no grant: nothing any more."""
+    revision = host.published + 1
+    image = build_grants(number, PLACE, grants, revision) if grants else b""
+    change = GrantsChange("create" if grants else "delete", number, PLACE, grants)
+    host.apply(build_entry(revision, host.mark, 2_000, {}, [change], [image]))
+
+
 def contents(instance: str, host: StoreHost) -> dict[str, object]:
     """All that a reader could find."""
     reader = read(instance, host)
@@ -86,6 +97,7 @@ def contents(instance: str, host: StoreHost) -> dict[str, object]:
         "state": (reader.stream, reader.revision, reader.mark, reader.time_ms),
         "records": {one: reader.raw_images(one, 0, 1 << 30)[0] for one in FED_CLASSES},
         "log": [reader.raw_entry(one) for one in range(reader.oldest, reader.revision + 1)],
+        "rights": (reader.raw_rights(*PLACE, [SYSTEM]), reader.raw_granted(*SYSTEM)),
         "counts": {cls.name: reader.count(cls.id) for cls in CLASSES.values()},
     }
     assert reader.probe(1) == 0
@@ -105,6 +117,9 @@ def test_what_was_written_is_what_is_loaded(instance: str, second: str, path: Pa
     for number in range(20):
         host.apply(rename(101 + number, f"new {number}", 6 + number, host.mark))
     give_account(host, 7, "secret", "create")
+    give_rights(host, 1, {(PERSON.id, 7): READ})
+    give_rights(host, 1, {})
+    give_rights(host, 2, {SYSTEM: READ})
     host.control.set_link(1, host.published, 123_456)
     info = write_snapshot(instance, path, APP, NOW)
     assert (info.end.revision, info.end.mark) == (host.published, host.mark)
@@ -113,7 +128,8 @@ def test_what_was_written_is_what_is_loaded(instance: str, second: str, path: Pa
     assert told == info
     before, after = contents(instance, host), contents(second, other)
     assert before == after
-    assert len(after["log"]) == 21  # type: ignore[arg-type]
+    assert after["rights"] == (READ, [PLACE])
+    assert len(after["log"]) == 24  # type: ignore[arg-type]
     other.apply(rename(150, "on top", other.published + 1, other.mark))
 
 
@@ -133,6 +149,9 @@ def test_what_changes_while_it_is_written_is_whole_in_it(
         dbid = 101 + turn[0] * 37 % 100
         if turn[0] % 5 == 0:
             give_account(host, 7, f"secret {turn[0]}")
+        elif turn[0] % 7 == 0:
+            number = turn[0] // 7
+            give_rights(host, (number + 1) // 2, {SYSTEM: READ} if number % 2 else {})
         elif turn[0] == 6:
             host.apply(person_entry(8, host, "delete"))
         else:
