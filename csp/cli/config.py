@@ -22,9 +22,9 @@ from csp.cli.connecting import (
 )
 from csp.client import Address
 from csp.conf.options import Options, other_section, own_section
-from csp.conf.table import HONOURED, OPTIONS, Option
 from csp.exits import EXIT_DONE, EXIT_NOT_FOUND, EXIT_USAGE
 from csp.process.application import SERVER_TYPE, options_in
+from csp.tables.options import HONOURED, OPTIONS, Option
 
 COLUMNS = ("section", "option", "value", "from", "status")
 SCHEMA_COLUMNS = ("section", "option", "type", "default", "valid", "unit", "effect", "status")

@@ -122,7 +122,7 @@ def _take(line: Line, flag: Flag, rest: list[str]) -> None:
 
 
 def _take_log(line: Line, option: str, value: str) -> None:
-    from csp.conf.table import find
+    from csp.tables.options import find
 
     if find("log", option) is None:
         _end(f"there is no flag {LOG + option!r}: [log] has no option {option}")

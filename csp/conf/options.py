@@ -12,10 +12,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from csp.conf.table import HONOURED, OBSOLETE, OPTIONS, SECTIONS, Option, Value, find
+from csp.tables.options import (
+    HONOURED,
+    OBSOLETE,
+    OPTIONS,
+    SECTIONS,
+    Option,
+    Value,
+    find,
+    parse_value,
+)
 
-TRUE = frozenset(("true", "yes", "on", "1"))
-FALSE = frozenset(("false", "no", "off", "0"))
 # The loop wants a number where an option's 0 means "no limit".
 NO_LIMIT = 2**62
 
@@ -63,37 +70,6 @@ class Options:
     def number(self, section: str, name: str) -> int:
         """The value of an int option, in its own unit."""
         return int(self.values[section, name])
-
-
-def parse_value(option: Option, stated: Any) -> Value:
-    """The value of a stated text or number; ValueError says the rule."""
-    text = str(stated).strip() if not isinstance(stated, dict) else ""
-    if isinstance(stated, dict):
-        raise ValueError("a binary value is not allowed here")
-    if option.type == "bool":
-        if text.lower() in TRUE or text.lower() in FALSE:
-            return text.lower() in TRUE
-        raise ValueError(f"{text!r} is neither true nor false")
-    if option.type == "int":
-        return _number(option, text)
-    if option.words:
-        for word in option.words:
-            if word.lower() == text.lower():
-                return word
-        raise ValueError(f"{text!r} is none of {option.valid}")
-    return text
-
-
-def _number(option: Option, text: str) -> int:
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
-        raise ValueError(f"{text!r} is not an integer")
-    number = int(text)
-    low = option.min if option.min is not None else number
-    high = option.max if option.max is not None else number
-    if not low <= number <= high:
-        raise ValueError(f"{number} is not in the range {option.valid}")
-    return number
 
 
 def load(sections: Sections, *, mode: str = "proxy", app_name: str = "") -> Options:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from csp.conf.table import OPTIONS
 from csp.errors import BadValue, CspError
 from csp.model.history import HistoryQuestion
 from csp.model.sessions import SessionsQuestion
@@ -10,6 +9,7 @@ from csp.model.symbolic import parse_key
 from csp.process.application import dbid_of
 from csp.resp.encode import encode
 from csp.resp.values import Value
+from csp.tables.options import OPTIONS
 from csp.worker.asking import ask
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from csp._fastpath import next_mark
-from csp.conf.table import OPTIONS
 from csp.errors import BadValue, CspError, Resync
 from csp.model.entry import mark_of
 from csp.process.channel.asking import Answer, Done
 from csp.resp.encode import encode, error
 from csp.store.control import LINK_UP
+from csp.tables.options import OPTIONS
 from csp.worker.call import Call, Handler
 from csp.worker.ports import Reader
 from csp.worker.refusal import text_of

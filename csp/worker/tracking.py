@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from csp.conf.table import OPTIONS
 from csp.errors import CspError, TooBig
 from csp.resp.encode import OK, array, bulk, error, integer
+from csp.tables.options import OPTIONS
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.ports import Tracked
 from csp.worker.redirects import slot_of

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from csp.conf.table import OPTIONS
 from csp.errors import CspError
 from csp.model.requests import WriteOutcome, WriteRequest, parse_question, parse_request
 from csp.observe.faults import told_fault
@@ -20,6 +19,7 @@ from csp.process.channel.answering import Message
 from csp.process.context import OptionValue
 from csp.process.origin import AnyOrigin, AskingOrigin, DecidingOrigin
 from csp.resp import Decoder, ProtocolError
+from csp.tables.options import OPTIONS
 from csp.writer.turns import Pace, Taken, Turns
 
 # One group is one transaction of the database; what it takes holds the loop: some 30 ms of small

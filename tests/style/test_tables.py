@@ -11,15 +11,14 @@ import pytest
 
 from csp import __version__, errors
 from csp._fastpath import LIMITS, Control
-from csp.conf import table as options
-from csp.conf.table import OPTIONS
 from csp.model import types
 from csp.model.keys import BY_ID, KEYS
 from csp.model.types import CLASSES, KEYS_PER_CLASS, TYPE_WORDS
 from csp.process.roles import ROLES, WRITER
 from csp.store.control import LINK_DOWN, LINK_STALE
-from csp.tables import commands, events, metrics
+from csp.tables import commands, events, metrics, options
 from csp.tables.commands import COMMANDS, SUBCOMMANDS
+from csp.tables.options import OPTIONS
 from tools.generate.errors import rows
 from tools.generate.files import GENERATED
 

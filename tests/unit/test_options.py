@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from csp.conf.options import NO_LIMIT, Options, in_force, load, loop_limits, parse_value
-from csp.conf.table import OPTIONS
+from csp.tables.options import OPTIONS
 
 
 def limits_of(options: Options, mode: str = "proxy") -> dict[str, int]:

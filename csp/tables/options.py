@@ -1,4 +1,4 @@
-"""Offers the option table (options.toml): what each option is, and whether it does anything yet."""
+"""Offers the option table (options.toml): what each option is, and what a stated value means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 from csp.tables.rows import naming_row
 
-TABLE = Path(__file__).parent.parent / "tables" / "options.toml"
+TABLE = Path(__file__).parent / "options.toml"
+TRUE = frozenset(("true", "yes", "on", "1"))
+FALSE = frozenset(("false", "no", "off", "0"))
 HONOURED, NOT_YET, OBSOLETE = "honoured", "not yet", "obsolete"
 
 Value = bool | int | str
@@ -89,3 +91,34 @@ def find(section: str, name: str) -> Option | None:
         if section == of and name.startswith(start):
             return family
     return None
+
+
+def parse_value(option: Option, stated: Any) -> Value:
+    """The value of a stated text or number; ValueError says the rule."""
+    text = str(stated).strip() if not isinstance(stated, dict) else ""
+    if isinstance(stated, dict):
+        raise ValueError("a binary value is not allowed here")
+    if option.type == "bool":
+        if text.lower() in TRUE or text.lower() in FALSE:
+            return text.lower() in TRUE
+        raise ValueError(f"{text!r} is neither true nor false")
+    if option.type == "int":
+        return _number(option, text)
+    if option.words:
+        for word in option.words:
+            if word.lower() == text.lower():
+                return word
+        raise ValueError(f"{text!r} is none of {option.valid}")
+    return text
+
+
+def _number(option: Option, text: str) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+        raise ValueError(f"{text!r} is not an integer")
+    number = int(text)
+    low = option.min if option.min is not None else number
+    high = option.max if option.max is not None else number
+    if not low <= number <= high:
+        raise ValueError(f"{number} is not in the range {option.valid}")
+    return number
