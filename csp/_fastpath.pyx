@@ -114,9 +114,11 @@ include "_fastpath/loop/receive.pxi"     # what clients have sent
 include "_fastpath/loop/answer.pxi"      # what they get for it
 include "_fastpath/loop/clock.pxi"       # what time brings: waits that end, timeouts, notices
 include "_fastpath/loop/check.pxi"       # in checked builds: whether anything would stand for ever
+include "_fastpath/loop/persons.pxi"     # whether a person or his account has changed
 include "_fastpath/loop/turn.pxi"        # the turn
 include "_fastpath/loop/sessions.pxi"    # a connection, as Python sees it
 include "_fastpath/loop/tracking_skin.pxi"   # who tracks, as Python sees them
+include "_fastpath/loop/accounts.pxi"    # whose sessions they are, and which of them a change concerns
 include "_fastpath/loop/worker.pxi"      # and the loop
 
 # feed: what a proxy's writer receives from its master

@@ -1,18 +1,20 @@
-"""Finds a user's Person and account record in the store, as they are now."""
+"""Finds a user's Person, account record and rules in the store, as they are now."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
 
+from csp.model.accounts import AccountRecord, read_record
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.process.application import dbid_of
+from csp.rules.accounts import AccountRules, rules_of
 
 PERSON = CLASSES["CfgPerson"]
 MEMO_COUNT_MAX = 10_000
+NO_RULES = AccountRules()
 
 
 class Reader(Protocol):
@@ -32,20 +34,18 @@ class Account:
     """What a sign-in must know of a user."""
 
     dbid: int  # of the Person
-    revision: int  # of the account record; a new one makes remembered sign-ins worthless
+    revision: int  # of the change that set the password; a new one ends what stood on it
     is_enabled: bool
     algorithm: str
     hash: str = field(repr=False)
     upgraded: str = field(default="", repr=False)  # a better hash, found at this sign-in
-
-    def shown(self, user: bytes) -> bytes:
-        """What the asking worker is told, as JSON."""
-        return _shown(user, self.dbid, self.revision)
-
-
-@lru_cache(maxsize=MEMO_COUNT_MAX)
-def _shown(user: bytes, dbid: int, revision: int) -> bytes:
-    return orjson.dumps({"user": user.decode(), "dbid": dbid, "revision": revision})
+    rules: AccountRules = NO_RULES
+    must_change: bool = False  # the password, before anything else
+    earlier: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # passwords' hashes
+    changed_ms: int = 0  # when the password was set; 0: not known
+    login_ms: int = 0  # the last sign-in that all servers know of; 0: none
+    locked_ms: int = 0  # until when it is locked at all servers
+    tenant: int = 0
 
 
 class Accounts:
@@ -55,6 +55,7 @@ class Accounts:
         self.reader = reader
         self._memo: dict[bytes, Account | None] = {}
         self._memo_revision = -1
+        self._tenants: dict[int, tuple[bytes, dict[str, Any]]] = {}  # as read, and taken apart
 
     def find(self, user: bytes) -> Account | None:
         """The account of a user name; None if there is none or it has no password."""
@@ -69,19 +70,32 @@ class Accounts:
         finally:
             self.reader.unpin()
 
+    def rules(self, user: bytes) -> AccountRules:
+        """The rules for a user's password, whether he has one or not."""
+        self.reader.pin()
+        try:
+            person = self._object(PERSON.id, dbid_of(self.reader, PERSON.name, "user_name", user))
+            return NO_RULES if person is None else rules_of(self._tenant, person)
+        finally:
+            self.reader.unpin()
+
     def _read(self, user: bytes) -> Account | None:
         dbid = dbid_of(self.reader, PERSON.name, "user_name", user)
         person = self._object(PERSON.id, dbid)
-        record = self._object(ACCOUNT_CLASS_ID, dbid)
-        if person is None or record is None:
+        data = self.reader.raw_get(ACCOUNT_CLASS_ID, dbid) if person is not None else None
+        if person is None or data is None:
             return None
-        return Account(
-            dbid=dbid,
-            revision=int(record["revision"]),
-            is_enabled=person.get("state", "enabled") == "enabled",
-            algorithm=str(record["algorithm"]),
-            hash=str(record["hash"]),
-        )
+        return account_of(person, read_record(data), rules_of(self._tenant, person))
+
+    def _tenant(self, class_name: str, dbid: int) -> dict[str, Any] | None:
+        """A tenant, taken apart once for each of its versions."""
+        data = self.reader.raw_get(CLASSES[class_name].id, dbid)
+        if data is None:
+            return None
+        known = self._tenants.get(dbid)
+        if known is None or known[0] != data:
+            known = self._tenants[dbid] = (data, orjson.loads(data))
+        return known[1]
 
     def _object(self, class_id: int, dbid: int) -> dict[str, Any] | None:
         data = self.reader.raw_get(class_id, dbid)
@@ -89,3 +103,21 @@ class Accounts:
             return None
         found: dict[str, Any] = orjson.loads(data)
         return found
+
+
+def account_of(person: dict[str, Any], record: AccountRecord, rules: AccountRules) -> Account:
+    """What a sign-in must know, of a Person and its record."""
+    return Account(
+        dbid=int(person["DBID"]),
+        revision=record.credential,
+        is_enabled=person.get("state", "enabled") == "enabled",
+        algorithm=record.algorithm,
+        hash=record.hash,
+        rules=rules,
+        must_change=person.get("changePasswordOnNextLogin") is True,
+        earlier=record.earlier,
+        changed_ms=record.changed_ms,
+        login_ms=record.login_ms,
+        locked_ms=record.locked_ms,
+        tenant=int(person.get("tenantDBID") or 0),
+    )

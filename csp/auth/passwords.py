@@ -12,7 +12,6 @@ salt, in hexadecimal digits or base64: which one it is, its length says.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -20,6 +19,8 @@ from typing import Final, NamedTuple
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from csp.model.accounts import DIGESTS, digest_in, read_base64
 
 ARGON2ID: Final = "argon2id"
 SCRYPT_BULK: Final = "scrypt-bulk"  # what a bulk import stores until the first sign-in
@@ -32,8 +33,6 @@ LANES_MAX: Final = 4
 SCRYPT_LN_MAX: Final = 15
 SCRYPT_R_MAX: Final = 8
 SCRYPT_P_MAX: Final = 4
-
-_DIGESTS: Final = {16: "md5", 32: "sha256"}  # by its bytes
 
 # The parameters that the master hashes with, so that the dummy below costs what a real one does.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
@@ -105,23 +104,12 @@ def _is_other(password: bytes, algorithm: str, stored: str) -> bool:
 
 def _is_digest(password: bytes, stored: str) -> bool:
     """A digest as the original stores it."""
-    wanted = _digest_of(stored)
-    name = _DIGESTS.get(len(wanted))
+    wanted = digest_in(stored)
+    name = DIGESTS.get(len(wanted))
     if name is None:
         return False
     found = hashlib.new(name, password, usedforsecurity=False).digest()
     return hmac.compare_digest(found, wanted)
-
-
-def _digest_of(stored: str) -> bytes:
-    for read in (binascii.unhexlify, _from_text):
-        try:
-            found = read(stored)
-        except (ValueError, binascii.Error):
-            continue
-        if len(found) in _DIGESTS:
-            return found
-    return b""
 
 
 def _is_scrypt(password: bytes, stored: str) -> bool:
@@ -132,12 +120,12 @@ def _is_scrypt(password: bytes, stored: str) -> bool:
         ln, r, p = numbers["l"], numbers["r"], numbers["p"]
         if name != "scrypt" or ln > SCRYPT_LN_MAX or r > SCRYPT_R_MAX or p > SCRYPT_P_MAX:
             return False
-        wanted = _from_text(key)
+        wanted = read_base64(key)
         if not 0 < len(wanted) <= 64:
             return False
         found = hashlib.scrypt(
             password,
-            salt=_from_text(salt),
+            salt=read_base64(salt),
             n=1 << ln,
             r=r,
             p=p,
@@ -147,7 +135,3 @@ def _is_scrypt(password: bytes, stored: str) -> bool:
     except (ValueError, KeyError, binascii.Error):
         return False
     return hmac.compare_digest(found, wanted)
-
-
-def _from_text(text: str) -> bytes:
-    return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True)

@@ -15,11 +15,14 @@ import orjson
 
 from csp.auth.accounts import Account
 from csp.auth.failure_alarm import Rule
-from csp.auth.failures import Failures
+from csp.auth.failures import Failures, printable
 from csp.auth.line import line_of
 from csp.auth.passwords import ARGON2ID
 from csp.auth.store import StoreView
-from csp.auth.verifier import BUSY, Verifier
+from csp.auth.verdicts import Verdicts
+from csp.auth.verifier import BUSY, WRONG, Verifier
+from csp.errors import BadValue, Locked
+from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.observe.log import set_level
 from csp.process.channel.answering import Answerer, Message, Peer
@@ -27,6 +30,7 @@ from csp.process.channel.framing import AUTH_LIMITS
 from csp.process.context import OptionValue, ProcessContext, Request
 from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.process.polling import READ, Descriptor, Poller
+from csp.rules.accounts import SECTION
 
 POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is noticed
 
@@ -48,6 +52,7 @@ class AuthProcess:
         self._store = StoreView(context)
         self._verifier = Verifier(self._store.find_account, self._store.count)
         self._failures = Failures(self._store.flags, _now_ms())
+        self._verdicts = Verdicts(wall_ms, is_master=context.mode == "master")
         self._poller = Poller()
         self._own_descriptors = (
             Descriptor(context.control_fd, READ, self._take_requests),
@@ -84,6 +89,7 @@ class AuthProcess:
     def _take_options(self, values: Mapping[str, OptionValue]) -> None:
         set_level(self._options.log_level)
         self._failures.alarm.take(Rule.of(values), _now_ms())
+        self._verdicts.take_options(values)
 
     def _take_requests(self) -> None:
         # Nothing that was asked changes anything yet: a sign-in is asked again of the successor.
@@ -94,7 +100,7 @@ class AuthProcess:
         if len(parts) == 5 and parts[0] == b"REFUSED":
             self._tell_refused(peer, parts)
             return
-        is_change = len(parts) == 6 and parts[0] == b"PASSWD"
+        is_change = len(parts) == 7 and parts[0] == b"PASSWD"
         if not is_change and (len(parts) != 5 or parts[0] != b"VERIFY"):
             log_event(log, "51191", question=repr(parts[:1]))
             peer.fail(parts[1], "ERR auth does not know this question")
@@ -106,18 +112,37 @@ class AuthProcess:
             return
 
         def answer(result: Account | str) -> None:
-            if isinstance(result, Account):
-                self._failures.add_right(_now_ms())
-            if isinstance(result, Account) and is_change:
-                self._hash(peer, number, result, parts[5], line_of(address))
+            if isinstance(result, str):
+                self._refuse(peer, number, user, address, result)
                 return
-            if isinstance(result, Account):
-                peer.done(number, result.shown(user))
-                return
-            self._failures.add(user, address, result, _now_ms())
-            peer.fail(number, result)
+            self._failures.add_right(_now_ms())
+            refusal = self._verdicts.refusal(result)
+            if is_change and not refusal.startswith(Locked.WORD):
+                self._change(peer, parts, result, line_of(address))
+            elif refusal:
+                self._verifier.count("refused")
+                self._refuse(peer, number, user, address, refusal)
+            else:
+                told = {"user": user.decode(), "dbid": result.dbid, "revision": result.revision}
+                peer.done(number, orjson.dumps(told | self._verdicts.signed_in(result)))
 
+        if not password and not self._verdicts.allows_empty:
+            self._verifier.count("refused")
+            answer(WRONG)
+            return
         self._verifier.verify(user, password, answer, line_of(address))
+
+    def _refuse(self, peer: Peer, number: bytes, user: bytes, address: str, reason: str) -> None:
+        """Says no; where an account is locked by it, with the note of that."""
+        self._failures.add(user, address, reason, _now_ms())
+        account = self._store.find_account(user) if reason == WRONG else None
+        note = {}
+        if account is not None:
+            note = self._verdicts.wrong(account, printable(user), address)
+        if note:
+            peer.done(number, orjson.dumps({"refusal": reason, "note": note}))
+        else:
+            peer.fail(number, reason)
 
     def _tell_refused(self, peer: Peer, parts: Message) -> None:
         """A worker has refused a token: it is told as a wrong password is."""
@@ -126,19 +151,30 @@ class AuthProcess:
         self._verifier.count("refused")
         peer.done(parts[1])
 
-    def _hash(
-        self, peer: Peer, number: bytes, account: Account, password: bytes, line: str
-    ) -> None:
+    def _change(self, peer: Peer, parts: Message, account: Account, line: str) -> None:
         """Answers PASSWD once the old password was right."""
+        number, user, new, other = parts[1], parts[3], parts[5], parts[6]
+        is_own = not other or other == user
+        rules = account.rules if is_own else self._store.rules(other)
+        why = rules.why_not(new.decode("utf-8", "replace"))
+        if why:
+            peer.fail(number, BadValue(f"the new password: {why}, see [{SECTION}]").line)
+            return
+        # What an administrator sets for somebody else is not held against that one's earlier ones.
+        earlier = ((account.algorithm, account.hash), *account.earlier)
+        earlier = earlier[: rules.no_repeats] if is_own else ()
 
         def answer(found: str | None) -> None:
             if found is None:
                 peer.fail(number, BUSY)
-                return
-            told = {"revision": account.revision, "algorithm": ARGON2ID, "hash": found}
-            peer.done(number, orjson.dumps(told))
+            elif not found:
+                why = f"it is one of the last {rules.no_repeats} (password-no-repeats)"
+                peer.fail(number, BadValue(f"the new password: {why}, see [{SECTION}]").line)
+            else:
+                told = {"revision": account.revision, "algorithm": ARGON2ID, "hash": found}
+                peer.done(number, orjson.dumps(told))
 
-        self._verifier.hash(password, answer, line)
+        self._verifier.hash(new, answer, line, earlier)
 
 
 def _now_ms() -> int:

@@ -8,6 +8,7 @@ from csp._fastpath import Control
 from csp.auth.accounts import Account, Accounts
 from csp.process.application import application_of
 from csp.process.context import ProcessContext
+from csp.rules.accounts import AccountRules
 from csp.store import locks, segment
 from csp.store.control import STATE_READY
 from csp.store.guest import open_reader
@@ -42,6 +43,10 @@ class StoreView:
     def find_account(self, user: bytes) -> Account | None:
         """The account of a user name, as it is now."""
         return self._attached().find(user)
+
+    def rules(self, user: bytes) -> AccountRules:
+        """The rules for a user's password, as they are now."""
+        return self._attached().rules(user)
 
     def application(self, name: str) -> bytes:
         """The JSON of an Application, as it is now; b"" where there is none."""

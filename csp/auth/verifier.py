@@ -14,12 +14,12 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from csp.auth.accounts import Account
 from csp.auth.line import Line
-from csp.auth.passwords import compare, compare_in_vain, hash_password
+from csp.auth.passwords import compare, compare_in_vain, hash_password, is_password
 from csp.auth.remembered import Remembered
 
 SHARED_MAX = 10_000  # of one comparison: a whole site comes back with one account
@@ -59,11 +59,13 @@ class Hashing:
 
     password: bytes
     answer: Callable[[str | None], None]
-    hash: str = ""
+    earlier: Sequence[tuple[str, str]] = ()  # algorithm and hash of each that may not come back
+    hash: str = ""  # empty: it is one of those
 
     def work(self) -> None:
         """Hashes; in a thread."""
-        self.hash = hash_password(self.password)
+        if not any(is_password(self.password, *one) for one in self.earlier):
+            self.hash = hash_password(self.password)
 
 
 class Verifier:
@@ -118,13 +120,17 @@ class Verifier:
         self.work_off()
 
     def hash(
-        self, password: bytes, answer: Callable[[str | None], None], address: str = ""
+        self,
+        password: bytes,
+        answer: Callable[[str | None], None],
+        address: str = "",
+        earlier: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Hashes a new password of somebody who has been verified; answers from `take_done`.
 
-        None where there is no place in the line.
+        None where there is no place in the line, "" where it is one of the earlier ones.
         """
-        if not self._line.add(address, Hashing(password, answer), self._now_ms()):
+        if not self._line.add(address, Hashing(password, answer, earlier), self._now_ms()):
             answer(None)
         self.work_off()
 

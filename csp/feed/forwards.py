@@ -19,6 +19,7 @@ from csp.errors import Busy, CspError, MasterDown, UnknownOutcome, from_line
 from csp.feed.link import Link, LinkState
 from csp.model.feed import REASON_CHARACTERS_MAX, REVISION_MAX, FeedError
 from csp.model.forward import (
+    ACCOUNTS,
     DONE,
     END,
     ENTRIES,
@@ -168,6 +169,14 @@ class Forwards:
                 log_event(log, "22138", count="a batch", reason=answer.text)
 
         self._ask_or_fail(SESSIONS, records, then=answered)
+        self._send()
+
+    def note_accounts(self, batch: bytes, then: Callable[[CspError | None], None]) -> None:
+        """A batch of notes of accounts; `then` hears that the master has it, or why not."""
+        self._ask_or_fail(
+            *(ACCOUNTS, batch),
+            then=lambda answer: then(answer if isinstance(answer, CspError) else None),
+        )
         self._send()
 
     def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:

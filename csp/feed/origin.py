@@ -25,6 +25,7 @@ from csp.feed.kept import load_kept
 from csp.feed.link import FAULT
 from csp.feed.links import Links
 from csp.feed.loading import Loading, Outcomes
+from csp.feed.notes import NotesUp
 from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
@@ -86,6 +87,7 @@ class FeedOrigin:
             packs=bool(context.options.get("link-compression", True)),
         )
         self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
+        self._notes = NotesUp(self._forwards)
         self._is_writable = False
         self._own = context.identity
         self._above: Sequence[str] = ()
@@ -161,6 +163,10 @@ class FeedOrigin:
         """Passes them on."""
         self._forwards.note_sessions(records)
 
+    def note_accounts(self, notes: bytes) -> None:
+        """Keeps them until the master has taken them."""
+        self._notes.add(notes)
+
     def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
         """Asks the master."""
         return self._forwards.sessions(question)
@@ -181,6 +187,7 @@ class FeedOrigin:
                 self._connect()
             return
         self._links.tick(now_ms)
+        self._notes.tick(now_ms)
         if self.phase is Phase.FOLLOWING:
             if now_ms - self._following_since_ms > STEADY_MS:
                 self._backoff.reset()

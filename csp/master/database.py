@@ -45,12 +45,13 @@ from csp.master.patience import Turn
 from csp.master.rows import ChangeRows
 from csp.master.sqlite import FileLost, check_whole, is_damage
 from csp.master.upgrade import upgrade, version_of
+from csp.model.accounts import AccountRecord, record_of
 from csp.model.rights import Account
 from csp.model.types import FIRST_DBID
 from csp.observe import failpoint
 from csp.observe.events import log_event
 from csp.rules.names import UniqueName
-from csp.rules.transaction import NO_GRANTS, Hashed, Kept
+from csp.rules.transaction import NO_GRANTS, Kept
 
 HEAD_ID: Final = 1
 SLOW_COMMIT_MS: Final = 1000  # said in the log: it may explain what a client waited for
@@ -346,23 +347,10 @@ class Database:
         found = self.driver.ask_each(self.quick, statements.NAME_OWNER, values)
         return {name: rows[0][0] for name, rows in zip(names, found, strict=True) if rows}
 
-    def account_row(self, class_id: int, dbid: int) -> Any:
-        """The row of an object's secret, or None."""
-        table = schema.accounts
-        with self.reader.begin():
-            return self.reader.execute(
-                select(table).where(table.c.class_id == class_id, table.c.dbid == dbid)
-            ).one_or_none()
-
-    def account(self, class_id: int, dbid: int) -> Hashed | None:
-        """The hash that is kept for an object's secret."""
+    def account(self, class_id: int, dbid: int) -> AccountRecord | None:
+        """The record that is kept for an object's secret."""
         rows = self._ask(statements.ACCOUNT, class_id_=class_id, dbid_=dbid)
-        return Hashed(rows[0][0], rows[0][1]) if rows else None
-
-    def account_revision(self, class_id: int, dbid: int) -> int:
-        """The revision of the record of an object's secret; 0 without one."""
-        rows = self._ask(statements.ACCOUNT, class_id_=class_id, dbid_=dbid)
-        return int(rows[0][2]) if rows else 0
+        return record_of(*rows[0]) if rows else None
 
     def kept_grants(self, class_id: int, dbid: int) -> Kept:
         """The grants of an object's own."""

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from csp import errors
 from csp._fastpath import StoreFull
+from csp.master.account_facts import STEP_MAX, build_facts
 from csp.master.build import Built
 from csp.master.commit import Replaced
 from csp.master.database import Database, Head, in_words, said
@@ -36,6 +37,7 @@ from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import refuse_taken
 from csp.master.token_keys import build_rotation, is_due, token_keys
+from csp.model.account_notes import Notes
 from csp.model.principal import ITSELF, Principal
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
 from csp.observe import failpoint
@@ -160,15 +162,36 @@ class Engine:
             return False
         self._check_open()
         built, keys = build_rotation(self._token_keys, self.revision + 1, self.mark, group.time_ms)
+        self._write_records(group, built)
+        self._token_keys = keys
+        return True
+
+    def note_accounts(self, notes: Notes) -> None:
+        """Puts some of what servers note of accounts into their records."""
+        if not len(notes) or self._unpublished:
+            return
+        group = self._new_group(checks_names=False)
+        some = notes.take(STEP_MAX)
+        try:
+            self._check_open()
+            head = self.revision + 1, self.mark, group.time_ms
+            with in_words():
+                built = build_facts(self.database, some, *head)
+            if built is not None:
+                self._write_records(group, built)
+        except errors.CspError:
+            notes.add_all(some)  # what was done nevertheless is no news
+            raise
+
+    def _write_records(self, group: Group, built: Built) -> None:
+        """Commits and publishes a change that concerns no object."""
         group.add_built(WriteRequest(0, ITSELF, "", "one", ()), built)
         with in_words():
             self._commit(group)
-        self._token_keys = keys
         self._unpublished.append(built)
         with contextlib.suppress(StoreFull):  # the origin tells of it, and tries again
             self.publish()
         self.committed(built)
-        return True
 
     # -- committing ----------------------------------------------------------------------------
 

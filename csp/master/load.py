@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
 from csp._fastpath import StoreFull
-from csp.master.accounts import PERSON, account_image
+from csp.master.accounts import PERSON
 from csp.master.build import object_of
 from csp.master.database import Database, Head
 from csp.master.entries import entries_from, mark_at
@@ -25,7 +26,8 @@ from csp.master.heap import without_cycle_search
 from csp.master.published import HostView
 from csp.master.reading import accounts, grants, object_row, objects_after, reading
 from csp.master.token_keys import keys_seen_by, token_keys
-from csp.model.entry import ACCOUNT_CHANGED, accounts_changed, parse_entry
+from csp.model.accounts import record_of
+from csp.model.entry import accounts_changed, revision_of
 from csp.model.extract import Object as JsonObject
 from csp.model.grants import build_grants
 from csp.model.image import build_image, build_tombstone
@@ -35,7 +37,6 @@ from csp.model.token_keys import KEYS_DBID, keys_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
 from csp.observe.events import log_event
 from csp.process.origin import StoreForOrigin
-from csp.rules.transaction import Hashed
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024  # of history that a freshly loaded store is given
 IMAGES_BYTES: Final = 1024 * 1024  # handed to the store at a time
@@ -98,8 +99,8 @@ class Rows:
         """(DBID, image) of every person's account record, and of the token keys, in DBID order."""
         for row in accounts(self.connection):
             if row.class_id == PERSON.id:
-                hashed = Hashed(row.algorithm, row.hash)
-                yield row.dbid, account_image(row.dbid, row.user_name, hashed, row.revision)
+                words = row.user_name, row.algorithm, row.hash, row.revision, row.facts
+                yield row.dbid, record_of(*words).image(row.dbid)
         keys, revision = keys_seen_by(self.connection)
         if keys:
             yield KEYS_DBID, keys_image(keys, revision)
@@ -187,20 +188,17 @@ def catch_up(database: Database, host: StoreForOrigin, view: HostView) -> bool:
 
 def accounts_of(database: Database, entry: bytes) -> list[bytes]:
     """The account records that belong to an entry, as far as no later change has replaced them."""
-    parsed = parse_entry(entry)
+    revision = revision_of(entry)
     found: list[bytes] = []
-    for item in parsed.items:
-        if item.flags & ACCOUNT_CHANGED:
-            row: Any = database.account_row(item.class_id, item.dbid)
-            if row is None:
-                found.append(
-                    build_tombstone(ACCOUNT_CLASS_ID, item.dbid, parsed.revision, ENVIRONMENT)
-                )
-            else:
-                hashed = Hashed(row.algorithm, row.hash)
-                found.append(account_image(item.dbid, row.user_name, hashed, parsed.revision))
-    if KEYS_DBID in accounts_changed(entry):
-        found.append(keys_image(token_keys(database), parsed.revision))
+    for dbid in accounts_changed(entry):
+        if dbid == KEYS_DBID:
+            found.append(keys_image(token_keys(database), revision))
+            continue
+        record = database.account(PERSON.id, dbid)
+        if record is None:
+            found.append(build_tombstone(ACCOUNT_CLASS_ID, dbid, revision, ENVIRONMENT))
+        else:
+            found.append(replace(record, revision=revision).image(dbid))
     return found
 
 

@@ -40,6 +40,7 @@ from csp.master.seed import SeedPlan, seed_transaction
 from csp.master.session_log import SessionLog
 from csp.master.sqlite import FileLost, is_unreadable
 from csp.master.token_keys import first_key
+from csp.model.account_notes import Notes, notes_in
 from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.model.sessions import records_in
@@ -74,6 +75,8 @@ class DatabaseOrigin:
         self.clock = MasterClock()
         self.retention = Retention()
         self._sessions = SessionLog()
+        self._notes = Notes()  # of accounts
+        self._keeps_logins = False
         self._engine: Engine | None = None
         self._host: StoreForOrigin | None = None
         self._outage: Outage | None = None
@@ -264,6 +267,12 @@ class DatabaseOrigin:
     def above(self) -> Sequence[str]:
         return ()
 
+    def note_accounts(self, notes: bytes) -> None:
+        for note in notes_in(notes):
+            if not self._keeps_logins:
+                note.pop("login", None)
+            self._notes.add(note)
+
     def note_sessions(self, records: bytes) -> None:
         self._sessions.add(records_in(records))
 
@@ -289,6 +298,7 @@ class DatabaseOrigin:
                 self.retention.step(self.database.connection, age_now_ms)
                 self._look_at_fence(self._engine)
             self._engine.rotate_keys()
+            self._engine.note_accounts(self._notes)
             self._sessions.write(self.database)
         except (errors.MasterDown, errors.UnknownOutcome) as error:
             self._tell_trouble(error.text)
@@ -308,6 +318,7 @@ class DatabaseOrigin:
     def take_options(self, options: OwnOptions) -> None:
         """What the master's own Application says of how long things are kept holds at once."""
         self.retention.limits = Limits.of(options)
+        self._keeps_logins = bool(options.values.get("last-login", False))
 
     def _look_at_clock(self, engine: Engine) -> None:
         assert self._host is not None

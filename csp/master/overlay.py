@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from csp.master.build import Built
 from csp.master.published import HostView, note_folder
+from csp.model.accounts import AccountRecord, record_of
 from csp.model.extract import Object as JsonObject
 from csp.model.image import object_of
 from csp.model.rights import Account
 from csp.model.types import CLASSES, by_id
 from csp.rules.names import UniqueName, names_of
 from csp.rules.references import Key, references_to, targets_of
-from csp.rules.transaction import NO_GRANTS, Hashed, Kept, Transaction
+from csp.rules.transaction import NO_GRANTS, Kept, Transaction
 
 PERSON_ID = CLASSES["CfgPerson"].id
 
@@ -29,7 +30,7 @@ class Overlay:
         self.view = view
         self.next_dbids = dict(next_dbids)
         self._images: dict[Key, bytes] = {}  # b"": deleted
-        self._accounts: dict[Key, tuple[Hashed | None, int]] = {}  # with its record's revision
+        self._accounts: dict[Key, AccountRecord | None] = {}
         self._names: dict[UniqueName, int] = {}  # 0: free again
         self._root_folders: dict[tuple[int, str], int] | None = None
         self._grants: dict[Key, Kept] = {}
@@ -53,10 +54,10 @@ class Overlay:
             name = UniqueName(row["class_id"], row["rule"], row["scope"], row["value"])
             self._names[name] = row["dbid"]
         for row in rows.accounts_gone:
-            self._accounts[row["class_id_"], row["dbid_"]] = None, 0
+            self._accounts[row["class_id_"], row["dbid_"]] = None
         for row in rows.accounts:
-            hashed = Hashed(row["algorithm"], row["hash"])
-            self._accounts[row["class_id"], row["dbid"]] = hashed, row["revision"]
+            words = (row[name] for name in ("user_name", "algorithm", "hash", "revision", "facts"))
+            self._accounts[row["class_id"], row["dbid"]] = record_of(*words)
 
     def _note_folder(self, key: Key, obj: JsonObject | None) -> None:
         if by_id[key[0]].name != "CfgFolder":
@@ -126,13 +127,14 @@ class Overlay:
         return sorted([one for one in found if one not in self._grants] + own)[:most]
 
     def account_revision(self, dbid: int) -> int:
-        own = self._accounts.get((PERSON_ID, dbid))
-        return self.view.account_revision(dbid) if own is None else own[1]
+        record = self.account(PERSON_ID, dbid)
+        return 0 if record is None else record.credential
 
-    def account(self, class_id: int, dbid: int) -> Hashed | None:
-        """The hash that is kept for an object's secret."""
-        own = self._accounts.get((class_id, dbid))
-        return self.view.database.account(class_id, dbid) if own is None else own[0]
+    def account(self, class_id: int, dbid: int) -> AccountRecord | None:
+        """The record that is kept for an object's secret."""
+        if (class_id, dbid) in self._accounts:
+            return self._accounts[class_id, dbid]
+        return self.view.database.account(class_id, dbid)
 
     def name_owners(self, names: Sequence[UniqueName]) -> dict[UniqueName, int]:
         """Who holds each of these names; those that nobody holds are left out."""

@@ -52,7 +52,8 @@ class HostView:
         return self.root_folders.get((tenant, word))
 
     def account_revision(self, dbid: int) -> int:
-        return self.database.account_revision(CLASSES["CfgPerson"].id, dbid)
+        record = self.database.account(CLASSES["CfgPerson"].id, dbid)
+        return 0 if record is None else record.credential
 
     def kept_grants(self, class_id: int, dbid: int) -> Kept:
         image = self.host.image(class_id, dbid)

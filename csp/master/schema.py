@@ -35,7 +35,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0007"
+VERSION = "0008"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(
@@ -143,6 +143,7 @@ accounts = Table(
     Column("algorithm", String(64), nullable=False),
     Column("hash", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("facts", Text, nullable=False, server_default=""),  # csp/model/accounts.py
     PrimaryKeyConstraint("class_id", "dbid", name="accounts_key"),
 )
 

@@ -93,7 +93,7 @@ NAME_OWNER = select(schema.unique_names.c.dbid).where(
     )
 )
 ACCOUNT = select(
-    schema.accounts.c.algorithm, schema.accounts.c.hash, schema.accounts.c.revision
+    *(schema.accounts.c[name] for name in ("user_name", "algorithm", "hash", "revision", "facts"))
 ).where(_this_object["accounts"])
 GRANTS_OF = select(
     schema.grants.c.number,

@@ -51,7 +51,7 @@ def build_rotation(
     """The change that brings a new key, and the keys that are good then."""
     kept = (*keys, _new_key(keys, time_ms))[-KEPT:]
     built = Built(ChangeRows(revision, 0, time_ms))
-    built.entry = build_keys_entry(revision, prev_mark, time_ms, KEYS_DBID)
+    built.entry = build_keys_entry(revision, prev_mark, time_ms, [KEYS_DBID])
     built.accounts = [keys_image(kept, revision)]
     rows = built.rows
     rows.mark = mark_of(built.entry)

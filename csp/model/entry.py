@@ -256,12 +256,14 @@ def build_entry(
     return _entry(b"".join(found), len(changes), revision, prev_mark, time_ms, flags)
 
 
-def build_keys_entry(revision: int, prev_mark: int, time_ms: int, dbid: int) -> bytes:
-    """The log entry of a change of the account record `dbid` alone, which is no person's."""
+def build_keys_entry(revision: int, prev_mark: int, time_ms: int, dbids: Sequence[int]) -> bytes:
+    """The log entry of a change of these account records alone: no object has changed."""
     tenants = _pad8(struct.pack("<I", ENVIRONMENT))
-    head = _ITEM.size + len(tenants), KEYS, ACCOUNT_CHANGED | SKIPPABLE, ACCOUNT_CLASS_ID, dbid
-    item = _ITEM.pack(*head, 0, 0, 1, *(0, 0, 0, 0, 0, 0), *(0, 0, 0)) + tenants
-    return _entry(item, 1, revision, prev_mark, time_ms, 0)
+    items = []
+    for dbid in dbids:
+        head = _ITEM.size + len(tenants), KEYS, ACCOUNT_CHANGED | SKIPPABLE, ACCOUNT_CLASS_ID, dbid
+        items.append(_ITEM.pack(*head, 0, 0, 1, *(0, 0, 0, 0, 0, 0), *(0, 0, 0)) + tenants)
+    return _entry(b"".join(items), len(items), revision, prev_mark, time_ms, 0)
 
 
 def build_state_entry(

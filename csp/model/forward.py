@@ -12,6 +12,7 @@ The pieces together are an array of strings:
     HEAD
     HISTORY question
     SESSIONS records                      a batch (csp/model/sessions.py): DONE
+    ACCOUNTS notes                        a batch (csp/model/account_notes.py): DONE
     SESSIONLOG question                   DONE following record…
     ENTRIES revision                      the log from there on: DONE oldest entry…
 """
@@ -23,7 +24,7 @@ FORWARDED = b"forwarded"
 DONE, FAIL = b"DONE", b"FAIL"
 WRITE, OUTCOME, HEAD, HISTORY = b"WRITE", b"OUTCOME", b"HEAD", b"HISTORY"
 ENTRIES = b"ENTRIES"
-SESSIONS, SESSIONLOG = b"SESSIONS", b"SESSIONLOG"
+SESSIONS, SESSIONLOG, ACCOUNTS = b"SESSIONS", b"SESSIONLOG", b"ACCOUNTS"
 
 PIECE_BYTES = 64 * 1024  # what is larger goes in pieces, between which others go
 # What one link may have under way: the asker keeps to it, and who is asked refuses more.

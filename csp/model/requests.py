@@ -85,10 +85,12 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """A person's new password, hashed; refused unless the account record is at this revision."""
+    """A person's new password, hashed; his own where it says at which revision he got the last one,
+    and then refused unless that is so.
+    """
 
     dbid: int
-    account_revision: int  # 0: whatever it is
+    account_revision: int  # 0: an administrator sets it
     algorithm: str
     hash: str = field(repr=False)
 

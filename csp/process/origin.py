@@ -204,6 +204,9 @@ class Origin(Protocol):
     def note_sessions(self, records: bytes) -> None:
         """Takes a batch of records of sessions (csp/model/sessions.py) for the master."""
 
+    def note_accounts(self, notes: bytes) -> None:
+        """Takes a batch of notes of accounts (csp/model/account_notes.py) for the master."""
+
     def watches(self) -> Sequence[Descriptor]:
         """The descriptors to watch now; asked again in every turn."""
 

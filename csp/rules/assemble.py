@@ -16,8 +16,9 @@ from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
 from csp.model.requests import Command, Create, Delete, Expect, Grant, Password, Skip, Update
 from csp.model.types import CLASSES, ObjectClass
+from csp.rules.accounts import rules_of
 from csp.rules.cascade import cascade
-from csp.rules.complete import TENANT, add_tenant_furniture, fill_in
+from csp.rules.complete import FORCED, TENANT, add_tenant_furniture, fill_in
 from csp.rules.forward import Created
 from csp.rules.grants import run_grant, settle_grants
 from csp.rules.objects import RULES, check_deletable, check_fixed, check_folder
@@ -159,6 +160,12 @@ def _password(tx: Transaction, command: Password, head_revision: int) -> None:
         raise errors.Conflict(f"{PERSON.name}:{command.dbid}: the password was changed meanwhile")
     touched = tx.change(PERSON, command.dbid)
     touched.hashed = Hashed(command.algorithm, command.hash)
+    person = touched.after
+    assert person is not None
+    if command.account_revision and person.get(FORCED):
+        touched.after = {**person, FORCED: False}  # he has changed it himself
+    elif not command.account_revision and rules_of(tx.get, person).reset_first:
+        touched.after = {**person, FORCED: True}
 
 
 def _refuse_deleted(

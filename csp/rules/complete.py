@@ -15,10 +15,13 @@ from csp.model.extract import Object as JsonObject
 from csp.model.objects import complete
 from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
+from csp.rules.accounts import rules_of
 from csp.rules.transaction import Touched, Transaction
 
 TENANT: Final = CLASSES["CfgTenant"]
 FOLDER: Final = CLASSES["CfgFolder"]
+PERSON: Final = CLASSES["CfgPerson"]
+FORCED: Final = "changePasswordOnNextLogin"
 ACCESS_GROUP: Final = CLASSES["CfgAccessGroup"]
 
 # The groups that the original makes for a tenant, with their kind.
@@ -91,8 +94,20 @@ def fill_in(tx: Transaction, touched: Touched) -> None:
     cls = touched.cls
     if cls.name in _TAKING:
         touched.after = obj = complete(cls, obj, tx)
+    if cls is PERSON:
+        _force_change(tx, touched, obj)
+    obj = touched.after
+    assert obj is not None
     if touched.before is None and "folderDBID" not in obj:
         obj["folderDBID"] = _default_folder(tx, touched, obj)
+
+
+def _force_change(tx: Transaction, touched: Touched, person: JsonObject) -> None:
+    """Who is given a password by somebody else has to change it first, where the rule says so."""
+    before = touched.before
+    is_stated = FORCED in person if before is None else before.get(FORCED) != person.get(FORCED)
+    if touched.secrets.get("password") and not is_stated and rules_of(tx.get, person).reset_first:
+        touched.after = {**person, FORCED: True}
 
 
 _TAKING: Final = frozenset(

@@ -14,6 +14,7 @@ from csp.model.extract import Object as JsonObject
 from csp.model.extract import value_at
 from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS
+from csp.rules.accounts import check_password, rules_of
 from csp.rules.complete import FOLDER
 from csp.rules.transaction import Touched, Transaction
 
@@ -180,6 +181,13 @@ def _lca_port(_tx: Transaction, touched: Touched, obj: JsonObject) -> None:
         obj["LCAPort"] = LCA_PORT_DEFAULT  # as the original does
 
 
+def _person(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
+    """A password in words keeps to the rules of its tenant; a hash can't be held against them."""
+    secret = touched.secrets.get("password")
+    if secret and not obj.get("passwordHashAlgorithm"):
+        check_password(rules_of(tx.get, obj), touched.shown, secret)
+
+
 def _tenant(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
     if obj.get("parentTenantDBID"):
         _check_no_cycle(tx, touched, "parentTenantDBID")
@@ -198,6 +206,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "CfgSwitch": (_tserver_lists_tenant,),
     "CfgApplication": (_application,),
     "CfgHost": (_lca_port,),
+    "CfgPerson": (_person,),
     "CfgTenant": (_tenant,),
     "CfgFolder": (_folder,),
 }

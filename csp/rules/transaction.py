@@ -63,7 +63,7 @@ class Published(Protocol):
         """
 
     def account_revision(self, dbid: int) -> int:
-        """The revision of a person's account record; 0 without one."""
+        """The revision at which a person's password was set; 0 without one."""
 
     def default_folder(self, tenant: int, word: str) -> int | None:
         """The folder that takes a tenant's objects of one type when none is stated."""

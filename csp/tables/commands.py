@@ -28,6 +28,7 @@ FLAGS = {
     "secret": 2048,
     "later": 4096,
     "shows": 8192,
+    "forced": 16384,
 }
 # Who may call a command, and the flags of a connection (csp/_fastpath/loop/conn.h) that it takes.
 WHO = {

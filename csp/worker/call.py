@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from csp.model.token import Token
 from csp.process.channel.asking import Asker
@@ -34,6 +34,14 @@ class Queued:
     args: list[bytes]
 
 
+class Forced(NamedTuple):
+    """Who has shown the right password and has to change it before he is signed in."""
+
+    user: str
+    dbid: int
+    credential: int
+
+
 @dataclass(slots=True)
 class State:
     """What the slow lane remembers of a connection beside its session; forgotten while blank."""
@@ -51,6 +59,9 @@ class State:
     asked: Asked = field(default_factory=Asked)
     why_ending: str = ""  # what this server ends it for
     restored: int = 0  # DBID of the Application whose token it signed in by
+    forced: Forced | None = None
+    is_changing: bool = False  # its own password: a change of that is its own
+    facts: dict[str, int] | None = None  # of its account, for CFG.REGISTER to tell
     on_close: dict[str, OnClose] = field(default_factory=dict)  # by purpose
 
     @property
@@ -65,6 +76,9 @@ class State:
             or self.application
             or self.asked.sizes
             or self.restored
+            or self.forced
+            or self.is_changing
+            or self.facts
             or self.why_ending
             or self.on_close
         )
@@ -151,6 +165,13 @@ class SessionRecords(Protocol):
         """The session of a connection is over."""
 
 
+class AccountNotes(Protocol):
+    """What other servers have to know of accounts."""
+
+    def add(self, note: dict[str, Any]) -> None:
+        """Something of an account is news to others."""
+
+
 class Replays(Protocol):
     """Those that are brought up to the log."""
 
@@ -199,6 +220,8 @@ class Lane(Protocol):
     def replays(self) -> Replays: ...
     @property
     def session_records(self) -> SessionRecords: ...
+    @property
+    def account_notes(self) -> AccountNotes: ...
     @property
     def reader(self) -> Reader:
         """The store as this turn sees it; raises Loading before there is one."""

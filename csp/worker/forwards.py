@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, TooBig, UnknownOutcome
 from csp.model.forward import (
+    ACCOUNTS,
     DONE,
     END,
     ENTRIES,
@@ -133,7 +134,7 @@ def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[byt
         return [asks_of(call, principal_in(words[0])), words[1]]
     if verb == HEAD and not words:
         return words
-    if verb == SESSIONS and len(words) == 1:
+    if verb in (SESSIONS, ACCOUNTS) and len(words) == 1:
         return words
     if verb == SESSIONLOG and len(words) == 1:
         return [_paged(call, SessionsQuestion, words[0])]

@@ -2,7 +2,8 @@
 
 1. A HELLO that fails changes nothing: neither the protocol, nor the name, nor who is signed in.
 2. Passwords go to the auth process and nowhere else; the loop goes on while it decides.
-3. While auth is being restarted a sign-in waits for its successor, bounded: a question that broke
+3. Who has to change his password first is not signed in; he may change it on this connection.
+4. While auth is being restarted a sign-in waits for its successor, bounded: a question that broke
    is asked again, because it changes nothing; few times, lest it be what broke the channel.
 """
 
@@ -14,14 +15,14 @@ from typing import Any
 
 import orjson
 
-from csp.errors import Busy, CspError, NoAuth, NoProto
+from csp.errors import Busy, CspError, MustChange, NoAuth, NoProto
 from csp.model.token import is_token
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, bulk, encode, error
 from csp.resp.values import Value
-from csp.worker.call import Call, Handler, State
+from csp.worker.call import Call, Forced, Handler, State
 from csp.worker.clients import check_name
-from csp.worker.identity import DEFAULT_USER, become
+from csp.worker.identity import DEFAULT_USER, become, check_sessions
 from csp.worker.ports import Session
 from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
 from csp.worker.restoring import restore
@@ -30,6 +31,7 @@ from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
 AUTH_RETRY_MS = 50
 AUTH_RETRIES_MAX = 100  # 5 s: a restarted auth serves within one
 BROKEN_RETRIES_MAX = 2
+FACTS = ("last_login", "password_expires")  # milliseconds UTC, for CFG.REGISTER
 
 
 def hello(call: Call) -> bytes | None:
@@ -96,6 +98,7 @@ def reset(call: Call) -> bytes:
     session.credential_revision = 0
     session.administrator = False
     session.authenticated = False
+    session.must_change = False
     return b"+RESET\r\n"
 
 
@@ -184,13 +187,31 @@ def _sign_in_by_password(
             lane.loop.call_later(AUTH_RETRY_MS, ask)
             return
         reply = _sign_in_reply(answer)
-        if isinstance(reply, bytes):
-            lane.finish(conn, reply)
-            return
-        become(call, str(reply["user"]), int(reply["dbid"]), int(reply["revision"]))
-        lane.finish(conn, then())
+        lane.finish(conn, reply if isinstance(reply, bytes) else _take(call, reply, then))
 
     ask()
+
+
+def _take(call: Call, told: dict[str, Any], then: Callable[[], bytes]) -> bytes:
+    """What auth has decided, done; the reply."""
+    if "note" in told:
+        call.lane.account_notes.add(told["note"])
+    if "refusal" in told:
+        return error(str(told["refusal"]))
+    forced = Forced(str(told["user"]), int(told["dbid"]), int(told["revision"]))
+    try:
+        if told.get("sessions"):
+            check_sessions(call, forced.dbid, int(told["sessions"]))
+        if told.get("must_change"):
+            raise MustChange(f"{MustChange.TEXT}: CFG.PASSWD <old> <new>")
+    except CspError as refusal:
+        if isinstance(refusal, MustChange) and not call.session.authenticated:
+            call.session.must_change = True
+            call.state.forced = forced
+        return error(refusal.line)
+    become(call, *forced)
+    call.state.facts = {name: int(told[name]) for name in FACTS if told.get(name)} or None
+    return then()
 
 
 def host_of(session: Session) -> str:

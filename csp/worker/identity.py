@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from csp.errors import Busy
 from csp.model.sessions import SIGN_IN
+from csp.rules.accounts import DEFAULT_ACCOUNT
 from csp.worker import tracking
 from csp.worker.call import Call
 
 DEFAULT_USER = "default"
-DEFAULT_ACCOUNT = 100  # its Person: the account that signs in first
 
 
 def is_administrator(account_dbid: int) -> bool:
@@ -32,5 +33,23 @@ def become(call: Call, user: str, account_dbid: int, credential: int, how: str =
     session.credential_revision = credential
     session.administrator = is_administrator(account_dbid)
     session.authenticated = True
+    session.must_change = False
+    call.state.forced = None
     call.lane.session_records.note(conn, how)
     call.lane.tell_client(conn, "51204")
+
+
+def check_sessions(call: Call, account_dbid: int, most: int) -> None:
+    """Raises Busy where the account has as many sessions on this server as its rules allow.
+
+    It is counted with this one among them, so that two that come at once are not both let in.
+    """
+    session = call.session
+    before, session.account_dbid = session.account_dbid, account_dbid
+    count = call.lane.loop.accounts.count(account_dbid)
+    session.account_dbid = before
+    if count > most:
+        raise Busy(
+            f"the account has {count - 1} sessions here, {most} are allowed "
+            f"(max-account-sessions): end one of them"
+        )

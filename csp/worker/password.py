@@ -2,20 +2,24 @@
 
 1. `old` is always the password of whoever asks, also where it is another user's that changes.
 2. Auth compares and hashes; a password goes there and nowhere else, the hash to the writer.
-3. The account record gets a new revision, which ends remembered sign-ins wherever it arrives.
+3. Auth holds the new password against the rules of the account that gets it.
+4. The account record gets a new revision, which ends remembered sign-ins wherever it arrives.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
-from csp.errors import BadKey, BadValue, Busy, NoPerm, TooBig, WrongPass
+from csp.errors import BadKey, BadValue, Busy, MustChange, NoPerm, TooBig, WrongPass
 from csp.model.token import is_token
 from csp.process.application import dbid_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, error
 from csp.worker.call import Call, Handler
 from csp.worker.handshake import host_of
+from csp.worker.identity import become
 from csp.worker.refusal import text_of, wrong_arity
 from csp.worker.writes import check_taken, send
 
@@ -26,30 +30,33 @@ def passwd(call: Call) -> None:
     """CFG.PASSWD [user] old new"""
     if len(call.args) > 4:
         raise wrong_arity("cfg.passwd")
-    info, session = call.lane.info, call.session
+    info, session, forced = call.lane.info, call.session, call.state.forced
     check_taken(call.lane)
-    own = session.user
+    own = session.user if forced is None else forced.user
     if is_token(call.args[-2]):
         raise WrongPass("a token does not stand for the old password")
     user = text_of(call.args[1]) if len(call.args) == 4 else own
     old, new = call.args[-2:]
-    if user == own and not info.options.get("password-change", True):
+    if forced is not None and user != own:
+        raise MustChange()
+    if user == own and forced is None and not info.options.get("password-change", True):
         raise NoPerm("[confserv] password-change is false: users do not change their own password")
     _check_new(new)
-    dbid = session.account_dbid if user == own else _dbid_of(call, user)
+    own_dbid = session.account_dbid if forced is None else forced.dbid
+    dbid = own_dbid if user == own else _dbid_of(call, user)
     lane, conn = call.lane, call.conn
 
     def answered(answer: Answer) -> None:
         match answer:
             case Done(parts):
-                _store(call, dbid, user == own, orjson.loads(parts[0]))
+                _take(call, dbid, user == own, orjson.loads(parts[0]))
             case Fail(text):
                 lane.finish(conn, error(_refusal(text)))
             case Absent(why) | Broken(why):
                 lane.finish(conn, error(Busy(f"nothing was done: {why}").line))
 
-    who = own.encode("utf-8", "surrogateescape")
-    lane.auth.ask("PASSWD", host_of(session), who, old, new, then=answered)
+    who, other = (one.encode("utf-8", "surrogateescape") for one in (own, user))
+    lane.auth.ask("PASSWD", host_of(session), who, old, new, other, then=answered)
 
 
 def _check_new(new: bytes) -> None:
@@ -80,11 +87,31 @@ def _refusal(text: str) -> str:
     return "WRONGPASS the old password is wrong; nothing was changed" if is_wrong else text
 
 
-def _store(call: Call, dbid: int, is_own: bool, hashed: dict[str, str]) -> None:
+def _take(call: Call, dbid: int, is_own: bool, told: dict[str, Any]) -> None:
+    """What auth has decided, done."""
+    if "note" in told:
+        call.lane.account_notes.add(told["note"])
+    if "refusal" in told:
+        call.lane.finish(call.conn, error(_refusal(str(told["refusal"]))))
+    elif call.conn in call.lane.states:
+        _store(call, dbid, is_own, told)
+
+
+def _store(call: Call, dbid: int, is_own: bool, hashed: dict[str, Any]) -> None:
     expected = str(hashed["revision"]) if is_own else "0"
-    words = (str(dbid), expected, hashed["algorithm"], hashed["hash"])
+    words = (str(dbid), expected, str(hashed["algorithm"]), str(hashed["hash"]))
     command = [b"CFG.PASSWORD", *(word.encode() for word in words)]
-    send(call, "one", "", [command], lambda _revision, _results: OK)
+    call.state.is_changing = is_own
+
+    def done(revision: int, _: list[bytes]) -> bytes:
+        """Whose own password it is goes on with the new one; who had to change it is signed in."""
+        if is_own and call.conn in call.lane.states:
+            if call.state.forced is not None:
+                become(call, call.state.forced.user, dbid, revision)
+            call.session.credential_revision = revision
+        return OK
+
+    send(call, "one", "", [command], done)
 
 
 HANDLERS: dict[str, Handler] = {"cfg.passwd": passwd}

@@ -15,6 +15,7 @@ class Session(Protocol):
     """One connection as the loop keeps it; a change is seen at once by all workers' CLIENT LIST."""
 
     authenticated: bool
+    must_change: bool
     administrator: bool
     server: bool
     proto: int
@@ -99,6 +100,16 @@ class Tracked(TypedDict):
     prefixes: list[bytes]
 
 
+class AccountSessions(Protocol):
+    """The connections by the account that has signed in."""
+
+    def count(self, account: int) -> int:
+        """How many of all workers are this account's."""
+
+    def of(self, accounts: list[int] | None) -> list[tuple[int, int, int]]:
+        """Connection, account and credential of this worker's sessions of these; None: of all."""
+
+
 class Tracking(Protocol):
     """The connections of the worker that track, or through which others are told."""
 
@@ -134,6 +145,8 @@ class Loop(Protocol):
 
     @property
     def tracking(self) -> Tracking: ...
+    @property
+    def accounts(self) -> AccountSessions: ...
 
     def reply(self, conn: int, data: bytes) -> None: ...
     def push(self, conn: int, data: bytes) -> None: ...

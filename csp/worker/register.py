@@ -239,7 +239,8 @@ def _application(call: Call, name: bytes) -> dict[str, Any]:
 
 def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
     reader = call.lane.reader
-    return {
+    facts, call.state.facts = call.state.facts or {}, None  # told once
+    found: dict[Value, Value] = {
         "session": str(wish["session"]),
         "token": call.lane.tokens.make(call.conn),
         "stream": reader.stream.hex(),
@@ -252,6 +253,8 @@ def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
         "release": call.lane.info.release,
         "compression": COMPRESSION,
     }
+    found.update(facts)
+    return found
 
 
 HANDLERS: dict[str, Handler] = {"cfg.register": register}

@@ -21,6 +21,8 @@ from csp.resp.encode import error
 from csp.store.control import ROLE_BACKUP, ROLE_NAMES, STATE_LOADING
 from csp.tables.commands import BY_NUMBER
 from csp.worker import transactions
+from csp.worker.account_notes import AccountNotes
+from csp.worker.account_watch import AccountWatch
 from csp.worker.applications import Applications
 from csp.worker.call import Call, Handler, State
 from csp.worker.feed_server import Feeds
@@ -70,6 +72,8 @@ class SlowLane:
         self.registrations = Registrations(self)
         self.replays = Replays(self)
         self.session_records = SessionRecords(self)
+        self.account_notes = AccountNotes(self)
+        self.account_watch = AccountWatch(self)
         self.states_shown = States(self)
         self.tokens = Tokens(self)
         self.tokens.start()
@@ -291,6 +295,10 @@ class SlowLane:
     def published(self, revision: int) -> None:
         """Tells those who wait for a revision, after the clients."""
         self.publications.published(revision)
+
+    def accounts_changed(self, accounts: list[int] | None) -> None:
+        """Persons, or their passwords, have changed; None: anybody's may have."""
+        self.account_watch.changed(accounts)
 
     def invalidate(self, target: int, keys: list[bytes] | None) -> None:
         """What a connection has read has changed, and one of another worker is told so."""

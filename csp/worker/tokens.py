@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from csp.errors import NoPerm, WrongPass
+from csp.model.accounts import read_record
 from csp.model.token import VERSION, Token, is_signed, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey, read_keys
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
@@ -69,12 +70,12 @@ class Tokens:
 
     def _look_at(self, token: Token, user: str) -> dict[str, Any]:
         person = self._object(PERSON.id, token.account)
-        account = self._object(ACCOUNT_CLASS_ID, token.account)
+        account = self._lane.reader.raw_get(ACCOUNT_CLASS_ID, token.account)
         if person is None or account is None or person.get("userName") != user:
             raise WrongPass(WRONG)
         if person.get("state", "enabled") != "enabled":
             raise WrongPass(WRONG)
-        if account["revision"] != token.credential:
+        if read_record(account).credential != token.credential:
             raise WrongPass("the password has changed since the token was made: sign in with it")
         application = self._object(APPLICATION.id, token.application)
         if application is None or application.get("state", "enabled") != "enabled":

@@ -118,9 +118,9 @@ def send(
 
 def asks_of(call: Call, behalf: Principal | None = None) -> bytes:
     """Who writes, and on whose behalf, for the one that decides whether that may be."""
-    session = call.session
+    session, forced = call.session, call.state.forced
     principal = Principal(
-        session.account_dbid,
+        session.account_dbid if forced is None else forced.dbid,
         is_administrator=session.administrator,
         application=call.state.application,
         address=session.address,

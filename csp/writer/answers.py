@@ -39,6 +39,7 @@ class Answers:
             b"REGISTER": self._register,
             b"UNREGISTER": self._unregister,
             b"SESSIONS": self._note_sessions,
+            b"ACCOUNTS": self._note_accounts,
         }
         if origin.forwards:  # else the reading process answers these
             self._verbs |= {
@@ -116,6 +117,11 @@ class Answers:
         """HISTORY req question: what a master's reading process says."""
         found = origin.history(HistoryQuestion.from_json(message[2]))
         self._when_known(peer, message[1], found, HistoryPage.words)
+
+    def _note_accounts(self, peer: Peer, message: Message) -> None:
+        """ACCOUNTS req notes."""
+        self._origin.note_accounts(message[2])
+        peer.done(message[1])
 
     def _note_sessions(self, peer: Peer, message: Message) -> None:
         """SESSIONS req records."""

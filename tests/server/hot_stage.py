@@ -193,6 +193,8 @@ class OpenLane:
 
     def published(self, revision: int) -> None: ...
 
+    def accounts_changed(self, accounts: list[int] | None) -> None: ...
+
 
 class HotServer:
     """The store and the child; the test is the writer."""

@@ -68,7 +68,8 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
 def registered(server: Server, *auth: str) -> tuple[Raw, dict[str, Any]]:
     """A RESP3 connection that has registered, and what CFG.REGISTER said."""
     raw = Raw(server.port)
-    assert raw.call("HELLO", 3, "AUTH", "default", *(auth or (PASSWORD,)))["proto"] == 3
+    user, secret = auth if len(auth) == 2 else ("default", *(auth or (PASSWORD,)))
+    assert raw.call("HELLO", 3, "AUTH", user, secret)["proto"] == 3
     return raw, raw.call("CFG.REGISTER", DESK)
 
 
@@ -162,22 +163,36 @@ def test_forged_and_foreign_tokens_are_refused_at_once(estate: Estate) -> None:
         assert good not in server.log_text(1_000_000)
 
 
-def answers(server: Server, token: str, word: str) -> bool:
+def ann(estate: Estate) -> tuple[str, int]:
+    """Somebody whose account may end, and whom every server knows: her name and DBID."""
+    user = f"ann {next(NAMES)}"
+    person = {"tenantDBID": 1, "userName": user, "employeeID": user}
+    with estate.master.client() as client:
+        made = client.execute_command(
+            "CFG.CREATE", "CfgPerson", json.dumps({**person, "password": PASSWORD})
+        )
+    for proxy in (estate.first, estate.second):
+        wait_level(estate.master, proxy)
+    return user, int(made[1])
+
+
+def answers(server: Server, user: str, token: str, word: str) -> bool:
     """Whether a sign-in by the token is answered with this word."""
     raw = Raw(server.port)
-    said = str(raw.call("AUTH", token))
+    said = str(raw.call("AUTH", user, token))
     raw.close()
     return said.startswith(word)
 
 
 def test_a_disabled_account_ends_its_tokens_everywhere(estate: Estate) -> None:
-    _, granted = registered(estate.first)
+    user, dbid = ann(estate)
+    _, granted = registered(estate.first, user, PASSWORD)
     with estate.master.client() as client:
         for state, word in (("disabled", "-WRONGPASS"), ("enabled", "OK")):
             delta = json.dumps({"changed": {"state": state}})
-            client.execute_command("CFG.UPDATE", "CfgPerson", 100, delta)
+            client.execute_command("CFG.UPDATE", "CfgPerson", dbid, delta)
             for server in (estate.master, estate.first, estate.second):
-                wait_until(functools.partial(answers, server, granted["token"], word))
+                wait_until(functools.partial(answers, server, user, granted["token"], word))
 
 
 def test_a_changed_password_ends_its_tokens_everywhere(estate: Estate) -> None:

@@ -35,6 +35,7 @@ COMPILED = {
 PYTHON = {
     "csp/worker/feed_server.py": "another server gets everything",
     "csp/worker/log_pages.py": "another server gets everything",
+    "csp/worker/account_watch.py": "account records, to end sessions with",
     "csp/worker/tokens.py": "token keys and account records, to sign in by a token",
     "csp/worker/sums.py": "sums of all records, for an administrator",
     "csp/snapshot/write.py": "a proxy's snapshot holds everything",

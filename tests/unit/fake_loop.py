@@ -26,6 +26,7 @@ class FakeSession:
     id: int
     address: str = "127.0.0.1:50000"
     authenticated: bool = True
+    must_change: bool = False
     administrator: bool = True
     server: bool = True
     proto: int = 2
@@ -177,6 +178,7 @@ class FakeLoop:
             in_multi=session.in_multi,
             resp2_subscriber=bool(session.subscriptions) and session.proto == 2,
             loading=self.reader is None,
+            must_change=session.must_change,
         )
 
     def execute_all(

@@ -57,6 +57,7 @@
 #define CSP_CONN_TRACKING 262144u /* what it reads is remembered, or named by prefixes: it is told of changes */
 #define CSP_CONN_BCAST 524288u    /* by prefixes */
 #define CSP_CONN_REDIR_BROKEN 1048576u /* it is told through a connection that has gone */
+#define CSP_CONN_MUST_CHANGE 4194304u /* not signed in: its account has to change its password first */
 #define CSP_CONN_UNTOLD 2097152u  /* what it has read has changed, and it has not heard so: reads wait */
 /* and where it stands in the turn */
 #define CSP_CONN_READABLE 256u    /* the socket may hold bytes that were not received yet */

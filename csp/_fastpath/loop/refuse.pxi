@@ -5,7 +5,9 @@
 # Invariants:
 # 1. What may be called, by whom and when stands in the command's row (csp/tables/commands.toml), nowhere here.
 # 2. The order is Redis's: what is unknown, how many arguments, who asks, what state the connection is in.
-# 3. Until the first load is done nobody can sign in, so a row marked `loading` asks for no sign-in then.
+# 3. Who has to change his password first (CSP_CONN_MUST_CHANGE) is not signed in: he may call what everybody may, and
+#    rows marked `forced`.
+# 4. Until the first load is done nobody can sign in, so a row marked `loading` asks for no sign-in then.
 
 cdef enum verdict:
     MAY = 0
@@ -17,6 +19,7 @@ cdef enum verdict:
     REFUSE_SERVER = 6
     REFUSE_IN_MULTI = 7
     REFUSE_SUBSCRIBER = 8
+    REFUSE_MUSTCHANGE = 9
 
 cdef enum:
     SHOWN_MAX = 128                 # of a client's words that an error repeats, as in Redis
@@ -43,6 +46,10 @@ cdef inline int judge(csp_conn *c, bint loading, int number, uint32_t count) noe
     if loading:
         if row.flags & CSP_FLAG_LOADING == 0:
             return REFUSE_LOADING
+        missing &= ~CSP_CONN_SIGNED_IN
+    if missing and c.flags & CSP_CONN_MUST_CHANGE:
+        if row.flags & CSP_FLAG_FORCED == 0:
+            return REFUSE_MUSTCHANGE
         missing &= ~CSP_CONN_SIGNED_IN
     if missing:
         if missing & CSP_CONN_SIGNED_IN:
@@ -103,6 +110,8 @@ cdef void out_why(out_t *out, int why, int number, const arg_t *args, uint32_t c
         out_line(out, CSP_REFUSE_LOADING)
     elif why == REFUSE_NOAUTH:
         out_line(out, CSP_REFUSE_NOAUTH)
+    elif why == REFUSE_MUSTCHANGE:
+        out_line(out, CSP_REFUSE_MUSTCHANGE)
     elif why == REFUSE_IN_MULTI:
         out_line(out, b"-ERR Command not allowed inside a transaction")
     elif why == REFUSE_SUBSCRIBER:

@@ -47,6 +47,17 @@ cdef class Session:
         self.set_flag(CSP_CONN_SIGNED_IN, on)
 
     @property
+    def must_change(self) -> bool:
+        """Whether its account has to change its password before it is signed in."""
+        return self.row().flags & CSP_CONN_MUST_CHANGE != 0
+
+    @must_change.setter
+    def must_change(self, on: bool) -> None:
+        if on:
+            self.client().created_ms = self.loop.w.now_ms
+        self.set_flag(CSP_CONN_MUST_CHANGE, on)
+
+    @property
     def administrator(self) -> bool:
         return self.row().flags & CSP_CONN_ADMINISTRATOR != 0
 

@@ -222,6 +222,7 @@ cdef struct worker_t:
 
     # the slow lane (slow)
     bint publish_wanted, interested
+    uint64_t persons_seen           # up to here changes of persons and their accounts were looked for
     uint64_t told                   # the slow lane knows of publications up to here,
     uint64_t fed                    # and the feeds
     int64_t timer_ms                # when the next Python timer is due; INT64_MAX: none

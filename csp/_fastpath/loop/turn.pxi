@@ -100,6 +100,8 @@ cdef void turn(worker_t *w) noexcept nogil:
             notice_link(w)
         if w.publish_wanted and w.told != w.view.revision:
             slow_published(w)
+        if w.persons_seen != w.view.revision:
+            persons_turn(w)
     turn_share(w, SHARE_ANSWER)
     answer_all(w)
     turn_share(w, SHARE_REST)

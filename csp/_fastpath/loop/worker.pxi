@@ -317,6 +317,11 @@ cdef class Loop:
         """The connections that track."""
         return tracking_view(self)
 
+    @property
+    def accounts(self) -> AccountSessions:
+        """The connections by who has signed in."""
+        return accounts_view(self)
+
     def reply(self, conn: int, data: bytes) -> None:
         """Answers a deferred command; the connection goes on with its next one."""
         cdef csp_conn *c = conn_of(&self.w, conn)
@@ -770,14 +775,14 @@ cdef tuple judged(csp_conn *c, bint loading, list args):
 
 
 def judge_for(list args, *, bint signed_in=True, bint administrator=True, bint server=False, bint in_multi=False,
-              bint resp2_subscriber=False, bint loading=False) -> tuple:
+              bint resp2_subscriber=False, bint loading=False, bint must_change=False) -> tuple:
     """What Loop.judge() says of a connection that is such; for tests of the slow lane without a loop."""
     cdef csp_conn c
     cdef subs_t subs
     memset(&c, 0, sizeof(csp_conn))
     memset(&subs, 0, sizeof(subs_t))
     c.flags = CSP_CONN_SIGNED_IN * signed_in | CSP_CONN_ADMINISTRATOR * administrator \
-        | CSP_CONN_SERVER * server | CSP_CONN_MULTI * in_multi
+        | CSP_CONN_SERVER * server | CSP_CONN_MULTI * in_multi | CSP_CONN_MUST_CHANGE * must_change
     if resp2_subscriber:
         subs.count = 1
         c.subs = <csp_subs *> &subs

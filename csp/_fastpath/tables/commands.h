@@ -162,6 +162,7 @@ enum {
     CSP_FLAG_SECRET = 2048,
     CSP_FLAG_LATER = 4096,
     CSP_FLAG_SHOWS = 8192,
+    CSP_FLAG_FORCED = 16384,
 };
 
 /* arity counts the name; negative: at least so many. who: flags that the connection must
@@ -233,7 +234,7 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_CFG_DELETE] = {"cfg.delete", CSP_CONN_SIGNED_IN, 1026, -3, 0},
     [CSP_CMD_CFG_GRANT] = {"cfg.grant", CSP_CONN_SIGNED_IN, 5122, -4, 0},
     [CSP_CMD_CFG_REVOKE] = {"cfg.revoke", CSP_CONN_SIGNED_IN, 5122, -3, 0},
-    [CSP_CMD_CFG_PASSWD] = {"cfg.passwd", CSP_CONN_SIGNED_IN, 3138, -3, 0},
+    [CSP_CMD_CFG_PASSWD] = {"cfg.passwd", CSP_CONN_SIGNED_IN, 19522, -3, 0},
     [CSP_CMD_CFG_OUTCOME] = {"cfg.outcome", CSP_CONN_SIGNED_IN, 1216, 2, 0},
     [CSP_CMD_CFG_REGISTER] = {"cfg.register", CSP_CONN_SIGNED_IN, 1088, -2, 0},
     [CSP_CMD_CFG_SYNC] = {"cfg.sync", CSP_CONN_SIGNED_IN, 1216, -1, 0},

@@ -9,7 +9,7 @@ cdef extern from "_fastpath/tables/commands.h" nogil:
         CSP_CMD_CFG_CREATE, CSP_CMD_CFG_UPDATE, CSP_CMD_CFG_DELETE
         CSP_CMD_SUBSCRIBE, CSP_CMD_PSUBSCRIBE, CSP_CMD_UNSUBSCRIBE, CSP_CMD_PUNSUBSCRIBE
         CSP_FLAG_HOT, CSP_FLAG_LOADING, CSP_FLAG_SUBSCRIBER, CSP_FLAG_NOMULTI, CSP_FLAG_CONTROL
-        CSP_FLAG_SHOWS, CSP_FLAG_WRITE
+        CSP_FLAG_SHOWS, CSP_FLAG_WRITE, CSP_FLAG_FORCED
     ctypedef struct csp_command_t:
         const char *name
         uint32_t who
@@ -23,3 +23,4 @@ cdef extern from "_fastpath/tables/commands.h" nogil:
 cdef extern from "_fastpath/tables/errors.h" nogil:
     const char *CSP_REFUSE_LOADING
     const char *CSP_REFUSE_NOAUTH
+    const char *CSP_REFUSE_MUSTCHANGE

@@ -1,0 +1,87 @@
+"""Ends the sessions of an account that was disabled or deleted, or whose password has changed.
+
+1. It happens with the publication of the change, on every server that gets it; with
+   [csp] end-changed-sessions = false only the next sign-in knows of it.
+2. Who changes his own password keeps the connection that he does it on.
+3. A changed password does not end the link of a proxy: it signs in anew with what its file holds
+   then. Disabling its account does.
+4. Where what has changed is no longer in the log, all sessions are looked at, in slices.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import orjson
+
+from csp.model.accounts import read_record
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from csp.worker.call import Lane, State
+
+PERSON = CLASSES["CfgPerson"]
+SLICE_SESSIONS = 50  # some 1 ms
+AGAIN_MS = 200  # for one that changes its own password just now
+DISABLED = "its account was disabled or deleted"
+CHANGED = "the password of its account has changed"
+
+Found = tuple[int, int, int]  # connection, account, credential
+
+
+class AccountWatch:
+    """The sessions of one worker that may have to end."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._waiting: deque[Found] = deque()
+        self._is_soon = False
+
+    def changed(self, accounts: list[int] | None) -> None:
+        """These persons, or their passwords, have changed; None: anybody may have."""
+        if self._lane.info.options.get("end-changed-sessions", True):
+            self._waiting.extend(self._lane.loop.accounts.of(accounts))
+            self._look()
+
+    def _look(self) -> None:
+        self._is_soon = False
+        for _ in range(min(SLICE_SESSIONS, len(self._waiting))):
+            self._look_at(*self._waiting.popleft())
+        if self._waiting and not self._is_soon:
+            self._is_soon = True
+            self._lane.loop.call_later(0, self._look)
+
+    def _look_at(self, conn: int, account: int, credential: int) -> None:
+        now = self._credential(account)
+        if now == credential:
+            return
+        state = self._lane.states.get(conn)
+        if now and state is not None and state.is_changing and state.awaiting:
+            self._lane.loop.call_later(AGAIN_MS, lambda: self._look_again(conn, account))
+        else:
+            self._end(conn, account, CHANGED if now else DISABLED)
+
+    def _look_again(self, conn: int, account: int) -> None:
+        for found in self._lane.loop.accounts.of([account]):
+            if found[0] == conn:
+                self._look_at(*found)
+
+    def _credential(self, account: int) -> int:
+        """What the account's sessions stand on now; 0 where it may have none."""
+        reader = self._lane.reader
+        person = reader.raw_get(PERSON.id, account)
+        record = reader.raw_get(ACCOUNT_CLASS_ID, account)
+        if person is None or record is None:
+            return 0
+        is_enabled = orjson.loads(person).get("state", "enabled") == "enabled"
+        return read_record(record).credential if is_enabled else 0
+
+    def _end(self, conn: int, account: int, why: str) -> None:
+        """Unless it has ended meanwhile, or is another account's."""
+        lane = self._lane
+        try:
+            session = lane.loop.session(conn)
+        except KeyError:
+            return
+        if session.account_dbid != account or (session.server and why == CHANGED):
+            return
+        lane.states.setdefault(conn, State()).why_ending = why
+        lane.loop.close(conn)
