@@ -9,6 +9,7 @@ from bench.fanout import fanout
 from bench.filter import filtered
 from bench.find import find
 from bench.get import get
+from bench.grants import grants
 from bench.held import held
 from bench.instructions.measure import instructions
 from bench.link import link
@@ -38,6 +39,7 @@ def main() -> None:
 main.add_command(client)
 main.add_command(databases)
 main.add_command(get)
+main.add_command(grants)
 main.add_command(instructions)
 main.add_command(fair)
 main.add_command(fanout)

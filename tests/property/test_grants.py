@@ -215,6 +215,28 @@ def test_a_store_that_loads_a_feed_has_the_same_grants() -> None:
         stage.close()
 
 
+def test_a_grant_costs_its_own_record_whatever_lies_below() -> None:
+    taken = []
+    for objects in (10, 2_000):
+        stage = Stage()
+        try:
+            below = {(PERSON, dbid): Thing(b"{}", (), (FOLDER_CLASS, 1)) for dbid in range(objects)}
+            del below[PERSON, 0]
+            folder = Thing(b"{}", (), (TENANT, 1))
+            stage.load({**below, (TENANT, 1): Thing(b"{}"), (FOLDER_CLASS, 1): folder})
+            before = stage.writer.stat()["used_bytes"]
+            stage.apply([(GRANTS, 1, granted((TENANT, 1), {SYSTEM: PROPAGATE | 1}))])
+            stage.apply([
+                (FOLDER_CLASS, 1, replace(folder, has_own_grants=True)),
+                (GRANTS, 2, granted((FOLDER_CLASS, 1), {SYSTEM: PROPAGATE})),
+            ])  # fmt: skip
+            taken.append(stage.writer.stat()["used_bytes"] - before)
+            assert stage.reader(1).raw_rights(PERSON, 1, [SYSTEM]) == 0
+        finally:
+            stage.close()
+    assert taken[0] == taken[1]
+
+
 def test_what_lies_in_a_circle_has_the_rights_that_are_on_the_way() -> None:
     """No master makes one; a server that is told of it must not stand."""
     stage = Stage()

@@ -85,7 +85,7 @@ cdef inline int record_govern(
     csp_writer_t *w, csp_record_t *made, const csp_record_t *old, uint64_t revision, bint at_once
 ) noexcept nogil:
     """Writes the governing node's number into a new record; mostly it is that of the one before."""
-    if old != NULL and record_governor(old) == record_governor(made) and container_name(old) == container_name(made):
+    if old != NULL and record_stays(old, made):
         made.node = old.node
         return OK
     return record_place(w, made, revision, at_once)
@@ -123,8 +123,7 @@ cdef int governed_note(
         return OK
     if class_id == <uint32_t> CSP_ACCESS_GROUP_CLASS:
         w.stage.rights = 1
-    if old != NULL and made != NULL and old.node == made.node and record_governor(old) == record_governor(made) \
-            and container_name(old) == container_name(made):
+    if old != NULL and made != NULL and old.node == made.node and record_stays(old, made):
         return OK
     if class_id == <uint32_t> CSP_PERSON_CLASS and (old == NULL or made == NULL):
         w.stage.rights = 1

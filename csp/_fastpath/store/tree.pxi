@@ -44,6 +44,10 @@ cdef inline uint64_t record_governor(const csp_record_t *record) noexcept nogil:
         return own_name(record.class_id, record.dbid)
     return container_name(record)
 
+cdef inline bint record_stays(const csp_record_t *old, const csp_record_t *made) noexcept nogil:
+    """Whether both versions of an object lie in one place and under one node."""
+    return container_name(old) == container_name(made) and record_governs_itself(old) == record_governs_itself(made)
+
 cdef inline bint node_is(const csp_record_t *node, uint64_t name) noexcept nogil:
     return node != NULL and container_name(node) == name
 
