@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests import effort, needs
+from tests.neighbours import secrets
 
 if TYPE_CHECKING:
     from tests.neighbours.databases import Place
@@ -22,6 +23,7 @@ LEFT_OUT = "left out, needs "
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--hypothesis-profile"):
         settings.load_profile(effort.QUICK)
+    secrets.watch_redis()
     config.addinivalue_line("markers", "needs(name): a program from tests.needs that it uses")
     config.addinivalue_line("markers", "alone: measures or kills; runs while nothing else does")
     config.addinivalue_line("markers", "long: builds or runs for long; `bin/test --nightly` has it")

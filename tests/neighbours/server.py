@@ -15,13 +15,16 @@ from typing import Any, Self
 import psutil
 import redis
 
-from tests.neighbours.databases import Place, place_of_master
+from tests.neighbours import secrets
+from tests.neighbours.databases import Place, SqlitePlace, place_of_master
 from tests.neighbours.leaks import check_left_behind, check_log
 from tests.neighbours.ports import free_port
 from tests.neighbours.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct horse"
+secrets.note(PASSWORD)
+LEVEL = ("--log-level", "debug")  # so that a log which shows a secret is found
 READY_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 45.0  # a proxy's snapshot may take 30 of them
 
@@ -61,7 +64,7 @@ class Server(ABC):
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "csp", *self.arguments()],
+                [sys.executable, "-m", "csp", *self.leveled()],
                 env=variables | self.environment | environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -71,6 +74,11 @@ class Server(ABC):
         if ready:
             self.wait_ready()
         return self
+
+    def leveled(self) -> list[str]:
+        """The command line, with the level of the log where the test says none."""
+        words = self.arguments()
+        return words if any(word.endswith("-log-level") for word in words) else [*words, *LEVEL]
 
     def wait_ready(self, within: float = READY_SECONDS_MAX) -> None:
         """Waits until reads are answered; raises with the log if the process ends instead."""
@@ -168,7 +176,7 @@ class Server(ABC):
             self.process.kill()
             raise AssertionError(f"did not stop\n{self.log_text()}") from None
 
-    def log_text(self, characters: int = 8_000) -> str:
+    def log_text(self, characters: int = 40_000) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else ""
 
@@ -181,8 +189,13 @@ class Server(ABC):
             if self.process and self.process.poll() is None:
                 self.stop()
             check_log(self.log)
+            self._check_secrets()
         finally:
             self._remove_leftovers()
+
+    def _check_secrets(self) -> None:
+        """No log shows what somebody signs in with."""
+        secrets.check_secrets(self.log)
 
     def _remove_leftovers(self) -> None:
         if self.process and self.process.poll() is None:
@@ -218,6 +231,11 @@ class Master(Server):
             *("--listen", self.listen, "--workers", str(self.workers), *self.extra),
         ]
 
+    def _check_secrets(self) -> None:
+        if isinstance(self.place, SqlitePlace) and self.place.path.exists():
+            secrets.note_database(self.place.path)
+        super()._check_secrets()
+
 
 class Proxy(Server):
     """A proxy of a master (or of another proxy); makes its Application at the first start."""
@@ -250,6 +268,7 @@ def run_cli(
     *arguments: str, within: float = 120.0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs `csp ARGUMENTS` to its end."""
+    secrets.note(*(text for name, text in environment.items() if name.endswith("PASSWORD")))
     return subprocess.run(
         [sys.executable, "-m", "csp", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT), "CSP_PASSWORD": PASSWORD} | environment,

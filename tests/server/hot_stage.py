@@ -23,6 +23,7 @@ from csp.model.types import CLASSES
 from csp.resp import Decoder, ErrorReply
 from csp.resp.encode import encode
 from csp.worker.starts import read_start
+from tests.neighbours import secrets
 
 STREAM = b"s" * 16
 TIME_MS = 1_760_000_000_000
@@ -353,6 +354,7 @@ class Raw:
         self.socket.sendall(data)
 
     def call(self, *args: str | bytes | int) -> Any:
+        secrets.note_command(args)
         self.send(command(*args))
         return self.read()
 

@@ -21,6 +21,7 @@ from redis.retry import Retry
 
 from csp.resp import MORE, Decoder, ErrorReply, request
 from csp.rules.accounts import SECTION
+from tests.neighbours import secrets
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.databases import SqlitePlace
 from tests.neighbours.ports import free_port
@@ -112,6 +113,7 @@ class Plain:
 
     def ask(self, *words: str) -> Any:
         """The reply; of a refusal its word."""
+        secrets.note_command(words)
         self._socket.sendall(request(*words))
         while (reply := self._decoder.next()) is MORE:
             self._decoder.feed(self._socket.recv(65536))
