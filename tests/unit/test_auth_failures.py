@@ -123,6 +123,23 @@ def test_options_say_how_many_failures_in_what_time_are_an_alarm(
     assert flags.names() == []
 
 
+def test_the_alarm_is_raised_once_a_window(
+    failures: Failures, flags: FakeFlags, caplog: pytest.LogCaptureFixture
+) -> None:
+    """T56 and F98: each of the rules, however many more fail."""
+    for rule in ({"failure-alarm-count": 3}, {"failure-alarm-percent": 50}):
+        failures.alarm.take(Rule.of({"failure-alarm-period": 5, **rule}), 0)
+        for start_ms in (0, 20 * 60_000):
+            lines(caplog)
+            for number in range(40):
+                failures.add(b"ann", "10.0.0.1", WRONG, start_ms + number * 1_000)
+            told = [one for one in lines(caplog) if "sign-ins failed within" in one]
+            assert told == flags.texts()
+            assert flags.names() == ["sign-ins fail"]
+            failures.tick(start_ms + 15 * 60_000)
+            assert flags.names() == []
+
+
 def test_a_share_of_failures_is_an_alarm_once_there_are_some(
     failures: Failures, flags: FakeFlags
 ) -> None:
