@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.validate import plants_answered, plants_told  # noqa: F401 - they fill PLANTS
-from tests.validate.history import Bookmark, Read, Subscribed, Told, Write, load
+from tests.validate import plants_answered, plants_cached, plants_told  # noqa: F401 - they fill PLANTS
+from tests.validate.history import Bookmark, Hit, Read, Subscribed, Told, Write, load
 from tests.validate.links import FaultProxies
 from tests.validate.planting import PLANTS
 from tests.validate.run import Run, faults_shown
@@ -24,6 +24,8 @@ PLANTED = {
     "a_read_shows_another_value",
     "a_write_is_not_read_by_its_author",
     "an_answered_write_is_lost",
+    "what_was_taken_back_is_served",
+    "what_was_taken_back_elsewhere_is_served",
 }
 
 
@@ -38,6 +40,7 @@ def test_a_short_run_finds_no_violation(tmp_path: Path) -> None:
     assert kinds[Read] > 200
     assert kinds[Told] > 200
     assert kinds[Bookmark] > 5
+    assert kinds[Hit] > 200
     assert kinds[Subscribed] > len(run.watchers) + len(run.subscribers)  # some were resumed
     assert sum(one.state == "committed" for one in run.records if isinstance(one, Write)) > 50
     records = load(tmp_path / "history.jsonl")

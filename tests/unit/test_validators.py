@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.validate import plants_answered, plants_told  # noqa: F401 - they fill PLANTS
+from tests.validate import plants_answered, plants_cached, plants_told  # noqa: F401 - they fill PLANTS
 from tests.validate.history import (
     Bookmark,
     Committed,
     Finished,
     Gap,
+    Hit,
     Part,
     Read,
     Subscribed,
@@ -38,7 +39,7 @@ def test_a_valid_history_passes(seed: int) -> None:
 
 def test_a_valid_history_has_what_is_judged() -> None:
     kinds = Counter(type(one) for one in pretend(1))
-    assert min(kinds[kind] for kind in (Committed, Write, Read, Told)) > 50
+    assert min(kinds[kind] for kind in (Committed, Write, Read, Told, Hit)) > 50
     assert kinds[Bookmark] > 5
     assert kinds[Gap] == 0
     assert {one.state for one in pretend(1) if isinstance(one, Write)} == {

@@ -155,6 +155,52 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Tracked:
+    """A cache begins, empty: how it is told (tracker.MODES)."""
+
+    who: str
+    server: str
+    connection: int
+    time: float
+    mode: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An object that was not asked for, because the cache had it."""
+
+    who: str
+    server: str
+    connection: int
+    time: float
+    key: str
+    revision: int
+    value: int
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An invalidation: of these keys, or of all that is held."""
+
+    who: str
+    server: str
+    connection: int
+    time: float
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What changed up to this revision has had its time to be told on the other connection."""
+
+    who: str
+    server: str
+    connection: int
+    time: float
+    revision: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """Up to this revision the subscriber had time to be told everything."""
 
@@ -163,7 +209,9 @@ class Finished:
     revision: int
 
 
-Record = Committed | Write | Read | Subscribed | State | Synced | Told | Bookmark | Gap | Finished
+Cached = Tracked | Hit | Dropped | Settled
+Heard = Subscribed | State | Synced | Told | Bookmark | Gap
+Record = Committed | Write | Read | Heard | Cached | Finished
 KINDS = {one.__name__: one for one in Record.__args__}  # type: ignore[attr-defined]
 
 
@@ -198,7 +246,8 @@ def _record(fields: dict[str, object]) -> Record:
             fields[name] = tuple(of(**one) for one in fields[name])  # type: ignore[attr-defined]
     if "guards" in fields:
         fields["guards"] = tuple(tuple(one) for one in fields["guards"])  # type: ignore[attr-defined]
-    if "channels" in fields:
-        fields["channels"] = tuple(fields["channels"])  # type: ignore[arg-type]
+    for name in ("channels", "keys"):
+        if name in fields:
+            fields[name] = tuple(fields[name])  # type: ignore[arg-type]
     made: Record = kind(**fields)
     return made

@@ -15,15 +15,19 @@ from tests.validate.history import (
     NOW,
     Bookmark,
     Committed,
+    Dropped,
     Finished,
+    Hit,
     Part,
     Read,
     Record,
+    Settled,
     Shown,
     State,
     Subscribed,
     Synced,
     Told,
+    Tracked,
     Write,
 )
 from tests.validate.truth import matches
@@ -52,6 +56,19 @@ class Listener:
     cut: list[Told] = field(default_factory=list)  # what was told of the next transaction
 
 
+@dataclass
+class Holder:
+    """A cache and its present connection; it was told what changed up to its `place`."""
+
+    who: str
+    mode: str
+    server: str = "master"
+    connection: int = 0
+    place: int = 0
+    seen: int = 0
+    held: dict[str, Shown] = field(default_factory=dict)
+
+
 class Play:
     """Seeded: the same number gives the same history."""
 
@@ -69,6 +86,7 @@ class Play:
         self.readers = {"reader one": "first", "reader two": "master"}
         self.seen = dict.fromkeys(self.readers, 0)
         self.listeners: list[Listener] = []
+        self.holders = [Holder("holder one", "default"), Holder("holder two", "redirect")]
 
     def run(self, steps: int) -> list[Record]:
         """The whole history."""
@@ -79,15 +97,22 @@ class Play:
             listener = Listener(f"listener {number}", channels, "master", 0)
             self.listeners.append(listener)
             self._connect(listener, self.random.choice(SERVERS), NOW)
+        for holder in self.holders:
+            self._hold(holder)
         deeds = (self._write, self._catch_up, self._read, self._deliver, self._lose, self._bookmark)
         for _ in range(steps):
-            self.random.choices(deeds, (5, 4, 4, 6, 1, 1))[0]()
+            self.random.choices((*deeds, self._look_up), (5, 4, 4, 6, 1, 1, 12))[0]()
         self.at = dict.fromkeys(SERVERS, self.newest)
         for listener in self.listeners:
             while listener.place < self.newest:
                 self._tell(listener)
             self._mark(listener)
             self.records.append(Finished(listener.who, self._tick(), self.newest))
+        for holder in self.holders:
+            self._take_back(holder)
+            self.records.append(Finished(holder.who, self._tick(), self.newest))
+            for _ in range(4):
+                self._answer(holder)
         return [*self.records, *self.log]
 
     # ------------------------------------------------------------------ servers
@@ -165,12 +190,65 @@ class Play:
 
     def _shown_at(self, revision: int) -> tuple[Shown, ...]:
         keys = self.random.sample(sorted(self.shown), self.random.randint(1, 4))
-        found = []
-        for key in keys:
-            versions = [one for one in self.shown[key] if one[0] <= revision]
-            newest, value, is_there = versions[-1] if versions else (0, 0, False)
-            found.append(Shown(key, newest, value) if is_there else Shown(key, 0, 0))
-        return tuple(found)
+        return tuple(self._shown(key, revision) for key in keys)
+
+    def _shown(self, key: str, revision: int) -> Shown:
+        versions = [one for one in self.shown[key] if one[0] <= revision]
+        newest, value, is_there = versions[-1] if versions else (0, 0, False)
+        return Shown(key, newest, value) if is_there else Shown(key, 0, 0)
+
+    # ------------------------------------------------------------------ caches
+
+    def _hold(self, holder: Holder) -> None:
+        """It begins, empty, at a server that has what it saw."""
+        servers = [server for server in SERVERS if self.at[server] >= holder.seen]
+        holder.server = self.random.choice(servers)
+        holder.connection, holder.held = holder.connection + 1, {}
+        holder.place = self.at[holder.server]
+        where = (holder.who, holder.server, holder.connection)
+        self.records.append(Tracked(*where, self._tick(), holder.mode))
+
+    def _look_up(self) -> None:
+        holder = self.random.choice(self.holders)
+        if self.random.random() < 0.03:
+            self._hold(holder)
+        elif self.random.random() < 0.05:
+            where = (holder.who, holder.server, holder.connection)
+            self.records.append(Dropped(*where, self._tick(), ()))
+            holder.held = {}
+        elif holder.mode != "redirect" or self.random.random() < 0.4:
+            self._take_back(holder)
+        self._answer(holder)
+
+    def _take_back(self, holder: Holder) -> None:
+        """It is told what of its keys the server has changed since."""
+        now_at = self.at[holder.server]
+        after = self.log[max(0, holder.place - BASE) :]
+        changed = {part.key for one in after if one.revision <= now_at for part in one.parts}
+        where = (holder.who, holder.server, holder.connection)
+        keys = tuple(sorted(changed & {*holder.held}))
+        if keys:
+            self.records.append(Dropped(*where, self._tick(), keys))
+            for key in keys:
+                del holder.held[key]
+        holder.place = now_at
+        if holder.mode == "redirect":
+            self.records.append(Settled(*where, self._tick(), now_at))
+
+    def _answer(self, holder: Holder) -> None:
+        """From its memory, else from what the server has, of which it is told first in step."""
+        key = self.random.choice(sorted(self.shown)[:5])
+        where = (holder.who, holder.server, holder.connection)
+        held = holder.held.get(key)
+        if held is not None:
+            self.records.append(Hit(*where, self._tick(), key, held.revision, held.value))
+            return
+        if holder.mode != "redirect":
+            self._take_back(holder)
+        shown = self._shown(key, self.at[holder.server])
+        self.records.append(Read(*where, self._tick(), self._tick(), (shown,)))
+        holder.held[key] = shown
+        holder.seen = max(holder.seen, shown.revision)
 
     # ------------------------------------------------------------------ subscribers
 

@@ -17,70 +17,35 @@ from tests.validate.actor import (
     shown_object,
 )
 from tests.validate.history import Read, Shown
-from tests.validate.wire import Lost, Refused, Wire
+from tests.validate.hopper import Hopper
+from tests.validate.wire import Wire
 
 PAUSE_SECONDS = 0.01
 HOP_SHARE = 0.02
-RETRY_SECONDS = 0.1
-SYNC_MS = 3_000
 PAGE_OBJECTS = 8
 TIMEOUT_SECONDS = 6.0
-# What a server may say that is no answer: it has nothing to show just now.
-UNABLE = ("STALE", "BUSY", "LOADING", "MASTERDOWN")
 
 
-class Reader(Actor):
+class Reader(Hopper):
     """GET, MGET, EXEC and CFG.READ."""
+
+    hop_share = HOP_SHARE
 
     def __init__(self, ground: Ground, name: str, seed: int) -> None:
         super().__init__(ground, name, seed)
-        self.server = self.chance.choice(sorted(ground.fronts))
-        self.wire: Wire | None = None
-        self.newest = 0  # revision that it saw
-        self.hops = 0
         self.keys = list(ground.keys)
 
-    def act(self) -> None:
-        try:
-            if self.wire is None:
-                self.wire = self._arrive()
-            self._read(self.wire)
-            self.is_begun.set()
-        except Lost:
-            self.lost += 1
-            self._hop()
-            self.stopping.wait(RETRY_SECONDS)
-        except Refused as refused:
-            if refused.word not in UNABLE:
-                raise
-            self._hop()
-            self.stopping.wait(RETRY_SECONDS)
-        if self.chance.random() < HOP_SHARE:
-            self._hop()
+    def arrive(self) -> None:
+        """A connection to a server, which has to have what this client saw elsewhere."""
+        self.wire = Wire(self.ground.address(self.server))
+        if self.chance.random() < 0.5:
+            self.sync(self.wire)
+        else:
+            self._page(self.wire, "MINREV", self.seen)
+
+    def turn(self, wire: Wire) -> None:
+        self._read(wire)
         self.stopping.wait(PAUSE_SECONDS)
-
-    def leave(self) -> None:
-        if self.wire is not None:
-            self.wire.close()
-
-    def _hop(self) -> None:
-        self.leave()
-        self.wire = None
-        self.server = self.other_than(self.server)
-        self.hops += 1
-
-    def _arrive(self) -> Wire:
-        """A connection to the server, which has to have what this client saw elsewhere."""
-        wire = Wire(self.ground.address(self.server))
-        try:
-            if self.chance.random() < 0.5:
-                wire.call("CFG.SYNC", self.newest, "TIMEOUT", SYNC_MS)
-            else:
-                self._page(wire, "MINREV", self.newest)
-        except BaseException:
-            wire.close()
-            raise
-        return wire
 
     # ------------------------------------------------------------------ commands
 
@@ -112,7 +77,7 @@ class Reader(Actor):
 
     def _saw(self, began: float, found: tuple[Shown, ...], revision: int) -> None:
         self.note(Read(self.name, self.server, 0, began, now(), found, revision))
-        self.newest = max(self.newest, revision, *(one.revision for one in found), 0)
+        self.seen = max(self.seen, revision, *(one.revision for one in found), 0)
 
 
 class ClientReader(Actor):

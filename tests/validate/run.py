@@ -20,6 +20,7 @@ from tests.validate.history import Committed, Finished, Gap, Part, Read, Record,
 from tests.validate.links import Network
 from tests.validate.reader import ClientReader, Reader
 from tests.validate.subscriber import Subscriber
+from tests.validate.tracker import MODES, Tracker
 from tests.validate.validators import judge
 from tests.validate.watcher import Watcher
 from tests.validate.writer import Writer
@@ -50,6 +51,7 @@ class Run:
         self.client_readers: list[ClientReader] = []
         self.watchers: list[Watcher] = []
         self.subscribers: list[Subscriber] = []
+        self.trackers: list[Tracker] = []
 
     def run(self) -> list[str]:
         """The whole run; what was wrong, in words."""
@@ -78,7 +80,7 @@ class Run:
         kinds = Counter(type(one).__name__ for one in self.records)
         states = Counter(one.state for one in self.records if isinstance(one, Write))
         gaps = [one for one in self.records if isinstance(one, Gap)]
-        hops = sum(one.hops for one in (*self.readers, *self.watchers))
+        hops = sum(one.hops for one in (*self.readers, *self.watchers, *self.trackers))
         return [
             f"network: {self.network}",
             f"seed {self.seed}, {self.seconds:g} s: {sum(self.done.values())} blows: "
@@ -91,13 +93,14 @@ class Run:
             f"{sum(one.synced for one in self.watchers)} with the present state, "
             f"{sum(one.client.session.restored for one in self.subscribers)} sessions of "
             "csp.client restored)",
+            f"{kinds['Hit']} answers of caches, {kinds['Dropped']} invalidations",
             f"{hops} hops, {sum(one.lost for one in self._all())} losses, {len(gaps)} gaps",
             f"violations: {len(self.violations)}",
         ]
 
     def _all(self) -> list[Actor]:
         readers = [*self.readers, *self.client_readers]
-        return [*self.writers, *readers, *self.watchers, *self.subscribers]
+        return [*self.writers, *readers, *self.watchers, *self.subscribers, *self.trackers]
 
     # ------------------------------------------------------------------ beginning
 
@@ -131,7 +134,11 @@ class Run:
             for number, server in enumerate((*ground.writable, "master"))
         ]
         _start([*self.subscribers, *self.watchers])
-        _start([*self.readers, *self.client_readers, *self.writers])
+        self.trackers = [
+            Tracker(ground, mode, f"tracker {number}", seed)
+            for number, mode in enumerate((*MODES, "redirect"))
+        ]
+        _start([*self.trackers, *self.readers, *self.client_readers, *self.writers])
 
     # ------------------------------------------------------------------ blows
 
@@ -176,6 +183,8 @@ class Run:
         for listener in (*self.subscribers, *self.watchers):
             self._wait_told(listener, last)
             self.ground.recorder.add(Finished(listener.name, now(), last))
+        for tracker in self.trackers:
+            self._wait_current(tracker, last)
         for writer in self.writers:
             writer.leave()
 
@@ -192,6 +201,18 @@ class Run:
             self.ground.faults.append(
                 f"{listener.name} is at {listener.newest} and was not told of {last}"
             )
+
+    def _wait_current(self, tracker: Tracker, last: int) -> None:
+        """The last transaction took back all that its cache held; then it answers once more."""
+        try:
+            wait_until(
+                lambda: tracker.oldest >= last or not tracker.is_alive(), CATCH_UP_SECONDS_MAX
+            )
+        except AssertionError:
+            self.ground.faults.append(f"{tracker.name} still holds what {last} has replaced")
+        self.ground.recorder.add(Finished(tracker.name, now(), last))
+        hits = tracker.hits
+        wait_until(lambda: tracker.hits > hits + 10 or not tracker.is_alive(), 10)
 
     def _look_back(self, estate: Estate, generations: dict[str, object]) -> None:
         """No server loaded anew, and each proxy holds what its master's database does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from typing import Any
 
@@ -12,7 +11,6 @@ from csp.model.token import read_token
 from csp.resp import ErrorReply, Push
 from tests.validate.actor import (
     APPLICATION,
-    Actor,
     Ground,
     now,
     oldest_said,
@@ -21,6 +19,7 @@ from tests.validate.actor import (
     value_of,
 )
 from tests.validate.history import NOW, Bookmark, Gap, Read, State, Subscribed, Synced, Told
+from tests.validate.hopper import Hopper
 from tests.validate.wire import Lost, Refused, Wire, words_of
 
 BOOKMARK_MS = 1_000
@@ -29,15 +28,12 @@ READ_SHARE = 0.3
 STATE_SHARE = 0.5  # of beginnings at which it wants to be shown what there is
 LISTEN_SECONDS = 0.02
 SILENT_SECONDS = 8.0  # a bookmark comes each second; then the peer counts as gone
-RETRY_SECONDS = 0.1
-SYNC_MS = 3_000
-UNABLE = ("BUSY", "LOADING", "MASTERDOWN", "STALE")
-
-numbers = itertools.count(1)  # of connections
 
 
-class Watcher(Actor):
+class Watcher(Hopper):
     """Shows the order of pushes and replies, and what a bare client has to do to miss nothing."""
+
+    hop_share = HOP_SHARE
 
     def __init__(
         self, ground: Ground, channels: tuple[str, ...], name: str, seed: int, *, by_token: bool
@@ -46,57 +42,30 @@ class Watcher(Actor):
         self.channels = channels
         self.by_token = by_token
         self.state_share = 0.0 if by_token else STATE_SHARE
-        self.server = self.chance.choice(sorted(ground.fronts))
-        self.wire: Wire | None = None
-        self.connection = 0
         self.asked: deque[tuple[float, list[str]]] = deque()  # reads without a reply
         self.place, self.mark = NOW, ""  # all up to here was told
         self.newest = 0  # revision of which anything was told
         self.token = ""
         self.heard = 0.0
-        self.seen = 0  # the newest revision that was shown
-        self.hops = self.by_tokens = self.synced = 0
+        self.by_tokens = self.synced = 0
 
-    def act(self) -> None:
-        try:
-            if self.wire is None:
-                self._arrive()
-            self._ask()
-            self._listen()
-        except Lost:
-            self.lost += 1
-            self._hop()
-            self.stopping.wait(RETRY_SECONDS)
-        except Refused as refused:
-            if refused.word not in UNABLE:
-                raise
-            self._hop()
-            self.stopping.wait(RETRY_SECONDS)
-        if self.chance.random() < HOP_SHARE:
-            self._hop()
+    def turn(self, wire: Wire) -> None:
+        self._ask(wire)
+        self._listen(wire)
 
-    def leave(self) -> None:
-        if self.wire is not None:
-            self.wire.close()
-
-    def _hop(self) -> None:
-        self.leave()
-        self.wire = None
+    def drop(self) -> None:
         self.asked.clear()
-        self.server = self.other_than(self.server)
-        self.hops += 1
 
     # ------------------------------------------------------------------ beginning
 
-    def _arrive(self) -> None:
+    def arrive(self) -> None:
         """Subscribes where it was; what was told of an unfinished transaction comes again."""
         is_by_token = bool(self.token) and self.chance.random() < 0.5
-        self.connection = next(numbers)
         self.wire = Wire(self.ground.address(self.server), *([self.token] if is_by_token else []))
         if self.by_token:
             self.wire.call("CFG.REGISTER", APPLICATION)
         if self.seen:  # by its reads, which may be ahead of what it was told
-            self.wire.call("CFG.SYNC", self.seen, "TIMEOUT", SYNC_MS)
+            self.sync(self.wire)
         if is_by_token:
             token = read_token(self.token.encode())
             assert token is not None
@@ -115,7 +84,6 @@ class Watcher(Actor):
             else:
                 self._take(value)
         self.heard = now()
-        self.is_begun.set()
 
     def _from(self, wire: Wire) -> None:
         place, mark = self.place, self.mark
@@ -150,17 +118,15 @@ class Watcher(Actor):
 
     # ------------------------------------------------------------------ going on
 
-    def _ask(self) -> None:
-        assert self.wire is not None
+    def _ask(self, wire: Wire) -> None:
         if self.chance.random() < READ_SHARE and len(self.asked) < 3:
             keys = self.chance.sample(self.ground.keys, self.chance.randint(1, 3))
             self.asked.append((now(), keys))
-            self.wire.send(("MGET", *keys))
+            wire.send(("MGET", *keys))
 
-    def _listen(self) -> None:
-        assert self.wire is not None
+    def _listen(self, wire: Wire) -> None:
         seconds = LISTEN_SECONDS
-        while (value := self.wire.next(seconds)) is not None:
+        while (value := wire.next(seconds)) is not None:
             self.heard = now()
             self._take(value)
             seconds = 0.0

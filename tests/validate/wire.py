@@ -24,9 +24,11 @@ class Lost(Exception):
 
 
 class Wire:
-    """A RESP3 connection that is signed in."""
+    """A connection that is signed in; in RESP2 a push looks as a reply does."""
 
-    def __init__(self, address: tuple[str, int], secret: str = PASSWORD) -> None:
+    def __init__(
+        self, address: tuple[str, int], secret: str = PASSWORD, *, protocol: int = 3
+    ) -> None:
         try:
             self._socket = socket.create_connection(address, CONNECT_SECONDS)
         except OSError as problem:
@@ -37,7 +39,7 @@ class Wire:
         self._decoder = Decoder()
         self.early: list[Push] = []  # that came while `call` waited for its reply
         try:
-            self.call("HELLO", 3, "AUTH", "default", secret)
+            self.call("HELLO", protocol, "AUTH", "default", secret)
         except BaseException:
             self.close()
             raise

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tests.validate.history import Record
 from tests.validate.validators.atomic import atomic
+from tests.validate.validators.caches import tracked
 from tests.validate.validators.order import ordered, unique
 from tests.validate.validators.places import bookmarkable, reliable, resumable
 from tests.validate.validators.pushes import event_before_data, filter_correct
@@ -29,6 +30,7 @@ VALIDATORS: dict[str, Validator] = {
         read_your_writes,
         event_before_data,
         linearizable_writes,
+        tracked,
     )
 }
 
