@@ -245,6 +245,9 @@ class Lane(Protocol):
     def handler(self, name: str) -> Handler | None:
         """Who answers a command; None where the loop does, or nobody yet."""
 
+    def count(self, metric: str) -> None:
+        """Adds one to a metric of this worker."""
+
     def finish(self, conn: int, reply: bytes, place: int = 0) -> None:
         """Answers a deferred command."""
 

@@ -55,6 +55,7 @@ class Replays:
         `unsure`: nobody knows whether the place is of this history.
         """
         self._replays[conn] = Replay(conn, revision, mark, unsure)
+        self._lane.count("replays")
         self._slices.go_on(conn)
 
     def closed(self, conn: int) -> None:
@@ -110,6 +111,7 @@ class Replays:
         if at == 0:
             replay.revision, replay.mark = replay.revision + 1, mark_of(entry)
             replay.unsure = False
+            self._lane.count("replayed")
         self._slices.go_on(replay.conn)
 
     def _end(self, replay: Replay, *, lost: bool) -> None:

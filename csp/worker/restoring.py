@@ -41,6 +41,7 @@ def _sign_in(call: Call, restored: Restored) -> None:
     become(call, restored.user, token.account, token.credential, RESTORE)
     session.application_dbid = token.application
     call.state.restored = token.application
+    lane.count("restored")
     if session.subscriptions or lane.loop.tracking.info(call.conn) is not None:
         return
     lost = token.stream != lane.reader.stream

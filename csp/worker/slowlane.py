@@ -20,6 +20,7 @@ from csp.process.roles import AUTH, READING, WRITER
 from csp.resp.encode import error
 from csp.store.control import ROLE_BACKUP, ROLE_NAMES, STATE_LOADING
 from csp.tables.commands import BY_NUMBER
+from csp.tables.metrics import PLACES
 from csp.worker import transactions
 from csp.worker.account_notes import AccountNotes
 from csp.worker.account_watch import AccountWatch
@@ -291,6 +292,10 @@ class SlowLane:
     def feed(self) -> None:
         """Something was published: feeds get it before clients hear of it."""
         self.feeds.published()
+
+    def count(self, metric: str) -> None:
+        """Adds one to a metric of this worker."""
+        self.control.count(self.info.slot, PLACES[metric])
 
     def published(self, revision: int) -> None:
         """Tells those who wait for a revision, after the clients."""

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 from tests.neighbours.server import Master, Proxy, Server
 from tests.server.feed_helpers import create_desk, create_skills, status, wait_level
 from tests.server.hot_stage import Raw, command
+from tests.server.test_metrics import metrics
 from tests.server.test_tokens import registered
 
 NAMES = itertools.count()
@@ -108,6 +109,9 @@ def test_the_same_messages_come_as_to_who_was_there(estate: Estate) -> None:
             subscribe(begun)
             got = messages(begun, len(live) // len(CHANNELS))
             assert got == live
+        counted = metrics(server)["worker 0"]
+        assert (counted["restored"], counted["replays"]) == (1, 3)
+        assert counted["replayed"] == 3 * (1 + 20 + 1 + 1)  # transactions
     create_skills(estate.master, [f"s{next(NAMES)}"])
     assert [json.loads(one[2])["op"] for one in messages(again, 1)] == ["create"] * 2
 

@@ -62,6 +62,9 @@ class FakeControl(FakeFlags):
         shown = {"commands": 5, "connections": int(slot == 0), "subscribers": 0, "feeds": 0}
         return dict.fromkeys(NAMES, 0) | shown
 
+    def count(self, slot: int, metric: int, change: int = 1) -> None:
+        """Nobody looks."""
+
 
 class FakeTracking:
     """Notes who tracks, and what connections of other workers' trackers are told."""

@@ -39,6 +39,9 @@ typedef struct csp_stats {
     uint64_t tracking_flushes; /* worker: notices */
     uint64_t lags; /* worker: connections */
     uint64_t resyncs; /* worker: notices */
+    uint64_t restored; /* worker: sessions */
+    uint64_t replays; /* worker: connections */
+    uint64_t replayed; /* worker: transactions */
     uint64_t wakes; /* worker: wake-ups */
     uint64_t entries; /* worker: transactions */
     uint64_t errors; /* worker: replies */
@@ -71,7 +74,7 @@ typedef struct csp_stats {
     uint64_t reading_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 60
+#define CSP_METRIC_COUNT 63
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -104,6 +107,9 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "tracking_flushes",
     "lags",
     "resyncs",
+    "restored",
+    "replays",
+    "replayed",
     "wakes",
     "entries",
     "errors",

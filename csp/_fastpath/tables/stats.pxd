@@ -36,6 +36,9 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t tracking_flushes
         uint64_t lags
         uint64_t resyncs
+        uint64_t restored
+        uint64_t replays
+        uint64_t replayed
         uint64_t wakes
         uint64_t entries
         uint64_t errors
