@@ -166,7 +166,7 @@ class Forwards:
 
         def answered(answer: Answer) -> None:
             if isinstance(answer, CspError):
-                log_event(log, "22138", count="a batch", reason=answer.text)
+                log_event(log, "22138", count="a batch", what="sessions", reason=answer.text)
 
         self._ask_or_fail(SESSIONS, records, then=answered)
         self._send()

@@ -1,7 +1,8 @@
 """Makes changes durable: one database transaction for one change, or for a group of them.
 
 1. Head, objects, names, references, accounts, grants, history and write ids move together, or
-   nothing does.
+   nothing does; but that a change is not refused because its record of the history can't be written
+   (Database.commit).
 2. The head row is moved first, if fence and revision are those that this master left there: else
    another one has written, and nothing is stored.
 3. Each change of a group keeps its own revision, mark, entry and write id.

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import (
@@ -26,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from csp import errors
@@ -289,7 +290,20 @@ class Database:
     def commit(self, changes: Sequence[ChangeRows]) -> None:
         """Makes changes durable, all or none; Replaced or an IntegrityError leave the database as
         it was.  A loss while the transaction ends leaves `is_committing` set.
+
+        Where it is the history that can't be written, they are made without their records: what
+        was asked for is done, and the log of the server says that nobody will find it there.
         """
+        try:
+            self._commit(changes)
+        except DBAPIError as error:
+            if self.lost or self.is_committing or schema.history.name not in said(error):
+                raise
+            self._commit([replace(rows, history=[]) for rows in changes])
+            for rows in changes:
+                log_event(log, "22138", count=len(rows.history), what="changes", reason=said(error))
+
+    def _commit(self, changes: Sequence[ChangeRows]) -> None:
         connection = self.connection
         self.is_committing = False
         began = time.monotonic()

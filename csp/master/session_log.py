@@ -43,7 +43,8 @@ class SessionLog:
     def write(self, database: Database) -> bool:
         """Writes some of what waits, in each tick; whether the database took it."""
         if self._lost:
-            log_event(log, "22138", count=self._lost, reason=f"{WAITING_MAX} wait already")
+            reason = f"{WAITING_MAX} wait already"
+            log_event(log, "22138", count=self._lost, what="sessions", reason=reason)
             self._lost = 0
         if not self._waiting:
             return True
@@ -55,7 +56,7 @@ class SessionLog:
                 self._insert(connection, some)
         except SQLAlchemyError as error:
             self._number = 0
-            log_event(log, "22138", count=len(some), reason=said(error))
+            log_event(log, "22138", count=len(some), what="sessions", reason=said(error))
             return False
         return True
 

@@ -62,11 +62,12 @@ class SessionRecords:
         batch, self._waiting = self._waiting, []
         lost, self._lost = self._lost, 0
         if lost:
-            log_event(log, "22138", count=lost, reason=f"{WAITING_MAX} wait already")
+            reason = f"{WAITING_MAX} wait already"
+            log_event(log, "22138", count=lost, what="sessions", reason=reason)
 
         def answered(answer: Answer) -> None:
             if not isinstance(answer, Done):
-                log_event(log, "22138", count=len(batch), reason=answer.text)
+                log_event(log, "22138", count=len(batch), what="sessions", reason=answer.text)
 
         if batch:
             records = [self._record(*one) for one in batch]

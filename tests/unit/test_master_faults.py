@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from csp.master import schema
@@ -59,9 +59,9 @@ def test_what_the_database_refuses_by_no_rule_is_told_without_its_values(
     assert line.startswith("ERR internal error (IntegrityError)")
     (told,) = faults(caplog)
     assert "constraint" in told
-    for text in (line, *[one.getMessage() for one in caplog.records]):
-        assert SECRET not in text
-        assert "argon2" not in text
+    for words in (line, *[one.getMessage() for one in caplog.records]):
+        assert SECRET not in words
+        assert "argon2" not in words
     assert stage.create("CfgSkill", tenantDBID=1, name="English") == 101
 
 
@@ -73,3 +73,30 @@ def test_no_text_of_the_database_has_the_values_of_a_statement(seeded: Place) ->
         found.connection.execute(insert(schema.accounts), [row, row])
     assert SECRET not in str(caught.value)
     found.close()
+
+
+def test_a_change_is_made_though_its_record_of_the_history_cannot_be_written(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Event 22138 tells it; the log of changes and the outcome of the write are there."""
+
+    def rename(name: str, other: str) -> None:
+        with stage.origin.database.connection.begin():
+            words = f"ALTER TABLE {name} RENAME TO {other}"
+            stage.origin.database.connection.execute(text(words))
+
+    caplog.set_level(logging.WARNING)
+    rename("history", "elsewhere")
+    skill = {"tenantDBID": 1, "name": "English"}
+    revision = stage.write("CFG.CREATE", "CfgSkill", skill, write_id="w1").revision
+    assert stage.host.published == revision
+    assert stage.outcome("w1") == f"committed {revision}"
+    (told,) = [one.getMessage() for one in caplog.records if getattr(one, "event", "") == "22138"]
+    assert told.startswith("1 records of changes were not written: ")
+    assert "history" in told
+    rename("elsewhere", "history")
+    assert stage.create("CfgSkill", tenantDBID=1, name="German") == 102
+    with stage.origin.database.connection.begin():
+        kept = stage.origin.database.connection.execute(select(schema.history.c.revision)).all()
+    assert revision not in [one.revision for one in kept]
+    assert revision + 1 in [one.revision for one in kept]
