@@ -8,7 +8,11 @@ import click
 
 from csp.cli.connecting import client_options, show_json, signed_in
 from csp.client import Address
+from csp.client.connection import Connection
+from csp.errors import MustChange, from_line
+from csp.resp import ErrorReply, request
 
+ANSWER_SECONDS = 30.0  # for each: the sign-in and the new hash may wait behind others'
 VARIABLE = "CSP_NEW_PASSWORD"
 
 
@@ -23,15 +27,32 @@ def command(user: str | None, server: Address, as_json: bool) -> None:
     """
     with signed_in(server, "passwd") as client:
         assert client.credentials is not None
-        own = client.credentials.user
-        # Signs in first: who may not, is not asked for a new password.
-        client.status()
-        new = _new_password(user or own)
-        client.call("CFG.PASSWD", user or own, client.credentials.password, new)
+        own, old = client.credentials.user, client.credentials.password
+        try:
+            # Signs in first: who may not, is not asked for a new password.
+            client.status()
+        except MustChange:
+            if user not in (None, own):
+                raise
+            _change_first(server, own, old, _new_password(own))
+        else:
+            client.call("CFG.PASSWD", user or own, old, _new_password(user or own))
     if as_json:
         show_json({"user": user or own, "changed": True})
     else:
         click.echo(f"the password of {user or own} was changed")
+
+
+def _change_first(server: Address, user: str, old: str, new: str) -> None:
+    """Of somebody who is not signed in before he has changed it: on a connection by itself."""
+    connection = Connection(server)
+    try:
+        words = request("HELLO", 3, "AUTH", user, old) + request("CFG.PASSWD", old, new)
+        _, changed = connection.exchange(words, 2, ANSWER_SECONDS)
+    finally:
+        connection.close()
+    if isinstance(changed, ErrorReply):
+        raise from_line(str(changed))
 
 
 def _new_password(user: str) -> str:

@@ -2,7 +2,8 @@
 
 1. It happens with the publication of the change, on every server that gets it; with
    [csp] end-changed-sessions = false only the next sign-in knows of it.
-2. Who changes his own password keeps the connection that he does it on.
+2. Who changes his own password by CFG.PASSWD keeps the connection that he does it on; whoever has
+   written is told what became of that first.
 3. A changed password does not end the link of a proxy: it signs in anew with what its file holds
    then. Disabling its account does.
 4. Where what has changed is no longer in the log, all sessions are looked at, in slices.
@@ -20,7 +21,7 @@ from csp.worker.call import Lane, State
 
 PERSON = CLASSES["CfgPerson"]
 SLICE_SESSIONS = 50  # some 1 ms
-AGAIN_MS = 200  # for one that changes its own password just now
+AGAIN_MS = 50  # for one that waits for the answer to a write
 DISABLED = "its account was disabled or deleted"
 CHANGED = "the password of its account has changed"
 
@@ -54,7 +55,7 @@ class AccountWatch:
         if now == credential:
             return
         state = self._lane.states.get(conn)
-        if now and state is not None and state.is_changing and state.awaiting:
+        if state is not None and state.is_writing and state.awaiting:
             self._lane.loop.call_later(AGAIN_MS, lambda: self._look_again(conn, account))
         else:
             self._end(conn, account, CHANGED if now else DISABLED)

@@ -60,7 +60,7 @@ class State:
     why_ending: str = ""  # what this server ends it for
     restored: int = 0  # DBID of the Application whose token it signed in by
     forced: Forced | None = None
-    is_changing: bool = False  # its own password: a change of that is its own
+    is_writing: bool = False  # it is told what became of that, whatever becomes of its account
     facts: dict[str, int] | None = None  # of its account, for CFG.REGISTER to tell
     on_close: dict[str, OnClose] = field(default_factory=dict)  # by purpose
 
@@ -77,7 +77,7 @@ class State:
             or self.asked.sizes
             or self.restored
             or self.forced
-            or self.is_changing
+            or self.is_writing
             or self.facts
             or self.why_ending
             or self.on_close

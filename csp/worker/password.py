@@ -101,7 +101,6 @@ def _store(call: Call, dbid: int, is_own: bool, hashed: dict[str, Any]) -> None:
     expected = str(hashed["revision"]) if is_own else "0"
     words = (str(dbid), expected, str(hashed["algorithm"]), str(hashed["hash"]))
     command = [b"CFG.PASSWORD", *(word.encode() for word in words)]
-    call.state.is_changing = is_own
 
     def done(revision: int, _: list[bytes]) -> bytes:
         """Whose own password it is goes on with the new one; who had to change it is signed in."""

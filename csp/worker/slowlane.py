@@ -167,6 +167,7 @@ class SlowLane:
         finally:
             state.awaiting = state.running = False
         state.awaiting = reply is None
+        state.is_writing = state.is_writing and state.awaiting
         return reply
 
     @property
@@ -237,7 +238,7 @@ class SlowLane:
         if state.running:
             state.early = reply
             return
-        state.awaiting = False
+        state.awaiting = state.is_writing = False
         self._forget_blank(conn)
         self.loop.reply(conn, reply)
 
@@ -245,7 +246,7 @@ class SlowLane:
         """The loop has made the reply of a deferred command."""
         state = self.states.get(conn)
         if state is not None:
-            state.awaiting = False
+            state.awaiting = state.is_writing = False
             self._forget_blank(conn)
 
     def too_many(self, conn: int, name: bytes, count: int) -> bytes:

@@ -112,6 +112,7 @@ def send(
 
         lane.publications.wait(revision, PUBLISH_WAIT_MS, published)
 
+    call.state.is_writing = True
     encoded = commands[0] if kind == "one" else [request(*args) for args in commands]
     lane.writer.ask("WRITE", asks_of(call), write_id, kind, *encoded, then=answered)
 

@@ -169,6 +169,17 @@ def test_who_must_change_his_password_may_do_nothing_else(master: Master) -> Non
     connection.close()
 
 
+def test_the_verb_changes_a_password_that_has_to_be_changed(master: Master) -> None:
+    user = person(master, changePasswordOnNextLogin=True)
+    words = {"CSP_USER": user, "CSP_PASSWORD": OLD}
+    refused = master.cli("status", **words)
+    assert refused.returncode == 4
+    assert "MUSTCHANGE" in refused.stderr
+    done = master.cli("passwd", **words, CSP_NEW_PASSWORD=NEW)
+    assert done.returncode == 0, done.stderr
+    assert said(master, user, NEW) == "OK"
+
+
 def test_new_passwords_keep_to_the_rules_of_their_tenant(master: Master) -> None:
     """F93: with CFG.PASSWD, and where an administrator writes one."""
     rules = {"password_min_length": 8, "password_req_number": "true", "password_no_repeats": 2}
