@@ -16,8 +16,10 @@ cdef class StoreReader:
     cdef readonly Control control
     cdef readonly int slot
     cdef StoreWriter shared  # whose mapping it uses, in tests
-    cdef uint64_t *bits  # of the nodes that see() named; NULL: all may be read
-    cdef uint64_t nodes
+    cdef uint64_t *bits  # of the nodes that see() named
+    cdef rights_t *rights  # what is granted, once see_as() has asked for it
+    cdef reach_t *reach  # what the account that see_as() named may read; NULL: all may be read
+    cdef uint32_t words
 
     def __cinit__(self):
         memset(&self.store, 0, sizeof(csp_store_t))
@@ -46,6 +48,7 @@ cdef class StoreReader:
             munmap(self.store.base, self.store.size)
         self.shared = None
         self.store.base = NULL
+        self._forget_rights()
         self._attach(data_fd)
         csp_store(&self.store.slot.generation, generation)
 
@@ -57,8 +60,16 @@ cdef class StoreReader:
         self.store.base = writer.w.store.base
         self.store.super = writer.w.store.super
 
+    cdef _forget_rights(self):
+        if self.rights != NULL:
+            rights_close(self.rights)
+            free(self.rights)
+        self.rights = NULL
+        self.reach = NULL
+
     def __dealloc__(self):
         free(self.bits)
+        self._forget_rights()
         if self.store.base != NULL and self.shared is None:
             munmap(self.store.base, self.store.size)
 
@@ -70,9 +81,7 @@ cdef class StoreReader:
         return store_pin(&self.store)
 
     def unpin(self):
-        free(self.bits)
-        self.bits = NULL
-        self.nodes = 0
+        self._see_all()
         if self.store.pinned != PINNED_BY_LOOP:
             store_unpin(&self.store)
 
@@ -86,20 +95,73 @@ cdef class StoreReader:
     cdef csp_view_t _view(self):
         """Of what is pinned."""
         cdef csp_view_t view = view_all(&self.store, self.store.revision)
-        view.bits = self.bits
-        view.nodes = self.nodes
+        if self.reach != NULL:
+            view_as(&view, self.reach)
+        elif self.bits != NULL:
+            view.bits = self.bits
+            view.words = self.words
         return view
+
+    cdef _see_all(self):
+        free(self.bits)
+        self.bits = NULL
+        self.words = 0
+        if self.reach != NULL:
+            reach_drop(self.rights, self.reach)
+            rights_sweep(self.rights)
+        self.reach = NULL
+
+    cdef circle_t *_circle(self, uint32_t person) except? NULL:
+        """The picture of what is pinned, and in it who is the same groups; NULL: the person is nobody."""
+        cdef circle_t *circle
+        if self.rights == NULL:
+            self.rights = <rights_t *> malloc(sizeof(rights_t))
+            if self.rights == NULL or not rights_open(self.rights, &self.store):
+                self._forget_rights()
+                raise MemoryError("a picture of what is granted")
+        rights_renew(self.rights, self.store.revision)
+        circle = circle_find(self.rights, person)
+        if self.rights.broken:
+            raise MemoryError("a picture of what is granted")
+        return circle
+
+    def see_as(self, uint32_t person_dbid):
+        """Until unpin(): shows what this account may read, nothing to who is absent or disabled."""
+        cdef circle_t *circle
+        if not self.store.pinned:
+            raise StoreError("see_as: pin first; rights are those of a revision")
+        self._see_all()
+        circle = self._circle(person_dbid)
+        self.reach = account_reach(self.rights, person_dbid, circle)
+
+    def accounts_of(self, uint32_t person_dbid) -> set[tuple[int, int]]:
+        """(class, DBID) of the person and of all groups that he is, nested ones too; empty where he is absent or
+        disabled."""
+        cdef circle_t *circle
+        cdef uint32_t i
+        cdef bint mine = self._enter()
+        found = set()
+        try:
+            circle = self._circle(person_dbid)
+            if circle != NULL:
+                found.add((CSP_PERSON_CLASS, person_dbid))
+                for i in range(circle.count):
+                    found.add((CSP_ACCESS_GROUP_CLASS, self.rights.groups[circle.groups[i]].dbid))
+        finally:
+            if mine:
+                store_unpin(&self.store)
+        return found
 
     def see(self, nodes):
         """Until unpin(): shows what is governed by these nodes (numbers) alone."""
         cdef uint64_t count = csp_load(&self.store.super.node_count)
         if not self.store.pinned:
             raise StoreError("see: pin first; bits are those of a revision")
-        free(self.bits)
+        self._see_all()
         self.bits = <uint64_t *> calloc((count >> 6) + 1, sizeof(uint64_t))
         if self.bits == NULL:
             raise MemoryError("bits of nodes")
-        self.nodes = count
+        self.words = <uint32_t> (count >> 6) + 1
         for number in nodes:
             if not 0 <= number <= count:
                 raise StoreError(f"see: no node has the number {number}")
@@ -413,83 +475,3 @@ cdef class StoreReader:
             for i in range(turns):
                 errors += probe_turn(&self.store)
         return errors
-
-
-cdef bytes frame_text(const uint8_t *frame, uint32_t size):
-    """The text inside `$len\\r\\n` text `\\r\\n`."""
-    cdef uint32_t start = 0
-    while start < size and frame[start] != 10:
-        start += 1
-    if start + 3 > size:
-        return b""
-    return (<const char *> frame)[start + 1:size - 2]
-
-cdef bytes entry_bytes(const csp_entry_t *entry):
-    cdef bytearray copy = bytearray((<const char *> entry)[:entry.size])
-    cdef csp_item_t *item = entry_items(<const csp_entry_t *> <char *> copy)
-    cdef uint32_t i
-    (<csp_entry_t *> <char *> copy).extras = 0
-    for i in range(entry.item_count):
-        memset(<char *> item + CSP_ITEM_TRANSIT, 0, sizeof(csp_item_t) - CSP_ITEM_TRANSIT)
-        item = item_next(item)
-    return bytes(copy)
-
-cdef list key_dbids(const csp_view_t *view, uint32_t key_id, bytes value):
-    """All DBIDs under one key, ascending."""
-    cdef uint32_t *found
-    cdef csp_plist_t it
-    cdef uint32_t count, class_id, i
-    if key_id >= CSP_KEYS or view.store.super.keys[key_id].kind == 0:
-        raise StoreError(f"key {key_id} is not kept here")
-    if view.store.super.keys[key_id].kind == 1:
-        found = <uint32_t *> malloc(NAME_CANDIDATES_MAX * 4)
-        if found == NULL:
-            raise MemoryError("find")
-        count = view_names(view, <uint16_t> key_id, value, <uint32_t> len(value), found, NAME_CANDIDATES_MAX)
-        dbids = sorted([found[i] for i in range(count)])
-        free(found)
-        return dbids
-    count = view_list(view, &it, <uint16_t> key_id, value, <uint32_t> len(value))
-    dbids = [plist_next(&it) for i in range(count)]
-    if view_is_whole(view):
-        return dbids
-    class_id = view.store.super.keys[key_id].class_id
-    return [dbid for dbid in dbids if view_find(view, class_id, dbid) != NULL]
-
-cdef list select_dbids(const csp_view_t *view, uint32_t class_id, filters, uint64_t after, uint64_t limit):
-    """The shortest key is walked, the others are asked."""
-    cdef csp_record_t *record
-    dbids = []
-    if not filters:
-        record = view_next(view, class_id, after)
-        while record != NULL and <uint64_t> len(dbids) < limit:
-            dbids.append(record.dbid)
-            record = view_next(view, class_id, record.dbid)
-        return dbids
-    found = sorted([key_dbids(view, key_id, value) for key_id, value in filters], key=len)
-    others = [set(other) for other in found[1:]]
-    for dbid in found[0]:
-        if <uint64_t> len(dbids) >= limit:
-            break
-        if dbid > after and all([dbid in other for other in others]):
-            dbids.append(dbid)
-    return dbids
-
-cdef tuple class_images(
-    const csp_store_t *store, uint32_t class_id, uint64_t after, uint64_t max_bytes,
-    uint32_t part, uint32_t parts
-):
-    cdef csp_record_t *record = raw_next(store, class_id, after, store.revision)
-    cdef bytearray out = bytearray()
-    cdef uint64_t size = 0
-    cdef uint32_t last = 0
-    while record != NULL:
-        if record.dbid % parts == part:
-            if size and size + record.size > max_bytes:
-                return bytes(out), last
-            out += (<const char *> record)[:record.size]
-            image_settle(<csp_record_t *> (<char *> out + size))
-            size += record.size
-            last = record.dbid
-        record = raw_next(store, class_id, record.dbid, store.revision)
-    return bytes(out), 0

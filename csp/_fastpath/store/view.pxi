@@ -18,7 +18,9 @@ ctypedef struct csp_view_t:
     const csp_store_t *store
     uint64_t revision               # S
     const uint64_t *bits            # by number of the governing node; NULL: all may be read
-    uint64_t nodes                  # the highest number that bits has: all that govern anything at S
+    const uint32_t *extra           # numbers of nodes that may be read beside those, ascending
+    uint32_t words                  # of bits: what lies behind may not be read
+    uint32_t extra_count
 
 ctypedef struct csp_newest_t:       # a newest version, perhaps not visible: to be prefetched, or given to view_visible
     csp_record_t hidden
@@ -29,12 +31,30 @@ cdef inline csp_view_t view_all(const csp_store_t *store, uint64_t revision) noe
     view.store = store
     view.revision = revision
     view.bits = NULL
-    view.nodes = 0
+    view.extra = NULL
+    view.words = 0
+    view.extra_count = 0
     return view
 
+cdef inline bint view_reads(const csp_view_t *view, uint32_t number) noexcept nogil:
+    """Whether what a node governs may be read."""
+    if view.bits == NULL or (number >> 6 < view.words and view.bits[number >> 6] >> (number & 63) & 1):
+        return True
+    return view.extra_count != 0 and view_reads_beside(view, number)
+
+cdef bint view_reads_beside(const csp_view_t *view, uint32_t number) noexcept nogil:
+    cdef uint32_t low = 0, high = view.extra_count, middle
+    while low < high:
+        middle = (low + high) >> 1
+        if view.extra[middle] < number:
+            low = middle + 1
+        else:
+            high = middle
+    return low < view.extra_count and view.extra[low] == number
+
 cdef inline bint view_may(const csp_view_t *view, const csp_record_t *record) noexcept nogil:
-    """Whether the node that governs the record may be read."""
-    return view.bits == NULL or view.bits[record.node >> 6] >> (record.node & 63) & 1
+    """Whether the record may be read."""
+    return view_reads(view, record.node)
 
 # ---- records: word, newest, visible are the stages of a batch ----
 
@@ -115,15 +135,19 @@ cdef inline bint view_is_whole(const csp_view_t *view) noexcept nogil:
 
 cdef uint64_t view_count(const csp_view_t *view, uint32_t class_id) noexcept nogil:
     """Objects of the class: the sum over the nodes that may be read."""
-    cdef uint64_t count = 0
-    cdef uint32_t number
+    cdef uint64_t count = 0, word
+    cdef uint32_t i
     if class_is_inner(class_id):
         return 0
     if view_is_whole(view):
         return raw_count(view.store, class_id, view.revision)
-    for number in range(1, view.nodes + 1):
-        if view.bits[number >> 6] >> (number & 63) & 1:
-            count += raw_node_count(view.store, class_id, number, view.revision)
+    for i in range(view.words):
+        word = view.bits[i]
+        while word:
+            count += raw_node_count(view.store, class_id, 64 * i + csp_ctz(word), view.revision)
+            word &= word - 1
+    for i in range(view.extra_count):
+        count += raw_node_count(view.store, class_id, view.extra[i], view.revision)
     return count
 
 # ---- names and lists ----

@@ -34,10 +34,12 @@ enum {
 #define CSP_ACCOUNT_CLASS 250
 #define CSP_NODE_CLASS 251
 #define CSP_GRANTS_CLASS 252
+#define CSP_ENVIRONMENT 1  /* tenant of what belongs to no other */
 #define CSP_PERSON_CLASS 3
 #define CSP_TENANT_CLASS 7
 #define CSP_ACCESS_GROUP_CLASS 21
 #define CSP_FOLDER_CLASS 22
+#define CSP_APPLICATION_CLASS 9
 
 /* What a grant gives; its bits in a record of grants. */
 #define CSP_RIGHT_R 1
@@ -360,6 +362,12 @@ static inline int csp_enum_word(int number, const char *text, size_t size)
 
 #define CSP_KEYS_PER_CLASS 64  /* key id = class id * this + n */
 #define CSP_KEY_LIMIT 2816
+#define CSP_PERSON_STATE_KEY 196
+#define CSP_GROUP_STATE_KEY 1348
+#define CSP_GROUP_PERSON_KEY 1350
+#define CSP_GROUP_GROUP_KEY 1351
+#define CSP_GROUP_TYPE_KEY 1352
+#define CSP_APPLICATION_NAME_KEY 581
 
 /* `other`: of an absent key the list that must be empty, of a pair its other half, of a
    through key the list of objects that name, under the key `through`, what is found. */
