@@ -84,6 +84,7 @@ include "_fastpath/loop/buffers.pxi"     # large ones given back by the piece
 include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
 include "_fastpath/loop/clients.pxi"     # what other workers see of it
 include "_fastpath/loop/subs.pxi"        # and what it subscribes to
+include "_fastpath/loop/rights.pxi"      # whose session it is, and what that may read
 include "_fastpath/loop/match.pxi"       # what a change matches
 include "_fastpath/loop/matcher.pxi"     # the same for tests
 include "_fastpath/loop/listen.pxi"      # ports, and who comes in by them
@@ -124,7 +125,9 @@ include "_fastpath/loop/turn.pxi"        # the turn
 include "_fastpath/loop/sessions.pxi"    # a connection, as Python sees it
 include "_fastpath/loop/tracking_skin.pxi"   # who tracks, as Python sees them
 include "_fastpath/loop/accounts.pxi"    # whose sessions they are, and which of them a change concerns
+include "_fastpath/loop/session_reader.pxi"  # what it may read
 include "_fastpath/loop/worker.pxi"      # and the loop
+include "_fastpath/loop/judged.pxi"      # what it may call, as Python hears it
 
 # feed: what a proxy's writer receives from its master
 include "_fastpath/store/follow.pxi"      # changes as they stand in the bytes, on their way to the store

@@ -33,6 +33,7 @@ class Lane:
 
     def command(self, conn: int, args: list[bytes]) -> bytes | None:
         self.loop.session(conn).authenticated = True
+        self.loop.session(conn).see_all()
         return b"+OK\r\n"
 
     def closed(self, conn: int, why: str) -> None: ...

@@ -34,6 +34,7 @@ FLAGS = {
 WHO = {
     "any": (),
     "signed-in": ("SIGNED_IN",),
+    "data": ("SIGNED_IN", "DATA"),
     "administrator": ("SIGNED_IN", "ADMINISTRATOR"),
     "server": ("SIGNED_IN", "ADMINISTRATOR", "SERVER"),
 }

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from csp.process.application import APPLICATION, dbid_of
-from csp.worker.ports import Reader
+from csp.worker.ports import View
 
 KNOWN_MAX = 1_000
 KEPT = ("DBID", "name", "isServer", "type", "state", "serverInfo")
@@ -24,7 +24,7 @@ class Applications:
     def __init__(self) -> None:
         self._known: dict[int, tuple[bytes, int, dict[str, Any]]] = {}  # by DBID
 
-    def named(self, reader: Reader, name: str | bytes) -> dict[str, Any] | None:
+    def named(self, reader: View, name: str | bytes) -> dict[str, Any] | None:
         """What is kept of the Application of this name; None where none may be read."""
         dbid = dbid_of(reader, APPLICATION.name, "name", name)
         revision = reader.revision_of(APPLICATION.id, dbid) if dbid else 0

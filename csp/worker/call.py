@@ -19,7 +19,7 @@ from csp.worker.asked import Asked
 from csp.worker.feed import Feed
 from csp.worker.guest import Guest, OpenGuest
 from csp.worker.mailbox import Mailbox
-from csp.worker.ports import Control, Loop, Reader, Session
+from csp.worker.ports import Control, Loop, Reader, Session, View
 from csp.worker.publication import Publications
 from csp.worker.server_info import ServerInfo
 
@@ -99,6 +99,11 @@ class Call:
     def finish(self, reply: bytes) -> None:
         """Answers a deferred command."""
         self.lane.finish(self.conn, reply, self.place)
+
+    @property
+    def reader(self) -> View:
+        """The store as its session may see it, in this turn; raises Loading before there is one."""
+        return self.lane.reader_of(self.conn)
 
     @property
     def proto(self) -> int:
@@ -224,7 +229,12 @@ class Lane(Protocol):
     def account_notes(self) -> AccountNotes: ...
     @property
     def reader(self) -> Reader:
-        """The store as this turn sees it; raises Loading before there is one."""
+        """The whole store as this turn sees it, for what no client is shown; raises Loading before
+        there is one.
+        """
+
+    def reader_of(self, conn: int) -> View:
+        """The store as the session of a connection may see it, in this turn; raises Loading."""
 
     @property
     def loading(self) -> bool:

@@ -102,7 +102,7 @@ def _conditions(call: Call, options: list[bytes]) -> tuple[list[bytes], bool]:
 
 
 def _is_user(call: Call, name: bytes) -> bool:
-    return bool(dbid_of(call.lane.reader, "CfgPerson", "user_name", name))
+    return bool(dbid_of(call.reader, "CfgPerson", "user_name", name))
 
 
 def _tests(words: list[bytes], info: ServerInfo) -> list[Test]:

@@ -96,7 +96,6 @@ def reset(call: Call) -> bytes:
     session.user = ""
     session.account_dbid = 0
     session.credential_revision = 0
-    session.administrator = False
     session.authenticated = False
     session.must_change = False
     return b"+RESET\r\n"

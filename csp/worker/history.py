@@ -86,7 +86,7 @@ def _filter(call: Call, key: str, value: str) -> tuple[str, str]:
     """A filter as it stands in the records: `user` is an account by its name."""
     if key != "user":
         return key, value
-    dbid = dbid_of(call.lane.reader, "CfgPerson", "user_name", value)
+    dbid = dbid_of(call.reader, "CfgPerson", "user_name", value)
     if dbid:
         return "account", f"CfgPerson:{dbid}"
     raise BadValue(f"user {value!r}: there is no such user; one that was deleted is account=KEY")

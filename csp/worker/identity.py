@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from csp.errors import Busy
 from csp.model.sessions import SIGN_IN
-from csp.rules.accounts import DEFAULT_ACCOUNT
 from csp.worker import tracking
 from csp.worker.call import Call
 
 DEFAULT_USER = "default"
-
-
-def is_administrator(account_dbid: int) -> bool:
-    """Whether an account is an administrator's: the default one, until rights say who is."""
-    return account_dbid == DEFAULT_ACCOUNT
 
 
 def become(call: Call, user: str, account_dbid: int, credential: int, how: str = SIGN_IN) -> None:
@@ -31,7 +25,6 @@ def become(call: Call, user: str, account_dbid: int, credential: int, how: str =
     session.user = user
     session.account_dbid = account_dbid
     session.credential_revision = credential
-    session.administrator = is_administrator(account_dbid)
     session.authenticated = True
     session.must_change = False
     call.state.forced = None

@@ -37,7 +37,7 @@ def _named(key: bytes) -> tuple[int, int]:
 
 def _image(call: Call, key: bytes) -> bytes | None:
     """The record of a key, None for a missing one."""
-    return call.lane.reader.image(*_named(key))
+    return call.reader.image(*_named(key))
 
 
 def _expiry(call: Call) -> bytes:
@@ -72,7 +72,7 @@ def _frequency(call: Call) -> bytes:
 def _get_range(call: Call) -> bytes:
     """GETRANGE key start end: viewers show the beginning of what is large."""
     first, last = number(call.args[2]), number(call.args[3])
-    text = call.lane.reader.get(*_named(call.args[1])) or b""
+    text = call.reader.get(*_named(call.args[1])) or b""
     size = len(text)
     first = max(first + size, 0) if first < 0 else first
     if first < 0 and last < 0 and int(call.args[2]) > int(call.args[3]):

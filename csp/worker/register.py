@@ -18,7 +18,8 @@ import orjson
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, NoPerm, NoRef, Stale
 from csp.model.feed import COMPRESSION
-from csp.process.application import SERVER_TYPE
+from csp.model.rights import EXECUTE
+from csp.process.application import APPLICATION, SERVER_TYPE
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
@@ -57,7 +58,7 @@ class Registrations:
         state.application = str(wish["application"])
         session = self._lane.loop.session(conn)
         session.server = wish["shared"]
-        session.application_dbid = 0 if wish["shared"] else wish["dbid"]
+        session.application_dbid = wish["dbid"]
         state.on_close[_SESSION] = lambda: self._remove(conn)
         for other, held in list(self._wishes.items()) if replaced else ():
             if held["session"] in replaced and other != conn:
@@ -230,10 +231,13 @@ def _text(what: str, data: bytes) -> str:
 
 
 def _application(call: Call, name: bytes) -> dict[str, Any]:
-    """What counts here of the Application."""
-    found = call.lane.applications.named(call.lane.reader, name)
+    """What counts here of the Application, where it may be read and executed."""
+    found = call.lane.applications.named(call.reader, name)
     if found is None:
         raise NoRef(f"there is no application {text_of(name)}")
+    dbid = int(found["DBID"])
+    if not call.lane.loop.rights_on(call.conn, APPLICATION.id, dbid) & EXECUTE:
+        raise NoPerm(f"{APPLICATION.name}:{dbid} needs Execute, for those who serve it")
     return found
 
 

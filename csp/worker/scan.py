@@ -16,7 +16,7 @@ from csp.model.types import CLASSES, by_id
 from csp.resp.encode import array, bulk, error, integer
 from csp.worker.call import Call, Handler
 from csp.worker.glob import Match, compile_glob
-from csp.worker.ports import Reader
+from csp.worker.ports import View
 from csp.worker.refusal import SYNTAX, number, text_of
 
 COUNT_DEFAULT = 10
@@ -30,7 +30,7 @@ Place = tuple[int, int]  # class number, DBID
 _CLASS_IDS = sorted(by_id)
 
 
-def walk(reader: Reader, class_id: int, after: int, only: int | None) -> Iterator[Place]:
+def walk(reader: View, class_id: int, after: int, only: int | None) -> Iterator[Place]:
     """Every object after a place, by class number and DBID."""
     for known in _CLASS_IDS:
         if known < class_id or (only is not None and known != only):
@@ -51,7 +51,7 @@ def scan(call: Call) -> bytes:
     matches, count, only, none = _options(call.args[2:])
     if none:
         return _page(0, [])
-    reader = call.lane.reader
+    reader = call.reader
     found: list[bytes] = []
     places = walk(reader, cursor >> DBID_BITS, cursor & DBID_MAX, only)
     for seen, (class_id, dbid) in enumerate(places, 1):
@@ -109,7 +109,7 @@ def keys(call: Call) -> None:
         if conn not in lane.states:
             return
         until = time.monotonic() + SLICE_SECONDS
-        for last in walk(lane.reader, *last, None):  # noqa: B020 it goes on from there
+        for last in walk(call.reader, *last, None):  # noqa: B020 it goes on from there
             key = key_of(*last)
             if matches(key):
                 found.append(key)
@@ -126,7 +126,7 @@ def keys(call: Call) -> None:
 
 def random_key(call: Call) -> bytes:
     """RANDOMKEY: a class by its share, then an object near a random DBID."""
-    reader = call.lane.reader
+    reader = call.reader
     counts = [reader.count(class_id) for class_id in _CLASS_IDS]
     if not any(counts):
         return call.encode(None)
@@ -135,7 +135,7 @@ def random_key(call: Call) -> bytes:
     return bulk(key_of(class_id, reader.next_dbid(class_id, after)))
 
 
-def _last_dbid(reader: Reader, class_id: int) -> int:
+def _last_dbid(reader: View, class_id: int) -> int:
     low, high = reader.next_dbid(class_id, 0), DBID_MAX
     while low < high:
         middle = (low + high) // 2
@@ -149,7 +149,7 @@ def _last_dbid(reader: Reader, class_id: int) -> int:
 
 def db_size(call: Call) -> bytes:
     """DBSIZE"""
-    reader = call.lane.reader
+    reader = call.reader
     return integer(sum(reader.count(class_id) for class_id in _CLASS_IDS))
 
 

@@ -31,7 +31,7 @@ from csp.worker.guest import Guest, OpenGuest
 from csp.worker.handlers import HANDLERS, QUESTIONS
 from csp.worker.mailbox import Mailbox, Tell, Words
 from csp.worker.own_options import Following
-from csp.worker.ports import Control, Loop, Reader
+from csp.worker.ports import Control, Loop, Reader, View
 from csp.worker.publication import Publications
 from csp.worker.redirects import Redirects
 from csp.worker.refusal import text_of
@@ -172,10 +172,17 @@ class SlowLane:
 
     @property
     def reader(self) -> Reader:
-        """The store as this turn sees it."""
+        """The whole store as this turn sees it."""
         if self.loop.reader is None:
             raise Loading()
         return self.loop.reader
+
+    def reader_of(self, conn: int) -> View:
+        """The store as the session of a connection may see it, in this turn."""
+        view = self.loop.reader_of(conn)
+        if view is None:
+            raise Loading()
+        return view
 
     @property
     def loading(self) -> bool:

@@ -17,7 +17,7 @@ from csp.model.entry import build_state_entry
 from csp.model.image import json_of, parse_header
 from csp.model.types import CLASSES, ENVIRONMENT, ObjectClass, by_id
 from csp.worker.call import Lane
-from csp.worker.ports import Reader
+from csp.worker.ports import View
 from csp.worker.slices import Slices
 
 SLICE_OBJECTS = 32  # some 0.5 ms
@@ -41,20 +41,20 @@ class States:
     def show(self, conn: int) -> None:
         """The loop has a subscriber that is to see what there is."""
         wanted = wanted_by(self._lane.loop.subscriptions_of(conn))
-        self._showing[conn] = self._objects(wanted)
+        self._showing[conn] = self._objects(conn, wanted)
         self._slices.go_on(conn)
 
     def closed(self, conn: int) -> None:
         """Nobody is to be shown anything any more."""
         self._showing.pop(conn, None)
 
-    def _objects(self, wanted: Wanted) -> Iterator[tuple[int, int]]:
+    def _objects(self, conn: int, wanted: Wanted) -> Iterator[tuple[int, int]]:
         for class_id, dbids in wanted.items():
             if dbids is not None:
                 yield from ((class_id, dbid) for dbid in sorted(dbids))
                 continue
             dbid = 0
-            while dbid := self._lane.reader.next_dbid(class_id, dbid):
+            while dbid := self._lane.reader_of(conn).next_dbid(class_id, dbid):
                 yield class_id, dbid
 
     def _slice(self, conn: int) -> None:
@@ -67,14 +67,14 @@ class States:
                 del self._showing[conn]
                 loop.shown(conn, b'{"op":"synced","revision":%d}' % self._lane.reader.revision)
                 return
-            entry = _entry_of(self._lane.reader, *place)
+            entry = _entry_of(self._lane.reader_of(conn), *place)
             if entry is not None and not loop.show(conn, entry):
                 del self._showing[conn]
                 return
         self._slices.go_on(conn)
 
 
-def _entry_of(reader: Reader, class_id: int, dbid: int) -> bytes | None:
+def _entry_of(reader: View, class_id: int, dbid: int) -> bytes | None:
     """The object as an entry of its own; None where it has gone."""
     image = reader.image(class_id, dbid)
     if image is None:

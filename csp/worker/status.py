@@ -97,8 +97,8 @@ def own_dbid(call: Call) -> int:
 
 
 def objects(call: Call) -> int:
-    """Objects of all classes at what is pinned."""
-    reader = call.lane.reader
+    """Readable objects of all classes."""
+    reader = call.reader
     return sum(reader.count(known.id) for known in CLASSES.values())
 
 
@@ -133,7 +133,7 @@ def _shown(one: Raised) -> Value:
 
 def classes(call: Call) -> bytes:
     """CFG.CLASSES: attributes, filter keys and count of each class."""
-    reader = call.lane.reader
+    reader = call.reader
     found: dict[Value, Value] = {}
     for known in CLASSES.values():
         filters: list[Value] = [name for owner, name in SHOWN if owner == known.name]

@@ -160,7 +160,7 @@ def object_of(key: bytes) -> tuple[int, int] | None:
 
 def _revision_of(call: Call, class_id: int, dbid: int) -> int:
     """The object's revision at what is pinned; 0 where it is absent."""
-    return call.lane.reader.revision_of(class_id, dbid)
+    return call.reader.revision_of(class_id, dbid)
 
 
 def end(session: Session, state: State) -> None:

@@ -66,6 +66,7 @@ class Lane:
         verb = args[0].lower()
         if verb == b"auth":
             session.authenticated = True
+            session.see_all()
         elif verb == b"hello":
             session.proto = 3 if args[1:2] == [b"3"] else 2
         elif verb == b"reset":

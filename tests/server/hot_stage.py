@@ -77,6 +77,7 @@ class OpenLane:
             session.proto = int(args[1]) if len(args) > 1 else session.proto
         elif verb == b"auth":
             session.authenticated = True
+            session.see_all()
         elif not session.authenticated:
             return b"-NOAUTH Authentication required.\r\n"
         elif verb == b"boom":
@@ -200,6 +201,8 @@ class OpenLane:
 class HotServer:
     """The store and the child; the test is the writer."""
 
+    lane_class = OpenLane
+
     def __init__(
         self,
         objects: Sequence[tuple[str, dict[str, Any]]],
@@ -303,7 +306,7 @@ class HotServer:
     def _child(self, load: bool) -> None:
         code = 1
         try:
-            lane = OpenLane()
+            lane = self.lane_class()
             lane.loop = Loop(
                 control=self.control,
                 slot=0,

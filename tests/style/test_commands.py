@@ -85,7 +85,9 @@ def test_the_loop_decides_as_the_row_says(row: Command) -> None:
     unsigned = judge_for(words, signed_in=False, administrator=False)[1]
     assert word_of(unsigned) == ("" if row.who == "any" else "NOAUTH")
     account = judge_for(words, administrator=False)[1]
-    assert word_of(account) == ("" if row.who in ("any", "signed-in") else "NOPERM")
+    assert word_of(account) == ("" if row.who in ("any", "signed-in", "data") else "NOPERM")
+    without = judge_for(words, data=False)[1]
+    assert word_of(without) == ("NOPERM" if row.who in ("data", "server") else "")
     assert word_of(judge_for(words)[1]) == ("NOPERM" if row.who == "server" else "")
     assert judge_for(words, server=True)[1] == b""
     everything = {"server": True, "administrator": True}
@@ -126,5 +128,5 @@ def test_what_is_no_command_is_none() -> None:
 
 def test_the_short_way_of_a_plain_get_asks_for_what_the_row_asks_for() -> None:
     # loop.pxi `plain()` answers GETs without looking at the row.
-    assert WHO[COMMANDS["GET"].who] == ("SIGNED_IN",)
+    assert WHO[COMMANDS["GET"].who] == ("SIGNED_IN", "DATA")
     assert not COMMANDS["GET"].flags & {"loading", "subscriber"}

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from csp._fastpath import judge_for
+from csp.model.rights import ALL
 from csp.process.roles import AUTH, READING, WRITER
 from csp.resp import Decoder, Value, request
 from csp.tables.metrics import NAMES
-from csp.worker.ports import Control, Loop, Reader, Session, Tracked
+from csp.worker.ports import Control, Loop, Reader, Session, Tracked, View
 from csp.worker.server_info import ServerInfo
 from csp.worker.slowlane import SlowLane
 from tests.unit.fake_flags import FakeFlags
@@ -159,6 +160,12 @@ class FakeLoop:
     def pending(self, conn: int) -> int:
         return self.unsent.get(conn, 0)
 
+    def reader_of(self, conn: int) -> View | None:
+        return self.reader
+
+    def rights_on(self, conn: int, class_id: int, dbid: int) -> int:
+        return ALL
+
     def session(self, conn: int) -> Session:
         found: Session = self.sessions[conn]
         return found
@@ -249,7 +256,9 @@ class FakeLoop:
 
     def token(self, conn: int) -> bytes:
         session = self.sessions[conn]
-        return b"token of %d" % session.application_dbid if session.application_dbid else b""
+        if session.server or not session.application_dbid:
+            return b""
+        return b"token of %d" % session.application_dbid
 
     def add_fd(self, fd: int, callback: Callable[[], None], *, write: bool = False) -> None:
         self.fds[fd, write] = callback

@@ -248,6 +248,8 @@ def commands_md() -> str:
     """docs/reference/commands.md."""
     lines = [
         "*Who* may call a command: `any` before sign-in too, `signed-in` every account,",
+        "`data` one with Read and Execute on the application that the session serves (`default`",
+        "until CFG.REGISTER),",
         "`administrator` for now the account `default`, `server` an administrator that registered",
         "(CFG.REGISTER) as a configuration server's Application on this connection. Anybody else",
         "gets `NOAUTH` or `NOPERM`, in MULTI when it is queued and again when EXEC runs it.",

@@ -13,7 +13,8 @@ cdef enum:
 cdef inline bint plain(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether its GETs may be answered without looking closer."""
     return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI | CSP_CONN_TRACKING) == CSP_CONN_SIGNED_IN \
-        and not w.loading and (c.subs == NULL or (not is_subscriber2(c) and cursor_is_level(w, c)))
+        and session_may(w, c) & CSP_CONN_DATA and not w.loading \
+        and (c.subs == NULL or (not is_subscriber2(c) and cursor_is_level(w, c)))
 
 cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:
     """Answers what is complete; where it stopped, NULL when the connection is gone."""
@@ -23,6 +24,7 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
     cdef int status
     c.in_need = 0
     while at < end and c.waits == 0:
+        session_enter(w, c)
         if plain(w, c):
             if get_begins(at, end):
                 at = run_gets(w, c, at, end)
@@ -131,8 +133,10 @@ cdef uint8_t single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
 
 cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept nogil:
     """Sends a lone reply from where the record lies: borrowed until send returns."""
-    cdef csp_record_t *record = view_visible(&w.view, newest)
+    cdef csp_record_t *record
     cdef int64_t sent
+    session_enter(w, c)
+    record = view_visible(&w.view, newest)
     c.commands += 1
     c.command = CSP_CMD_GET
     client_changed(w, c)

@@ -36,7 +36,7 @@ cdef const char *pass_on(worker_t *w, csp_conn *c, const char *at, const char *e
         if taken <= 0 or w.parser.count == 0 or not w.parser.whole:
             break                           # it is cut anew when its turn comes
         number = command_of(w.parser.args, w.parser.count)
-        if not is_write(number) or judge(c, w.loading, number, w.parser.count) != MAY:
+        if not is_write(number) or judge(c, session_may(w, c), w.loading, number, w.parser.count) != MAY:
             break
         if not slow_behind(w, handle, w.parser.args, w.parser.count):
             break

@@ -49,7 +49,6 @@
 #define CSP_CONN_MULTI 4u         /* every command goes to the slow lane */
 #define CSP_CONN_FEED 8u          /* the slow lane wants to hear when output drains */
 #define CSP_CONN_KNOWN 16u        /* the slow lane has seen it: tell it when the connection closes */
-#define CSP_CONN_ADMINISTRATOR 64u /* its account is an administrator's */
 #define CSP_CONN_SERVER 128u      /* it registered as a configuration server's Application */
 #define CSP_CONN_NUDGED 32u       /* the wait of a read is over: answer it now, late or not */
 #define CSP_CONN_WILL_SHOW 65536u  /* in MULTI: something queued shows data */
@@ -59,6 +58,9 @@
 #define CSP_CONN_REDIR_BROKEN 1048576u /* it is told through a connection that has gone */
 #define CSP_CONN_MUST_CHANGE 4194304u /* not signed in: its account has to change its password first */
 #define CSP_CONN_UNTOLD 2097152u  /* what it has read has changed, and it has not heard so: reads wait */
+/* what its account may call: no flags of a connection, but asked for with them */
+#define CSP_CONN_ADMINISTRATOR 64u
+#define CSP_CONN_DATA 8388608u    /* Read and Execute on the application that it serves, or on `default` */
 /* and where it stands in the turn */
 #define CSP_CONN_READABLE 256u    /* the socket may hold bytes that were not received yet */
 #define CSP_CONN_FULL 512u        /* the socket takes nothing now: its edge will come */
@@ -90,7 +92,10 @@ typedef struct csp_conn {
     int32_t fd;
     uint32_t flags;
     uint32_t waits;
-    uint32_t next_free;
+    union {
+        uint32_t next_free; /* of a free row */
+        uint32_t account;   /* its row in the worker's table of accounts: loop/rights.pxi */
+    };
     uint32_t commands;
     int64_t active_ms;
     int64_t blocked_ms; /* since when nothing was taken of what is unsent; 0: nothing unsent */
@@ -108,7 +113,6 @@ typedef struct csp_conn {
     uint64_t rest_at;
     struct csp_track *track; /* what it tracks, and who is told through it */
     uint16_t listener; /* the row of the port by which it came */
-    uint16_t class_;   /* of sessions with the same rights; one, so far */
     uint32_t in_at, in_taken, in_wanted; /* of the incomplete command: how far it was cut (parse.pxi) */
     uint16_t command;  /* the last one, by its number in commands.h */
     uint16_t end;      /* CSP_END_*: why it ends, as the first said who ended it */
@@ -135,7 +139,7 @@ typedef struct csp_client {
     char lib_ver[CSP_CONN_VER];
     char user[CSP_CONN_USER];
     uint64_t credential;       /* revision of the account record by which it signed in; 0: unknown */
-    uint32_t application_dbid; /* whose tokens it gets; 0: none */
+    uint32_t application_dbid; /* which it serves; 0: none */
     uint16_t command;
 } csp_client;
 

@@ -5,7 +5,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_WAIT_REPLY, CSP_WAIT_ROOM, CSP_WAIT_JOB, CSP_WAIT_REVISION, CSP_WAIT_CURSOR, CSP_WAIT_END
     uint32_t CSP_WAITS_FOR_CLIENT
     uint32_t CSP_CONN_SIGNED_IN, CSP_CONN_RESP3, CSP_CONN_MULTI, CSP_CONN_FEED, CSP_CONN_KNOWN, CSP_CONN_NUDGED
-    uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_SERVER, CSP_CONN_WILL_SHOW, CSP_CONN_AWAITS
+    uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_DATA, CSP_CONN_SERVER, CSP_CONN_WILL_SHOW, CSP_CONN_AWAITS
     uint32_t CSP_CONN_TRACKING, CSP_CONN_BCAST, CSP_CONN_REDIR_BROKEN, CSP_CONN_UNTOLD, CSP_CONN_MUST_CHANGE
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
     uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
@@ -24,7 +24,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint32_t generation
         int32_t fd
         uint32_t flags, waits
-        uint32_t next_free
+        uint32_t next_free, account
         uint32_t commands
         int64_t active_ms
         int64_t blocked_ms
@@ -38,7 +38,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         csp_track *track
         uint64_t rest_at
         int64_t shown_ms
-        uint16_t listener, class_
+        uint16_t listener
         uint32_t in_at, in_taken, in_wanted
         uint16_t command, end
     ctypedef struct csp_client:

@@ -135,6 +135,7 @@ cdef void conn_free(worker_t *w, csp_conn *c, uint16_t why) noexcept nogil:
     c.id = 0
     c.flags = 0
     c.waits = 0
+    account_leave(w, c.account)
     c.next_free = w.row_free
     w.row_free = <uint32_t> (c - w.rows)
     w.connections -= 1

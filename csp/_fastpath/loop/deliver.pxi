@@ -364,13 +364,14 @@ cdef void deliver(worker_t *w) noexcept nogil:
 cdef inline bint deliver_left(worker_t *w) noexcept nogil:
     """Whether the next turn has something to deliver without being woken for it."""
     return w.store != NULL and (
-        w.deliver.due.count > 0 or w.deliver.live.revision <= w.view.revision or tracking_left(w))
+        w.rights_left > 0 or w.deliver.due.count > 0 or w.deliver.live.revision <= w.view.revision or tracking_left(w))
 
 # ---- generations ----
 
 cdef void deliver_end(worker_t *w) noexcept nogil:
     """Tells those that are level the rest of a log that is given up, whatever it costs."""
     w.deliver.at_once = True
+    subscribers_look(w)
     if w.deliver.live.revision <= w.view.revision:
         deliver_live(w)
     w.deliver.at_once = False

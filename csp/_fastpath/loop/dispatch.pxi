@@ -57,7 +57,7 @@ cdef int run_hot(worker_t *w, csp_conn *c, int number, arg_t *args, uint32_t cou
 
 cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexcept nogil:
     cdef int number = command_of(args, count)
-    cdef int why = judge(c, w.loading, number, count)
+    cdef int why = judge(c, session_may(w, c), w.loading, number, count)
     if why == MAY and c.subs != NULL and shows(c, number) and cursor_wait(w, c):
         return RUN_WAIT
     c.commands += 1
@@ -73,5 +73,5 @@ cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noex
     if why == MAY or why == REFUSE_UNKNOWN or number == CSP_CMD_EXEC or c.flags & CSP_CONN_MULTI:
         return slow_command(w, c, args, count)
     w.stats.errors += 1
-    out_refusal(&w.out, why, number, args, count)
+    out_refusal(&w.out, why, number, args, count, client_of(w, c).application_dbid)
     return RUN_DONE

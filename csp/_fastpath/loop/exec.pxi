@@ -66,10 +66,14 @@ cdef bint exec_one(worker_t *w, csp_conn *c, uint64_t handle, job_t *job) noexce
     w.executing = True
     w.jobs.front = job.front
     w.view = job.view
+    w.reach = job.reach
+    w.seen = NOBODY_SEEN            # nor does anybody enter meanwhile
     w.store.revision = job.view.revision
     step = exec_inner(w, c, e, late) if e.inner != NULL else slow_step(w, handle, e.at, late)
     w.store.revision = view.revision
     w.view = view
+    w.seen = NOBODY_SEEN
+    view_as(&w.view, w.rights.none)
     w.executing = False
     if conn_of(w, handle) == NULL:
         out_free(&w.out)

@@ -2,7 +2,8 @@
 # Jobs: reads that may span several turns. What each has, and which of them is worked on next.
 #
 # Invariants:
-# 1. A job sees one view from its first slice to its last, under an epoch of its own (announce.pxi).
+# 1. A job sees one view from its first slice to its last, under an epoch of its own (announce.pxi); what its session
+#    could read then it may read to its end.
 # 2. It begins at once, at the present S, and what takes one slice ends there. What takes more gets its slices in turn
 #    with all others, one connection one job; a turn gives all of them together JOBS_TURN_NS, and each turn one slice.
 # 3. What isn't computed announce_ms after its S was taken is answered BUSY, and holds its S no longer.
@@ -73,6 +74,7 @@ cdef struct job_t:
     bint held                       # counted among those that hold an S
     bint crowded                    # late for want of room
     csp_view_t view
+    reach_t *reach                  # what the view shows
     uint64_t epoch                  # loaded before view.revision
     int64_t begun_ms
     uint64_t counted                # bytes of reply that the worker has counted
@@ -93,6 +95,7 @@ cdef inline void job_open(worker_t *w, job_t *job) noexcept nogil:
     """Takes the turn's S, which is good for the turn."""
     job.state = JOB_OPEN
     job.view = w.view
+    job.reach = w.reach
     job.epoch = w.jobs.epoch
     job.begun_ms = w.now_ms
 
@@ -100,12 +103,14 @@ cdef inline void job_hold(worker_t *w, job_t *job) noexcept nogil:
     """Keeps it beyond the turn."""
     if not job.held:
         job.held = True
+        reach_keep(job.reach)
         w.jobs.holding += 1
 
 cdef inline void job_let_go(worker_t *w, job_t *job, int state) noexcept nogil:
     """Holds its S no longer."""
     if job.held:
         job.held = False
+        reach_drop(&w.rights, job.reach)
         w.jobs.holding -= 1
     job.state = state
 
@@ -235,6 +240,7 @@ cdef bint job_slice(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     if job.state == JOB_OPEN and w.now_ms - job.begun_ms >= w.limits.announce_ms:
         job_give_up(w, job)
     if job.state == JOB_FRESH or job.state == JOB_PARKED:
+        session_enter(w, c)
         job_open(w, job)
         if job.kind >= JOB_MGET:
             keys_open(w, c, job)

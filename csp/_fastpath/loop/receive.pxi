@@ -28,6 +28,7 @@ cdef inline void ready_add(worker_t *w, csp_conn *c, bint own, const char *at, c
     if c.flags & CSP_CONN_TRACKING:
         csp_prefetch(c.subs)        # its answer asks for both
         csp_prefetch(c.track)
+    csp_prefetch(&w.accounts.items[c.account])
     c.flags |= CSP_CONN_READY
     w.ready_count += 1
 

@@ -20,6 +20,7 @@ cdef enum verdict:
     REFUSE_IN_MULTI = 7
     REFUSE_SUBSCRIBER = 8
     REFUSE_MUSTCHANGE = 9
+    REFUSE_DATA = 10
 
 cdef enum:
     SHOWN_MAX = 128                 # of a client's words that an error repeats, as in Redis
@@ -35,10 +36,10 @@ cdef inline int command_of(const arg_t *args, uint32_t count) noexcept nogil:
         return csp_part_by_name(number, args[1].data, args[1].size)
     return number
 
-cdef inline int judge(csp_conn *c, bint loading, int number, uint32_t count) noexcept nogil:
-    """Whether the connection may call this command now; MAY, or why not."""
+cdef inline int judge(csp_conn *c, uint32_t may, bint loading, int number, uint32_t count) noexcept nogil:
+    """Whether the connection, whose account may do that, may call this command now; MAY, or why not."""
     cdef const csp_command_t *row = &csp_commands[number]
-    cdef uint32_t missing = row.who & ~c.flags
+    cdef uint32_t missing = row.who & ~(c.flags | may)
     if number == CSP_CMD_NONE:
         return REFUSE_UNKNOWN
     if <int> count != row.arity and (row.arity > 0 or <int> count < -row.arity):
@@ -54,6 +55,8 @@ cdef inline int judge(csp_conn *c, bint loading, int number, uint32_t count) noe
     if missing:
         if missing & CSP_CONN_SIGNED_IN:
             return REFUSE_NOAUTH
+        if missing & CSP_CONN_DATA:
+            return REFUSE_DATA
         return REFUSE_ADMINISTRATOR if missing & CSP_CONN_ADMINISTRATOR and row.who & CSP_CONN_SERVER == 0 \
             else REFUSE_SERVER
     if c.flags & CSP_CONN_MULTI and row.flags & CSP_FLAG_NOMULTI:
@@ -94,7 +97,9 @@ cdef void out_unknown(out_t *out, const arg_t *args, uint32_t count) noexcept no
         shown += size + 3
     out_line(out, b"")
 
-cdef void out_why(out_t *out, int why, int number, const arg_t *args, uint32_t count) noexcept nogil:
+cdef void out_why(
+    out_t *out, int why, int number, const arg_t *args, uint32_t count, uint32_t application
+) noexcept nogil:
     """The error reply to most commands."""
     if why == REFUSE_UNKNOWN and csp_command_by_name(args[0].data, args[0].size) != CSP_CMD_NONE:
         out_text(out, b"-ERR unknown subcommand '")
@@ -121,19 +126,29 @@ cdef void out_why(out_t *out, int why, int number, const arg_t *args, uint32_t c
     else:
         out_text(out, b"-NOPERM '")
         out_text(out, csp_commands[number].name)
-        if why == REFUSE_ADMINISTRATOR:
+        if why == REFUSE_DATA:
+            out_text(out, b"' needs Read and Execute on CfgApplication ")
+            if application == 0:
+                out_line(out, b"'default', until CFG.REGISTER says which application is served")
+            else:
+                out_decimal(out, application)
+                out_line(out, b", which this session serves")
+        elif why == REFUSE_ADMINISTRATOR:
             out_line(out, b"' is for administrators")
         else:
             out_line(out, b"' is for configuration servers: an administrator that registered (CFG.REGISTER) "
                           b"as the Application of one, on this connection")
 
-cdef void out_refusal(out_t *out, int why, int number, const arg_t *args, uint32_t count) noexcept nogil:
-    """The error reply; an ERR to EXEC says what becomes of the transaction, in Redis's words."""
+cdef void out_refusal(
+    out_t *out, int why, int number, const arg_t *args, uint32_t count, uint32_t application
+) noexcept nogil:
+    """The error reply, where the session serves this application (0: none); an ERR to EXEC says what becomes of the
+    transaction, in Redis's words."""
     cdef const char *head = b"-EXECABORT Transaction discarded because of: "
     cdef uint64_t begin = out.size
     cdef uint64_t size = strlen(head)
     cdef uint64_t text
-    out_why(out, why, number, args, count)
+    out_why(out, why, number, args, count, application)
     if number != CSP_CMD_EXEC or out.failed or memcmp(out.data + begin, b"-ERR ", 5) != 0:
         return
     text = out.size - begin - 5

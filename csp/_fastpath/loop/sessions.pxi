@@ -59,11 +59,19 @@ cdef class Session:
 
     @property
     def administrator(self) -> bool:
-        return self.row().flags & CSP_CONN_ADMINISTRATOR != 0
+        """Whether its account may change who may do what in Environment."""
+        return session_may(&self.loop.w, self.row()) & CSP_CONN_ADMINISTRATOR != 0
 
-    @administrator.setter
-    def administrator(self, on: bool) -> None:
-        self.set_flag(CSP_CONN_ADMINISTRATOR, on)
+    def see_all(self) -> None:
+        """For tests: it sees everything and may call everything, whatever is granted."""
+        cdef csp_conn *c = self.row()
+        session_bind(&self.loop.w, c, 0, 0)
+        c.account = ACCOUNT_ALL
+        if c.subs != NULL:
+            subs_tell_reach(&self.loop.w, c)
+
+    cdef bind(self):
+        session_bind(&self.loop.w, self.row(), self.client().account_dbid, self.client().application_dbid)
 
     @property
     def server(self) -> bool:
@@ -105,7 +113,9 @@ cdef class Session:
 
     @account_dbid.setter
     def account_dbid(self, dbid: int) -> None:
+        """From now on it reads what this person may read."""
         self.client().account_dbid = dbid
+        self.bind()
 
     @property
     def credential_revision(self) -> int:
@@ -117,12 +127,13 @@ cdef class Session:
 
     @property
     def application_dbid(self) -> int:
-        """Whose tokens it gets; 0: none."""
+        """Which it serves; 0: none."""
         return self.client().application_dbid
 
     @application_dbid.setter
     def application_dbid(self, dbid: int) -> None:
         self.client().application_dbid = dbid
+        self.bind()
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@
 
 cdef int start_place(worker_t *w, csp_conn *c, uint64_t revision, const start_t *start) noexcept nogil:
     """The subscriptions to come get what follows the revision; -1 without memory."""
-    cdef subs_t *subs = subs_make(c)
+    cdef subs_t *subs = subs_make(w, c)
     if subs == NULL:
         return -1
     w.deliver.starts += not subs.start.used

@@ -5,6 +5,7 @@ cdef enum:
     HANDLE_ROWS = 1 << 20           # rows a handle can tell apart; far above any RLIMIT_NOFILE in use
     SLICE_MESSAGES = 64             # a slice of a delivery is sent when it has so many
     GROUP = 256                     # placed connections that one walk serves
+    ACCOUNTS_MIN = 64               # rows of accounts, to begin with
     LISTENERS_MAX = 32              # one bit each in the word of those with somebody to accept
 
 cdef struct limits_t:
@@ -142,6 +143,20 @@ cdef struct token_key_t:            # with which tokens are signed: token.pxi
     uint8_t stream[16]
     uint8_t key[32]
 
+cdef struct account_t:              # whose sessions read the same: rights.pxi
+    uint32_t person, application
+    uint32_t refs                   # connections that have the row; 0: it is free
+    uint32_t next                   # in its bucket, or of the free ones
+    uint32_t may                    # what it may call
+    uint64_t version                # of the picture that the rest is of
+    reach_t *reach
+
+cdef struct accounts_t:
+    account_t *items
+    uint32_t *at                    # buckets, by the hash of person and application
+    uint32_t count, room            # a power of two
+    uint32_t free
+
 cdef struct worker_t:
     # who it is, and what it shares
     void *loop                      # the Python Loop
@@ -181,6 +196,9 @@ cdef struct worker_t:
     int spare_fd                    # given up for a moment, to refuse a client when there is no other
     int64_t now_ms
     csp_view_t view                 # of the connection at hand, at S
+    uint32_t seen                   # the account whose view it is,
+    uint32_t may                    # what that may call,
+    reach_t *reach                  # and read
     uint64_t generation             # of the data segment attached
     char *inbox                     # what was received in this turn
     uint64_t inbox_size
@@ -191,6 +209,12 @@ cdef struct worker_t:
     parser_t parser
     out_t out                       # replies of the connection at hand
     out_t scratch                   # one message, shared by all its receivers
+
+    # who may read what (rights)
+    rights_t rights
+    accounts_t accounts
+    uint32_t rights_at              # the connection that is looked at next after rights have changed,
+    uint32_t rights_left            # and how many there still are, before anything is delivered
 
     # jobs (job, exec)
     bint executing                  # inside EXEC: nothing may wait

@@ -62,10 +62,12 @@ cdef void subs_take(subs_t *self, link_t *link) noexcept nogil:
             hole = i
     self.links[hole].node = NULL
 
-cdef subs_t *subs_make(csp_conn *c) noexcept nogil:
+cdef subs_t *subs_make(worker_t *w, csp_conn *c) noexcept nogil:
     """Its set, made if there is none; NULL without memory."""
     if c.subs == NULL:
         c.subs = <csp_subs *> calloc(1, sizeof(subs_t))
+        if c.subs != NULL:
+            subs_tell_reach(w, c)
     return <subs_t *> c.subs
 
 cdef inline bint subs_idle(csp_conn *c) noexcept nogil:
@@ -75,6 +77,7 @@ cdef inline bint subs_idle(csp_conn *c) noexcept nogil:
 
 cdef void subs_free(worker_t *w, csp_conn *c) noexcept nogil:
     w.deliver.starts -= (<subs_t *> c.subs).start.used
+    reach_drop(&w.rights, (<subs_t *> c.subs).reach)
     free((<subs_t *> c.subs).links)
     free(c.subs)
     c.subs = NULL
@@ -82,6 +85,7 @@ cdef void subs_free(worker_t *w, csp_conn *c) noexcept nogil:
 cdef void subs_end(worker_t *w, csp_conn *c) noexcept nogil:
     """Without subscriptions, and what CFG.FROM said; who tracks keeps a cursor, where the live walk is."""
     cdef subs_t *subs = <subs_t *> c.subs
+    cdef reach_t *reach = subs.reach
     cursor_close(w, c)
     if c.flags & CSP_CONN_TRACKING == 0:
         subs_free(w, c)
@@ -89,6 +93,7 @@ cdef void subs_end(worker_t *w, csp_conn *c) noexcept nogil:
     w.deliver.starts -= subs.start.used
     free(subs.links)
     memset(subs, 0, sizeof(subs_t))
+    subs.reach = reach
 
 cdef int node_grow(node_t *node) noexcept nogil:
     """Room for one more subscriber."""
@@ -111,7 +116,7 @@ cdef int watch_add(worker_t *w, csp_conn *c, const char *name, uint32_t size, bi
         return -1
     if subs_find(subs, node) != NULL:
         return 0
-    subs = subs_make(c)
+    subs = subs_make(w, c)
     if subs == NULL or ((subs.count + 1) * 2 > subs.room and subs_grow(subs) != 0) or node_grow(node) != 0:
         if subs != NULL and subs_idle(c):
             subs_free(w, c)

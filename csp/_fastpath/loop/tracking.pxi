@@ -117,7 +117,7 @@ cdef int tracking_begin(worker_t *w, csp_conn *c, uint32_t options, uint64_t red
                         csp_conn *target) noexcept nogil:
     """Turns it on, or on in another way; -1 without memory."""
     cdef track_t *t = track_make(c)
-    if t == NULL or subs_make(c) == NULL:
+    if t == NULL or subs_make(w, c) == NULL:
         return -1
     if t.options & TRACK_ON == 0:
         w.tracking.clients += 1

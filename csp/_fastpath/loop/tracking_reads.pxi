@@ -72,8 +72,8 @@ cdef bint tracking_command(worker_t *w, csp_conn *c, int number, const arg_t *ar
 cdef inline bint tracked_plain(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether it tracks, and its GETs may be answered without looking closer."""
     return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI | CSP_CONN_TRACKING) \
-        == CSP_CONN_SIGNED_IN | CSP_CONN_TRACKING and not w.loading and not is_subscriber2(c) \
-        and track_of(c).options & TRACK_CACHING == 0 and cursor_is_level(w, c)
+        == CSP_CONN_SIGNED_IN | CSP_CONN_TRACKING and session_may(w, c) & CSP_CONN_DATA and not w.loading \
+        and not is_subscriber2(c) and track_of(c).options & TRACK_CACHING == 0 and cursor_is_level(w, c)
 
 cdef struct asked_t:                # a key of a batch
     const char *text

@@ -50,6 +50,7 @@ cdef void pin(worker_t *w) noexcept nogil:
         return
     announce_turn(w)
     w.store.pinned = PINNED_BY_LOOP
+    rights_turn(w)
 
 cdef void set_interest(worker_t *w) noexcept nogil:
     cdef bint want = w.event_subscriptions > 0 or w.publish_wanted or w.waiting_count > 0 \
@@ -93,7 +94,8 @@ cdef void turn(worker_t *w) noexcept nogil:
             slow_feed(w)
             flush_feeds(w)
         turn_share(w, SHARE_DELIVER if w.ready_count > 0 or jobs_wait(w) else SHARE_DELIVER_ALONE)
-        deliver(w)
+        if subscribers_look(w):
+            deliver(w)
         if w.waiting_count > 0:
             wake_waiting(w)
         if csp_load(&w.control.link_state) != w.link_state:

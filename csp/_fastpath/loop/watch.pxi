@@ -94,6 +94,7 @@ cdef struct subs_t:
     uint32_t room                   # a power of two, at least twice count
     link_t *links
     start_t start
+    reach_t *reach                  # what it may read, as its subscriptions know it
 
 cdef struct mark_t:
     uint64_t serial                 # of a node; 0: free

@@ -191,6 +191,8 @@ cdef class Loop:
     cdef open_memory(self):
         cdef worker_t *w = &self.w
         csp_heap_prepare()
+        if not accounts_open(w):
+            raise MemoryError("what accounts may read")
         # From the start of a page, so that what a turn costs does not hang on where the heap had room.
         w.inbox = <char *> aligned_alloc(PAGE_BYTES, INBOX_BYTES + PAGE_BYTES)  # PARSE_PAD and more behind it
         w.ready = <ready_t *> malloc(READY_MAX * sizeof(ready_t))
@@ -244,6 +246,7 @@ cdef class Loop:
         free(w.graves)
         free(w.waiting)
         deliver_free(&w.deliver)
+        accounts_close(w)
         if w.epoll >= 0:
             close(w.epoll)
         if self.table != NULL:
@@ -278,6 +281,7 @@ cdef class Loop:
         cdef worker_t *w = &self.w
         if w.store != NULL:
             w.view.revision = store_pin(w.store)
+            rights_turn(w)
             deliver_end(w)
             store_unpin(w.store)
         old = self.reader
@@ -289,6 +293,7 @@ cdef class Loop:
         jobs_switch(w)
         announce_turn(w)
         w.store.pinned = PINNED_BY_LOOP
+        rights_attach(w)
         deliver_switch(w, old is not None)
         w.loading = False
         w.interested = False
@@ -311,6 +316,20 @@ cdef class Loop:
         view.conn = conn
         view.row()
         return view
+
+    def reader_of(self, conn: int) -> SessionReader | None:
+        """What the session of a connection may read in this turn; None before there is a store."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c == NULL:
+            raise KeyError(f"connection {conn} is closed")
+        return None if self.reader is None else session_reader(self, c)
+
+    def rights_on(self, conn: int, class_id: int, dbid: int) -> int:
+        """The rights (csp.model.rights) that the account of a connection has on an object that is there."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c == NULL:
+            raise KeyError(f"connection {conn} is closed")
+        return session_rights(&self.w, c, <uint32_t> class_id, <uint32_t> dbid)
 
     @property
     def tracking(self) -> Tracking:
@@ -417,6 +436,7 @@ cdef class Loop:
         job.exec_.count = count
         body_front(w, c, job)
         out_array(&job.body, count)
+        session_enter(w, c)
         job_open(w, job)
         self.steps[conn] = step
         c.job = <csp_job *> job
@@ -439,10 +459,10 @@ cdef class Loop:
         cdef arg_t *args = words_of(words)
         cdef uint32_t count = <uint32_t> len(words)
         cdef int number = command_of(args, count)
-        cdef int why = judge(c, w.loading, number, count)
+        cdef int why = judge(c, session_may(w, c), w.loading, number, count)
         cdef int status = RUN_DONE
         if why != MAY:
-            out_refusal(&w.out, why, number, args, count)
+            out_refusal(&w.out, why, number, args, count, client_of(w, c).application_dbid)
         elif csp_commands[number].flags & CSP_FLAG_HOT:
             if c.flags & CSP_CONN_TRACKING:
                 tracking_keys(w, c, number, args, count)
@@ -461,7 +481,7 @@ cdef class Loop:
         cdef csp_conn *c = conn_of(&self.w, conn)
         if c == NULL:
             raise KeyError(f"connection {conn} is closed")
-        return judged(c, self.w.loading, args)
+        return judged(c, session_may(&self.w, c), self.w.loading, args, client_of(&self.w, c).application_dbid)
 
     def subscribe(self, conn: int, channel: bytes, pattern: bool) -> int:
         cdef csp_conn *c = conn_of(&self.w, conn)
@@ -758,32 +778,3 @@ cdef arg_t *words_of(list args) except NULL:
         words[i].data = <bytes> args[i]
         words[i].size = <uint32_t> len(args[i])
     return words
-
-
-cdef tuple judged(csp_conn *c, bint loading, list args):
-    cdef out_t out
-    cdef arg_t *words = words_of(args)
-    cdef int number = command_of(words, <uint32_t> len(args))
-    cdef int why = judge(c, loading, number, <uint32_t> len(args))
-    memset(&out, 0, sizeof(out_t))
-    if why != MAY:
-        out_refusal(&out, why, number, words, <uint32_t> len(args))
-    refusal = out.data[:out.size] if out.size > 0 else b""
-    out_free(&out)
-    free(words)
-    return number, refusal
-
-
-def judge_for(list args, *, bint signed_in=True, bint administrator=True, bint server=False, bint in_multi=False,
-              bint resp2_subscriber=False, bint loading=False, bint must_change=False) -> tuple:
-    """What Loop.judge() says of a connection that is such; for tests of the slow lane without a loop."""
-    cdef csp_conn c
-    cdef subs_t subs
-    memset(&c, 0, sizeof(csp_conn))
-    memset(&subs, 0, sizeof(subs_t))
-    c.flags = CSP_CONN_SIGNED_IN * signed_in | CSP_CONN_ADMINISTRATOR * administrator \
-        | CSP_CONN_SERVER * server | CSP_CONN_MULTI * in_multi | CSP_CONN_MUST_CHANGE * must_change
-    if resp2_subscriber:
-        subs.count = 1
-        c.subs = <csp_subs *> &subs
-    return judged(&c, loading, args)
