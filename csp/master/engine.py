@@ -40,10 +40,12 @@ from csp.master.token_keys import build_rotation, is_due, token_keys
 from csp.model.account_notes import Notes
 from csp.model.principal import ITSELF, Principal
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
+from csp.model.types import FIRST_DBID, GRANTS_CLASS_ID
 from csp.observe import failpoint
 from csp.observe.events import log_event
 from csp.rules.assemble import finish
 from csp.rules.complete import add_default_folders
+from csp.rules.default_grants import add_default_grants
 from csp.rules.transaction import Transaction
 
 ALONE_COMMANDS: Final = 100  # a request of more is a group by itself: its names are many to look up
@@ -143,17 +145,40 @@ class Engine:
     def add_missing_folders(self) -> int:
         """Makes the default folders that classes of this release lack, once; how many."""
         tx = Transaction(self.view, self.next_dbids)
-        for tenant in sorted({tenant for tenant, _ in self.view.root_folders}):
+        for tenant in self._tenants():
             add_default_folders(tx, tenant)
-        if tx.touched:
-            finish(tx)
-            group = self._new_group(checks_names=False)
-            with in_words():
-                group.add_transaction(WriteRequest(0, ITSELF, "", "one", ()), tx)
-                self._commit(group)
-            self._published(group)
-            self.settle()
-        return len(tx.touched)
+        count = len(tx.touched)
+        if count:
+            self.change_itself(tx)
+        return count
+
+    def add_default_grants(self) -> int:
+        """Grants all tenants what they come with, where an earlier release made the database.
+
+        How many objects have grants then; the number that their records begin with says that it
+        was not done yet.
+        """
+        if self.next_dbids[GRANTS_CLASS_ID] >= FIRST_DBID:
+            return 0
+        tx = Transaction(self.view, {**self.next_dbids, GRANTS_CLASS_ID: FIRST_DBID})
+        for tenant in self._tenants():
+            add_default_grants(tx, tenant)
+        self.change_itself(tx)
+        return len(tx.granted)
+
+    def _tenants(self) -> list[int]:
+        return sorted({tenant for tenant, _ in self.view.root_folders})
+
+    def change_itself(self, tx: Transaction) -> int:
+        """Carries out a transaction of the server's own; its revision."""
+        finish(tx)
+        group = self._new_group(checks_names=False)
+        with in_words():
+            group.add_transaction(WriteRequest(0, ITSELF, "", "one", ()), tx)
+            self._commit(group)
+        (outcome,) = self._published(group)
+        self.settle()
+        return outcome.revision
 
     def rotate_keys(self) -> bool:
         """Makes a new token key where it is time for one; whether it did."""
@@ -295,7 +320,7 @@ class Engine:
         if self._unreported:
             reported, self._unreported = self._unreported, []
             for built, principal in reported:
-                report_changes(built.changes, principal, built.rows.revision)
+                report_changes(built.changes, built.granted, principal, built.rows.revision)
 
     @property
     def held_back(self) -> bool:

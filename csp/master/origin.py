@@ -44,7 +44,7 @@ from csp.model.account_notes import Notes, notes_in
 from csp.model.principal import ITSELF
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.model.sessions import records_in
-from csp.model.types import CLASSES
+from csp.model.types import CLASSES, FIRST_DBID, GRANTS_CLASS_ID
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext, StartRefused
@@ -184,6 +184,7 @@ class DatabaseOrigin:
         engine.committed = self._committed
         self._engine = engine
         self._add_missing_folders(engine)
+        self._add_default_grants(engine)
         with contextlib.suppress(errors.CspError):  # then the tick tries, and tells of it
             engine.rotate_keys()
         self._heard(engine.revision, wall_ms())
@@ -210,6 +211,16 @@ class DatabaseOrigin:
             if count:
                 log_event(log, "51353", count=count)
 
+    def _add_default_grants(self, engine: Engine) -> None:
+        """An earlier release knew no grants."""
+        try:
+            count = engine.add_default_grants()
+        except errors.CspError as error:
+            log_event(log, "51347", reason=error.line)
+        else:
+            if count:
+                log_event(log, "51346", count=count)
+
     def _seed(self, head: Head) -> None:
         given = self.plan.password or os.environ.get(PASSWORD_VARIABLE, "")
         plan = replace(self.plan, password=given or passwords.generate())
@@ -217,7 +228,8 @@ class DatabaseOrigin:
         built = build(tx, self.database, passwords.Hasher(), ITSELF.actor, 1, head.mark, wall_ms())
         assert built is not None
         built.rows.token_keys = [first_key(1, self.clock.now_ms())]
-        built.rows.counters = []  # built-in numbers lie below those that the counters give
+        # Built-in numbers lie below those that the counters give; what is granted is noted there.
+        built.rows.counters = [{"class_id_": GRANTS_CLASS_ID, "next_dbid": FIRST_DBID}]
         if not given:
             # Before the commit: a password that nobody was told would lock everybody out.
             _tell(plan.password, self.address)

@@ -13,8 +13,9 @@ from typing import Any, Final
 from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
 from csp.model.rights import Account
-from csp.model.types import CLASSES, ENVIRONMENT
+from csp.model.types import CLASSES, ENVIRONMENT, GRANTS_CLASS_ID
 from csp.rules.assemble import finish
+from csp.rules.default_grants import DEFAULT_ACCOUNT, MASTER_APPLICATION, TOOLS_APPLICATION
 from csp.rules.references import Key
 from csp.rules.transaction import NO_GRANTS, Kept, Transaction
 
@@ -39,10 +40,7 @@ PROTOTYPES: Final = (
     (14, "Third_Party_Server", "thirdpartyserver"),
 )
 HOST: Final = 1
-MASTER_APPLICATION: Final = 99
-TOOLS_APPLICATION: Final = 100
-DEFAULT_ACCOUNT: Final = 100
-FIRST_BUILT_IN: Final = 1  # folders and access groups of Environment count from here
+FIRST_BUILT_IN: Final = 1  # folders, access groups and grants of Environment count from here
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +87,18 @@ class _Empty:
 def seed_transaction(plan: SeedPlan) -> Transaction:
     """The first transaction of a database."""
     first = {CLASSES[name].id: FIRST_BUILT_IN for name in ("CfgFolder", "CfgAccessGroup")}
+    first[GRANTS_CLASS_ID] = FIRST_BUILT_IN
     tx = Transaction(_Empty(), first)
     tx.command = 1
     _create(tx, "CfgTenant", ENVIRONMENT, {"name": "Environment", "isSuperTenant": True})
     _create(tx, "CfgHost", HOST, {"name": plan.host_name, "type": "networkserver"})
     for dbid, name, kind in PROTOTYPES:
         _create(tx, "CfgAppPrototype", dbid, {"name": name, "type": kind, "version": RELEASE})
-    _create(tx, "CfgApplication", MASTER_APPLICATION, _master_application(plan))
+    _create(tx, "CfgApplication", MASTER_APPLICATION[1], _master_application(plan))
     _create(
         tx,
         "CfgApplication",
-        TOOLS_APPLICATION,
+        TOOLS_APPLICATION[1],
         {
             "name": "default",
             "appPrototypeDBID": 100,
@@ -110,7 +109,7 @@ def seed_transaction(plan: SeedPlan) -> Transaction:
     _create(
         tx,
         "CfgPerson",
-        DEFAULT_ACCOUNT,
+        DEFAULT_ACCOUNT[1],
         {
             "tenantDBID": ENVIRONMENT,
             "userName": "default",

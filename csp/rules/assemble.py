@@ -19,6 +19,7 @@ from csp.model.types import CLASSES, ObjectClass
 from csp.rules.accounts import rules_of
 from csp.rules.cascade import cascade
 from csp.rules.complete import FORCED, TENANT, add_tenant_furniture, fill_in
+from csp.rules.default_grants import add_default_grants
 from csp.rules.forward import Created
 from csp.rules.grants import run_grant, settle_grants
 from csp.rules.objects import RULES, check_deletable, check_fixed, check_folder
@@ -80,6 +81,7 @@ def finish(tx: Transaction) -> None:
         if touched.before is None and touched.after is not None:
             tx.command = touched.command
             add_tenant_furniture(tx, touched)
+            add_default_grants(tx, touched.dbid)
     for touched in list(tx.changes()):
         tx.command = touched.command
         try:

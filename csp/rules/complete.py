@@ -2,7 +2,7 @@
 
 1. Works on the whole transaction at its end, so that an object may take from one created later.
 2. What is derived is always the source's value; stating another one is an error.
-3. A tenant comes with a folder for each class that tenants own, and with four access groups; a
+3. A tenant comes with a folder for each class that tenants own, and with access groups; a
    database of an earlier release gets the folders of classes added since at the master's start.
 """
 
@@ -24,7 +24,7 @@ PERSON: Final = CLASSES["CfgPerson"]
 FORCED: Final = "changePasswordOnNextLogin"
 ACCESS_GROUP: Final = CLASSES["CfgAccessGroup"]
 
-# The groups that the original makes for a tenant, with their kind.
+# The groups that the original makes for a tenant, with their kind; the last for Environment alone.
 DEFAULT_GROUPS: Final = (
     ("EVERYONE", "everyonegroup"),
     ("Users", "usersgroup"),
@@ -47,7 +47,8 @@ def add_tenant_furniture(tx: Transaction, tenant: Touched) -> None:
         if one.cls is ACCESS_GROUP and one.before is None and one.after is not None
         and one.after.get("groupInfo", {}).get("tenantDBID") == tenant.dbid
     }  # fmt: skip
-    for name, kind in DEFAULT_GROUPS:
+    groups = DEFAULT_GROUPS if tenant.dbid == ENVIRONMENT else DEFAULT_GROUPS[:-1]
+    for name, kind in groups:
         if (name, kind) in made:
             continue  # an export states them
         tx.create(

@@ -129,7 +129,7 @@ class FakeHost(FakeAlarms):
         from csp.model.extract import value_at
 
         for (class_id, _), image in self.records.items():
-            obj = parse_image(image)[1]
-            if class_id == CLASSES[class_name].id and obj and value_at(obj, path) == value:
+            obj = parse_image(image)[1] if class_id == CLASSES[class_name].id else None
+            if obj and value_at(obj, path) == value:
                 return obj
         raise KeyError(f"{class_name} with {path} = {value!r}")

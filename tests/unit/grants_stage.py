@@ -13,6 +13,25 @@ from tests.unit.master_stage import Stage
 
 Listed = dict[str, str]  # words by account
 
+EVERY = "R,C,U,X,D,RP,CP,propagate"
+# Environment's default groups, by number.
+USERS, ADMINISTRATORS, SUPERS = "CfgAccessGroup:2", "CfgAccessGroup:3", "CfgAccessGroup:4"
+OF_NEW_DATABASE = {
+    "CfgTenant:1": {
+        "SYSTEM": EVERY,
+        "CfgPerson:100": EVERY,
+        SUPERS: EVERY,
+        ADMINISTRATORS: EVERY,
+        USERS: "R,X,propagate",
+    },
+    "CfgApplication:100": {USERS: "R,X"},
+    **{
+        key: {ADMINISTRATORS: "R"}
+        for key in ("CfgPerson:100", "CfgApplication:99", "CfgAccessGroup:1", USERS,
+                    ADMINISTRATORS, SUPERS)
+    },
+}  # fmt: skip
+
 
 class GrantsStage(Stage):
     """A master whose grants are looked at."""

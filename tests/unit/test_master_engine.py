@@ -95,7 +95,7 @@ def test_a_new_tenant_gets_its_folders_and_groups_in_the_same_revision(stage: St
         for cls, one in stage.host.records
         if cls == 21 and stage.object("CfgAccessGroup", one)["groupInfo"]["tenantDBID"] == tenant
     ]
-    assert len(groups) == 4
+    assert len(groups) == 3
     stage.delete("CfgSkill", skill)
     stage.delete("CfgTenant", tenant)
     with pytest.raises(KeyError):

@@ -12,7 +12,7 @@ from csp.model.history import HistoryQuestion
 from csp.model.types import GRANTS_CLASS_ID
 from csp.rules import transaction
 from tests.neighbours.databases import Place
-from tests.unit.grants_stage import GrantsStage
+from tests.unit.grants_stage import EVERY, OF_NEW_DATABASE, SUPERS, USERS, GrantsStage
 
 
 @pytest.fixture
@@ -300,3 +300,53 @@ def test_sums_count_the_records_of_grants(stage: GrantsStage) -> None:
         *_, found = stage.records.sums(chosen, 0, 2**32 - 1)
         assert found is not None
         assert found.classes[GRANTS_CLASS_ID] == expected
+
+
+def test_a_new_database_has_its_rights(stage: GrantsStage) -> None:
+    """F98: what Administrators can't change; EVERYONE is granted nothing."""
+    names = {
+        dbid: stage.object("CfgAccessGroup", dbid)["groupInfo"]["name"] for dbid in (1, 2, 3, 4)
+    }
+    assert names == {1: "EVERYONE", 2: "Users", 3: "Administrators", 4: "Super Administrators"}
+    assert stage.all_grants() == OF_NEW_DATABASE
+    assert stage.stored_grants() == OF_NEW_DATABASE
+    marked = {key for key in OF_NEW_DATABASE if stage.is_marked(key)}
+    assert marked == OF_NEW_DATABASE.keys() - {"CfgTenant:1"}
+    key = f"CfgSkill:{stage.create('CfgSkill', tenantDBID=1, name='a')}"
+    stage.grant(key, "SYSTEM", "R")  # its record's number is none of theirs
+    assert stage.all_grants() == {**OF_NEW_DATABASE, key: {"SYSTEM": "R"}}
+
+
+def test_a_new_tenant_has_its_rights(stage: GrantsStage) -> None:
+    tenant = stage.create("CfgTenant", name="acme")
+    groups = {
+        stage.host.object("CfgAccessGroup", dbid)["groupInfo"]["name"]: f"CfgAccessGroup:{dbid}"
+        for class_id, dbid in stage.host.records
+        if class_id == 21 and dbid > 100
+    }
+    assert groups.keys() == {"EVERYONE", "Users", "Administrators"}
+    users, administrators = groups["Users"], groups["Administrators"]
+    top = {"SYSTEM": EVERY, "CfgPerson:100": EVERY, SUPERS: EVERY, administrators: EVERY}
+    assert stage.all_grants() == {
+        **OF_NEW_DATABASE,
+        "CfgApplication:100": {USERS: "R,X", users: "R,X"},
+        f"CfgTenant:{tenant}": {**top, users: "R,X,propagate"},
+        **{key: {administrators: "R"} for key in groups.values()},
+    }
+    stage.load_again()
+    stage.delete("CfgTenant", tenant)
+    assert stage.all_grants() == OF_NEW_DATABASE
+    assert stage.stored_grants() == OF_NEW_DATABASE
+
+
+def test_a_tenant_made_without_them_keeps_what_commands_say(stage: GrantsStage) -> None:
+    outcome = stage.exec(
+        ("CFG.CREATE", "CfgTenant", {"name": "acme"}),
+        ("CFG.GRANT", "CfgTenant:@1", "SYSTEM", "none"),
+        ("CFG.REVOKE", "CfgTenant:@1", "CfgPerson:100"),
+    )
+    assert outcome.error is None
+    granted = stage.grants(f"CfgTenant:{outcome.results[0]}")
+    assert granted["SYSTEM"] == "none"
+    assert granted[SUPERS] == EVERY
+    assert "CfgPerson:100" not in granted

@@ -35,8 +35,9 @@ class Link:
 
     def read(self, class_name: str, *, extra: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
         for key, image in sorted(self.host.records.items()):
-            obj = parse_image(image)[1]
-            if key[0] == CLASSES[class_name].id and obj is not None:
+            if key[0] == CLASSES[class_name].id:
+                obj = parse_image(image)[1]
+                assert obj is not None
                 yield obj
 
     def find_many(self, class_name: str, keys: list[dict[str, str | int]]) -> list[Any]:

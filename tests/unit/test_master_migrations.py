@@ -22,6 +22,7 @@ from csp.process.context import StartRefused
 from tests.data.schema.dump import WRITE_ID
 from tests.neighbours.databases import Place, PostgresPlace, SqlitePlace
 from tests.neighbours.postgres import Postgres
+from tests.unit.grants_stage import OF_NEW_DATABASE, GrantsStage
 from tests.unit.master_stage import Stage
 
 DUMPS = Path(__file__).resolve().parent.parent / "data" / "schema"
@@ -118,7 +119,8 @@ def test_every_released_form_comes_up_with_its_rows(empty: Place, form: str) -> 
     assert stage.outcome(WRITE_ID) == f"committed {stage.object('CfgSkill', 103)['revision']}"
     log = stage.host.entries
     if form < ENTRIES_READ:
-        assert len(log) <= 1, "older entries count as gone; the first token keys are an entry"
+        text = "older entries count as gone; the first token keys and grants are entries"
+        assert len(log) <= 2, text
     for before, entry in pairwise(log):
         assert why_not_continues(entry, mark_of(before)) is None
     last = stage.host.mark
@@ -128,6 +130,20 @@ def test_every_released_form_comes_up_with_its_rows(empty: Place, form: str) -> 
         "UNIQUE"
     )
     assert stage.create("CfgSkill", tenantDBID=1, name="gone") == 105
+    stage.close()
+
+
+@pytest.mark.parametrize("form", [form for form in RELEASED if form < "0007"])
+def test_a_database_without_grants_gets_those_of_a_new_one_once(empty: Place, form: str) -> None:
+    play_back(empty, form)
+    stage = GrantsStage(empty)
+    assert stage.all_grants() == OF_NEW_DATABASE
+    assert stage.stored_grants() == OF_NEW_DATABASE
+    revision = stage.revoke("CfgTenant:1", "SYSTEM")
+    left = stage.all_grants()
+    stage.load_again()
+    assert stage.all_grants() == left
+    assert stage.host.published == revision
     stage.close()
 
 

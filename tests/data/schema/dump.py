@@ -29,6 +29,7 @@ def fill(place: Place) -> None:
     info = {"skillLevels": [{"skillDBID": skill, "level": 3}]}
     stage.create("CfgPerson", tenantDBID=1, userName="ann", employeeID="1", isAgent=True,
                  agentInfo=info, password="0a1b", passwordHashAlgorithm=1)  # fmt: skip
+    assert stage.write("CFG.GRANT", f"CfgSkill:{skill}", "CfgPerson:100", "R,X").error is None
     stage.delete("CfgSkill", gone)
     outcome = stage.write("CFG.CREATE", "CfgSkill", {"tenantDBID": 1, "name": "last"},
                           write_id=WRITE_ID)  # fmt: skip
