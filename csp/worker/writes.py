@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from csp.errors import BadValue, Busy, MasterDown, ReadOnly, TooBig, UnknownOutcome
 from csp.model.principal import Principal, message_of
-from csp.model.requests import check_write_id, split_options
+from csp.model.requests import check_write_id, parse_command, split_options
 from csp.model.symbolic import class_named
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import bulk, error, integer, null_array, request
+from csp.tables.commands import COMMANDS
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.refusal import text_of
@@ -25,7 +26,8 @@ PUBLISH_WAIT_MS = 10_000  # a writer that took a commit publishes it within a se
 
 # Arguments before the options IF and ID.
 _FIXED = {"cfg.create": 3, "cfg.update": 4, "cfg.delete": 3}
-NAMES = frozenset(_FIXED)
+_OF_GRANTS = frozenset({"cfg.grant", "cfg.revoke"})
+NAMES = frozenset({*_FIXED, *_OF_GRANTS})
 _UNKNOWN = f"{UnknownOutcome.WORD} "
 _WATCHED = "CONFLICT watched "  # how the master says that EXEC answers null
 # What says nothing about the commands of a transaction, or says EXECABORT already.
@@ -44,7 +46,10 @@ class Write:
 
 
 def parse_write(name: str, args: list[bytes]) -> Write:
-    """Checks class, size and options."""
+    """Checks class, size and options; of grants all that can be checked without looking."""
+    if name in _OF_GRANTS:
+        _, write_id = parse_command(args)
+        return Write(name, args, write_id)
     class_named(text_of(args[1]))
     fixed = _FIXED[name]
     if name != "cfg.delete" and len(args[fixed - 1]) > OBJECT_BYTES_MAX:
@@ -56,7 +61,7 @@ def parse_write(name: str, args: list[bytes]) -> Write:
 
 
 def write(call: Call) -> None:
-    """CFG.CREATE, CFG.UPDATE, CFG.DELETE outside a transaction."""
+    """CFG.CREATE, CFG.UPDATE, CFG.DELETE, CFG.GRANT, CFG.REVOKE outside a transaction."""
     check_taken(call.lane)
     one = parse_write(call.name, call.args)
 
@@ -161,4 +166,7 @@ def outcome(call: Call) -> None:
     )
 
 
-HANDLERS: dict[str, Handler] = {**dict.fromkeys(NAMES, write), "cfg.outcome": outcome}
+HANDLERS: dict[str, Handler] = {
+    **{name: write for name in NAMES if "later" not in COMMANDS[name.upper()].flags},
+    "cfg.outcome": outcome,
+}

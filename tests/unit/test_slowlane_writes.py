@@ -12,6 +12,8 @@ from csp.model.principal import Principal, principal_of
 from csp.process.channel.asking import Asker
 from csp.process.channel.framing import WRITER_LIMITS
 from csp.resp import Value
+from csp.worker.handlers import HANDLERS
+from csp.worker.writes import write
 from tests.unit.fake_loop import Server, decode_one
 
 
@@ -326,3 +328,60 @@ def test_writes_of_a_connection_that_goes_are_forgotten(server: Server) -> None:
     server.publish(11)
     server.loop.poll()
     assert server.loop.sent[1] == []
+
+
+@pytest.fixture
+def granting(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server that lets grants in: the commands are marked `later` until all is enforced."""
+    for name in ("cfg.grant", "cfg.revoke"):
+        monkeypatch.setitem(HANDLERS, name, write)
+    return server
+
+
+def test_grants_are_writes_as_all_others(granting: Server) -> None:
+    server = granting
+    for words in (
+        ["CFG.GRANT", "CfgFolder:101", "CfgPerson:100", "R,U,propagate", "REPLACE", "ID", "w-1"],
+        ["CFG.REVOKE", "CfgFolder:101", "SYSTEM", "ID", "w-1"],
+    ):
+        assert server.raw(*words) is None
+        _, req, _, write_id, _, *command = server.writer.take()
+        assert write_id == b"w-1"
+        assert command == [word.encode() for word in words]
+        server.writer.answer("DONE", req, "10", "")
+        assert server.later() == 10
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (["CFG.GRANT", "CfgFolder:101", "CfgPerson:100", "R,W"], "BADVALUE"),
+        (["CFG.GRANT", "CfgFolder:101", "CfgPerson:100"], "ERR"),
+        (["CFG.GRANT", "CfgFolder:101", "CfgSkill:100", "R"], "BADVALUE"),
+        (["CFG.GRANT", "CfgFolder:101", "CfgPerson:100", "R", "IF", "3"], "BADVALUE"),
+        (["CFG.GRANT", "CfgFolder", "CfgPerson:100", "R"], "BADKEY"),
+        (["CFG.REVOKE", "CfgFolder:101", "CfgPerson:100", "R"], "BADVALUE"),
+        (["CFG.REVOKE", "CfgNone:101", "CfgPerson:100"], "BADCLASS"),
+    ],
+)
+def test_grants_of_a_wrong_shape_are_refused_without_asking(
+    granting: Server, words: list[str], word: str
+) -> None:
+    assert str(granting.ask(*words)).split()[0] == word
+    assert granting.lane.writer.in_flight == 0
+
+
+def test_grants_go_into_a_transaction(granting: Server) -> None:
+    server = granting
+    server.ask("MULTI")
+    for words in (
+        ["CFG.CREATE", "CfgSkill", "{}"],
+        ["CFG.GRANT", "CfgSkill:@1", "SYSTEM", "R"],
+        ["CFG.REVOKE", "CfgSkill:@1", "CfgPerson:100"],
+    ):
+        assert server.ask(*words) == "QUEUED"
+    assert server.raw("EXEC") is None
+    req = server.writer.take()[1]
+    server.writer.answer("DONE", req, "11", "101", "0", "0")
+    server.publish(11)
+    assert server.later() == [[11, 101], 11, 11]
