@@ -17,6 +17,7 @@ from csp.model.objects import check_object
 from csp.model.requests import Command, Create, Delete, Expect, Grant, Password, Skip, Update
 from csp.model.types import CLASSES, ObjectClass
 from csp.rules.accounts import rules_of
+from csp.rules.administrators import check_administrators
 from csp.rules.cascade import cascade
 from csp.rules.complete import FORCED, TENANT, add_tenant_furniture, fill_in
 from csp.rules.default_grants import add_default_grants
@@ -97,6 +98,7 @@ def finish(tx: Transaction) -> None:
             _check(tx, touched)
         except errors.CspError as error:
             tx.refuse(error)
+    check_administrators(tx)
 
 
 def _check(tx: Transaction, touched: Touched) -> None:

@@ -1,0 +1,100 @@
+"""Sees to it that somebody is left who may say who may what: an administrator.
+
+1. An administrator is an enabled person with Change Permissions on Environment's object, by a grant
+   to himself or to a group that he is in.  A disabled group gives nothing.
+2. A transaction after which there is none is refused; where there was none before, it may pass.
+3. It is looked for only where grants on that object, groups or persons lose something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from csp import errors
+from csp.model.extract import Object as JsonObject
+from csp.model.extract import value_at
+from csp.model.places import TENANT, Place
+from csp.model.rights import ACCESS_GROUP, CHANGE_PERMISSIONS, PERSON, Account
+from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, by_id
+from csp.rules.transaction import Touched, Transaction
+
+TOP: Final[Place] = TENANT.id, ENVIRONMENT
+EVERYONE: Final = "everyonegroup"
+ENABLED: Final = "enabled"
+
+
+def check_administrators(tx: Transaction) -> None:
+    """Raises InUse where nobody is left, as the error of the command that takes the last one."""
+    command = _last_loss(tx)
+    if not command or has_administrator(tx):
+        return
+    if has_administrator(Transaction(tx.published, tx.next_dbids)):
+        tx.command = command
+        raise errors.InUse(
+            f"nobody would be left who is enabled and has CP on {TENANT.name}:{ENVIRONMENT}: "
+            f"grant it to another one first"
+        )
+
+
+def has_administrator(tx: Transaction) -> bool:
+    """Whether there is one, as it will be."""
+    granted = tx.grants(TOP).items()
+    # Persons are looked at first: they stand last.
+    accounts = sorted((one for one, grant in granted if grant & CHANGE_PERMISSIONS), reverse=True)
+    seen: set[Account] = set()
+    while accounts:
+        account = accounts.pop()
+        if account in seen:
+            continue
+        seen.add(account)
+        cls = by_id.get(account[0])
+        obj = tx.get(cls.name, account[1]) if cls is not None else None
+        if cls is None or obj is None or not is_enabled(account, obj):
+            continue
+        if cls is PERSON:
+            return True
+        accounts += _members(tx, obj)
+    return False
+
+
+def is_enabled(account: Account, obj: JsonObject) -> bool:
+    """Whether an account, of which this is the object, gives its rights to who is it."""
+    path = "groupInfo.state" if account[0] == ACCESS_GROUP.id else "state"
+    return value_at(obj, path) in (None, ENABLED)
+
+
+def _members(tx: Transaction, group: JsonObject) -> Iterator[Account]:
+    for member in group.get("memberIDs", ()):
+        cls = CLASSES.get(CLASS_OF_WORD.get(member["type"], ""))
+        if cls is not None:
+            yield cls.id, member["DBID"]
+    if group.get("type") == EVERYONE:
+        tenant = group["groupInfo"]["tenantDBID"]
+        for class_id, dbid in tx.referrers((TENANT.id, tenant), (PERSON.id,)):
+            person = tx.get(PERSON.name, dbid)
+            if person is not None and person.get("tenantDBID") == tenant:
+                yield class_id, dbid
+
+
+def _last_loss(tx: Transaction) -> int:
+    """The last command that may have taken an administrator; 0: none did."""
+    last = 0
+    granted = tx.granted.get(TOP)
+    if granted is not None and granted.after != granted.before.grants:
+        last = max([granted.command, *granted.stated.values()])
+    for touched in tx.touched.values():
+        if touched.command > last and _is_loss(touched):
+            last = touched.command
+    return last
+
+
+def _is_loss(touched: Touched) -> bool:
+    before, after = touched.before, touched.after
+    if before is None or before == after:
+        return False
+    if touched.cls is PERSON:
+        return is_enabled(touched.key, before) and not (
+            after is not None and is_enabled(touched.key, after)
+        )
+    return touched.cls is ACCESS_GROUP
