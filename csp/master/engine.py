@@ -67,6 +67,7 @@ class Engine:
         self.mark = head.mark
         self.time_ms = head.time_ms
         self.next_dbids = database.counters()
+        self.gives_default_access = False  # whether new persons are Users of their tenant
         self.committed: Callable[[Built], None] = lambda _built: None
         self._digest_key = database.digest_key()
         self._token_keys = token_keys(database)
@@ -133,6 +134,7 @@ class Engine:
             (self.revision, self.mark),
             max(self.clock_ms(), self.time_ms),
             checks_names=checks_names,
+            gives_default_access=self.gives_default_access,
         )
 
     def _check_open(self) -> None:

@@ -61,6 +61,7 @@ class Group:
         time_ms: int,
         *,
         checks_names: bool,
+        gives_default_access: bool = False,
     ) -> None:
         self.members: list[Member] = []
         self.revision, self.mark = head
@@ -69,6 +70,7 @@ class Group:
         self._outcomes = outcomes
         self._hasher = hasher
         self._checks_names = checks_names
+        self._gives_default_access = gives_default_access
         self._has_rows = False
 
     @property
@@ -85,6 +87,7 @@ class Group:
         """Puts one more on top; MasterDown where the database can't be asked."""
         leans = self._has_rows
         tx = Transaction(self._overlay, self._overlay.next_dbids)
+        tx.gives_default_access = self._gives_default_access
         try:
             if request.kind == OUTCOME:
                 member = self._asked(request, leans)

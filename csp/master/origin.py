@@ -57,6 +57,7 @@ from csp.tables.events import Alarm
 
 PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
 PASSWORD_FILE: Final = "default-password"
+DEFAULT_ACCESS: Final = "no-default-access"
 
 log = logging.getLogger("csp.master")
 
@@ -82,6 +83,7 @@ class DatabaseOrigin:
         self._outage: Outage | None = None
         self._heard_ms = 0
         self._is_ended = False
+        self._gives_default_access = False
 
     @classmethod
     def of_server(cls, context: ProcessContext) -> DatabaseOrigin:
@@ -182,6 +184,7 @@ class DatabaseOrigin:
         head = self.database.head()
         engine = Engine(self.database, view, head, self.clock.now_ms)
         engine.committed = self._committed
+        engine.gives_default_access = self._gives_default_access
         self._engine = engine
         self._add_missing_folders(engine)
         self._add_default_grants(engine)
@@ -328,9 +331,12 @@ class DatabaseOrigin:
             engine.end(f"{OTHER_MASTER}; this one takes no writes any more")
 
     def take_options(self, options: OwnOptions) -> None:
-        """What the master's own Application says of how long things are kept holds at once."""
+        """What the master's own Application says of what is kept and granted holds at once."""
         self.retention.limits = Limits.of(options)
         self._keeps_logins = bool(options.values.get("last-login", False))
+        self._gives_default_access = options.number(DEFAULT_ACCESS) == 1
+        if self._engine is not None:
+            self._engine.gives_default_access = self._gives_default_access
 
     def _look_at_clock(self, engine: Engine) -> None:
         assert self._host is not None

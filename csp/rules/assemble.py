@@ -89,6 +89,8 @@ def finish(tx: Transaction) -> None:
             fill_in(tx, touched)
         except errors.CspError as error:
             tx.refuse(error)
+    if tx.gives_default_access:
+        _give_default_access(tx)
     hand_down_states(tx)
     cascade(tx)
     settle_grants(tx)
@@ -99,6 +101,14 @@ def finish(tx: Transaction) -> None:
         except errors.CspError as error:
             tx.refuse(error)
     check_administrators(tx)
+
+
+def _give_default_access(tx: Transaction) -> None:
+    for touched in list(tx.changes()):
+        if touched.cls is PERSON and touched.before is None:
+            tx.command = touched.command
+            join_users(tx, touched)
+    tx.forget_referrers()
 
 
 def _check(tx: Transaction, touched: Touched) -> None:

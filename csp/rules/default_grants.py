@@ -1,4 +1,6 @@
-"""The grants that a new tenant comes with; a database of an earlier release gets the same once.
+"""The grants that a new tenant comes with, and where a new person begins.
+
+A database of an earlier release gets the same grants once.
 
 1. They propagate from the tenant's object: all rights for Environment's Super Administrators, for
    SYSTEM and the first account, and for the tenant's Administrators; R and X for its Users.
@@ -7,18 +9,21 @@
 3. Its Users have R and X on the Application `default`.  EVERYONE is granted nothing.
 4. Groups and objects that were deleted are passed over; what commands of the same transaction say
    of an account's grants is left as they say.
+5. A new person is in no group, so that nothing is granted to him; by the option no-default-access
+   he is in his tenant's Users.  To make a person is enough for that.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from csp.model.objects import ordered
 from csp.model.places import Place
 from csp.model.rights import ALL, EXECUTE, PROPAGATE, READ, SYSTEM, Account, Grants
 from csp.model.types import CLASSES, ENVIRONMENT
 from csp.rules.complete import ACCESS_GROUP, TENANT, is_default_group
 from csp.rules.references import Key
-from csp.rules.transaction import Transaction
+from csp.rules.transaction import Touched, Transaction
 
 PERSON: Final = CLASSES["CfgPerson"]
 APPLICATION: Final = CLASSES["CfgApplication"]
@@ -64,6 +69,20 @@ def default_groups(tx: Transaction, tenant: int) -> dict[str, Account]:
         if is_default_group(group):
             found.setdefault(group["type"], (class_id, dbid))
     return found
+
+
+def join_users(tx: Transaction, person: Touched) -> None:
+    """Makes a created person a member of the Users of his tenant, where these are there."""
+    assert person.after is not None
+    tenant = person.after["tenantDBID"]
+    users = default_groups(tx, tenant).get(USERS)
+    if users is None:
+        return
+    touched = tx.change(ACCESS_GROUP, users[1])
+    assert touched.after is not None
+    members = [*touched.after.get("memberIDs", ()), {"type": "person", "DBID": person.dbid}]
+    touched.after = ordered(ACCESS_GROUP, {**touched.after, "memberIDs": members})
+    touched.joined.add(person.key)
 
 
 def _give(tx: Transaction, place: Place, grants: Grants) -> None:

@@ -90,6 +90,8 @@ class Touched:
     # known once they have been checked, or are what a deletion left of `before`'s.
     references_before: list[Found] | None = None
     references: list[Found] | None = None
+    # Who became a member without a command that says so.
+    joined: set[Key] = field(default_factory=set)
 
     @property
     def key(self) -> Key:
@@ -152,6 +154,7 @@ class Transaction:
         self.root_folders: dict[tuple[int, str], int] = {}
         self.stated: dict[Key, bool] = {}  # objects whose state a command stated: was it changed?
         self.command = 0
+        self.gives_default_access = False  # whether new persons are Users of their tenant
         # Of a transaction that is only tried: the error of each command that is refused.
         self.refused: dict[int, errors.CspError] | None = None
         self._read: dict[Key, JsonObject | None] = {}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from csp.model.entry import parse_entry
 from csp.model.history import HistoryQuestion
 from csp.model.types import GRANTS_CLASS_ID
+from csp.process.own_options import OwnOptions
 from csp.rules import transaction
 from tests.neighbours.databases import Place
 from tests.unit.grants_stage import EVERY, OF_NEW_DATABASE, SUPERS, USERS, GrantsStage
@@ -43,8 +45,6 @@ def group(stage: GrantsStage, name: str, *persons: int) -> int:
 
 def events(stage: GrantsStage, since: int) -> list[dict[str, Any]]:
     """What the history shows of the changes after a revision."""
-    import orjson
-
     for page in stage.records.history(HistoryQuestion(since, 100)):
         if page is not None:
             return [one for record in page.records for one in orjson.loads(record)["changes"]]
@@ -350,3 +350,42 @@ def test_a_tenant_made_without_them_keeps_what_commands_say(stage: GrantsStage) 
     assert granted["SYSTEM"] == "none"
     assert granted[SUPERS] == EVERY
     assert "CfgPerson:100" not in granted
+
+
+def users_of(stage: GrantsStage) -> list[int]:
+    members = stage.object("CfgAccessGroup", 2).get("memberIDs", [])
+    return [one["DBID"] for one in members]
+
+
+def test_a_new_person_begins_without_a_group(stage: GrantsStage) -> None:
+    """F88: by default nothing is granted to him."""
+    person(stage, "ann")
+    assert users_of(stage) == []
+
+
+def test_by_option_a_new_person_is_one_of_the_users(stage: GrantsStage) -> None:
+    """F88: [security] no-default-access = 1, at once; back to 0 those who are in stay."""
+    own = OwnOptions(mode="master", app_name="confserv", values={}, log=None)
+    own.on_change(lambda _: stage.origin.take_options(own))
+
+    def set_to(value: str) -> None:
+        own.look(orjson.dumps({"options": {"security": {"no-default-access": value}}}))
+
+    set_to("1")
+    ann = person(stage, "ann")
+    one = {"tenantDBID": "@1", "userName": "u", "employeeID": "e", "isAgent": False}
+    outcome = stage.exec(
+        ("CFG.CREATE", "CfgTenant", {"name": "acme"}),
+        ("CFG.CREATE", "CfgPerson", one),
+        ("CFG.CREATE", "CfgPerson", {**one, "userName": "v", "employeeID": "f"}),
+    )
+    assert outcome.error is None
+    assert users_of(stage) == [ann]
+    groups = [stage.object("CfgAccessGroup", dbid) for cls, dbid in stage.host.records if cls == 21]
+    (group,) = [one for one in groups if one["groupInfo"]["tenantDBID"] == outcome.results[0]
+                and one["type"] == "usersgroup"]  # fmt: skip
+    assert [one["DBID"] for one in group["memberIDs"]] == list(outcome.results[1:])
+    stage.load_again()
+    set_to("0")
+    person(stage, "bob")
+    assert users_of(stage) == [ann]
