@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 from csp.cli.server_options import (
     AddressType,
+    ask_new_password,
     check_app_name,
     default_worker_count,
     log_settings,
@@ -15,6 +17,8 @@ from csp.cli.server_options import (
 )
 from csp.supervisor.listeners import Address
 from csp.supervisor.settings import ServerSettings
+
+DEFAULT_PASSWORD = "CSP_DEFAULT_PASSWORD"
 
 
 @click.command()
@@ -37,12 +41,25 @@ from csp.supervisor.settings import ServerSettings
     is_flag=True,
     help="Remove what an earlier run left in memory, and begin with what the database holds.",
 )
+@click.option(
+    "--restore-default",
+    is_flag=True,
+    help="Give the account `default` all rights again, enabled and with a new password.",
+)
+@click.option(
+    "--password-file",
+    default="",
+    metavar="PATH",
+    help="The password for --restore-default, mode 0600.",
+)
 @server_options
 def command(
     database_url: str,
     app_name: str,
     listen: Address,
     forget_memory: bool,
+    restore_default: bool,
+    password_file: str,
     workers: int | None,
     reserve: int,
     log_file: str | None,
@@ -52,7 +69,13 @@ def command(
     """Run a configuration server on a database.
 
     The password of the account `default` of a new database comes from CSP_DEFAULT_PASSWORD.
+    That for --restore-default comes from --password-file, else from there, else it is asked for.
     """
+    if restore_default:
+        password = ask_new_password("default", DEFAULT_PASSWORD, password_file)
+        os.environ[DEFAULT_PASSWORD] = password  # the writer has it from there, and nobody else
+    elif password_file:
+        raise click.UsageError("--password-file is for --restore-default")
     settings = ServerSettings(
         mode="master",
         app_name=check_app_name(app_name),
@@ -62,6 +85,7 @@ def command(
         reserve_bytes=reserve,
         database_url=database_url,
         must_forget_memory=forget_memory,
+        must_restore_default=restore_default,
     )
     from csp.supervisor.start import serve
 

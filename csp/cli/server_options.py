@@ -120,15 +120,39 @@ def check_app_name(name: str) -> str:
     return name
 
 
+def ask_new_password(user: str, variable: str, password_file: str = "") -> str:
+    """A password to be set, from a file, from the environment, or from a prompt; not empty."""
+    if password_file:
+        password = _password_in(password_file)
+    elif variable in os.environ:
+        password = os.environ[variable]
+    elif os.isatty(0):
+        question = f"New password of {user}"
+        again = "Once more"
+        password = str(click.prompt(question, hide_input=True, confirmation_prompt=again, err=True))
+    else:
+        raise click.UsageError(
+            f"give --password-file or set {variable}: there is no terminal to ask for the new "
+            f"password of {user}"
+        )
+    if not password:
+        raise click.UsageError(f"the new password of {user} is empty")
+    return password
+
+
+def _password_in(path: str) -> str:
+    try:
+        return read_password(path)
+    except PasswordFileRefused as error:
+        raise click.UsageError(f"the password file {error}") from None
+
+
 def ask_credentials(password_file: str = "") -> tuple[str, str]:
     """User and password from the environment, from a file, or from a prompt; never an argument."""
     user = os.environ.get("CSP_USER", "default")
     path = password_file or os.environ.get(PASSWORD_FILE_VARIABLE, "")
     if path:
-        try:
-            return user, read_password(path)
-        except PasswordFileRefused as error:
-            raise click.UsageError(f"the password file {error}") from None
+        return user, _password_in(path)
     password = os.environ.get("CSP_PASSWORD")
     if password is None:
         if not os.isatty(0):

@@ -32,7 +32,7 @@ from csp.master.group import Group, Member, as_exec, fault_of
 from csp.master.heap import without_cycle_search
 from csp.master.outcome import Outcomes
 from csp.master.overlay import Overlay
-from csp.master.passwords import Hasher
+from csp.master.passwords import Hasher, strong
 from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import refuse_taken
@@ -45,7 +45,7 @@ from csp.observe import failpoint
 from csp.observe.events import log_event
 from csp.rules.assemble import finish
 from csp.rules.complete import add_default_folders
-from csp.rules.default_grants import add_default_grants
+from csp.rules.default_grants import add_default_grants, restore_default_account
 from csp.rules.transaction import Transaction
 
 ALONE_COMMANDS: Final = 100  # a request of more is a group by itself: its names are many to look up
@@ -167,6 +167,13 @@ class Engine:
             add_default_grants(tx, tenant)
         self.change_itself(tx)
         return len(tx.granted)
+
+    def restore_default(self, password: str) -> int:
+        """Makes the first account one that may do everything, with this password; the revision."""
+        tx = Transaction(self.view, self.next_dbids)
+        tx.command = 1
+        restore_default_account(tx, self._tenants(), strong(password))
+        return self.change_itself(tx)
 
     def _tenants(self) -> list[int]:
         return sorted({tenant for tenant, _ in self.view.root_folders})

@@ -69,8 +69,11 @@ class OtherDatabase(Exception):
 class DatabaseOrigin:
     """The master's database, its rules and its history."""
 
-    def __init__(self, address: str, plan: SeedPlan | None = None) -> None:
+    def __init__(
+        self, address: str, plan: SeedPlan | None = None, *, must_restore_default: bool = False
+    ) -> None:
         self.address = address
+        self._must_restore_default = must_restore_default
         self.plan = plan or SeedPlan(password="")
         self.database = Database(address)
         self.clock = MasterClock()
@@ -91,7 +94,11 @@ class DatabaseOrigin:
         port = context.address.rpartition(":")[2]
         host = socket.gethostname()
         try:
-            origin = cls(context.database_url, SeedPlan("", context.app_name, host, port))
+            origin = cls(
+                context.database_url,
+                SeedPlan("", context.app_name, host, port),
+                must_restore_default=context.must_restore_default,
+            )
         except errors.BadValue as error:
             raise StartRefused(EXIT_USAGE, error.text) from error
         origin.database.turn.sign = context.report_life
@@ -106,6 +113,8 @@ class DatabaseOrigin:
         on, and the database is looked for.
         """
         self._host = host
+        if host.fence:  # an earlier writer of this run has done it
+            self._must_restore_default = False
         try:
             self._open(host)
         except errors.BadValue as error:
@@ -188,6 +197,7 @@ class DatabaseOrigin:
         self._engine = engine
         self._add_missing_folders(engine)
         self._add_default_grants(engine)
+        self._restore_default(engine)
         with contextlib.suppress(errors.CspError):  # then the tick tries, and tells of it
             engine.rotate_keys()
         self._heard(engine.revision, wall_ms())
@@ -223,6 +233,17 @@ class DatabaseOrigin:
         else:
             if count:
                 log_event(log, "51346", count=count)
+
+    def _restore_default(self, engine: Engine) -> None:
+        """Once, where the command line asks for it."""
+        if not self._must_restore_default:
+            return
+        self._must_restore_default = False
+        try:
+            revision = engine.restore_default(os.environ.get(PASSWORD_VARIABLE, ""))
+        except errors.CspError as error:
+            raise errors.BadValue(f"--restore-default: {error.text}") from error
+        log_event(log, "51348", revision=revision)
 
     def _seed(self, head: Head) -> None:
         given = self.plan.password or os.environ.get(PASSWORD_VARIABLE, "")

@@ -104,6 +104,7 @@ class ProcessContext:
     log_reserve_bytes: int  # part of it that the change log may take
     state_folder: str = ""  # proxy only: 0700, holds its snapshot
     database_url: str = field(default="", repr=False)  # master only; may hold a password
+    must_restore_default: bool = False  # master only: the account `default`, at its start
     upstream: Upstream | None = None  # proxy only
     # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).
     options: Mapping[str, OptionValue] = field(default_factory=dict)

@@ -15,6 +15,7 @@ A database of an earlier release gets the same grants once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from csp.model.objects import ordered
@@ -23,7 +24,7 @@ from csp.model.rights import ALL, EXECUTE, PROPAGATE, READ, SYSTEM, Account, Gra
 from csp.model.types import CLASSES, ENVIRONMENT
 from csp.rules.complete import ACCESS_GROUP, TENANT, is_default_group
 from csp.rules.references import Key
-from csp.rules.transaction import Touched, Transaction
+from csp.rules.transaction import Hashed, Replacement, Touched, Transaction
 
 PERSON: Final = CLASSES["CfgPerson"]
 APPLICATION: Final = CLASSES["CfgApplication"]
@@ -69,6 +70,22 @@ def default_groups(tx: Transaction, tenant: int) -> dict[str, Account]:
         if is_default_group(group):
             found.setdefault(group["type"], (class_id, dbid))
     return found
+
+
+def restore_default_account(tx: Transaction, tenants: Iterable[int], hashed: Hashed) -> None:
+    """Enables the first account with this password, and gives it all rights on all there is.
+
+    What is granted to it below the tenants' objects goes: it might hide something from it.
+    """
+    touched = tx.change(PERSON, DEFAULT_ACCOUNT[1])
+    assert touched.after is not None
+    touched.after = {**touched.after, "state": "enabled"}
+    touched.hashed = hashed
+    for tenant in tenants:
+        place = TENANT.id, tenant
+        granted = tx.change_grants(place)
+        granted.after[DEFAULT_ACCOUNT] = ALL | PROPAGATE
+        tx.replacements.append(Replacement(tx.command, place, DEFAULT_ACCOUNT))
 
 
 def join_users(tx: Transaction, person: Touched) -> None:

@@ -167,6 +167,7 @@ class Plan:
             log_reserve_bytes=self.settings.log_reserve_bytes,
             state_folder=str(self.state_folder or ""),
             database_url=self.settings.database_url if Secret.DATABASE in role.secrets else "",
+            must_restore_default=self.settings.must_restore_default,
             upstream=self._upstream(role),
             options=self.options,
         )

@@ -32,6 +32,7 @@ class ServerSettings:
     upstream: Upstream | None = None
     state_root: Path | None = None  # proxy: below it lie the state folders of its instances
     must_create_application: bool = False
+    must_restore_default: bool = False  # the account of that name, with CSP_DEFAULT_PASSWORD
     must_forget_memory: bool = False  # what an earlier run left in memory is removed
     license_place: str = ""  # accepted for the sake of old start scripts; csp needs no licence
 

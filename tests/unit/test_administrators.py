@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from argon2 import PasswordHasher
 
+from csp.master.origin import DatabaseOrigin
+from csp.master.seed import SeedPlan
+from csp.model.types import ACCOUNT_CLASS_ID
 from tests.neighbours.databases import Place
-from tests.unit.grants_stage import GrantsStage
+from tests.unit.grants_stage import EVERY, GrantsStage
 
 TOP, DEFAULT = "CfgTenant:1", "CfgPerson:100"
 ADMINISTRATORS, SUPERS = 3, 4
@@ -106,3 +110,42 @@ def test_where_there_is_none_writes_pass(stage: GrantsStage) -> None:
     ann = person(stage, "ann")
     join(stage, SUPERS, ann)
     stage.delete("CfgPerson", ann)
+
+
+def restored(stage: GrantsStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts the master anew, as `csp master --restore-default` does."""
+    monkeypatch.setenv("CSP_DEFAULT_PASSWORD", "open sesame")
+    stage.close()
+    stage.host.fence = 0  # another run
+    stage.origin = DatabaseOrigin(stage.address, SeedPlan(""), must_restore_default=True)
+    stage.origin.start(stage.host)
+
+
+def test_the_first_account_is_restored_at_start(
+    stage: GrantsStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = person(stage, "ann")
+    tenant = stage.create("CfgTenant", name="acme")
+    stage.grant(TOP, f"CfgPerson:{ann}", "CP")
+    stage.revoke(TOP, DEFAULT)
+    stage.grant(f"CfgTenant:{tenant}", DEFAULT, "none,propagate")
+    stage.grant(DEFAULT, DEFAULT, "none")
+    stage.update("CfgPerson", 100, DISABLED)
+    account = stage.host.image(ACCOUNT_CLASS_ID, 100)
+    before = stage.host.published
+    restored(stage, monkeypatch)
+    assert stage.host.published == before + 1
+    assert stage.object("CfgPerson", 100)["state"] == "enabled"
+    assert stage.grants(TOP)[DEFAULT] == stage.grants(f"CfgTenant:{tenant}")[DEFAULT] == EVERY
+    assert DEFAULT not in stage.grants(DEFAULT)
+    assert stage.host.image(ACCOUNT_CLASS_ID, 100) != account
+    hashed = stage.origin.database.account(3, 100)
+    assert hashed is not None
+    assert PasswordHasher().verify(hashed.hash, "open sesame")
+    assert stage.stored_grants() == stage.all_grants()
+    # A writer that follows in the same run does not do it again.
+    stage.close()
+    stage.origin = DatabaseOrigin(stage.address, SeedPlan(""), must_restore_default=True)
+    stage.origin.start(stage.host)
+    assert stage.host.published == before + 1
+    stage.load_again()
