@@ -15,7 +15,6 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -30,8 +29,9 @@ from csp.master.build import Built, build
 from csp.master.clock import STEP_MS, MasterClock
 from csp.master.commit import OTHER_MASTER, Replaced
 from csp.master.database import Database, Head, in_words, said
-from csp.master.dialect import file_beside
 from csp.master.engine import Engine
+from csp.master.first_password import VARIABLE as PASSWORD_VARIABLE
+from csp.master.first_password import tell_password
 from csp.master.load import catch_up, load_everything
 from csp.master.outage import Found, Outage
 from csp.master.published import HostView
@@ -55,8 +55,6 @@ from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, 
 from csp.store.control import LINK_DATABASE, LINK_DOWN
 from csp.tables.events import Alarm
 
-PASSWORD_VARIABLE: Final = "CSP_DEFAULT_PASSWORD"
-PASSWORD_FILE: Final = "default-password"
 DEFAULT_ACCESS: Final = "no-default-access"
 
 log = logging.getLogger("csp.master")
@@ -256,7 +254,7 @@ class DatabaseOrigin:
         built.rows.counters = [{"class_id_": GRANTS_CLASS_ID, "next_dbid": FIRST_DBID}]
         if not given:
             # Before the commit: a password that nobody was told would lock everybody out.
-            _tell(plan.password, self.address)
+            tell_password(plan.password, self.address)
         self.database.commit([built.rows])
 
     @property
@@ -474,28 +472,3 @@ def _exit_code(error: Exception) -> int:
 
 def _is_damage(error: Exception) -> bool:
     return isinstance(error, DatabaseError) and is_unreadable(error)
-
-
-def _tell(password: str, address: str) -> None:
-    """Shows a generated password once: on the terminal, else in a file for the owner alone."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\nThe account 'default' has the password {password}\n"
-                         f"It is shown this once.\n\n")  # fmt: skip
-        sys.stderr.flush()
-        return
-    path = file_beside(address, PASSWORD_FILE)
-    try:
-        # Never into a file that is there: others may have it open, and a link leads elsewhere.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(password + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise errors.BadValue(
-            f"the password of the account 'default' can't be written to {path}: {error.strerror}; "
-            f"give one with {PASSWORD_VARIABLE}"
-        ) from error
-    log_event(log, "51345", path=path)

@@ -20,7 +20,7 @@ from csp.rules.accounts import rules_of
 from csp.rules.administrators import check_administrators
 from csp.rules.cascade import cascade
 from csp.rules.complete import FORCED, TENANT, add_tenant_furniture, fill_in
-from csp.rules.default_grants import add_default_grants
+from csp.rules.default_grants import add_default_grants, join_users
 from csp.rules.forward import Created
 from csp.rules.grants import run_grant, settle_grants
 from csp.rules.objects import RULES, check_deletable, check_fixed, check_folder

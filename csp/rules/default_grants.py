@@ -22,7 +22,7 @@ from csp.model.objects import ordered
 from csp.model.places import Place
 from csp.model.rights import ALL, EXECUTE, PROPAGATE, READ, SYSTEM, Account, Grants
 from csp.model.types import CLASSES, ENVIRONMENT
-from csp.rules.complete import ACCESS_GROUP, TENANT, is_default_group
+from csp.rules.complete import ACCESS_GROUP, FORCED, TENANT, is_default_group
 from csp.rules.references import Key
 from csp.rules.transaction import Hashed, Replacement, Touched, Transaction
 
@@ -79,7 +79,8 @@ def restore_default_account(tx: Transaction, tenants: Iterable[int], hashed: Has
     """
     touched = tx.change(PERSON, DEFAULT_ACCOUNT[1])
     assert touched.after is not None
-    touched.after = {**touched.after, "state": "enabled"}
+    forced = {FORCED: False} if touched.after.get(FORCED) else {}
+    touched.after = {**touched.after, "state": "enabled", **forced}
     touched.hashed = hashed
     for tenant in tenants:
         place = TENANT.id, tenant
