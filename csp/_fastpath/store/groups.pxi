@@ -65,9 +65,6 @@ cdef int64_t group_place(rights_t *t, uint32_t dbid) noexcept nogil:
     t.group_at[at] = t.group_count
     return t.group_count - 1
 
-cdef inline bint record_is_disabled(const csp_record_t *record, uint16_t state_key) noexcept nogil:
-    return record_key(record, state_key, <const uint8_t *> b"disabled", 8) != NULL
-
 cdef bint group_look(rights_t *t, uint32_t place) noexcept nogil:
     """Learns what is so of a group now; False without memory."""
     cdef csp_plist_t it

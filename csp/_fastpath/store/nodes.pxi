@@ -4,7 +4,7 @@
 # Invariants:
 # 1. A node that a transaction needs first is made with it, and becomes reachable with its other words.
 # 2. Whatever may change who sees what sets the change's `rights`: a node made, moved, gone or back, grants, an access
-#    group, an account. Its revision is stored in the super block before it is published.
+#    group, an account, an application that comes, goes or moves. Its revision is stored in the super block before it is published.
 
 cdef enum:
     NODE_BYTES = 80  # a header, and one key with a value of eight bytes
@@ -114,6 +114,14 @@ cdef int node_note(
         w, key_id, <const uint8_t *> &record.node, sizeof(uint32_t),
         words_hash(&w.store, key_id, <const uint8_t *> &record.node, sizeof(uint32_t)), record.dbid, sign)
 
+cdef inline bint account_changes(
+    uint32_t class_id, const csp_record_t *old, const csp_record_t *made
+) noexcept nogil:
+    """Whether a person comes or goes, is disabled or enabled, or belongs to another tenant."""
+    return class_id == <uint32_t> CSP_PERSON_CLASS and (
+        old == NULL or made == NULL or old.tenant_dbid != made.tenant_dbid
+        or record_is_disabled(old, CSP_PERSON_STATE_KEY) != record_is_disabled(made, CSP_PERSON_STATE_KEY))
+
 cdef int governed_note(
     csp_writer_t *w, uint32_t class_id, const csp_record_t *old, const csp_record_t *made
 ) noexcept nogil:
@@ -121,12 +129,12 @@ cdef int governed_note(
     cdef int status = OK
     if old == NULL and made == NULL:
         return OK
-    if class_id == <uint32_t> CSP_ACCESS_GROUP_CLASS:
+    if class_id == <uint32_t> CSP_ACCESS_GROUP_CLASS or account_changes(class_id, old, made):
         w.stage.rights = 1
     if old != NULL and made != NULL and old.node == made.node and record_stays(old, made):
         return OK
-    if class_id == <uint32_t> CSP_PERSON_CLASS and (old == NULL or made == NULL):
-        w.stage.rights = 1
+    if class_id == <uint32_t> CSP_APPLICATION_CLASS:
+        w.stage.rights = 1          # who may use it may read by it
     if not w.stage.rights:
         w.stage.rights = is_node(w, made if old == NULL else old)
     if old == NULL or made == NULL or old.node != made.node:

@@ -35,6 +35,9 @@ cdef inline uint64_t own_name(uint32_t class_id, uint32_t dbid) noexcept nogil:
 cdef inline uint64_t container_name(const csp_record_t *record) noexcept nogil:
     return node_name(record.container_class, record.container_dbid)
 
+cdef inline bint record_is_disabled(const csp_record_t *record, uint16_t state_key) noexcept nogil:
+    return record_key(record, state_key, <const uint8_t *> b"disabled", 8) != NULL
+
 cdef inline bint record_governs_itself(const csp_record_t *record) noexcept nogil:
     return record.flags & CSP_OWN_GRANTS != 0 or record.class_id == CSP_TENANT_CLASS
 
