@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from csp.model.types import CLASSES, KEYS_PER_CLASS, ObjectClass
+from csp.model.types import CLASSES, KEYS_PER_CLASS, KeyRow, ObjectClass
 
 KINDS = {
     "none": 0, "name": 1, "list": 2, "absent": 3, "folder-of": 4, "pair-part": 5, "dbid": 6,
@@ -33,10 +33,12 @@ class FilterKey:
     kind: str
     value_type: str
     # The key whose lists answer this one: the list that must be empty (absent), the other half
-    # (pair), the list of those that are gone through (through).
+    # (pair), the list of those that are gone through (through); of a list that says what other
+    # objects say, their key for it.
     other: int
     source: str
-    # Under which key those that are gone through have what is found.
+    # Under which key those that are gone through have what is found; of a list that says what
+    # other objects say, the key that names those.
     through: int = 0
     # No filter of clients: the server itself looks by it.
     hidden: bool = False
@@ -57,10 +59,27 @@ def _resolve(owner: ObjectClass, name: str) -> int:
     return _number(other, next(row.n for row in other.keys if row.name == key))
 
 
+def _through(owner: ObjectClass, row: KeyRow) -> tuple[int, int]:
+    """Of a list that says what other objects say (`a>Class.b`): the key under which a record names
+    those, and theirs under which they say it; both 0 for other keys.
+    """
+    before, _, after = row.source.partition(">")
+    if not after:
+        return 0, 0
+    class_name, _, field = after.partition(".")
+    other = CLASSES[class_name]
+    named = next(one for one in owner.keys if one.source == before)
+    said = next(one for one in other.keys if one.source == field)
+    return _number(owner, named.n), _number(other, said.n)
+
+
 def _all() -> dict[tuple[str, str], FilterKey]:
     found = {}
     for owner in CLASSES.values():
         for row in owner.keys:
+            through, other = _through(owner, row)
+            if row.kind == "through":
+                through = _resolve(owner, row.source)
             found[owner.name, row.name] = FilterKey(
                 _number(owner, row.n),
                 owner.id,
@@ -68,9 +87,9 @@ def _all() -> dict[tuple[str, str], FilterKey]:
                 row.name,
                 row.kind,
                 row.value,
-                _resolve(owner, row.other),
+                other or _resolve(owner, row.other),
                 row.source,
-                _resolve(owner, row.source) if row.kind == "through" else 0,
+                through,
                 row.hidden,
             )
     return found

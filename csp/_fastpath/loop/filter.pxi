@@ -5,6 +5,8 @@
 # 1. Every filter is checked before any is used: a bad one is an error even where another would decide alone.
 # 2. One filter drives (the shortest list), the others only answer "is this DBID in you".
 # 3. An iterator is used at the one revision it was opened at, under the announcement of that time.
+# 4. Where a list says what other objects say (a person's switches are those of his logins), one that may not be read
+#    says nothing: who is in the list for its sake alone does not satisfy the filter.
 
 cdef enum:
     FILTERS_MAX = 64
@@ -22,6 +24,7 @@ cdef struct filter_t:
     uint16_t key_id
     uint32_t count
     uint32_t at
+    uint32_t said                   # the value, where other objects say it
     uint32_t *dbids
     csp_plist_t list_
 
@@ -37,6 +40,7 @@ cdef struct query_t:
     uint32_t window_size
     uint32_t window_at
     bint trims                      # binary annex values are left out of what is returned
+    bint hearsay                    # some filter's list says what other objects say, which may be hidden
 
 cdef void query_free(query_t *q) noexcept nogil:
     cdef uint32_t i
@@ -271,6 +275,8 @@ cdef bint filter_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count, uint
         f.key_id = key.other
         return True
     f.form = FORM_LIST
+    f.said = number[0]
+    q.hearsay = q.hearsay or (key.through != 0 and not view_is_whole(&q.view))
     f.count = view_list(&q.view, &f.list_, f.key_id, bytes_, size)
     return True
 
@@ -288,6 +294,7 @@ cdef bint query_open(out_t *out, query_t *q, arg_t *pairs, uint32_t count) noexc
     q.count = 0
     q.driver = -1
     q.trims = False
+    q.hearsay = False
     if count > FILTERS_MAX:
         return too_many_filters(out)
     for i in range(count):
@@ -332,6 +339,32 @@ cdef bint filter_has(const csp_view_t *view, filter_t *f, uint32_t dbid) noexcep
     if f.form == FORM_ABSENT:
         return not view_list_any(view, f.key_id, <const uint8_t *> &dbid, 4)
     return bsearch(&dbid, f.dbids, f.count, sizeof(uint32_t), sort_u32) != NULL
+
+cdef bint key_is_heard(const csp_view_t *view, const csp_record_t *record, const filter_t *f) noexcept nogil:
+    """Whether an object that may be read, and that the record names, says what the filter asks for."""
+    cdef const csp_filter_key_t *key = &csp_keys[f.key_id]
+    cdef const uint8_t *at = record_keys(record)
+    cdef const uint8_t *end = at + record.keys_size
+    cdef const csp_key_t *named
+    cdef csp_record_t *other
+    while at < end:
+        named = <const csp_key_t *> at
+        at += key_bytes(named)
+        if named.key_id != key.through:
+            continue
+        other = view_find(view, csp_keys[key.other].class_id, csp_u32(key_value(named), 0))
+        if other != NULL and record_key(other, key.other, <const uint8_t *> &f.said, sizeof(uint32_t)) != NULL:
+            return True
+    return False
+
+cdef bint query_hears(const query_t *q, const csp_record_t *record) noexcept nogil:
+    """Whether what other objects say of the record is said by such as may be read."""
+    cdef uint32_t i
+    for i in range(q.count):
+        if q.filters[i].form == FORM_LIST and csp_keys[q.filters[i].key_id].through != 0 \
+                and not key_is_heard(&q.view, record, &q.filters[i]):
+            return False
+    return True
 
 cdef inline uint32_t driver_next(filter_t *f) noexcept nogil:
     """The driver's next DBID, 0 at its end."""
@@ -403,6 +436,6 @@ cdef inline csp_record_t *query_next(query_t *q, uint32_t *budget, bint *ended) 
             continue
         if record == NULL:
             record = view_visible(&q.view, q.newest[at])
-        if record != NULL:
+        if record != NULL and not (q.hearsay and not query_hears(q, record)):
             return record
     return NULL
