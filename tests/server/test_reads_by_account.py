@@ -226,6 +226,7 @@ def test_a_change_of_rights_is_seen_with_its_revision(server: GrantedServer) -> 
         assert raw.call("MGET", "CfgSkill:501", "CfgSkill:502")[1] is not None
         server.world.grant((FOLDER.id, 202), None)
         server.publish()
+    assert raw.call("GET", "CfgSkill:501") is not None
     server.world.put("CfgPerson", 101, state="disabled")
     server.publish()
     assert raw.call("GET", "CfgSkill:501").startswith("-NOPERM")
@@ -256,6 +257,21 @@ def test_brief_forms_of_what_may_not_be_read(server: GrantedServer) -> None:
     assert [orjson.loads(one)["DBID"] for one in raw.call("CFG.READ", "CfgSkill", "BRIEF")[2]] == [
         501
     ]
+
+
+def test_brief_forms_as_the_original_gives_them() -> None:
+    """Where [security] objbrief-api-permission-check is false; whole objects are no less hidden."""
+    world = with_default(random_world(random.Random(2)))
+    server = GrantedServer(world, check_briefs=0)
+    try:
+        raw = server.connect_as(PERSONS[0])
+        shown = [orjson.loads(one)["DBID"] for one in raw.call("CFG.READ", "CfgSkill", "BRIEF")[2]]
+        assert shown == [dbid for class_id, dbid in sorted(world.objects) if class_id == SKILL.id]
+        may = world.readable(PERSONS[0])
+        whole = [orjson.loads(one)["DBID"] for one in raw.call("CFG.READ", "CfgSkill")[2]]
+        assert whole == [dbid for dbid in shown if (SKILL.id, dbid) in may] != shown
+    finally:
+        server.stop()
 
 
 def test_a_long_read_goes_on_as_what_it_began(server: GrantedServer) -> None:

@@ -8,12 +8,14 @@
 
 cdef enum:
     PAGE_STEP = 32                  # candidates before the clock is looked at,
+    NODE_STEP = 8                   # words of 64 nodes, where it counts by those
     PAGE_STEP_BYTES = 65536         # or bytes copied
     HEAD_ROOM = 96                  # three lines in front of a page
 
 cdef void page_close(page_t *page) noexcept nogil:
     query_free(&page.query)
     page.count = 0
+    page.last = 0
     page.found = NULL
     page.ended = False
     page.full = False
@@ -23,6 +25,8 @@ cdef bint page_open(worker_t *w, out_t *out, job_t *job) noexcept nogil:
     cdef page_t *page = &job.page
     page.query.class_id = page.class_id
     page.query.view = job.view
+    if page.brief and not w.limits.check_briefs:
+        page.query.view = view_all(job.view.store, job.view.revision)
     page.query.after = page.after
     page.first_revision = page.asked_revision if page.asked_revision > 0 else job.view.revision
     if not query_open(out, &page.query, page.pairs, page.pair_count):
@@ -63,12 +67,26 @@ cdef bint page_slice(worker_t *w, job_t *job) noexcept nogil:
             and view_is_whole(&page.query.view):
         page.count = page.query.filters[0].count
         return True
+    if job.kind == JOB_COUNT and page.query.count == 0 and view_counts_by_node(&page.query.view, page.class_id):
+        return nodes_slice(page)
     if page_step(w, job):
         return True
     until = clock_ns(CLOCK_MONOTONIC) + JOB_SLICE_NS
     while not page_step(w, job):
         if clock_ns(CLOCK_MONOTONIC) >= until:
             return False
+    return True
+
+cdef bint nodes_slice(page_t *page) noexcept nogil:
+    """Counts by nodes, `last` words of bits so far, for a slice; whether all are done."""
+    cdef const csp_view_t *view = &page.query.view
+    cdef int64_t until = clock_ns(CLOCK_MONOTONIC) + JOB_SLICE_NS
+    while page.last < view.words:
+        page.count += <uint32_t> view_count_word(view, page.class_id, <uint32_t> page.last)
+        page.last += 1
+        if page.last % NODE_STEP == 0 and clock_ns(CLOCK_MONOTONIC) >= until:
+            return False
+    page.count += <uint32_t> view_count_beside(view, page.class_id)
     return True
 
 cdef bint page_put(worker_t *w, job_t *job, csp_record_t *record) noexcept nogil:

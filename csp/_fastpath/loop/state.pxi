@@ -31,6 +31,7 @@ cdef struct limits_t:
     int64_t turn_ns
     int64_t announce_ms
     uint64_t held_bytes
+    bint check_briefs               # brief pages show what may be read, as all else
 
 cdef enum listener_preface:         # what comes before the first request
     PREFACE_NONE = 0

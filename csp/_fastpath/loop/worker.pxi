@@ -34,6 +34,7 @@ LIMITS = {
     "turn_us": 10000,
     "announce_ms": 2000,
     "held_bytes": 1 << 30,
+    "check_briefs": 1,
 }
 
 cdef csp_control_t *control_of(Control control):
@@ -143,6 +144,7 @@ cdef class Loop:
         self.w.limits.turn_ns = limits["turn_us"] * 1000
         self.w.limits.announce_ms = limits["announce_ms"]
         self.w.limits.held_bytes = limits["held_bytes"]
+        self.w.limits.check_briefs = limits["check_briefs"]
 
     cdef open_table(self, int session_fd, uint32_t rows, int slots):
         """Maps the session table; without one, a private table of this worker alone."""

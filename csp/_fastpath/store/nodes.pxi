@@ -4,7 +4,8 @@
 # Invariants:
 # 1. A node that a transaction needs first is made with it, and becomes reachable with its other words.
 # 2. Whatever may change who sees what sets the change's `rights`: a node made, moved, gone or back, grants, an access
-#    group, an account, an application that comes, goes or moves. Its revision is stored in the super block before it is published.
+#    group, an account, an application that comes, goes or moves. Its revision is stored in the super block before it is
+#    published.
 
 cdef enum:
     NODE_BYTES = 80  # a header, and one key with a value of eight bytes

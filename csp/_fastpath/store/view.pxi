@@ -13,6 +13,7 @@ cdef enum:
     VIEW_LINE = 64
     VIEW_COPY_MAX = 16384           # a body of which so much is prefetched; the rest streams
     VIEW_BRIEF_LINES = 4
+    VIEW_NODE_OBJECTS = 16          # objects a word of bits: beyond, they are counted by their nodes
 
 ctypedef struct csp_view_t:
     const csp_store_t *store
@@ -133,21 +134,45 @@ cdef inline bint view_is_whole(const csp_view_t *view) noexcept nogil:
     """Whether everything may be read, so that the size of a list is the number of its objects."""
     return view.bits == NULL
 
+cdef inline bint view_counts_by_node(const csp_view_t *view, uint32_t class_id) noexcept nogil:
+    """Whether looking at each node that may be read is less than looking at each object of the class."""
+    return not view_is_whole(view) and not class_is_inner(class_id) \
+        and raw_count(view.store, class_id, view.revision) > VIEW_NODE_OBJECTS * <uint64_t> view.words
+
+cdef uint64_t view_count_word(const csp_view_t *view, uint32_t class_id, uint32_t word) noexcept nogil:
+    """Objects of the class under the nodes of a word of bits."""
+    cdef uint64_t left = view.bits[word]
+    cdef uint64_t count = 0
+    while left:
+        count += raw_node_count(view.store, class_id, 64 * word + csp_ctz(left), view.revision)
+        left &= left - 1
+    return count
+
+cdef uint64_t view_count_beside(const csp_view_t *view, uint32_t class_id) noexcept nogil:
+    """And under those beside them."""
+    cdef uint64_t count = 0
+    cdef uint32_t i
+    for i in range(view.extra_count):
+        count += raw_node_count(view.store, class_id, view.extra[i], view.revision)
+    return count
+
 cdef uint64_t view_count(const csp_view_t *view, uint32_t class_id) noexcept nogil:
-    """Objects of the class: the sum over the nodes that may be read."""
-    cdef uint64_t count = 0, word
+    """Objects of the class."""
+    cdef uint64_t count = 0
+    cdef csp_record_t *record
     cdef uint32_t i
     if class_is_inner(class_id):
         return 0
     if view_is_whole(view):
         return raw_count(view.store, class_id, view.revision)
-    for i in range(view.words):
-        word = view.bits[i]
-        while word:
-            count += raw_node_count(view.store, class_id, 64 * i + csp_ctz(word), view.revision)
-            word &= word - 1
-    for i in range(view.extra_count):
-        count += raw_node_count(view.store, class_id, view.extra[i], view.revision)
+    if view_counts_by_node(view, class_id):
+        for i in range(view.words):
+            count += view_count_word(view, class_id, i)
+        return count + view_count_beside(view, class_id)
+    record = view_next(view, class_id, 0)
+    while record != NULL:
+        count += 1
+        record = view_next(view, class_id, record.dbid)
     return count
 
 # ---- names and lists ----
