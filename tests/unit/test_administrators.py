@@ -1,4 +1,4 @@
-"""F98: no write leaves a database without an enabled person who may change who may what."""
+"""No write leaves a database without an enabled person who may change who may what."""
 
 from __future__ import annotations
 

@@ -303,7 +303,7 @@ def test_sums_count_the_records_of_grants(stage: GrantsStage) -> None:
 
 
 def test_a_new_database_has_its_rights(stage: GrantsStage) -> None:
-    """F98: what Administrators can't change; EVERYONE is granted nothing."""
+    """F89: the first account has all; Administrators can't change it, nor the default groups."""
     names = {
         dbid: stage.object("CfgAccessGroup", dbid)["groupInfo"]["name"] for dbid in (1, 2, 3, 4)
     }
