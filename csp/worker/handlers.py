@@ -16,6 +16,7 @@ from csp.worker import (
     info,
     keyspace,
     password,
+    permissions,
     pubsub,
     redirects,
     register,
@@ -53,6 +54,7 @@ HANDLERS: Mapping[str, Handler] = {
     **sync.HANDLERS,
     **history.HANDLERS,
     **password.HANDLERS,
+    **permissions.HANDLERS,
 }
 
 QUESTIONS: Mapping[bytes, Callable[[Lane, Words, Tell], None]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypedDict
 
 Callback = Callable[[], None]
@@ -66,7 +66,18 @@ class Reader(View, Protocol):
     def pin(self) -> int: ...
     def unpin(self) -> None: ...
 
-    # For feeds, sums and tokens alone: these ask for no permission.
+    # For feeds, sums, tokens and access lists alone: these ask for no permission.
+    def accounts_of(self, person_dbid: int) -> set[tuple[int, int]]: ...
+    def raw_rights(
+        self,
+        class_id: int,
+        dbid: int,
+        accounts: Iterable[tuple[int, int]],
+        *,
+        inside: bool = False,
+    ) -> int: ...
+    def raw_grants(self, class_id: int, dbid: int) -> bytes | None: ...
+    def raw_container(self, class_id: int, dbid: int) -> tuple[int, int]: ...
     def raw_get(self, class_id: int, dbid: int) -> bytes | None: ...
     def raw_image(self, class_id: int, dbid: int) -> bytes | None: ...
     def raw_images(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from csp.model.entry import mark_of
+from csp.model.grants import build_grants
+from csp.model.places import NOWHERE, Place
+from csp.model.rights import Account, Grant, rights_in, rights_on
 from csp.model.types import CLASSES
 
 HEADER_BYTES = 64
@@ -34,6 +38,9 @@ class FakeReader:
     followed: dict[int, int] = field(default_factory=dict)  # which mark an entry follows
     finds: dict[tuple[int, bytes], list[int]] = field(default_factory=dict)
     pins: int = 0
+    accounts: dict[int, set[Account]] = field(default_factory=dict)  # that a person stands for
+    containers: dict[Place, Place] = field(default_factory=dict)
+    granted: dict[Place, dict[Account, Grant]] = field(default_factory=dict)
 
     @property
     def revision(self) -> int:
@@ -62,6 +69,28 @@ class FakeReader:
 
     def raw_get(self, class_id: int, dbid: int) -> bytes | None:
         return self.get(class_id, dbid)
+
+    def accounts_of(self, person_dbid: int) -> set[Account]:
+        return self.accounts.get(person_dbid, set())
+
+    def raw_rights(
+        self, class_id: int, dbid: int, accounts: Iterable[Account], *, inside: bool = False
+    ) -> int:
+        ask = rights_in if inside else rights_on
+        return ask(self, (class_id, dbid), frozenset(accounts))
+
+    def container(self, place: Place) -> Place:
+        return self.containers.get(place, NOWHERE)
+
+    def grants(self, place: Place) -> dict[Account, Grant]:
+        return self.granted.get(place, {})
+
+    def raw_container(self, class_id: int, dbid: int) -> Place:
+        return self.container((class_id, dbid))
+
+    def raw_grants(self, class_id: int, dbid: int) -> bytes | None:
+        found = self.grants((class_id, dbid))
+        return build_grants(1, (class_id, dbid), found, self.published) if found else None
 
     def raw_image(self, class_id: int, dbid: int) -> bytes | None:
         return self.image(class_id, dbid)
