@@ -117,7 +117,9 @@ class SlowLane:
             del self.states[conn]
 
     def _command(self, conn: int, args: list[bytes]) -> bytes | None:
-        state = self.states.setdefault(conn, State())
+        state = self.states.get(conn)
+        if state is None:
+            state = self.states[conn] = State()
         session = self.loop.session(conn)
         number, refusal = self.loop.judge(conn, args)
         command = BY_NUMBER.get(number)
