@@ -12,8 +12,8 @@ from tests.neighbours.server import Master
 SEED = 1
 IMPORT_SECONDS_MAX = 600.0
 REPLY_SECONDS_MAX = 60
-ATTRIBUTES = 20  # of each tenant: business attributes that its desktops have loaded before a call,
-VALUES = 15  # of each
+ATTRIBUTES = 40  # of each tenant: business attributes that its desktops have loaded before a call,
+VALUES = 20  # of each
 
 
 def filled_centre(master: Master, folder: Path, agents: int) -> None:

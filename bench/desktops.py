@@ -59,7 +59,7 @@ class Desktop:
     groups: Keys
     access: Keys
     behind: Keys  # known only from those: DNs, switches, further applications, hosts
-    attributes: dict[str, int]  # the DBIDs of business attributes by name
+    attributes: Keys  # business attributes and their values: all of the tenant
 
 
 @dataclass
@@ -70,7 +70,6 @@ class Centre:
     objects: dict[str, Object] = field(default_factory=dict)
     briefs: dict[str, bytes] = field(default_factory=dict)
     pages: list[str] = field(default_factory=list)  # the cursors at which pages of agents begin
-    values: dict[int, Keys] = field(default_factory=dict)  # of a business attribute
 
     def of(self, class_name: str) -> Iterator[tuple[str, Object]]:
         """The objects of a class."""
@@ -86,8 +85,6 @@ def read_centre(client: redis.Redis) -> Centre:
         for text, _ in _pages(client, "CFG.READ", name):
             key = f"{name}:{orjson.loads(text)['DBID']}"
             centre.texts[key], centre.objects[key] = text, orjson.loads(text)
-    for key, one in centre.of("CfgEnumeratorValue"):
-        centre.values.setdefault(one["enumeratorDBID"], []).append(key)
     for text, cursor in _pages(client, *agents("0")[:-2]):
         centre.briefs[f"CfgPerson:{orjson.loads(text)['DBID']}"] = text
         if cursor not in centre.pages:
@@ -125,9 +122,10 @@ def desktops(centre: Centre, count: int) -> list[Desktop]:
         for _, app in centre.of("CfgApplication")
         if app["name"].endswith("_Workspace")
     }
-    attributes: dict[int, dict[str, int]] = {}
-    for _, one in centre.of("CfgEnumerator"):
-        attributes.setdefault(one["tenantDBID"], {})[one["name"]] = one["DBID"]
+    attributes: dict[int, Keys] = {}
+    for name in ("CfgEnumerator", "CfgEnumeratorValue"):
+        for key, one in centre.of(name):
+            attributes.setdefault(one["tenantDBID"], []).append(key)
     some = [
         one for _, one in centre.of("CfgPerson") if one["isAgent"] and one["tenantDBID"] in desks
     ]
@@ -151,7 +149,7 @@ def _desktop(
     desk: Object,
     groups: dict[int, Keys],
     access: dict[int, Keys],
-    attributes: dict[int, dict[str, int]],
+    attributes: dict[int, Keys],
 ) -> Desktop:
     info = person.get("agentInfo", {})
     place = f"CfgPlace:{info['placeDBID']}" if info.get("placeDBID") else ""
@@ -174,7 +172,7 @@ def _desktop(
         groups=groups.get(person["DBID"], []),
         access=access.get(person["DBID"], []),
         behind=[*dns, *sorted(switches), *more, *sorted(hosts)],
-        attributes=attributes.get(tenant, {}),
+        attributes=attributes.get(tenant, []),
     )
 
 
@@ -189,10 +187,11 @@ def csp_steps(
     one: Desktop, pages: list[str], user: str, secret: bytes | str, *, brief: bool
 ) -> list[Step]:
     """A desktop of csp."""
+    tenant = ("FILTER", "tenant_dbid", one.tenant)
     found = [
         _step(("AUTH", user, secret)),
-        _step(("CFG.REGISTER", one.application)),
         _step(
+            ("CFG.REGISTER", one.application),
             ("CFG.FIND", "CfgApplication", "name", one.application),
             ("CFG.FIND", "CfgPerson", "user_name", one.user),
         ),
@@ -200,18 +199,10 @@ def csp_steps(
             ("MGET", *one.own),
             ("CFG.READ", "CfgAgentGroup", "FILTER", "person_dbid", one.person),
             ("CFG.READ", "CfgAccessGroup", "FILTER", "person_dbid", one.person),
-            *(
-                ("CFG.FIND", "CfgEnumerator", "name", name, "tenant_dbid", one.tenant)
-                for name in one.attributes
-            ),
+            ("CFG.READ", "CfgEnumerator", *tenant),
+            ("CFG.READ", "CfgEnumeratorValue", *tenant),
         ),
-        _step(
-            ("MGET", *one.behind),
-            *(
-                ("CFG.READ", "CfgEnumeratorValue", "FILTER", "enumerator_dbid", dbid)
-                for dbid in one.attributes.values()
-            ),
-        ),
+        _step(("MGET", *one.behind)),
     ]
     if brief:
         found += [_step(agents(cursor)) for cursor in pages]
@@ -219,7 +210,7 @@ def csp_steps(
 
 
 def redis_steps(
-    centre: Centre, one: Desktop, user: str, secret: str, agents_mget: Step, *, brief: bool
+    one: Desktop, user: str, secret: str, agents_mget: Step, *, brief: bool
 ) -> list[Step]:
     """The same desktop of redis-server."""
     found = [
@@ -229,13 +220,9 @@ def redis_steps(
             ("MGET", *one.own),
             ("SMEMBERS", f"groups:{one.person}"),
             ("SMEMBERS", f"access:{one.person}"),
-            ("MGET", *(f"CfgEnumerator={one.tenant}/{name}" for name in one.attributes)),
+            ("SMEMBERS", f"attributes:{one.tenant}"),
         ),
-        _step(
-            ("MGET", *one.behind, *one.groups, *one.access),
-            *(("SMEMBERS", f"values:{dbid}") for dbid in one.attributes.values()),
-        ),
-        _step(("MGET", *(key for dbid in one.attributes.values() for key in centre.values[dbid]))),
+        _step(("MGET", *one.behind, *one.groups, *one.access, *one.attributes)),
     ]
     if brief:
         found += [_step(("SMEMBERS", "agents")), agents_mget]
@@ -261,6 +248,7 @@ def fill_redis(
         for name, keys in (
             (f"groups:{desktop.person}", desktop.groups),
             (f"access:{desktop.person}", desktop.access),
+            (f"attributes:{desktop.tenant}", desktop.attributes),
         ):
             if keys:
                 pipe.sadd(name, *keys)
@@ -270,9 +258,6 @@ def fill_redis(
         )  # fmt: skip
     for key, application in centre.of("CfgApplication"):
         pipe.set(f"CfgApplication={application['name']}", centre.texts[key])
-    for key, one in centre.of("CfgEnumerator"):
-        pipe.set(f"CfgEnumerator={one['tenantDBID']}/{one['name']}", centre.texts[key])
-        pipe.sadd(f"values:{one['DBID']}", *centre.values[one["DBID"]])
     pipe.execute()
 
 

@@ -129,10 +129,7 @@ class Stage:
             (self.own, [csp_steps(one, pages, "default", PASSWORD, brief=brief) for one in some]),
             (
                 self.other,
-                [
-                    redis_steps(self.centre, one, one.user, PASSWORD, mget, brief=brief)
-                    for one in some
-                ],
+                [redis_steps(one, one.user, PASSWORD, mget, brief=brief) for one in some],
             ),
         ]
         shown = [_shown(peer.port, steps[0]) for peer, steps in scripts]
