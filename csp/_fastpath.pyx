@@ -109,6 +109,7 @@ include "_fastpath/loop/subscribe.pxi"   # SUBSCRIBE and its kin
 include "_fastpath/loop/job.pxi"         # reads that span several turns,
 include "_fastpath/loop/announce.pxi"    # what they announce,
 include "_fastpath/loop/options.pxi"     # what may be said with
+include "_fastpath/loop/kept.pxi"        # pages that many ask for
 include "_fastpath/loop/pages.pxi"       # CFG.READ, CFG.FIND, CFG.COUNT
 include "_fastpath/loop/finds.pxi"       # many CFG.FINDs at once
 include "_fastpath/loop/keys.pxi"        # MGET, EXISTS

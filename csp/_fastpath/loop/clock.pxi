@@ -45,6 +45,8 @@ cdef void tick(worker_t *w) noexcept nogil:
     """Ends connections that did not sign in or did not take their replies in time, some rows at a time."""
     cdef uint32_t i
     w.tick_ms = w.now_ms + TICK_MS
+    if w.kept.count > 0:
+        kept_tick(w)
     for i in range(w.row_top if w.row_top < TICK_ROWS else TICK_ROWS):
         if w.tick_row >= w.row_top:
             w.tick_row = 0
@@ -72,7 +74,8 @@ cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
 
 cdef inline bint tick_wanted(worker_t *w) noexcept nogil:
     return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.draining or w.loading \
-        or w.watch.count > 0 or w.deliver.starts > 0 or w.unshown or w.showing
+        or w.watch.count > 0 or w.deliver.starts > 0 or w.unshown or w.showing \
+        or w.kept.count > 0
 
 cdef void flush_feeds(worker_t *w) noexcept nogil:
     """Sends what feeds were given just now; they stay in the list, where they are looked at once more."""

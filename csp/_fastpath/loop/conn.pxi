@@ -264,6 +264,12 @@ cdef inline void conn_blocked(worker_t *w, csp_conn *c) noexcept nogil:
         c.blocked_ms = w.now_ms
         w.blocked_count += 1
 
+cdef inline void conn_taken(worker_t *w, csp_conn *c) noexcept nogil:
+    """Its peer has taken all there was."""
+    if c.blocked_ms != 0:
+        c.blocked_ms = 0
+        w.blocked_count -= 1
+
 cdef void conn_out_empty(worker_t *w, csp_conn *c) noexcept nogil:
     w.queue_bytes -= conn_unsent(c)
     buffer_free(w, c.out, c.out_room)
@@ -272,9 +278,7 @@ cdef void conn_out_empty(worker_t *w, csp_conn *c) noexcept nogil:
     c.out_head = 0
     c.out_size = 0
     c.out_room = 0
-    if c.blocked_ms != 0:
-        c.blocked_ms = 0
-        w.blocked_count -= 1
+    conn_taken(w, c)
 
 cdef inline void conn_stall(worker_t *w, csp_conn *c) noexcept nogil:
     """Lets its requests wait while too much is unsent."""

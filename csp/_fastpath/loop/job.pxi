@@ -77,6 +77,9 @@ cdef struct job_t:
     reach_t *reach                  # what the view shows
     uint64_t epoch                  # loaded before view.revision
     int64_t begun_ms
+    const char *key                 # of what is to be read, by which others find it; behind all that it has borrowed
+    uint32_t key_size               # 0: for itself alone
+    rest_t *page_made               # by somebody else meanwhile
     uint64_t counted                # bytes of reply that the worker has counted
     out_t body                      # the reply, as far as it is made,
     uint64_t front                  # behind so much room for what the connection has unsent already
@@ -244,17 +247,24 @@ cdef bint job_slice(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
         job_open(w, job)
         if job.kind >= JOB_MGET:
             keys_open(w, c, job)
-        elif not page_open(w, &w.out, job):
+        elif not job_is_made(w, job) and not page_open(w, &w.out, job):
             job.state = JOB_ENDED
             return True
         job_hold(w, job)
     if job.kind == JOB_EXEC:
         return exec_slice(w, c, job)
+    if job_is_made(w, job):
+        return True
     if job_work(w, job):
         return True
     if first and w.jobs.holding > JOBS_ABREAST:
         job_restart(w, job, JOB_PARKED)
     return False
+
+cdef bint job_is_made(worker_t *w, job_t *job) noexcept nogil:
+    """Whether somebody else has made the page that it is to make."""
+    job.page_made = kept_find(w, job) if job.state == JOB_OPEN else NULL
+    return job.page_made != NULL
 
 cdef bint job_work(worker_t *w, job_t *job) noexcept nogil:
     """A slice of one that is open or late; whether it is done."""
@@ -277,6 +287,9 @@ cdef bint job_answer(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     if job.state == JOB_LATE:
         out_busy(w, &w.out, job)
         return True
+    if job.page_made != NULL:
+        w.stats.pages_shared += 1
+        return kept_give(w, c, job.page_made)
     return page_answer(w, c, job)
 
 cdef void job_finish(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:

@@ -138,6 +138,7 @@ cdef bint page_send(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     cdef char cursor[48]
     cdef char head[HEAD_ROOM]
     cdef out_t line
+    cdef rest_t *made
     cdef uint32_t size = 0
     if page.full:
         size = put_decimal(cursor, page.first_revision)
@@ -152,8 +153,11 @@ cdef bint page_send(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     out_number(&line, <int64_t> page.first_revision)
     out_bulk(&line, cursor, size)
     out_array(&line, page.count)
-    w.stats.pages += 1
     memcpy(job.body.data + HEAD_ROOM - line.size, head, line.size)
+    made = kept_add(w, job, HEAD_ROOM - line.size)
+    if made != NULL:
+        return kept_give(w, c, made)
+    w.stats.pages += 1
     return body_give(w, c, &job.body, HEAD_ROOM - line.size)
 
 cdef void body_front(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
@@ -200,6 +204,7 @@ cdef int run_query(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, int ki
     cdef arg_t *pairs = room
     cdef options_t o
     cdef job_t job
+    cdef char key[KEPT_KEY_MAX]
     cdef int found
     if count < 2 or (kind == JOB_FIND and (count < 4 or count & 1)):
         out_arity(&w.out, b"cfg.read" if kind == JOB_READ else b"cfg.find" if kind == JOB_FIND else b"cfg.count")
@@ -229,6 +234,9 @@ cdef int run_query(worker_t *w, csp_conn *c, arg_t *args, uint32_t count, int ki
     job.page.field_count = o.field_count
     job.page.brief = o.brief
     job.page.limit = <uint32_t> o.limit
+    if kind == JOB_READ and not w.executing:
+        job.key = key
+        job.key_size = kept_key(key, args, count)
     return query_begin(w, c, &o, &job)
 
 cdef int query_begin(worker_t *w, csp_conn *c, options_t *o, job_t *job) noexcept nogil:
@@ -256,6 +264,9 @@ cdef int query_first(worker_t *w, csp_conn *c, job_t *job) noexcept nogil:
     cdef bint few, fine
     q.filters = filters
     job_open(w, job)
+    if job_is_made(w, job):
+        w.stats.pages_shared += 1
+        return RUN_DONE if kept_give(w, c, job.page_made) else RUN_GONE
     if not page_open(w, &w.out, job):
         return RUN_DONE
     few = q.driver >= 0 and q.filters[q.driver].count <= PAGE_STEP and job.kind != JOB_READ
@@ -272,7 +283,7 @@ cdef int job_keep(worker_t *w, csp_conn *c, job_t *made) noexcept nogil:
     """Lets a query that is on the stack outlive it, in one block of memory with all that it has borrowed."""
     cdef page_t *page = &made.page
     cdef uint64_t size = sizeof(job_t) + page.pair_count * sizeof(filter_t) \
-        + (2 * page.pair_count + page.field_count) * sizeof(arg_t)
+        + (2 * page.pair_count + page.field_count) * sizeof(arg_t) + made.key_size
     cdef job_t *job
     cdef char *at
     cdef uint32_t i
@@ -293,7 +304,10 @@ cdef int job_keep(worker_t *w, csp_conn *c, job_t *made) noexcept nogil:
     job.page.fields = job.page.pairs + 2 * page.pair_count
     at = <char *> (job.page.fields + page.field_count)
     at = texts_keep(at, job.page.pairs, page.pairs, 2 * page.pair_count)
-    texts_keep(at, job.page.fields, page.fields, page.field_count)
+    at = texts_keep(at, job.page.fields, page.fields, page.field_count)
+    if made.key_size > 0:
+        memcpy(at, made.key, made.key_size)
+        job.key = at
     if not w.executing:
         job_weigh(w, job)
     return job_begin(w, c, job)

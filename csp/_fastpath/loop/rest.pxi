@@ -1,6 +1,8 @@
 # Included by csp/_fastpath.pyx after: conn, cursor.
 # What a socket cut off a message: an offset into one copy of the message, which all share who were cut in it.
 #
+# A page that many ask for (kept.pxi) is sent from one copy in the same way.
+#
 # Invariants:
 # 1. A connection has at most one rest; it goes out before anything else of the connection.
 # 2. A copy lives as long as somebody holds it. All copies of a worker have at most REST_BYTES_MAX: beyond, the
@@ -57,6 +59,11 @@ cdef void rest_drop(worker_t *w, csp_conn *c) noexcept nogil:
     c.rest = NULL
     c.rest_at = 0
     w.stats.buffers -= 1
+    if rest.page != NULL:
+        page_release(w, rest)
+        if c.out == NULL:
+            conn_taken(w, c)
+        return
     rest.holders -= 1
     if rest.holders > 0:
         return
@@ -68,6 +75,23 @@ cdef void rest_drop(worker_t *w, csp_conn *c) noexcept nogil:
         rest.next.before = rest.before
     w.deliver.rest_bytes -= rest.size
     buffer_free(w, <char *> rest, sizeof(rest_t) + rest.size)
+
+cdef void page_release(worker_t *w, rest_t *page) noexcept nogil:
+    """One holder less of a page."""
+    page.holders -= 1
+    if page.holders == 0:
+        w.kept.bytes -= page.room
+        buffer_free(w, page.page, page.room)
+        free(page)
+
+cdef void page_hold(worker_t *w, csp_conn *c, rest_t *page, uint64_t at) noexcept nogil:
+    """What is left of a page is sent in the turns to come, as replies are: the client has to take it."""
+    if at == page.size:
+        return
+    rest_hold(w, c, page, at)
+    conn_blocked(w, c)
+    if c.flags & CSP_CONN_FULL == 0:
+        conn_again(w, c)
 
 cdef void rest_hold(worker_t *w, csp_conn *c, rest_t *rest, uint64_t at) noexcept nogil:
     c.rest = <csp_rest *> rest
@@ -83,6 +107,8 @@ cdef int rest_send(worker_t *w, csp_conn *c) noexcept nogil:
     if rest == NULL:
         return 1
     want = rest.size - c.rest_at
+    if rest.page != NULL and want > SEND_SLICE and not conn_lone(w, c):
+        want = SEND_SLICE
     if want > SEND_LONE:
         want = SEND_LONE
     sent = conn_send(w, c, rest.data + c.rest_at, want)
@@ -108,7 +134,7 @@ cdef void rests_trim(worker_t *w) noexcept nogil:
         last = NULL
         for i in range(w.row_top):
             c = &w.rows[i]
-            if c.id == 0 or c.rest == NULL:
+            if c.id == 0 or c.rest == NULL or (<rest_t *> c.rest).page != NULL:
                 continue
             if last == NULL or c.subs == NULL or (last.subs != NULL and spot_before(
                     &(<subs_t *> c.subs).cursor.spot, &(<subs_t *> last.subs).cursor.spot)):

@@ -90,7 +90,30 @@ cdef struct rest_t:                 # csp_rest, as the row of a connection calls
     uint32_t resp3
     uint32_t holders
     uint64_t size
-    char *data                      # behind this struct
+    char *data                      # behind this struct, but for a page:
+    char *page                      # the memory in which it was built (kept.pxi); NULL: a message
+    uint64_t room                   # of that
+
+cdef enum:
+    KEPT_SETS = 64                  # each of KEPT_WAYS pages
+    KEPT_WAYS = 4
+    KEPT_ASKED = 1024               # what was asked for once is remembered so far
+    KEPT_KEY_MAX = 400              # bytes of the words that ask for a page
+
+cdef struct kept_t:                 # a page that is built once: kept.pxi
+    rest_t *page
+    reach_t *reach                  # of those who may be given it
+    uint64_t hash
+    int64_t used_ms
+    uint32_t key_size
+    char key[KEPT_KEY_MAX]
+
+cdef struct kepts_t:
+    uint64_t revision               # of all
+    uint64_t bytes                  # of those, and of what is still being sent
+    uint32_t count
+    kept_t items[KEPT_SETS * KEPT_WAYS]
+    uint64_t asked[KEPT_ASKED]
 
 cdef struct message_t:              # one of a slice: slice.pxi
     spot_t spot                     # behind which one has got it
@@ -220,6 +243,9 @@ cdef struct worker_t:
     # jobs (job, exec)
     bint executing                  # inside EXEC: nothing may wait
     jobs_t jobs
+
+    # pages that many ask for (kept)
+    kepts_t kept
 
     # large buffers (buffers)
     grave_t *graves

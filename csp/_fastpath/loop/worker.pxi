@@ -129,6 +129,7 @@ cdef class Loop:
         self.w.limits.output_max = limits["output_bytes"]
         self.w.limits.output_ms = limits["output_ms"]
         self.w.limits.page_bytes = limits["page_bytes"]
+        kept_clear(&self.w)
         self.w.limits.page_objects = limits["page_objects"]
         self.w.limits.page_default = min(limits["page_default"], limits["page_objects"])
         self.w.limits.subscriptions = limits["subscriptions"]
@@ -248,6 +249,7 @@ cdef class Loop:
         free(w.graves)
         free(w.waiting)
         deliver_free(&w.deliver)
+        kept_clear(w)
         accounts_close(w)
         if w.epoll >= 0:
             close(w.epoll)
@@ -293,6 +295,7 @@ cdef class Loop:
         w.generation = w.control.generation
         csp_store(&w.store.slot.generation, w.generation)
         jobs_switch(w)
+        kept_clear(w)
         announce_turn(w)
         w.store.pinned = PINNED_BY_LOOP
         rights_attach(w)

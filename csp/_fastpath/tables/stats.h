@@ -15,6 +15,7 @@ typedef struct csp_stats {
     uint64_t misses; /* worker: keys */
     uint64_t keys; /* worker: keys */
     uint64_t pages; /* worker: pages */
+    uint64_t pages_shared; /* worker: pages */
     uint64_t bytes_in; /* worker: bytes */
     uint64_t bytes_out; /* worker: bytes */
     uint64_t connections; /* worker: connections */
@@ -74,7 +75,7 @@ typedef struct csp_stats {
     uint64_t reading_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 63
+#define CSP_METRIC_COUNT 64
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -83,6 +84,7 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "misses",
     "keys",
     "pages",
+    "pages_shared",
     "bytes_in",
     "bytes_out",
     "connections",

@@ -12,6 +12,7 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t misses
         uint64_t keys
         uint64_t pages
+        uint64_t pages_shared
         uint64_t bytes_in
         uint64_t bytes_out
         uint64_t connections
