@@ -16,8 +16,9 @@ from csp.errors import BadValue
 from csp.master import migrations, schema
 from csp.master import upgrade as upgrade_module
 from csp.master.database import Database
+from csp.master.entries import entries_page
 from csp.master.upgrade import version_of
-from csp.model.entry import mark_of, why_not_continues
+from csp.model.entry import mark_of, revision_of, why_not_continues
 from csp.process.context import StartRefused
 from tests.data.schema.dump import WRITE_ID
 from tests.neighbours.databases import Place, PostgresPlace, SqlitePlace
@@ -144,6 +145,22 @@ def test_a_database_without_grants_gets_those_of_a_new_one_once(empty: Place, fo
     stage.load_again()
     assert stage.all_grants() == left
     assert stage.host.published == revision
+    stage.close()
+
+
+def test_a_page_of_entries_begins_where_they_can_be_read(tmp_path: Path) -> None:
+    """Those of an older release are gone to who asks; the page says what there is."""
+    place = SqlitePlace(tmp_path)
+    play_back(place, "0006")
+    stage = Stage(place)
+    stage.create("CfgSkill", tenantDBID=1, name="next")
+    newest = stage.host.published
+    connection = stage.origin.database.connection
+    gone = entries_page(connection, 2)
+    assert gone.entries == []
+    page = entries_page(connection, gone.oldest)
+    assert [revision_of(one) for one in page.entries] == list(range(gone.oldest, newest + 1))
+    assert page.entries
     stage.close()
 
 
