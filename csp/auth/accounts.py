@@ -10,6 +10,7 @@ import orjson
 from csp.model.accounts import AccountRecord, read_record
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.process.application import dbid_of
+from csp.process.tenants import Tenants
 from csp.rules.accounts import AccountRules, rules_of
 
 PERSON = CLASSES["CfgPerson"]
@@ -55,7 +56,7 @@ class Accounts:
         self.reader = reader
         self._memo: dict[bytes, Account | None] = {}
         self._memo_revision = -1
-        self._tenants: dict[int, tuple[bytes, dict[str, Any]]] = {}  # as read, and taken apart
+        self._tenants = Tenants()
 
     def find(self, user: bytes) -> Account | None:
         """The account of a user name; None if there is none or it has no password."""
@@ -88,14 +89,7 @@ class Accounts:
         return account_of(person, read_record(data), rules_of(self._tenant, person))
 
     def _tenant(self, class_name: str, dbid: int) -> dict[str, Any] | None:
-        """A tenant, taken apart once for each of its versions."""
-        data = self.reader.raw_get(CLASSES[class_name].id, dbid)
-        if data is None:
-            return None
-        known = self._tenants.get(dbid)
-        if known is None or known[0] != data:
-            known = self._tenants[dbid] = (data, orjson.loads(data))
-        return known[1]
+        return self._tenants.get(self.reader, class_name, dbid)
 
     def _object(self, class_id: int, dbid: int) -> dict[str, Any] | None:
         data = self.reader.raw_get(class_id, dbid)

@@ -78,10 +78,8 @@ def record_of(
 def read_record(data: bytes) -> AccountRecord:
     """The record in a store's JSON."""
     found = orjson.loads(data)
-    return record_of(
-        *(str(found["user"]), str(found["algorithm"]), str(found["hash"])),
-        *(int(found["revision"]), found),
-    )
+    user, algorithm, hashed = (str(found.get(name, "")) for name in ("user", "algorithm", "hash"))
+    return record_of(user, algorithm, hashed, int(found["revision"]), found)
 
 
 def digest_in(stored: str) -> bytes:

@@ -148,6 +148,7 @@ class Restored:
     token: Token
     user: str
     application: dict[str, Any]
+    sessions: int = 0  # most of the account on this server; 0: no limit
 
 
 class Tokens(Protocol):

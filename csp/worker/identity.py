@@ -33,16 +33,14 @@ def become(call: Call, user: str, account_dbid: int, credential: int, how: str =
 
 
 def check_sessions(call: Call, account_dbid: int, most: int) -> None:
-    """Raises Busy where the account has as many sessions on this server as its rules allow.
+    """Raises Busy where the account has as many other sessions on this server as its rules allow.
 
-    It is counted with this one among them, so that two that come at once are not both let in.
+    Two that come to two workers in the same moment may both be let in.
     """
-    session = call.session
-    before, session.account_dbid = session.account_dbid, account_dbid
-    count = call.lane.loop.accounts.count(account_dbid)
-    session.account_dbid = before
-    if count > most:
+    others = call.lane.loop.accounts.count(account_dbid)
+    others -= call.session.account_dbid == account_dbid
+    if others >= most:
         raise Busy(
-            f"the account has {count - 1} sessions here, {most} are allowed "
+            f"the account has {others} sessions here, {most} are allowed "
             f"(max-account-sessions): end one of them"
         )

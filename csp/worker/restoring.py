@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from csp.errors import CspError
 from csp.model.sessions import RESTORE
+from csp.resp.encode import error
 from csp.worker.call import Call, Restored
-from csp.worker.identity import become
+from csp.worker.identity import become, check_sessions
 from csp.worker.refusal import text_of
 from csp.worker.register import wish_of
 
@@ -26,6 +28,12 @@ def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> 
 
     def reached(_: bool) -> None:
         if conn not in lane.states:
+            return
+        try:
+            if restored.sessions:
+                check_sessions(call, restored.token.account, restored.sessions)
+        except CspError as refusal:
+            lane.finish(conn, error(refusal.line))
             return
         _sign_in(call, restored)
         lane.registrations.ask_again(conn, wish_of(call, restored.application, {}))

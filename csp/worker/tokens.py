@@ -19,6 +19,8 @@ from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey, read_keys
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.observe.clock import wall_ms
 from csp.process.application import SERVER_TYPE
+from csp.process.tenants import Tenants
+from csp.rules.accounts import rules_of
 from csp.worker.call import Lane, Restored
 
 CHECK_MS = 1_000  # how soon tokens are signed with a new key; the one before stays good
@@ -34,7 +36,8 @@ class Tokens:
         self._lane = lane
         self._record: bytes | None = None
         self._keys: dict[int, bytes] = {}  # derived, by number
-        self._applications: dict[tuple[str, int, int, int], dict[str, Any]] = {}
+        self._found: dict[tuple[str, int, int, int], tuple[dict[str, Any], int]] = {}
+        self._tenants = Tenants()
         self._looked_at = (b"", -1)  # the state of which those are
 
     def start(self) -> None:
@@ -54,21 +57,23 @@ class Tokens:
             raise WrongPass(WRONG)
         if wall_ms() >= token.expires_ms:
             raise WrongPass("the token is older than a day: sign in with the password")
-        return Restored(token, user, self._application_of(token, user))
+        return Restored(token, user, *self._found_of(token, user))
 
-    def _application_of(self, token: Token, user: str) -> dict[str, Any]:
-        """The Application that the token's account serves; looked at once at each revision."""
+    def _found_of(self, token: Token, user: str) -> tuple[dict[str, Any], int]:
+        """The Application that the token's account serves, and how many sessions that account may
+        have; looked at once at each revision.
+        """
         reader = self._lane.reader
         if (reader.stream, reader.revision) != self._looked_at:
             self._looked_at = reader.stream, reader.revision
-            self._applications.clear()
+            self._found.clear()
         key = (user, token.account, token.credential, token.application)
-        found = self._applications.get(key)
+        found = self._found.get(key)
         if found is None:
-            found = self._applications[key] = self._look_at(token, user)
+            found = self._found[key] = self._look_at(token, user)
         return found
 
-    def _look_at(self, token: Token, user: str) -> dict[str, Any]:
+    def _look_at(self, token: Token, user: str) -> tuple[dict[str, Any], int]:
         person = self._object(PERSON.id, token.account)
         account = self._lane.reader.raw_get(ACCOUNT_CLASS_ID, token.account)
         if person is None or account is None or person.get("userName") != user:
@@ -82,7 +87,10 @@ class Tokens:
             raise NoPerm("the token's application is gone or disabled: sign in with the password")
         if application.get("type") == SERVER_TYPE:
             raise NoPerm("configuration servers sign in with the password")
-        return application
+        return application, rules_of(self._tenant, person).sessions
+
+    def _tenant(self, class_name: str, dbid: int) -> dict[str, Any] | None:
+        return self._tenants.get(self._lane.reader, class_name, dbid)
 
     def _object(self, class_id: int, dbid: int) -> dict[str, Any] | None:
         data = self._lane.reader.raw_get(class_id, dbid)

@@ -46,6 +46,7 @@ PYTHON = {
     "csp/worker/sums.py": "sums of all records, for an administrator",
     "csp/snapshot/write.py": "a proxy's snapshot holds everything",
     "csp/auth/accounts.py": "account records, to sign in with",
+    "csp/process/tenants.py": "the rules for accounts, which hold for whoever may read them or not",
     "csp/store/inspect.py": "the tools of who runs the server",
     "csp/worker/ports.py": "names the reader's methods",
 }

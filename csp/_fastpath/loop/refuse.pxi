@@ -48,17 +48,17 @@ cdef inline int judge(csp_conn *c, uint32_t may, bint loading, int number, uint3
         if row.flags & CSP_FLAG_LOADING == 0:
             return REFUSE_LOADING
         missing &= ~CSP_CONN_SIGNED_IN
-    if missing and c.flags & CSP_CONN_MUST_CHANGE:
-        if row.flags & CSP_FLAG_FORCED == 0:
+    if missing:
+        if missing & CSP_CONN_SIGNED_IN and c.flags & CSP_CONN_MUST_CHANGE == 0:
+            return REFUSE_NOAUTH
+        if missing & CSP_CONN_SIGNED_IN and row.flags & CSP_FLAG_FORCED == 0:
             return REFUSE_MUSTCHANGE
         missing &= ~CSP_CONN_SIGNED_IN
-    if missing:
-        if missing & CSP_CONN_SIGNED_IN:
-            return REFUSE_NOAUTH
         if missing & CSP_CONN_DATA:
             return REFUSE_DATA
-        return REFUSE_ADMINISTRATOR if missing & CSP_CONN_ADMINISTRATOR and row.who & CSP_CONN_SERVER == 0 \
-            else REFUSE_SERVER
+        if missing:
+            return REFUSE_ADMINISTRATOR if missing & CSP_CONN_ADMINISTRATOR and row.who & CSP_CONN_SERVER == 0 \
+                else REFUSE_SERVER
     if c.flags & CSP_CONN_MULTI and row.flags & CSP_FLAG_NOMULTI:
         return REFUSE_IN_MULTI
     if is_subscriber2(c) and row.flags & CSP_FLAG_SUBSCRIBER == 0:
