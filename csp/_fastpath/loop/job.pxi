@@ -90,7 +90,8 @@ cdef struct job_t:
 cdef void handles_cut(handles_t *list_, uint32_t count) noexcept nogil:
     """Takes the first so many away."""
     list_.count -= count
-    memmove(list_.items, list_.items + count, list_.count * sizeof(uint64_t))
+    if list_.count > 0:             # a list that never had one has no memory
+        memmove(list_.items, list_.items + count, list_.count * sizeof(uint64_t))
 
 # ---- what a job holds ----
 
