@@ -11,7 +11,7 @@ import click
 
 from tests.fuzz import build
 
-TARGETS = ("parser", "requests", "glob", "loose", "fields", "feed")
+TARGETS = ("parser", "requests", "glob", "loose", "fields", "tracking", "feed")
 
 
 @click.command()

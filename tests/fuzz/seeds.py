@@ -33,6 +33,16 @@ LINES = (
     b"UNSUBSCRIBE\r\nPUNSUBSCRIBE\r\nCFG.FROM 9\r\nCFG.FROM 1 0 7\r\nSUBSCRIBE x\r\nRESET\r\n",
     b"AUTH x\r\nHELLO 3\r\nCFG.FROM 9 0 0\r\nSUBSCRIBE cfg.notice\r\nGET CfgPerson:101\r\nPING\r\n",
 )
+TRACKED = (
+    b"AUTH x\r\nHELLO 3\r\nTRACK 0\r\nMGET CfgPerson:101 CfgPerson:0102 CfgPerson:999\r\n"
+    b"CHANGE 0 1\r\nGET CfgPerson:101\r\nSTRLEN CfgPerson:103\r\nCHANGE 2 3 0\r\nUNTRACK\r\n",
+    b"AUTH x\r\nHELLO 3\r\nTRACK 1 CfgPerson:10 CfgSkill\r\nCHANGE 0 1 30\r\nGET x\r\n"
+    b"SUBSCRIBE cfg\r\nCHANGE 2\r\nTRACK 9 CfgDN:\r\nWROTE 5\r\nRESET\r\n",
+    b"AUTH x\r\nTRACK 34\r\nCACHING\r\nEXISTS CfgPerson:101 CfgPerson:102\r\nCHANGE 0\r\n"
+    b"TYPE CfgPerson:101\r\nFORGET\r\nTELL CfgPerson:1 CfgPerson:2\r\nTELL\r\n",
+    b"AUTH x\r\nHELLO 3\r\nTRACK 28\r\nGET CfgPerson:101\r\nCACHING\r\nGET CfgPerson:102\r\n"
+    b"CHANGE 0 1\r\nGET CfgPerson:103\r\nTRACK 16\r\nCFG.FROM 1 0 7\r\nSUBSCRIBE cfg:*\r\n",
+)
 GLOBS = (b"cfg*\0cfg:CfgPerson", b"*a*a*a*b\0" + b"a" * 60, b"[^a-c]?\\*[\0xy*", b"[]-\0]")
 LOOSE = (
     b"cfg:[A-Z]fg*[^5]?",
@@ -67,6 +77,7 @@ def inputs() -> dict[str, list[bytes]]:
         "glob": list(GLOBS),
         "loose": [bytes([PERSON.id, 101, 0, 0, 0]) + pattern for pattern in LOOSE],
         "fields": [b"userName state\0" + json, b"firstName\0" + json[:130], b"a b\0" + json[-60:]],
+        "tracking": list(TRACKED),
         "feed": [b"\0" + images, b"\1" + entry, b"\2" + entry],
     }
 

@@ -6,12 +6,14 @@ Run by build.py inside a Python that has libFuzzer loaded; an exception is a fin
 `glob`      patterns of channels: bounded time
 `loose`     patterns compiled for changes: they match what they match as text
 `fields`    an object's JSON, cut or senseless, and the attributes asked for: a frame of its bytes
+`tracking`  caches of clients beside changes: what is remembered is told or forgotten, none is left
 `feed`      record images and log entries with right sums, whatever they say: refused, or served
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import socket
 import struct
@@ -31,6 +33,7 @@ from csp._fastpath import (
     match_glob,
     project_fields,
 )
+from csp.model.entry import Change, build_entry
 from csp.model.extract import Nothing
 from csp.model.image import build_image, parse_header
 from csp.model.rights import ALL
@@ -48,6 +51,9 @@ ALWAYS_SHOWN = ("class", "DBID", "revision")
 IMAGE_HEAD, ENTRY_HEAD, ITEM_HEAD = 64, 64, 64
 COVERED_AT, SIZE_AT = 16, 32  # of an image: what its sum covers, and its size
 EXTRAS_AT, REF_AT = 56, 48  # what of an entry, and to the end of an item's head, is a store's own
+TRACKING_VERBS = (b"track", b"untrack", b"forget", b"caching", b"wrote", b"tell", b"change")
+STRANGER = (7 << 6) | 1  # a connection of another worker
+CHANGES_MAX, PREFIXES_MAX = 20, 20
 QUESTIONS = (
     b"AUTH x\r\nDBSIZE\r\nMGET CfgPerson:101 CfgPerson:102 CfgPerson:103\r\nGET CfgPerson:101\r\n"
     b"STRLEN CfgPerson:101\r\nCFG.READ CfgPerson\r\nCFG.READ CfgPerson BRIEF\r\n"
@@ -122,10 +128,33 @@ class Store(MemoryStore):
     def __init__(self) -> None:
         super().__init__(RESERVE_BYTES)
 
+    @functools.cached_property
+    def raw(self) -> StoreReader:
+        """Looks at what is published."""
+        return StoreReader(self.data_fd, self.control, 1)
+
     def people(self) -> None:
         """Loads them."""
         for dbid in range(101, 141):
             self.writer.load(build_image(CLASSES["CfgPerson"], person(dbid), 1, Nothing()))
+
+    def change(self, number: int) -> None:
+        """Updates or deletes one of them, or makes it again."""
+        dbid, revision = 101 + number % 40, self.writer.published + 1
+        before, after = person(dbid), {**person(dbid), "revision": revision}
+        is_there = self.raw.raw_image(CLASSES["CfgPerson"].id, dbid) is not None
+        op = ("create", "create", "update", "delete")[2 * is_there + number % 2]
+        change = Change(
+            op,
+            CLASSES["CfgPerson"],
+            dbid,
+            before if is_there else None,
+            after if op != "delete" else None,
+            {"changed": {"firstName": "x"}} if op == "update" else None,
+        )
+        made = op != "delete"
+        image = build_image(CLASSES["CfgPerson"], after, revision, Nothing()) if made else b""
+        self.writer.apply(build_entry(revision, 7, 0, {"account": "t"}, [change], [image]))
 
 
 def person(dbid: int) -> dict[str, Any]:
@@ -197,11 +226,11 @@ def fields(data: bytes) -> None:
     assert len(rest) <= len(json) + len(names) + len(ALWAYS_SHOWN) + 4, frame
 
 
-def converse(store: Store, data: bytes) -> bytes:
+def converse(store: Store, data: bytes, lane: Lane | None = None) -> bytes:
     """Sends the bytes to a worker of the store, closes, and returns what it answered."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    lane = Lane()
+    lane = lane or Lane()
     loop = lane.loop = Loop(
         control=store.control,
         slot=0,
@@ -240,6 +269,89 @@ def converse(store: Store, data: bytes) -> bytes:
     assert not left, f"left behind by a connection: {left}"
     assert loop.counters()["connections"] == 0
     return bytes(replies)
+
+
+class TrackingLane(Lane):
+    """Lets a connection track in any way, and changes what it reads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def command(self, conn: int, args: list[bytes]) -> bytes | None:
+        verb, words = args[0].lower(), args[1:]
+        tracking, session = self.loop.tracking, self.loop.session(conn)
+        numbers = [int(word) % 2**32 for word in words if word[:19].isdigit()] or [0]
+        if verb == b"reset":
+            tracking.reset(conn)
+        if verb == b"cfg.from" and tracking.info(conn) is not None:
+            return b"-ERR it has a cursor\r\n"
+        if not session.authenticated or verb not in TRACKING_VERBS:
+            return super().command(conn, args)
+        if verb == b"track":
+            return self._track(conn, session.id, numbers[0], words[1:])
+        if verb == b"untrack":
+            tracking.end(conn)
+        elif verb == b"forget":
+            tracking.forget(conn)
+        elif verb == b"caching" and tracking.info(conn) is not None:
+            tracking.caching(conn)
+        elif verb == b"wrote":
+            tracking.wrote(conn, numbers[0])
+        elif verb == b"tell":
+            tracking.tell(conn, words or None)
+        elif verb == b"change":
+            for number in numbers[:CHANGES_MAX]:
+                self.store.change(number)
+            # What stands behind it is for the next turn, which tells of the change first.
+            self.loop.call_later(0, lambda: self.loop.reply(conn, b"+OK\r\n"))
+            return None
+        return b"+OK\r\n"
+
+    def _track(self, conn: int, own: int, flags: int, prefixes: list[bytes]) -> bytes:
+        """Any modes that CLIENT TRACKING lets pass; to itself, to a stranger, or plainly."""
+        tracking = self.loop.tracking
+        bcast = bool(flags & 1)
+        now = tracking.info(conn)
+        if not tracking.may_begin(conn) or (now is not None and now["bcast"] != bcast):
+            return b"-ERR not now\r\n"
+        taken = list(now["prefixes"]) if now is not None else []
+        chosen: list[bytes] = []
+        for prefix in prefixes[:PREFIXES_MAX] if bcast else []:
+            known = [*taken, *chosen]
+            if not any(prefix.startswith(one) or one.startswith(prefix) for one in known):
+                chosen.append(prefix[:PATTERN_MAX])
+        if bcast and not taken and not chosen:
+            chosen = [b""]
+        tracking.begin(
+            conn,
+            prefixes=chosen,
+            redirect={16: own, 32: STRANGER}.get(flags & 48, 0),
+            bcast=bcast,
+            optin=bool(flags & 2) and not bcast,
+            optout=flags & 6 == 4 and not bcast,
+            noloop=bool(flags & 8),
+        )
+        return b"+OK\r\n"
+
+    def invalidate(self, target: int, keys: list[bytes] | None) -> None:
+        """Nobody is there."""
+        assert target == STRANGER
+
+
+def tracking(data: bytes) -> None:
+    """One connection that tracks, changes of what it reads, and its end."""
+    store = Store()
+    lane = TrackingLane(store)
+    try:
+        store.people()
+        store.publish()
+        converse(store, data[:60000], lane)
+        left = store.control.slot_counters(0)
+        names = ("tracking_clients", "tracked_keys", "tracking_prefixes")
+        assert not any(left[name] for name in names), left
+    finally:
+        del lane.loop  # which has the lane: the store's memory would wait for the collector
+        store.close()
 
 
 _people: list[Store] = []
@@ -341,6 +453,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "glob": glob,
     "loose": loose,
     "fields": fields,
+    "tracking": tracking,
     "feed": feed,
 }
 
