@@ -22,6 +22,7 @@ from csp.rules.transaction import Touched, Transaction
 TOP: Final[Place] = TENANT.id, ENVIRONMENT
 EVERYONE: Final = "everyonegroup"
 ENABLED: Final = "enabled"
+LOOKED_AT_MAX: Final = 10_000  # of a tenant's persons: where all these are disabled, nobody is left
 
 
 def check_administrators(tx: Transaction) -> None:
@@ -52,9 +53,9 @@ def has_administrator(tx: Transaction) -> bool:
         obj = tx.get(cls.name, account[1]) if cls is not None else None
         if cls is None or obj is None or not is_enabled(account, obj):
             continue
-        if cls is PERSON:
+        if cls is PERSON or (obj["type"] == EVERYONE and _has_enabled(tx, obj)):
             return True
-        accounts += _members(tx, obj)
+        accounts += _members(obj)
     return False
 
 
@@ -64,17 +65,23 @@ def is_enabled(account: Account, obj: JsonObject) -> bool:
     return value_at(obj, path) in (None, ENABLED)
 
 
-def _members(tx: Transaction, group: JsonObject) -> Iterator[Account]:
+def _members(group: JsonObject) -> Iterator[Account]:
     for member in group.get("memberIDs", ()):
         cls = CLASSES.get(CLASS_OF_WORD.get(member["type"], ""))
         if cls is not None:
             yield cls.id, member["DBID"]
-    if group.get("type") == EVERYONE:
-        tenant = group["groupInfo"]["tenantDBID"]
-        for class_id, dbid in tx.referrers((TENANT.id, tenant), (PERSON.id,)):
-            person = tx.get(PERSON.name, dbid)
-            if person is not None and person.get("tenantDBID") == tenant:
-                yield class_id, dbid
+
+
+def _has_enabled(tx: Transaction, everyone: JsonObject) -> bool:
+    """Whether one of a tenant's persons is enabled: all of these are in the group."""
+    tenant = everyone["groupInfo"]["tenantDBID"]
+    keys = tx.published.referrers(TENANT.id, tenant, LOOKED_AT_MAX, (PERSON.id,))
+    keys += [one.key for one in tx.touched.values() if one.cls is PERSON and one.before is None]
+    for key in keys:
+        person = tx.get(PERSON.name, key[1])
+        if person is not None and person["tenantDBID"] == tenant and is_enabled(key, person):
+            return True
+    return False
 
 
 def _last_loss(tx: Transaction) -> int:
