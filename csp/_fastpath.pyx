@@ -86,6 +86,7 @@ include "_fastpath/loop/clients.pxi"     # what other workers see of it
 include "_fastpath/loop/subs.pxi"        # and what it subscribes to
 include "_fastpath/loop/rights.pxi"      # whose session it is, and what that may read
 include "_fastpath/loop/match.pxi"       # what a change matches
+include "_fastpath/loop/forms.pxi"       # and what it is to one who may not read all
 include "_fastpath/loop/matcher.pxi"     # the same for tests
 include "_fastpath/loop/listen.pxi"      # ports, and who comes in by them
 include "_fastpath/loop/filter.pxi"      # filters of classes, intersected
@@ -94,11 +95,14 @@ include "_fastpath/loop/slow.pxi"        # the ways out to Python
 include "_fastpath/loop/hot.pxi"         # GET, MGET and their kin
 include "_fastpath/loop/trim.pxi"        # binary values out of an annex
 include "_fastpath/loop/cursor.pxi"      # where each subscriber stands in the log
+include "_fastpath/loop/since.pxi"       # whether rights have changed since then
 include "_fastpath/loop/start.pxi"       # and where CFG.FROM places it
 include "_fastpath/loop/token.pxi"       # what restores a session
 include "_fastpath/loop/rest.pxi"        # what a socket cut off a message
 include "_fastpath/loop/slice.pxi"       # messages, built once and sent together
 include "_fastpath/loop/notice.pxi"      # cfg.notice
+include "_fastpath/loop/group.pxi"       # the change log to those who stand somewhere in it
+include "_fastpath/loop/flips.pxi"       # what a change of rights means to them
 include "_fastpath/loop/deliver.pxi"     # the change log to the subscribers
 include "_fastpath/loop/replay.pxi"      # what has left it
 include "_fastpath/loop/tracking.pxi"        # CLIENT TRACKING: who, how, and what a change means to them

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from csp.model.entry import Change, build_entry
@@ -96,8 +97,10 @@ class GrantedWorld:
     def _note(self, place: Place) -> None:
         self._pending.setdefault(place, (self.objects.get(place), place in self.granted))
 
-    def take(self, revision: int, prev_mark: int) -> bytes:
-        """The entry of what was changed since."""
+    def take(
+        self, revision: int, prev_mark: int, actor: Mapping[str, str] = MappingProxyType({})
+    ) -> bytes:
+        """The entry of what was changed since, by somebody."""
         changes: list[Change | GrantsChange] = []
         images: list[bytes] = []
         for place, (before, had_own) in self._pending.items():
@@ -126,9 +129,13 @@ class GrantedWorld:
             if not has:
                 del self.numbers[place]
         self._pending, self._pending_grants = {}, {}
-        return build_entry(
-            revision, prev_mark, TIME_MS, {"account": "t"}, changes, images, look=self
-        )
+        return build_entry(revision, prev_mark, TIME_MS, actor, changes, images, look=self)
+
+    def copy(self) -> GrantedWorld:
+        """As it is now, for later questions."""
+        found = GrantedWorld()
+        found.objects, found.granted = dict(self.objects), dict(self.granted)
+        return found
 
     def images(self) -> Iterator[bytes]:
         """What a store is loaded from, at revision 1."""

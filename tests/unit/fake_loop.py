@@ -211,6 +211,9 @@ class FakeLoop:
     def subscribers(self, channels: list[bytes]) -> list[int]:
         return [0 for _ in channels]
 
+    def may_hear(self, conn: int, channels: list[bytes]) -> list[bool]:
+        return [True for _ in channels]
+
     def unsubscribe_all(self, conn: int) -> None:
         self.sessions[conn].subscriptions = 0
 

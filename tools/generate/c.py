@@ -70,6 +70,15 @@ def _numbers(prefix: str, table: dict[str, int]) -> list[str]:
     return ["enum {", *words, "};", ""]
 
 
+def _tenants() -> list[str]:
+    """The only class whose objects belong to several tenants."""
+    (one,) = (one for one in CLASSES.values() if one.tenants_path)
+    return [
+        f"#define CSP_TENANTS_CLASS {one.id}",
+        f'#define CSP_TENANTS_ATTRIBUTE "{one.tenants_path}"',
+    ]
+
+
 def _class_arrays() -> list[str]:
     count = max(one.id for one in CLASSES.values()) + 1
     ids = ", ".join(str(one.id) for one in CLASSES.values())
@@ -81,6 +90,7 @@ def _class_arrays() -> list[str]:
         f"#define CSP_GRANTS_CLASS {GRANTS_CLASS_ID}",
         f"#define CSP_ENVIRONMENT {ENVIRONMENT}  /* tenant of what belongs to no other */",
         *(f"#define CSP_{word}_CLASS {CLASSES[name].id}" for word, name in RIGHTS_CLASSES.items()),
+        *_tenants(),
         "",
         "/* What a grant gives; its bits in a record of grants. */",
         *(f"#define CSP_RIGHT_{word} {bit}" for word, bit in RIGHTS.items()),

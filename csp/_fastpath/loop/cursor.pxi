@@ -15,6 +15,8 @@
 #    is listed twice, because it ended and another began, still goes on once.
 # 4. A read waits (WAIT_CURSOR) until its connection was told all up to S: no reply shows what a later push announces.
 #    For one that rests nothing is to be told yet; one that awaits its revision is told nothing up to there.
+# 5. A cursor has a reach, by which changes are judged for it: its session's when all up to its spot was told. Where
+#    that has become another since, a flip brings it to it (flips.pxi).
 
 cdef inline bint spot_before(const spot_t *one, const spot_t *other) noexcept nogil:
     if one.revision != other.revision:
@@ -61,7 +63,9 @@ cdef inline bint cursor_is_level(worker_t *w, csp_conn *c) noexcept nogil:
     cursor = &(<subs_t *> c.subs).cursor
     if cursor.state != CURSOR_GOES:
         return cursor.state == CURSOR_RESTS
-    return (cursor.spot.revision if cursor.placed else w.deliver.live.revision) > w.view.revision
+    if cursor.placed:
+        return cursor.spot.revision > w.view.revision and cursor.flip == NULL
+    return w.deliver.live.revision > w.view.revision
 
 cdef inline bint cursor_is_told(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether there is nothing that it could be told now: it is level, or does not go yet."""
@@ -99,15 +103,27 @@ cdef void cursor_join(worker_t *w, csp_conn *c) noexcept nogil:
 
 cdef void cursor_rest(worker_t *w, csp_conn *c, const spot_t *spot) noexcept nogil:
     """A walk leaves it there: level, where that is at S and the live walk is there too."""
-    if spot.revision > w.view.revision and w.deliver.live.revision > w.view.revision and not conn_held(c):
-        (<subs_t *> c.subs).cursor.active = False
+    cdef cursor_t *cursor = &(<subs_t *> c.subs).cursor
+    if spot.revision > w.view.revision and w.deliver.live.revision > w.view.revision and cursor.flip == NULL \
+            and not conn_held(c):
+        cursor.active = False
         cursor_join(w, c)
     else:
         cursor_place(w, c, spot)
 
+cdef void cursor_take_reach(worker_t *w, csp_conn *c, reach_t *reach) noexcept nogil:
+    """What comes is judged by this reach; a flip that was under way is given up."""
+    cdef cursor_t *cursor = &(<subs_t *> c.subs).cursor
+    cdef reach_t *before = cursor.reach
+    flip_drop(w, cursor.flip)
+    cursor.flip = NULL
+    cursor.reach = reach_keep(reach) if reach != NULL else NULL
+    reach_drop(&w.rights, before)
+
 cdef void cursor_open(worker_t *w, csp_conn *c) noexcept nogil:
     """Its first subscription: told is what comes after S."""
     cdef spot_t spot
+    cursor_take_reach(w, c, conn_reach(w, c))
     if w.deliver.live.revision != w.view.revision + 1:
         spot_begin(&spot, w.view.revision + 1)
         cursor_place(w, c, &spot)
@@ -115,6 +131,8 @@ cdef void cursor_open(worker_t *w, csp_conn *c) noexcept nogil:
 cdef void cursor_close(worker_t *w, csp_conn *c) noexcept nogil:
     """Its last subscription has gone."""
     cursor_join(w, c)
+    flip_drop(w, (<subs_t *> c.subs).cursor.flip)
+    (<subs_t *> c.subs).cursor.flip = NULL
     if c.waits & CSP_WAIT_CURSOR:
         conn_resume(w, c, CSP_WAIT_CURSOR)
 

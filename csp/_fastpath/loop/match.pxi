@@ -150,6 +150,7 @@ cdef void marks_begin(worker_t *w, marks_t *self, const csp_entry_t *entry) noex
         self.room = 0
     elif self.room > 0:
         memset(self.items, 0, self.room * sizeof(mark_t))
+    aheads_free(w, self)
     self.generation = w.generation
     self.revision = entry.revision
     self.until = w.watch.serial

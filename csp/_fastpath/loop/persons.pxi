@@ -6,9 +6,6 @@
 #    changed anybody.
 # 2. Who was created has no session yet; a record that changed alone (KEYS) has the password that it had.
 
-cdef enum:
-    OP_CREATE = 1
-
 cdef bint item_is_person(const csp_item_t *item) noexcept nogil:
     """Whether it changes or removes a person or his password."""
     if not item_is_change(item) or item.op == OP_CREATE:

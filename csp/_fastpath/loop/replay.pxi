@@ -55,27 +55,45 @@ cdef bint is_fetching(csp_conn *c) noexcept nogil:
     return c != NULL and c.subs != NULL and (<subs_t *> c.subs).cursor.state == CURSOR_FETCHES
 
 cdef void replay_item(worker_t *w, csp_conn *c, const csp_entry_t *entry, const csp_item_t *item,
-                      uint32_t place) noexcept nogil:
+                      uint32_t place, reach_t *reach) noexcept nogil:
     """Adds the item's messages for the connection to the scratch buffer."""
     cdef bint resp3 = c.flags & CSP_CONN_RESP3 != 0
-    cdef char name[NAME_ROOM]
     cdef uint32_t count = watch_match(w, item)
-    cdef uint32_t k, size
-    cdef node_t *node
-    cdef bint more
+    cdef reader_t reader
+    cdef message_t m
+    cdef told_t told
+    cdef uint32_t k
+    cdef int form
+    memset(&reader, 0, sizeof(reader_t))
+    reader.reach = reach
+    told_begin(&told, entry, item, place)
     for k in range(count):
-        node = w.watch.matches[k].node
-        if subs_find(<subs_t *> c.subs, node) == NULL:
+        if subs_find(<subs_t *> c.subs, w.watch.matches[k].node) == NULL:
             continue
-        size = item_name(item, w.watch.matches[k].which, name)
-        more = node_last(w, node, entry) > place
-        slice_text(&w.scratch, node, name, size, item.event_size + (13 if more else 14), resp3)
-        out_bytes(&w.scratch, <const char *> item_event(item), item.event_size)
-        out_bytes(&w.scratch, b',"more":true}\r\n' if more else b',"more":false}\r\n', 15 if more else 16)
+        form = form_for(w, &told, w.watch.matches[k].node, &reader)
+        if form < 0:
+            continue
+        memset(&m, 0, sizeof(message_t))
+        m.node = w.watch.matches[k].node
+        m.which = w.watch.matches[k].which
+        m.item = item
+        m.form = <uint32_t> form
+        message_fill(&m, &told)
+        message_write(&w.scratch, &m, resp3, True)
         w.stats.messages += 1
 
-cdef uint32_t replay_some(worker_t *w, csp_conn *c, const csp_entry_t *entry, uint32_t first) noexcept nogil:
-    """Queues the messages of some items from the first on; where it ended."""
+cdef void show_item(worker_t *w, csp_conn *c, const csp_entry_t *entry) noexcept nogil:
+    """Queues the messages of an entry that is an object as it is, if its session may read that."""
+    cdef reach_t *reach = (<subs_t *> c.subs).cursor.reach
+    cdef const csp_item_t *item = entry_items(entry)
+    cdef csp_view_t all_ = view_all(w.store, w.view.revision)
+    cdef csp_record_t *record = view_find(&all_, item.class_id, item.dbid)
+    if record != NULL and reach_has(reach, record.node):
+        replay_some(w, c, entry, 0, w.rights.whole)
+
+cdef uint32_t replay_some(worker_t *w, csp_conn *c, const csp_entry_t *entry, uint32_t first,
+                          reach_t *reach) noexcept nogil:
+    """Queues the messages of some items from the first on, as one of this reach is told them; where it ended."""
     cdef const csp_item_t *item = entry_items(entry)
     cdef uint64_t generation = w.generation
     cdef uint32_t i
@@ -85,7 +103,7 @@ cdef uint32_t replay_some(worker_t *w, csp_conn *c, const csp_entry_t *entry, ui
         item = <const csp_item_t *> (<const char *> item + item.size)
     i = first
     while i < entry.item_count:
-        replay_item(w, c, entry, item, i)
+        replay_item(w, c, entry, item, i, reach)
         item = <const csp_item_t *> (<const char *> item + item.size)
         i += 1
         if w.scratch.size >= REPLAY_BYTES or (i % REPLAY_ITEMS == 0 and turn_over(w)):

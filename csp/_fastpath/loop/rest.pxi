@@ -16,11 +16,11 @@ cdef enum:
 cdef rest_t *rest_find(worker_t *w, const message_t *m, uint32_t resp3, uint64_t size) noexcept nogil:
     """The copy that an earlier turn made of it, if it is large."""
     cdef rest_t *rest = w.deliver.rests
-    if size < REST_SHARED:
+    if size < REST_SHARED or m.flips:
         return NULL
     while rest != NULL:
         if rest.revision == m.spot.revision and rest.serial == m.spot.serial and rest.item == m.spot.item \
-                and rest.resp3 == resp3 and rest.size == size:
+                and rest.form == m.form and rest.resp3 == resp3 and rest.size == size:
             return rest
         rest = rest.next
     return NULL
@@ -41,9 +41,10 @@ cdef rest_t *rest_make(worker_t *w, const message_t *m, uint32_t resp3, iovec *p
     rest.revision = m.spot.revision
     rest.serial = m.spot.serial
     rest.item = m.spot.item
+    rest.form = m.form
     rest.resp3 = resp3
     rest.size = size
-    if size >= REST_SHARED:
+    if size >= REST_SHARED and not m.flips:
         rest.next = w.deliver.rests
         if rest.next != NULL:
             rest.next.before = rest

@@ -133,6 +133,11 @@ cdef uint32_t account_may(worker_t *w, const account_t *a, circle_t *circle) noe
         may |= CSP_CONN_DATA
     return may
 
+cdef inline uint64_t rights_since(worker_t *w) noexcept nogil:
+    """The revision of the last change of rights that S has."""
+    cdef uint64_t revision = csp_load(&w.store.super.rights_revision)
+    return revision if revision <= w.view.revision else w.view.revision
+
 cdef void account_renew(worker_t *w, account_t *a) noexcept nogil:
     """Brings a row to the picture."""
     cdef rights_t *t = &w.rights
@@ -146,6 +151,10 @@ cdef void account_renew(worker_t *w, account_t *a) noexcept nogil:
     a.reach = account_reach(t, a.person, circle)
     a.may = account_may(w, a, circle)
     a.version = t.version
+    if a.known == 0:
+        a.known = w.view.revision
+    elif a.reach != before:
+        a.since = rights_since(w)
     reach_drop(t, before)
 
 cdef inline account_t *account_fresh(worker_t *w, const csp_conn *c) noexcept nogil:
@@ -189,28 +198,19 @@ cdef void session_bind(worker_t *w, csp_conn *c, uint32_t person, uint32_t appli
     account_leave(w, c.account)
     c.account = at
     if c.subs != NULL:
-        subs_tell_reach(w, c)
+        subscriber_look(w, c)
 
-cdef void subs_tell_reach(worker_t *w, csp_conn *c) noexcept nogil:
-    """From here on its subscriptions are told what its account may read now."""
-    cdef subs_t *subs = <subs_t *> c.subs
-    cdef reach_t *before = subs.reach
-    subs.reach = reach_keep(account_fresh(w, c).reach)
-    reach_drop(&w.rights, before)
+cdef inline reach_t *conn_reach(worker_t *w, const csp_conn *c) noexcept nogil:
+    """What the connection's session may read at S."""
+    return account_fresh(w, c).reach
 
 # ---- renewal ----
 
-cdef void reach_changed(worker_t *w, csp_conn *c, const reach_t *old, const reach_t *new) noexcept nogil:
-    """What a connection with subscriptions, or one that tracks, may read is another than it was told."""
-
 cdef inline void subscriber_look(worker_t *w, csp_conn *c) noexcept nogil:
-    cdef subs_t *subs = <subs_t *> c.subs
-    cdef reach_t *reach = account_fresh(w, c).reach
-    if subs.reach == reach:
-        return
-    reach_changed(w, c, subs.reach, reach)
-    reach_drop(&w.rights, subs.reach)
-    subs.reach = reach_keep(reach)
+    """Whether a connection with subscriptions, or one that tracks, may read something else than it was told."""
+    cdef reach_t *reach = conn_reach(w, c)
+    if (<subs_t *> c.subs).cursor.reach != reach:
+        reach_turned(w, c, reach)
 
 cdef bint subscribers_look(worker_t *w) noexcept nogil:
     """Renews the accounts of those with subscriptions; False when the turn was over before all were."""

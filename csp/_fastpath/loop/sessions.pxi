@@ -68,7 +68,7 @@ cdef class Session:
         session_bind(&self.loop.w, c, 0, 0)
         c.account = ACCOUNT_ALL
         if c.subs != NULL:
-            subs_tell_reach(&self.loop.w, c)
+            subscriber_look(&self.loop.w, c)
 
     cdef bind(self):
         session_bind(&self.loop.w, self.row(), self.client().account_dbid, self.client().application_dbid)

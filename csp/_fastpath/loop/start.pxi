@@ -8,7 +8,8 @@
 #    a mark that is not ours, or a difference between two histories behind it, makes the cursor a lost one.
 # 3. One whose revision S has not reached awaits it: nothing is told, reads wait. After from_wait_ms it is lost.
 # 4. One that the log has passed, or passes before it moves, gets what it missed from the master (replay.pxi).
-# 5. A lost one is told `resync` in its place among the messages, and goes on from S (cursor_renew).
+# 5. One whose session may read something else since its place is lost, unless it was shown what there is.
+# 6. A lost one is told `resync` in its place among the messages, and goes on from S (cursor_renew).
 
 cdef int start_place(worker_t *w, csp_conn *c, uint64_t revision, const start_t *start) noexcept nogil:
     """The subscriptions to come get what follows the revision; -1 without memory."""
@@ -26,6 +27,12 @@ cdef int start_place(worker_t *w, csp_conn *c, uint64_t revision, const start_t 
     spot_begin(&subs.cursor.spot, revision + 1)
     return 0
 
+cdef inline bint start_is_stale(worker_t *w, csp_conn *c) noexcept nogil:
+    """Whether what its session may read has changed since its place, which S has reached."""
+    cdef subs_t *subs = <subs_t *> c.subs
+    return not subs.start.shown and subs.cursor.spot.revision <= w.view.revision \
+        and conn_reach_since(w, c, subs.cursor.spot.revision - 1)
+
 cdef void start_subscribed(worker_t *w, csp_conn *c) noexcept nogil:
     """It has one more subscription: its cursor moves if it has enough, and a notice that waited for one follows."""
     cdef subs_t *subs = <subs_t *> c.subs
@@ -38,7 +45,7 @@ cdef void start_subscribed(worker_t *w, csp_conn *c) noexcept nogil:
         return
     subs.start.until_ms = w.now_ms + w.limits.from_wait_ms
     subs.start.bookmark_at_ms = w.now_ms + subs.start.bookmark_ms
-    if subs.start.lost:
+    if subs.start.lost or start_is_stale(w, c):
         start_end(w, c, CURSOR_LOST)
         return
     if start_fetches(w, c):
@@ -94,6 +101,9 @@ cdef bint start_settled(worker_t *w, csp_conn *c) noexcept nogil:
     if subs.cursor.spot.revision - 1 > w.view.revision:
         if w.now_ms < subs.start.until_ms:
             return False
+        start_end(w, c, CURSOR_LOST)
+        return True
+    if start_is_stale(w, c):
         start_end(w, c, CURSOR_LOST)
         return True
     if start_fetches(w, c):

@@ -4,6 +4,9 @@
 cdef enum:
     HANDLE_ROWS = 1 << 20           # rows a handle can tell apart; far above any RLIMIT_NOFILE in use
     SLICE_MESSAGES = 64             # a slice of a delivery is sent when it has so many
+    MESSAGE_FORMS = 16              # that one change may have for a channel: forms.pxi
+    SLICE_ROOM = SLICE_MESSAGES + MESSAGE_FORMS
+    FORMS_KNOWN = 64                # readers for whom the form of the message at hand is remembered
     GROUP = 256                     # placed connections that one walk serves
     ACCOUNTS_MIN = 64               # rows of accounts, to begin with
     LISTENERS_MAX = 32              # one bit each in the word of those with somebody to accept
@@ -86,7 +89,7 @@ cdef struct rest_t:                 # csp_rest, as the row of a connection calls
     rest_t *next
     rest_t *before
     uint64_t revision, serial       # which message it is, and in which form
-    uint32_t item
+    uint32_t item, form
     uint32_t resp3
     uint32_t holders
     uint64_t size
@@ -115,15 +118,43 @@ cdef struct kepts_t:
     kept_t items[KEPT_SETS * KEPT_WAYS]
     uint64_t asked[KEPT_ASKED]
 
+cdef struct told_t:                 # the item that is told at the moment: forms.pxi
+    const csp_entry_t *entry
+    const csp_item_t *item
+    uint32_t index, offset          # of the item in the entry
+    bint looked                     # what follows is known
+    uint32_t before, after          # numbers of the nodes that governed the object, and that do now; 0: none
+    uint32_t actor_at               # where in the event it is said who changed it; event_size: nowhere
+    uint32_t actor_node             # which node governs that account
+
+cdef struct known_form_t:
+    reader_t reader
+    uint64_t round
+    int message
+
+cdef struct forms_t:                # of the message at hand
+    uint64_t round
+    int messages[MESSAGE_FORMS]     # of the slice, by form; -1: not noted
+    known_form_t known[FORMS_KNOWN]
+
 cdef struct message_t:              # one of a slice: slice.pxi
     spot_t spot                     # behind which one has got it
+    bint flips                      # it tells no item, but what one may read now, or no more
+    flip_at_t flip_at               # and behind this one has got it
     node_t *node
-    const csp_item_t *item
+    const csp_item_t *item          # that names its channel
     uint32_t which                  # name of the item
-    bint more, borrowed
-    uint64_t at[2]                  # by form: where its text begins,
-    uint32_t head[2]                # how much of it stands before a payload; 0: not built
-    uint32_t text[2]                # and how much it is in all
+    uint32_t form
+    uint64_t revision
+    int64_t time_ms
+    const char *body                # the larger part of its payload, where it lies
+    uint64_t body_size
+    const char *actor
+    uint32_t actor_size
+    bint borrowed                   # the body is sent from there
+    uint64_t at[2]                  # by RESP form: where its text begins,
+    uint32_t head[2]                # how much of it stands before the body; 0: not built
+    uint32_t text[2]                # and how much it is in all, without a body that is borrowed
     rest_t *rest[2]
 
 cdef struct share_t:                # a message of the slice for one connection
@@ -131,7 +162,7 @@ cdef struct share_t:                # a message of the slice for one connection
     uint32_t next
 
 cdef struct slice_t:
-    message_t messages[SLICE_MESSAGES]
+    message_t messages[SLICE_ROOM]
     uint32_t count
     out_t texts[2]                  # RESP2, RESP3
     share_t *shares
@@ -148,6 +179,19 @@ cdef struct group_t:                # sorted by place; members[:active] walk alo
     uint32_t count, first, active
     bint joined                     # somebody did at this item
 
+cdef struct run_t:                  # those of a group that have one flip, at one place of it
+    member_t members[GROUP]
+    uint32_t count
+    uint32_t looks
+    flip_t *flip
+    flip_at_t at
+    spot_t spot
+
+cdef struct turned_t:               # what of the log was looked through for changes of rights: since.pxi
+    uint64_t generation
+    uint64_t since, until
+    uint64_t newest                 # the newest such change among them, 0: none
+
 cdef struct deliver_t:
     spot_t live                     # where those stand that have no spot of their own
     uint32_t placed                 # how many have one
@@ -159,6 +203,12 @@ cdef struct deliver_t:
     int64_t retry_at_ms             # until then others, told to read anew, were asked to come
     bint at_once                    # whatever it costs: a generation ends
     slice_t slice
+    forms_t forms
+    flip_t *newest_flip             # that is under way
+    uint64_t seen                   # S of the last delivery
+    turned_t turned
+    csp_item_t *shown               # an item without a change, for what a flip shows
+    uint32_t shown_room             # tenants that fit behind it
     rest_t *rests                   # the large ones
     uint64_t rest_bytes             # of all
 
@@ -173,6 +223,8 @@ cdef struct account_t:              # whose sessions read the same: rights.pxi
     uint32_t next                   # in its bucket, or of the free ones
     uint32_t may                    # what it may call
     uint64_t version                # of the picture that the rest is of
+    uint64_t known                  # S when it was first; 0: it was not yet
+    uint64_t since                  # the revision at which its reach changed last
     reach_t *reach
 
 cdef struct accounts_t:

@@ -67,7 +67,7 @@ cdef subs_t *subs_make(worker_t *w, csp_conn *c) noexcept nogil:
     if c.subs == NULL:
         c.subs = <csp_subs *> calloc(1, sizeof(subs_t))
         if c.subs != NULL:
-            subs_tell_reach(w, c)
+            (<subs_t *> c.subs).cursor.reach = reach_keep(conn_reach(w, c))
     return <subs_t *> c.subs
 
 cdef inline bint subs_idle(csp_conn *c) noexcept nogil:
@@ -77,7 +77,7 @@ cdef inline bint subs_idle(csp_conn *c) noexcept nogil:
 
 cdef void subs_free(worker_t *w, csp_conn *c) noexcept nogil:
     w.deliver.starts -= (<subs_t *> c.subs).start.used
-    reach_drop(&w.rights, (<subs_t *> c.subs).reach)
+    cursor_take_reach(w, c, NULL)
     free((<subs_t *> c.subs).links)
     free(c.subs)
     c.subs = NULL
@@ -85,15 +85,16 @@ cdef void subs_free(worker_t *w, csp_conn *c) noexcept nogil:
 cdef void subs_end(worker_t *w, csp_conn *c) noexcept nogil:
     """Without subscriptions, and what CFG.FROM said; who tracks keeps a cursor, where the live walk is."""
     cdef subs_t *subs = <subs_t *> c.subs
-    cdef reach_t *reach = subs.reach
+    cdef reach_t *reach
     cursor_close(w, c)
     if c.flags & CSP_CONN_TRACKING == 0:
         subs_free(w, c)
         return
     w.deliver.starts -= subs.start.used
     free(subs.links)
+    reach = subs.cursor.reach
     memset(subs, 0, sizeof(subs_t))
-    subs.reach = reach
+    subs.cursor.reach = reach
 
 cdef int node_grow(node_t *node) noexcept nogil:
     """Room for one more subscriber."""
@@ -125,7 +126,6 @@ cdef int watch_add(worker_t *w, csp_conn *c, const char *name, uint32_t size, bi
         return -1
     subs_put(subs, node, node.count)
     node.subs[node.count].row = <uint32_t> (c - w.rows)
-    node.subs[node.count].class_ = 0
     node.count += 1
     if subs.count == 0:
         w.stats.subscribers += 1

@@ -108,6 +108,8 @@ cdef void token_place(worker_t *w, csp_conn *c, uint64_t *revision, uint64_t *ma
     cdef uint64_t at = w.view.revision
     if subs != NULL and subs.cursor.placed:
         at = subs.cursor.spot.revision - 1
+        if subs.cursor.flip != NULL and subs.cursor.flip.until < at:
+            at = subs.cursor.flip.until
     elif subs != NULL and subs.count > 0 and w.deliver.live.revision <= at:
         at = w.deliver.live.revision - 1
     revision[0] = at

@@ -10,6 +10,8 @@
 # 3. A key is remembered at the revision at which it is answered, or with what was changed since (tracking_remember).
 # 4. A target of this worker has its trackers in a list; when either ends the other is told. One of another worker is
 #    the slow lane's (csp/worker/redirects.py).
+# 5. A change of an object that the session may read neither before nor after it is none to it. When what it may read
+#    changes, all is taken back (flips.pxi).
 
 cdef enum tracking_option:
     TRACK_ON = 1
@@ -272,6 +274,10 @@ cdef inline bint track_behind(worker_t *w) noexcept nogil:
     return w.deliver.live.revision > w.view.revision + 1 or (
         w.deliver.live.revision == w.view.revision + 1 and w.deliver.live.item > 0)
 
+cdef bint track_may(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept nogil:
+    """Whether its session can read an object as it is answered, or as it has become since."""
+    return reach_has((<subs_t *> c.subs).cursor.reach, newest.hidden.node) or view_visible(&w.view, newest) != NULL
+
 cdef void tracking_remember(worker_t *w, csp_conn *c, const char *text, uint32_t size) noexcept nogil:
     """Remembers what is answered for a key of any spelling; what can be no object's key never changes."""
     cdef csp_newest_t *newest
@@ -284,7 +290,7 @@ cdef void tracking_remember(worker_t *w, csp_conn *c, const char *text, uint32_t
     if not tracking_put(w, c, key) or not w.executing or not track_behind(w):
         return
     newest = view_newest(&w.view, key_word(w, text, size))
-    if newest != NULL and newest.hidden.revision > w.view.revision:
+    if newest != NULL and newest.hidden.revision > w.view.revision and track_may(w, c, newest):
         tracking_mark(w, tracked_find(&w.tracking, track_of(c).set, key, tracked_hash(track_of(c).set, key)),
                       newest.hidden.revision)
 
@@ -310,6 +316,15 @@ cdef void tracking_mark(worker_t *w, uint32_t i, uint64_t revision) noexcept nog
         c.flags |= CSP_CONN_UNTOLD
     tracking_due(w, c)
 
+cdef inline bint track_hears(worker_t *w, csp_conn *c, const csp_item_t *item) noexcept nogil:
+    """Whether a change is one of an object that its session could read, or can now."""
+    cdef const reach_t *reach = (<subs_t *> c.subs).cursor.reach
+    cdef uint32_t before = 0, after = 0
+    if reach_is_whole(reach):
+        return True
+    item_nodes(w, item, &before, &after)
+    return (item.op != OP_CREATE and reach_has(reach, before)) or (item.op != CSP_OP_DELETE and reach_has(reach, after))
+
 cdef void tracking_item(worker_t *w, const csp_entry_t *entry, const csp_item_t *item) noexcept nogil:
     """Marks what an item of the log invalidates."""
     cdef tracking_t *t = &w.tracking
@@ -319,7 +334,8 @@ cdef void tracking_item(worker_t *w, const csp_entry_t *entry, const csp_item_t 
         i = t.by_object[bucket_of(t, object_hash(object))]
         while i:
             next_ = t.items[i].next_object
-            if tracked_object(t.items[i].key) == object:
+            if tracked_object(t.items[i].key) == object \
+                    and (t.items[i].set.dead or track_hears(w, &w.rows[t.items[i].set.row], item)):
                 tracking_mark(w, i, entry.revision)
             i = next_
     if t.prefixes != NULL and item_known(item):

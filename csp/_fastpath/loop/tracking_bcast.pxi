@@ -149,5 +149,7 @@ cdef void prefixes_item(worker_t *w, const csp_entry_t *entry, const csp_item_t 
     while p != NULL:
         if prefix_matches(p, item.class_id, item.dbid):
             for i in range(p.count):
+                if not track_hears(w, &w.rows[p.rows[i]], item):
+                    continue
                 prefix_mark(w, &w.rows[p.rows[i]], key, entry.revision)
         p = p.next

@@ -16,7 +16,6 @@ cdef enum:
 
 cdef struct sub_t:
     uint32_t row                    # of the subscriber
-    uint32_t class_                 # of its session: 0, there is one class
 
 cdef struct peg_t:                  # a node at a place
     place_t place
@@ -64,8 +63,25 @@ cdef enum cursor_state:
     CURSOR_AWAITS = 3               # its revision is yet to come
     CURSOR_FETCHES = 4              # what comes next has left the log: replay.pxi
 
+cdef struct flip_at_t:              # how far a flip has come: the object at hand, and which of its matches were told
+    uint64_t serial                 # of the last one; UINT64_MAX: all
+    uint32_t node
+    uint32_t class_
+    uint32_t dbid
+
+cdef struct flip_t:                 # what a change of rights means to sessions that had one reach and have another
+    uint32_t refs
+    reach_t *old
+    reach_t *fresh
+    uint64_t until                  # up to here all was told by the old one
+    uint64_t revision               # of the change of rights
+    int64_t time_ms
+
 cdef struct cursor_t:
+    reach_t *reach                  # by which changes are judged for it
     spot_t spot                     # while it is placed
+    flip_t *flip                    # that is under way; NULL: none
+    flip_at_t flip_at
     uint32_t state
     bint placed                     # it has a spot of its own
     bint due                        # in the list of those that go on
@@ -79,7 +95,8 @@ cdef struct start_t:                # what CFG.FROM said
     bint unsure                     # nobody has looked whether this history has the place
     bint marked
     bint lost                       # it has not: said before anybody subscribed
-    bint states                     # first come the objects that there are
+    bint states                     # first come the objects that there are,
+    bint shown                      # which have come
     uint32_t needs                  # how many subscriptions it rests until
     uint64_t mark
     int64_t until_ms                # how long its revision is awaited
@@ -94,11 +111,22 @@ cdef struct subs_t:
     uint32_t room                   # a power of two, at least twice count
     link_t *links
     start_t start
-    reach_t *reach                  # what it may read, as its subscriptions know it
 
 cdef struct mark_t:
     uint64_t serial                 # of a node; 0: free
     uint32_t last                   # item of the entry that it matches
+
+cdef struct reader_t:               # by what a change is judged for a subscriber
+    reach_t *reach
+    flip_t *flip
+    flip_at_t at
+
+cdef struct ahead_t:                # how far an entry was looked through for the next item of a node that one is shown
+    reader_t reader
+    uint64_t serial                 # of the node; 0: free
+    uint64_t at                     # where to look on, from the entry's begin
+    uint32_t item                   # and its index
+    uint32_t found                  # the last one that was found; 0: none
 
 cdef struct marks_t:                # of one entry
     uint64_t generation
@@ -112,6 +140,9 @@ cdef struct marks_t:                # of one entry
     uint32_t room                   # a power of two, at least twice count
     mark_t *items
     bint failed                     # for want of memory some are missing
+    ahead_t *aheads                 # the same for those who may not read all
+    uint32_t ahead_count
+    uint32_t ahead_room             # a power of two, at least twice ahead_count
 
 cdef struct watch_t:
     node_t **buckets                # by text

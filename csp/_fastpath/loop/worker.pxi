@@ -232,6 +232,7 @@ cdef class Loop:
         dead_free(&w.tracking, UINT32_MAX)
         tracked_close(&w.tracking)
         free(w.tracking_due.items)
+        deliver_free(w)
         watch_close(&w.watch)
         parser_close(&w.parser)
         out_free(&w.out)
@@ -248,7 +249,6 @@ cdef class Loop:
             free(w.graves[w.grave_count].data)
         free(w.graves)
         free(w.waiting)
-        deliver_free(&w.deliver)
         kept_clear(w)
         accounts_close(w)
         if w.epoll >= 0:
@@ -264,6 +264,7 @@ cdef class Loop:
         """Turns until stop(), or until drain() has seen the last connection go."""
         with nogil:
             run_turns(&self.w)
+        self.w.stopping = False
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
@@ -535,7 +536,10 @@ cdef class Loop:
             return -1
         if entry_check(<const uint8_t *> told, len(entry)) != OK:
             raise ValueError("this is no log entry")
-        at = replay_some(&self.w, c, told, <uint32_t> first)
+        if first == 0 and not (<subs_t *> c.subs).start.shown and replay_turns(&self.w, c, told):
+            start_lose(&self.w, c)
+            return -1
+        at = replay_some(&self.w, c, told, <uint32_t> first, (<subs_t *> c.subs).cursor.reach)
         if at < told.item_count:
             return at
         subs = <subs_t *> c.subs
@@ -545,14 +549,18 @@ cdef class Loop:
         return 0
 
     def show(self, conn: int, entry: bytes) -> bool:
-        """Queues the messages of an entry that is no change, for a connection that fetches; False: it is gone."""
+        """Queues the messages of an entry that is one object as it is, for a connection that fetches and may read it.
+
+        False: the connection is gone.
+        """
         cdef csp_conn *c = conn_of(&self.w, conn)
         cdef const csp_entry_t *told = <const csp_entry_t *> <const char *> entry
         if not is_fetching(c):
             return False
         if entry_check(<const uint8_t *> told, len(entry)) != OK:
             raise ValueError("this is no log entry")
-        replay_some(&self.w, c, told, 0)
+        if told.item_count == 1:
+            show_item(&self.w, c, told)
         return True
 
     def shown(self, conn: int, payload: bytes) -> None:
@@ -564,6 +572,7 @@ cdef class Loop:
         subs = <subs_t *> c.subs
         notice_queue(&self.w, c, notice_node(&self.w, c), <const char *> payload, <uint32_t> len(payload))
         subs.start.states = False
+        subs.start.shown = True
         subs.cursor.state = CURSOR_RESTS
         start_subscribed(&self.w, c)
 
@@ -656,6 +665,11 @@ cdef class Loop:
             node = watch_find(&self.w.watch, <const char *> channel, <uint32_t> len(channel), False)
             counts.append(node.count if node != NULL else 0)
         return counts
+
+    def may_hear(self, conn: int, channels: list) -> list:
+        """Of each channel, whether a connection may hear of it: it names nothing that its session may not read."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        return [c != NULL and conn_may_hear(&self.w, c, channel, <uint32_t> len(channel)) for channel in channels]
 
     def is_turn_over(self) -> bool:
         """Whether this turn has used its CPU: who works by the piece leaves the rest for the next one."""

@@ -10,6 +10,7 @@
 
 cdef enum:
     PINNED_BY_LOOP = 2
+    OP_CREATE = 1                   # of an item
 
 ctypedef struct csp_store_t:  # a mapped data segment, seen by one process
     uint8_t *base

@@ -128,6 +128,10 @@ cdef inline void newest_prefetch_keys(csp_newest_t *newest) noexcept nogil:
     csp_prefetch(at + VIEW_LINE)
     csp_prefetch(at + 2 * VIEW_LINE)
 
+cdef inline uint32_t view_node(const csp_view_t *view, uint32_t class_id, uint32_t dbid) noexcept nogil:
+    """The number of a node by its name; 0: it has none. It tells whether one may read what it governs, no more."""
+    return raw_node(view.store, node_name(class_id, dbid))
+
 # ---- counts ----
 
 cdef inline bint view_is_whole(const csp_view_t *view) noexcept nogil:

@@ -40,6 +40,8 @@ enum {
 #define CSP_ACCESS_GROUP_CLASS 21
 #define CSP_FOLDER_CLASS 22
 #define CSP_APPLICATION_CLASS 9
+#define CSP_TENANTS_CLASS 9
+#define CSP_TENANTS_ATTRIBUTE "tenantDBIDs"
 
 /* What a grant gives; its bits in a record of grants. */
 #define CSP_RIGHT_R 1
