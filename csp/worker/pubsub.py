@@ -4,6 +4,8 @@
    does not answer in time is left out, as a dead worker's connections are.
 2. No list has more than NAMES_MAX names of a worker, nor names above NAME_BYTES_MAX, which no
    change can have.
+3. A channel of an object or tenant that the session may not read, or that is not there, is named to
+   nobody who may not read everything, and has no subscribers for him.
 """
 
 from __future__ import annotations
@@ -36,9 +38,13 @@ def channels(call: Call) -> None:
             f"unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
         )
     pattern = call.args[2] if len(call.args) == 3 else b"*"
-    _name_all(
-        call, [b"CHANNELS", pattern], lambda names: array(bulk(name) for name in sorted(names))
-    )
+
+    def listed(names: set[bytes]) -> bytes:
+        ordered = sorted(names)
+        heard = call.lane.loop.may_hear(call.conn, ordered)
+        return array(bulk(name) for name, may in zip(ordered, heard, strict=True) if may)
+
+    _name_all(call, [b"CHANNELS", pattern], listed)
 
 
 def pattern_count(call: Call) -> None:
@@ -75,7 +81,8 @@ def counts(call: Call) -> None:
         sums = lane.loop.subscribers(asked)
         for words in others:
             sums = [a + int(b) for a, b in zip(sums, words, strict=True)]
-        pairs = zip(asked, sums, strict=True)
+        heard = lane.loop.may_hear(conn, asked)
+        pairs = ((a, n if may else 0) for a, n, may in zip(asked, sums, heard, strict=True))
         lane.finish(conn, array(chain.from_iterable((bulk(a), integer(b)) for a, b in pairs)))
 
     _ask(lane, conn, [b"COUNTS", *asked], told)
