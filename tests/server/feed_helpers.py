@@ -76,6 +76,15 @@ def set_writable(master: Server, proxy: Proxy, value: str = "true") -> None:
     wait_until(lambda: status(proxy)["writable"] == wanted, 10, "the option holds")
 
 
+def let_in(server: Server, person: int) -> None:
+    """This person may see and do everything."""
+    with server.client() as client:
+        words = ("name", "Super Administrators", "tenant_dbid", 1)
+        group = json.loads(client.execute_command("CFG.FIND", "CfgAccessGroup", *words))
+        delta = json.dumps({"added": {"memberIDs": [{"type": "person", "DBID": person}]}})
+        client.execute_command("CFG.UPDATE", "CfgAccessGroup", group["DBID"], delta)
+
+
 def application_of(client: redis.Redis, name: str) -> dict[str, Any]:
     """The Application of this name."""
     page = client.execute_command("CFG.READ", "CfgApplication", "FILTER", "name", name)

@@ -28,7 +28,7 @@ from tests.neighbours.databases import SqlitePlace
 from tests.neighbours.ports import free_port
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
-from tests.server.feed_helpers import application_of, create_desk, set_writable
+from tests.server.feed_helpers import application_of, create_desk, let_in, set_writable
 
 ONCE = Retry(NoBackoff(), 0)
 OLD, NEW = "an old password", "a new password"
@@ -82,16 +82,6 @@ def change(master: Master, name: str, **changed: object) -> None:
     with master.client() as client:
         delta = json.dumps({"changed": changed})
         client.execute_command("CFG.UPDATE", "CfgPerson", of_name(master, name)["DBID"], delta)
-
-
-def let_in(master: Master, name: str) -> None:
-    """He may see and do everything."""
-    with master.client() as client:
-        words = ("name", "Super Administrators", "tenant_dbid", 1)
-        group = json.loads(client.execute_command("CFG.FIND", "CfgAccessGroup", *words))
-        member = {"type": "person", "DBID": of_name(master, name)["DBID"]}
-        delta = json.dumps({"added": {"memberIDs": [member]}})
-        client.execute_command("CFG.UPDATE", "CfgAccessGroup", group["DBID"], delta)
 
 
 def option(master: Master, app: str, section: str, **values: str) -> None:
@@ -289,7 +279,7 @@ def test_a_hash_of_the_original_is_ours_after_the_first_sign_in(
 def test_an_account_has_so_many_sessions(master: Master) -> None:
     create_desk(master, "desk")
     user = person(master, tenant(master, max_account_sessions=2))
-    let_in(master, user)
+    let_in(master, of_name(master, user)["DBID"])
     first, second = session(master, user), session(master, user)
     assert first.client_id() != second.client_id()
     with pytest.raises(redis.RedisError, match="2 are allowed"):
@@ -368,7 +358,7 @@ def test_sessions_may_stay_until_the_next_sign_in(master: Master) -> None:
 def test_the_last_sign_in_is_told_at_every_server(master: Master, proxy: Proxy) -> None:
     """F97."""
     user = person(master)
-    let_in(master, user)
+    let_in(master, of_name(master, user)["DBID"])
     wait_until(is_there(proxy, user), 10, "the proxy has the user")
     names = {"last_login": "true", "last_login_synchronization": "true"}
     option(master, master.app, "confserv", **names)

@@ -19,6 +19,7 @@ from tests.server.feed_helpers import (
     DESK,
     create_desk,
     create_skills,
+    let_in,
     rename_skill,
     status,
     wait_level,
@@ -171,6 +172,7 @@ def ann(estate: Estate) -> tuple[str, int]:
         made = client.execute_command(
             "CFG.CREATE", "CfgPerson", json.dumps({**person, "password": PASSWORD})
         )
+    let_in(estate.master, int(made[1]))
     for proxy in (estate.first, estate.second):
         wait_level(estate.master, proxy)
     return user, int(made[1])
