@@ -355,6 +355,11 @@ class Database:
         rows = self._ask(statements.NEEDERS, to_class=class_id, to_dbid=dbid, most=most)
         return [((row[0], row[1]), row[2]) for row in rows]
 
+    def groups_listing(self, class_id: int, dbid: int) -> list[int]:
+        """DBIDs of the access groups that list a person or a group as a member, in order."""
+        rows = self._ask(statements.GROUPS_LISTING, to_class=class_id, to_dbid=dbid)
+        return [row[0] for row in rows]
+
     def name_owners(self, names: Sequence[UniqueName]) -> dict[UniqueName, int]:
         """The DBID that holds each of these names; those that nobody holds are left out."""
         values = [name._asdict() for name in names]

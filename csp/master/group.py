@@ -25,7 +25,7 @@ from csp.master.taken import refuse_taken
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
 from csp.observe.faults import told_fault
 from csp.rules.assemble import assemble
-from csp.rules.authorize import authorize
+from csp.rules.author import author_of
 from csp.rules.forward import resolve
 from csp.rules.transaction import Transaction
 
@@ -132,8 +132,7 @@ class Group:
             known = self._outcomes.answer(request)
             if known is not None:
                 return Member(request, WriteOutcome(known.revision, known.results), leans)
-        for tx.command, command in enumerate(request.commands, 1):
-            authorize(request.principal, command)
+        tx.author = author_of(tx, self._overlay, request.principal)
         created = resolve(request.commands, tx, forward=request.kind == "exec")
         assemble(tx, request.commands, created, self.revision)
         results = [one.dbid if one else 0 for one in created]

@@ -37,6 +37,7 @@ from csp.model.token_keys import KEYS_DBID, keys_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
 from csp.observe.events import log_event
 from csp.process.origin import StoreForOrigin
+from csp.rules.complete import ACCESS_GROUP, FOLDER
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024  # of history that a freshly loaded store is given
 IMAGES_BYTES: Final = 1024 * 1024  # handed to the store at a time
@@ -182,7 +183,7 @@ def catch_up(database: Database, host: StoreForOrigin, view: HostView) -> bool:
         host.apply(entry, accounts_of(database, entry))
     if missed:
         log_event(log, "51357", count=len(missed))
-    _note_folders(database, view)
+    _note_what_matters(database, view)
     return True
 
 
@@ -202,11 +203,11 @@ def accounts_of(database: Database, entry: bytes) -> list[bytes]:
     return found
 
 
-def _note_folders(database: Database, view: HostView) -> None:
-    cls = CLASSES["CfgFolder"]
+def _note_what_matters(database: Database, view: HostView) -> None:
     with reading(database, is_load=True) as connection:
-        after = 0
-        while rows := objects_after(connection, cls.id, after):
-            for dbid, revision, body, _ in rows:
-                view.note(cls.id, dbid, object_of(cls, dbid, revision, body))
-            after = rows[-1].dbid
+        for cls in (FOLDER, ACCESS_GROUP):
+            after = 0
+            while rows := objects_after(connection, cls.id, after):
+                for dbid, revision, body, _ in rows:
+                    view.note(cls.id, dbid, object_of(cls, dbid, revision, body))
+                after = rows[-1].dbid

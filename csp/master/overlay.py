@@ -7,15 +7,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from csp.master.build import Built
+from csp.master.memberships import AccessGroups, lists
 from csp.master.published import HostView, note_folder
 from csp.model.accounts import AccountRecord, record_of
 from csp.model.extract import Object as JsonObject
-from csp.model.image import object_of
-from csp.model.rights import Account
+from csp.model.image import object_of, parse_header
+from csp.model.places import NOWHERE, Place
+from csp.model.rights import Account, Grants
 from csp.model.types import CLASSES, by_id
+from csp.rules.complete import ACCESS_GROUP, FOLDER
 from csp.rules.names import UniqueName, names_of
 from csp.rules.references import Key, references_to, targets_of
 from csp.rules.transaction import NO_GRANTS, Kept, Transaction
@@ -34,6 +37,7 @@ class Overlay:
         self._names: dict[UniqueName, int] = {}  # 0: free again
         self._root_folders: dict[tuple[int, str], int] | None = None
         self._grants: dict[Key, Kept] = {}
+        self._access_groups: AccessGroups | None = None  # None: no group was touched
 
     def take(self, tx: Transaction, built: Built) -> None:
         """Puts one more change on top."""
@@ -41,7 +45,7 @@ class Overlay:
         for change, image in zip(built.changes, built.images, strict=True):
             key = change.cls.id, change.dbid
             self._images[key] = image
-            self._note_folder(key, tx.touched[key].after)
+            self._note(key, tx.touched[key].after)
         for granted in built.granted:
             is_left = granted.op != "delete"
             self._grants[granted.place] = (
@@ -59,18 +63,47 @@ class Overlay:
             words = (row[name] for name in ("user_name", "algorithm", "hash", "revision", "facts"))
             self._accounts[row["class_id"], row["dbid"]] = record_of(*words)
 
-    def _note_folder(self, key: Key, obj: JsonObject | None) -> None:
-        if by_id[key[0]].name != "CfgFolder":
-            return
-        if self._root_folders is None:
-            self._root_folders = dict(self.view.root_folders)
-        note_folder(self._root_folders, key[1], obj)
+    def _note(self, key: Key, obj: JsonObject | None) -> None:
+        if key[0] == FOLDER.id:
+            if self._root_folders is None:
+                self._root_folders = dict(self.view.root_folders)
+            note_folder(self._root_folders, key[1], obj)
+        elif key[0] == ACCESS_GROUP.id:
+            if self._access_groups is None:
+                self._access_groups = self.view.access_groups.copy()
+            self._access_groups.note(key[1], obj)
 
     def _free_names(self, key: Key, tx: Transaction) -> None:
         before = tx.touched[key].before
         for name in names_of(by_id[key[0]], before) if before is not None else ():
             if self._names.get(name, key[1]) == key[1]:
                 self._names[name] = 0
+
+    # -- as rights are decided (csp.rules.author.State) -------------------------------------------
+
+    def container(self, place: Place) -> Place:
+        image = self.image(*place)
+        return parse_header(image).container if image else NOWHERE
+
+    def grants(self, place: Place) -> Grants:
+        return self.kept_grants(*place).grants
+
+    def groups_of(self, member: Account) -> Sequence[Account]:
+        found = list(self.view.listed.by(member))
+        if self._access_groups is not None:
+            found = [dbid for dbid in found if (ACCESS_GROUP.id, dbid) not in self._images]
+            for (class_id, dbid), image in self._images.items():
+                if class_id == ACCESS_GROUP.id and image and lists(object_of(image) or {}, member):
+                    found.append(dbid)
+        return self.access_groups.enabled(found)
+
+    def everyone_of(self, tenant: int) -> Iterator[Account]:
+        return self.access_groups.everyone_of(tenant)
+
+    @property
+    def access_groups(self) -> AccessGroups:
+        """As they will be."""
+        return self._access_groups or self.view.access_groups
 
     # -- as transactions ask ----------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from csp.master.database import Database
+from csp.master.memberships import AccessGroups, Listed
 from csp.model.extract import Object as JsonObject
 from csp.model.grants import has_own_grants
 from csp.model.image import object_of
 from csp.model.rights import Account
-from csp.model.types import CLASSES, by_id
+from csp.model.types import CLASSES
 from csp.process.origin import StoreForOrigin
-from csp.rules.complete import FOLDER, TENANT
+from csp.rules.complete import ACCESS_GROUP, FOLDER, TENANT
 from csp.rules.references import Key
 from csp.rules.transaction import NO_GRANTS, Kept
 
@@ -32,6 +33,8 @@ class HostView:
         # (tenant, type word) -> the folder that lies in no other; kept up by `folder_changed`.
         self.root_folders: dict[tuple[int, str], int] = {}
         self._kept: dict[Key, Kept] = {}
+        self.access_groups = AccessGroups()  # kept up likewise
+        self.listed = Listed(lambda member: database.groups_listing(*member))
 
     def get(self, class_id: int, dbid: int) -> JsonObject | None:
         image = self.host.image(class_id, dbid)
@@ -74,9 +77,12 @@ class HostView:
         self._kept.pop(key, None)
 
     def note(self, class_id: int, dbid: int, obj: JsonObject | None) -> None:
-        """Hears of an object that was loaded or changed; only folders matter here."""
-        if class_id in by_id and by_id[class_id] is FOLDER:
+        """Hears of an object that was loaded or changed; folders and access groups matter here."""
+        if class_id == FOLDER.id:
             note_folder(self.root_folders, dbid, obj)
+        elif class_id == ACCESS_GROUP.id:
+            self.access_groups.note(dbid, obj)
+            self.listed.forget()
 
 
 def note_folder(

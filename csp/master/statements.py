@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from csp.master import schema
+from csp.model.types import CLASSES
 from csp.rules.references import needing_paths
 
 _this_object = {
@@ -139,6 +140,16 @@ OBJECTS_WITHIN = (
     select(_chunk.c.dbid, _chunk.c.revision, _chunk.c.body, _chunk.c.flags)
     .where(_chunk.c.before < bindparam("bytes_max"))
     .order_by(_chunk.c.dbid)
+)
+GROUPS_LISTING = (
+    select(schema.refs.c.from_dbid)
+    .where(
+        schema.refs.c.to_class == bindparam("to_class"),
+        schema.refs.c.to_dbid == bindparam("to_dbid"),
+        schema.refs.c.from_class == literal_column(str(CLASSES["CfgAccessGroup"].id)),
+        schema.refs.c.path == literal_column("'memberIDs[]'"),
+    )
+    .order_by(schema.refs.c.from_dbid)
 )
 _referrers = (
     select(schema.refs.c.from_class, schema.refs.c.from_dbid)

@@ -38,4 +38,4 @@ def refuse_taken(tx: Transaction, names: Sequence[Row], owners: Owners) -> None:
             touched = tx.touched[cls.id, row["dbid"]]
             assert touched.after is not None
             tx.command = touched.command
-            raise clash(name, touched.after, owner)
+            raise clash(tx, name, touched.after, owner)

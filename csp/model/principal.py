@@ -3,7 +3,8 @@
 1. A principal is an account; the application and the address say from where it came.
 2. A server may write on behalf of another's client, and nobody else may: the principal is that
    client then, and the history says so.
-3. Rights are decided by what stands here and nothing else (csp/rules/authorize.py).
+3. It says who the person is; which groups he is in, and what that lets him do, the master knows
+   (csp/rules/author.py).
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ class Principal:
     """An account that asks, and from where."""
 
     account_dbid: int = 0  # its Person; 0: nobody is signed in
-    is_administrator: bool = False
-    groups: tuple[int, ...] = ()  # DBIDs of the access groups whose rights it has too
     application: str = ""  # as registered
     address: str = ""
 
@@ -55,8 +54,6 @@ class Principal:
         """As it goes from the worker to the writer; what is not known is left out."""
         found = {
             "account": self.account_dbid,
-            "administrator": self.is_administrator,
-            "groups": self.groups,
             "application": self.application,
             "address": self.address,
         }
@@ -67,15 +64,13 @@ class Principal:
         """What `as_json` said."""
         return cls(
             int(found.get("account", 0)),
-            found.get("administrator") is True,
-            tuple(int(group) for group in found.get("groups", ())),
             str(found.get("application", "")),
             str(found.get("address", "")),
         )
 
 
 # What the server does of its own accord: the first objects of a database, missing folders.
-ITSELF = Principal(is_administrator=True)
+ITSELF = Principal()
 
 
 @lru_cache(maxsize=REMEMBERED_MAX)

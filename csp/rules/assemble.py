@@ -15,6 +15,7 @@ from csp.model.delta import apply_delta
 from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
 from csp.model.requests import Command, Create, Delete, Expect, Grant, Password, Skip, Update
+from csp.model.rights import DELETE, UPDATE
 from csp.model.types import CLASSES, ObjectClass
 from csp.rules.accounts import rules_of
 from csp.rules.administrators import check_administrators
@@ -120,6 +121,7 @@ def _check(tx: Transaction, touched: Touched) -> None:
         check_fixed(tx, touched, obj)
     check_references(tx, touched, obj)
     check_folder(tx, touched, obj)
+    tx.author.check_place(touched)
     for rule in RULES.get(touched.cls.name, ()):
         rule(tx, touched, obj)
 
@@ -146,12 +148,14 @@ def _create(tx: Transaction, command: Create, dbid: int) -> None:
     checked = check_object(cls, obj)
     _refuse_deleted(tx, cls, checked.object, None)
     touched = tx.create(cls, dbid, checked.object)
+    tx.author.creates(touched.key)
     touched.secrets.update(checked.secrets)
 
 
 def _update(tx: Transaction, command: Update, dbid: int, head_revision: int) -> None:
     cls = command.cls
     obj = _present(tx, cls, dbid, command.if_revision, head_revision)
+    tx.author.check(UPDATE, (cls.id, dbid))
     touched = tx.change(cls, dbid)
     applied = apply_delta(cls, obj, command.delta)
     _refuse_deleted(tx, cls, applied.object, obj)
@@ -162,6 +166,7 @@ def _update(tx: Transaction, command: Update, dbid: int, head_revision: int) -> 
 
 def _delete(tx: Transaction, command: Delete, dbid: int, head_revision: int) -> None:
     _present(tx, command.cls, dbid, command.if_revision, head_revision)
+    tx.author.check(DELETE, (command.cls.id, dbid))
     touched = tx.change(command.cls, dbid)
     check_deletable(touched)
     touched.command = tx.command
@@ -169,7 +174,9 @@ def _delete(tx: Transaction, command: Delete, dbid: int, head_revision: int) -> 
 
 
 def _password(tx: Transaction, command: Password, head_revision: int) -> None:
-    _present(tx, PERSON, command.dbid, None, head_revision)
+    if not tx.author.is_person(command.dbid):  # one's own takes no right, not even to see oneself
+        _present(tx, PERSON, command.dbid, None, head_revision)
+        tx.author.check(UPDATE, (PERSON.id, command.dbid))
     if command.account_revision not in (0, tx.published.account_revision(command.dbid)):
         raise errors.Conflict(f"{PERSON.name}:{command.dbid}: the password was changed meanwhile")
     touched = tx.change(PERSON, command.dbid)
@@ -197,7 +204,7 @@ def _refuse_deleted(
 
 def _expect(tx: Transaction, command: Expect) -> None:
     """A watched object that has moved; the worker knows the answer to this by its first words."""
-    obj = tx.get(command.cls.name, command.dbid)
+    obj = _seen(tx, command.cls, command.dbid)
     if (obj.get("revision", 0) if obj else 0) != command.revision:
         raise errors.Conflict(f"watched {command.cls.name}:{command.dbid} has changed")
 
@@ -208,7 +215,7 @@ def _present(
     """The object, which must exist and be no newer than the writer of the command thinks."""
     if if_revision is not None and if_revision > head_revision:
         raise errors.BadValue(f"IF {if_revision}: this master is at revision {head_revision}")
-    obj = tx.get(cls.name, dbid)
+    obj = _seen(tx, cls, dbid)
     if obj is None:
         if if_revision is not None:
             raise errors.Conflict(f"{cls.name}:{dbid} is gone")
@@ -218,3 +225,8 @@ def _present(
             f"{cls.name}:{dbid} is at revision {obj['revision']}, newer than {if_revision}"
         )
     return obj
+
+
+def _seen(tx: Transaction, cls: ObjectClass, dbid: int) -> JsonObject | None:
+    """The object as it will be; None also where its author may not read it."""
+    return tx.get(cls.name, dbid) if tx.author.reads((cls.id, dbid)) else None

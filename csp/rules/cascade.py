@@ -11,6 +11,7 @@ from typing import Final
 
 from csp import errors
 from csp.rules.complete import ACCESS_GROUP, FOLDER, TENANT, is_default_group
+from csp.rules.hidden import named
 from csp.rules.references import (
     Found,
     Key,
@@ -71,9 +72,11 @@ def _refuse_needed(tx: Transaction, deleted: Touched) -> None:
         if needed:
             blocking[key] = needed[0]
     if blocking:
-        named = [f"{class_of(key).name}:{key[1]} ({blocking[key]})" for key in sorted(blocking)]
-        more = " and others" if len(named) > NAMED_MAX else ""
-        raise errors.InUse(f"{deleted.shown} is needed by {', '.join(named[:NAMED_MAX])}{more}")
+        known = [key for key in sorted(blocking) if tx.author.reads(key)]
+        told = [f"{named(tx, key)} ({blocking[key]})" for key in known[:NAMED_MAX]]
+        told_all = ", ".join(told) or "other objects"
+        more = " and others" if told and len(told) < len(blocking) else ""
+        raise errors.InUse(f"{deleted.shown} is needed by {told_all}{more}")
 
 
 def _clear(

@@ -16,6 +16,7 @@ from csp.model.objects import complete
 from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
 from csp.rules.accounts import rules_of
+from csp.rules.hidden import Seen, is_hidden
 from csp.rules.transaction import Touched, Transaction
 
 TENANT: Final = CLASSES["CfgTenant"]
@@ -94,7 +95,7 @@ def fill_in(tx: Transaction, touched: Touched) -> None:
         return
     cls = touched.cls
     if cls.name in _TAKING:
-        touched.after = obj = complete(cls, obj, tx)
+        touched.after = obj = complete(cls, obj, Seen(tx, touched))
     if cls is PERSON:
         _force_change(tx, touched, obj)
     obj = touched.after
@@ -119,17 +120,18 @@ _TAKING: Final = frozenset(
 def _default_folder(tx: Transaction, touched: Touched, obj: JsonObject) -> int:
     cls = touched.cls
     word = obj.get("type") if cls is FOLDER else WORD_OF_CLASS[cls.name]
-    tenant = ENVIRONMENT if cls is TENANT else tenant_of(cls, obj, tx)
+    tenant = ENVIRONMENT if cls is TENANT else tenant_of(cls, obj, Seen(tx, touched))
     folder = tx.default_folder(tenant, str(word))
-    if folder is None:
-        if not tx.exists(TENANT.id, tenant):
-            path = "ownerID" if cls is FOLDER else _tenant_path(cls)
-            raise errors.NoRef(f"{touched.shown} {path}: there is no CfgTenant:{tenant}")
-        raise errors.NoRef(
-            f"{touched.shown} folderDBID: tenant {tenant} has no default folder for {word}; "
-            f"state a folder"
-        )
-    return folder
+    is_unknown = is_hidden(tx, touched, (TENANT.id, tenant))
+    if folder is not None and not is_unknown and tx.author.reads((FOLDER.id, folder)):
+        return folder
+    if is_unknown or not tx.exists(TENANT.id, tenant):
+        path = "ownerID" if cls is FOLDER else _tenant_path(cls)
+        raise errors.NoRef(f"{touched.shown} {path}: there is no CfgTenant:{tenant}")
+    raise errors.NoRef(
+        f"{touched.shown} folderDBID: tenant {tenant} has no default folder for {word}; "
+        f"state a folder"
+    )
 
 
 def _tenant_path(cls: ObjectClass) -> str:

@@ -6,6 +6,7 @@
    are.  No right on them is needed for that.
 4. REPLACE takes the account's grants on all that lies below the object, where that is at the end of
    the transaction; what later commands grant there stays.
+5. Change Permissions is needed on each object whose grants a command changes.
 """
 
 from __future__ import annotations
@@ -16,10 +17,18 @@ from typing import Final
 from csp import errors
 from csp.model.places import Place
 from csp.model.requests import Grant
-from csp.model.rights import ACCESS_GROUP, PERSON, SYSTEM, account_key, chain
+from csp.model.rights import (
+    ACCESS_GROUP,
+    CHANGE_PERMISSIONS,
+    PERSON,
+    SYSTEM,
+    Account,
+    account_key,
+    chain,
+)
 from csp.model.types import by_id
 from csp.rules.forward import Created
-from csp.rules.transaction import Replacement, Transaction, class_of
+from csp.rules.transaction import Granted, Replacement, Transaction, class_of
 
 ACCOUNT_CLASSES: Final = frozenset((PERSON.id, ACCESS_GROUP.id))
 
@@ -28,22 +37,24 @@ def run_grant(tx: Transaction, command: Grant, created: Sequence[Created | None]
     """CFG.GRANT and CFG.REVOKE."""
     cls = command.cls
     dbid = _number(command.dbid, command.command, cls.id, created)
-    if not tx.exists(cls.id, dbid):
+    key = cls.id, dbid
+    if not (tx.exists(*key) and tx.author.reads(key)):
         raise errors.BadKey(f"there is no {cls.name}:{dbid}")
+    tx.author.check(CHANGE_PERMISSIONS, key)
     account = command.account
     if account != SYSTEM:
         number = _number(account[1], command.account_command, account[0], created)
         account = account[0], number
     if command.grant is not None and account in tx.deleted:
         raise errors.NoRef(f"{account_key(account)} is deleted before")
-    granted = tx.change_grants((cls.id, dbid))
+    granted = tx.change_grants(key)
     granted.stated[account] = tx.command
     if command.grant is None:
         granted.after.pop(account, None)
     else:
         granted.after[account] = command.grant
     if command.replace:
-        tx.replacements.append(Replacement(tx.command, (cls.id, dbid), account))
+        tx.replacements.append(Replacement(tx.command, key, account))
 
 
 def _number(dbid: int, at: int, class_id: int, created: Sequence[Created | None]) -> int:
@@ -67,10 +78,17 @@ def settle_grants(tx: Transaction) -> None:
     for granted in tx.granted.values():
         for account, command in granted.stated.items():
             tx.command = command
-            if account in granted.after and account != SYSTEM and not tx.exists(*account):
+            if account in granted.after and not _is_known(tx, granted, account):
                 shown = f"{class_of(granted.key).name}:{granted.key[1]}"
                 text = f"{shown}: there is no {account_key(account)} to grant it to"
                 tx.refuse(errors.NoRef(text))
+
+
+def _is_known(tx: Transaction, granted: Granted, account: Account) -> bool:
+    """Whether an account is there for who grants to it; those of the list show their keys there."""
+    if account == SYSTEM:
+        return True
+    return tx.exists(*account) and (tx.author.reads(account) or account in granted.before.grants)
 
 
 def _replace(tx: Transaction, replacement: Replacement) -> None:
@@ -79,6 +97,7 @@ def _replace(tx: Transaction, replacement: Replacement) -> None:
         stated = tx.granted[key].stated if key in tx.granted else {}
         if key == top or stated.get(account, 0) > command or not _is_below(tx, key, top):
             continue
+        tx.author.check(CHANGE_PERMISSIONS, key)
         granted = tx.change_grants(key)
         granted.stated[account] = command
         granted.after.pop(account, None)

@@ -18,6 +18,7 @@ from csp import errors
 from csp.model.extract import Object as JsonObject
 from csp.model.extract import value_at
 from csp.model.types import ObjectClass, UniqueRule, by_id
+from csp.rules.hidden import named
 from csp.rules.transaction import Touched, Transaction
 
 EMPTY: Final = (None, "", 0)
@@ -128,7 +129,7 @@ class Taken:
             if other is not touched:
                 tx.command = touched.command
                 assert touched.after is not None
-                raise clash(name, touched.after, other.dbid)
+                raise clash(tx, name, touched.after, other.dbid)
 
 
 def check_published(
@@ -143,10 +144,12 @@ def check_published(
         now = tx.get(touched.cls.name, owner)
         if now is not None and name in names_of(touched.cls, now):
             tx.command = touched.command
-            raise clash(name, touched.after, owner)
+            raise clash(tx, name, touched.after, owner)
 
 
-def clash(name: UniqueName, obj: JsonObject, owner: int) -> errors.Unique:
+def clash(tx: Transaction, name: UniqueName, obj: JsonObject, owner: int) -> errors.Unique:
+    """The refusal of a name that is taken: that it is must be said, not by whom."""
     cls = by_id[name.class_id]
     rule = cls.unique[name.rule].rule
-    return errors.Unique(f"{said(cls, name, obj)}: is taken by {cls.name}:{owner} (rule {rule})")
+    by = named(tx, (cls.id, owner))
+    return errors.Unique(f"{said(cls, name, obj)}: is taken by {by} (rule {rule})")

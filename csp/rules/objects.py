@@ -15,7 +15,8 @@ from csp.model.extract import value_at
 from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS
 from csp.rules.accounts import check_password, rules_of
-from csp.rules.complete import FOLDER
+from csp.rules.complete import FOLDER, TENANT
+from csp.rules.hidden import Seen, known_among, named
 from csp.rules.transaction import Touched, Transaction
 
 Rule = Callable[[Transaction, Touched, JsonObject], None]
@@ -37,9 +38,11 @@ def check_fixed(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
 
 
 def _check_not_referred(tx: Transaction, touched: Touched, path: str, class_name: str) -> None:
-    for _, dbid in tx.referrers(touched.key, (CLASSES[class_name].id,)):
+    found = tx.referrers(touched.key, (CLASSES[class_name].id,))
+    if found:
+        other = named(tx, known_among(tx, found) or found[0])
         raise errors.Immutable(
-            f"{touched.shown} {path}: can't change while {class_name}:{dbid} is assigned to it"
+            f"{touched.shown} {path}: can't change while {other} is assigned to it"
         )
 
 
@@ -54,7 +57,7 @@ def check_folder(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
         raise errors.Mandatory(f"{touched.shown} folderDBID: every object lies in a folder")
     if touched.before is not None and touched.before.get("folderDBID") == dbid:
         return
-    folder = tx.get("CfgFolder", dbid)
+    folder = Seen(tx, touched).get("CfgFolder", dbid)
     if folder is None:
         raise errors.NoRef(f"{touched.shown} folderDBID: there is no CfgFolder:{dbid}")
     word = obj.get("type") if cls is FOLDER else WORD_OF_CLASS[cls.name]
@@ -84,10 +87,9 @@ def _check_folder_tenant(
     elif not touched.cls.is_global:
         mine, its = tenant_of(touched.cls, obj, tx), tenant_of(FOLDER, folder, tx)
         if mine != its:
-            raise errors.BadValue(
-                f"{touched.shown} folderDBID: CfgFolder:{dbid} belongs to tenant {its}, "
-                f"the object to tenant {mine}"
-            )
+            its_known = all(tx.author.reads((TENANT.id, one)) for one in (mine, its))
+            told = f"tenant {its}, the object to tenant {mine}" if its_known else "another tenant"
+            raise errors.BadValue(f"{touched.shown} folderDBID: CfgFolder:{dbid} belongs to {told}")
 
 
 def _roots(tx: Transaction, touched: Touched) -> set[tuple[int, int]]:
@@ -130,8 +132,9 @@ def _managers(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
     for dbid in group.get("routeDNDBIDs") or []:
         kind = (tx.get("CfgDN", dbid) or {}).get("type")
         if kind not in QUEUE_KINDS:
+            told = f"of type {kind}, " if tx.author.reads((CLASSES["CfgDN"].id, dbid)) else ""
             raise errors.BadValue(
-                f"{touched.shown} groupInfo.routeDNDBIDs: CfgDN:{dbid} is of type {kind}, "
+                f"{touched.shown} groupInfo.routeDNDBIDs: CfgDN:{dbid} is {told}"
                 f"neither a routing point nor an ACD queue"
             )
 
@@ -162,10 +165,10 @@ def _application(tx: Transaction, touched: Touched, obj: JsonObject) -> None:
     for _, dbid in tx.referrers(touched.key, (switch.id,)):
         other = tx.get(switch.name, dbid)
         if other and other["tenantDBID"] not in (obj.get("tenantDBIDs") or ()):
-            raise errors.BadValue(
-                f"{touched.shown} tenantDBIDs: must list tenant {other['tenantDBID']} "
-                f"while it is the T-Server of CfgSwitch:{dbid}"
-            )
+            told = f"tenant {other['tenantDBID']} while it is the T-Server of {switch.name}:{dbid}"
+            if not tx.author.reads((switch.id, dbid)):
+                told = "the tenants of all switches that it is the T-Server of"
+            raise errors.BadValue(f"{touched.shown} tenantDBIDs: must list {told}")
 
 
 def _lca_port(_tx: Transaction, touched: Touched, obj: JsonObject) -> None:

@@ -6,6 +6,7 @@
 3. Of several commands the last one counts: a child whose own state is stated after its parent's
    keeps it.  What the transaction creates keeps the state that it was created with.
 4. Built-in objects keep theirs: with the first account disabled nobody could sign in to undo it.
+5. Who may not change one of those whose state would change changes none of them (T27).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _hand_down(tx: Transaction, start: Key, state: str, settled: set[Key]) -> No
             if key not in settled:
                 settled.add(key)
                 parents.append(key)
-                _set_state(tx, key, state)
+                _set_state(tx, key, state, start)
 
 
 def _children(tx: Transaction, parent: Key) -> Iterator[Key]:
@@ -78,11 +79,12 @@ def _is_created(tx: Transaction, key: Key) -> bool:
     return touched is not None and touched.before is None
 
 
-def _set_state(tx: Transaction, key: Key, state: str) -> None:
+def _set_state(tx: Transaction, key: Key, state: str, start: Key) -> None:
     cls = class_of(key)
     obj, path = tx.get(cls.name, key[1]), _path(cls)
     if obj is None or _state(obj, path) == state:
         return
+    tx.author.check_child(key, start)
     touched = tx.change(cls, key[1])
     part, _, name = path.rpartition(".")
     touched.after = {**obj, part: {**obj[part], name: state}} if part else {**obj, name: state}

@@ -1,10 +1,11 @@
-"""Checks that what an object refers to is there."""
+"""Checks that what an object refers to is there, for who refers to it."""
 
 from __future__ import annotations
 
 from csp import errors
 from csp.model.extract import Object as JsonObject
 from csp.model.types import CLASSES
+from csp.rules.hidden import is_there
 from csp.rules.references import FOLDER_PATH, references_of, referring
 from csp.rules.transaction import Touched, Transaction
 
@@ -24,5 +25,5 @@ def check_references(tx: Transaction, touched: Touched, obj: JsonObject) -> None
                 f"{touched.shown} {site.path}: that type is not kept here, "
                 f"so there is no DBID {dbid} of it"
             )
-        if not tx.exists(CLASSES[class_name].id, dbid):
+        if not is_there(tx, touched, (CLASSES[class_name].id, dbid)):
             raise errors.NoRef(f"{touched.shown} {site.path}: there is no {class_name}:{dbid}")

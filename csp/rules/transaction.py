@@ -75,6 +75,53 @@ class Published(Protocol):
         """The objects with a grant to this account, in order; at most so many."""
 
 
+class Author(Protocol):
+    """Who wants the change: what he may read and do (csp.rules.author)."""
+
+    def reads(self, key: Key) -> bool:
+        """Whether an object may be shown to him; of none that is not there anybody may know."""
+
+    def is_person(self, dbid: int) -> bool:
+        """Whether this person is he himself."""
+
+    def creates(self, key: Key) -> None:
+        """A command creates this object."""
+
+    def check(self, right: int, key: Key) -> None:
+        """Raises NoPerm where he lacks a right on an object; of what is created: at its end."""
+
+    def check_child(self, key: Key, parent: Key) -> None:
+        """Raises NoPerm where he may not change what gets its state from above."""
+
+    def check_place(self, touched: Touched) -> None:
+        """Raises NoPerm where he may not put an object where it will lie."""
+
+
+class ItsOwn:
+    """The server itself: it may everything."""
+
+    def reads(self, key: Key) -> bool:
+        return True
+
+    def is_person(self, dbid: int) -> bool:
+        return False
+
+    def creates(self, key: Key) -> None:
+        pass
+
+    def check(self, right: int, key: Key) -> None:
+        pass
+
+    def check_child(self, key: Key, parent: Key) -> None:
+        pass
+
+    def check_place(self, touched: Touched) -> None:
+        pass
+
+
+ITS_OWN: Final = ItsOwn()
+
+
 @dataclass(slots=True)
 class Touched:
     """One object that the transaction creates, changes or deletes."""
@@ -145,6 +192,7 @@ class Transaction:
 
     def __init__(self, published: Published, next_dbids: Mapping[int, int]) -> None:
         self.published = published
+        self.author: Author = ITS_OWN
         self.touched: dict[Key, Touched] = {}
         self.deleted: dict[Key, Touched] = {}  # in the order of the commands
         self.granted: dict[Key, Granted] = {}

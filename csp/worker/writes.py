@@ -127,7 +127,6 @@ def asks_of(call: Call, behalf: Principal | None = None) -> bytes:
     session, forced = call.session, call.state.forced
     principal = Principal(
         session.account_dbid if forced is None else forced.dbid,
-        is_administrator=session.administrator,
         application=call.state.application,
         address=session.address,
     )

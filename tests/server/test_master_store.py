@@ -14,7 +14,7 @@ from csp.master.origin import DatabaseOrigin
 from csp.master.records import DatabaseRecords
 from csp.master.seed import SeedPlan
 from csp.model.image import json_of
-from csp.model.principal import ITSELF, message_of
+from csp.model.principal import Principal, message_of
 from csp.model.requests import WriteRequest, parse_request
 from csp.store.host import StoreHost
 from tests.neighbours import instances
@@ -45,7 +45,7 @@ def open_origin(url: str, host: StoreHost) -> DatabaseOrigin:
 
 def requests_of(*names: str) -> list[WriteRequest]:
     """Requests that create a skill each."""
-    asks = message_of(ITSELF, is_server=False)
+    asks = message_of(Principal(100), is_server=False)
     texts = [b'{"tenantDBID":1,"name":"%b"}' % name.encode() for name in names]
     return [
         parse_request(1, asks, b"", b"one", [[b"CFG.CREATE", b"CfgSkill", text]]) for text in texts

@@ -186,8 +186,11 @@ def test_the_history_names_the_author_and_not_the_link(proxy: Proxy, below: Prox
             assert last_record(asked, name)["actor"] == actor
 
 
+ADMINISTRATORS = 3  # Environment's; of the first account they may read alone
+
+
 def test_a_forward_is_done_under_the_identity_it_names(master: Master, proxy: Proxy) -> None:
-    """As its account is no administrator's, and ids are an account's own."""
+    """With that account's rights, whatever the link's are; and ids are an account's own."""
     with master.client() as client:
         name = new_name()
         body = {"tenantDBID": 1, "userName": name, "employeeID": name}
@@ -195,6 +198,11 @@ def test_a_forward_is_done_under_the_identity_it_names(master: Master, proxy: Pr
         server = Forwarder(master, proxy)
         who = orjson.dumps({"account": bob, "application": "desktop", "address": "192.0.2.7:4711"})
         create = ("one", "CFG.CREATE", "CfgSkill", skill(name))
+        assert server.ask("WRITE", who, "", *create)[1].startswith(b"NOREF ")
+        says_more = orjson.dumps(orjson.loads(who) | {"administrator": True, "groups": [3, 4]})
+        assert server.ask("WRITE", says_more, "", *create)[1].startswith(b"NOREF ")
+        joins = {"added": {"memberIDs": [{"type": "person", "DBID": bob}]}}
+        client.execute_command("CFG.UPDATE", "CfgAccessGroup", ADMINISTRATORS, orjson.dumps(joins))
         done, revision, dbid = server.ask("WRITE", who, name, *create)
         assert done == b"DONE"
         assert server.ask("OUTCOME", who, name) == [b"DONE", b"0", b"committed " + revision]

@@ -18,7 +18,7 @@ from csp.process.origin import Later
 from tests.neighbours.databases import Place, SqlitePlace
 from tests.unit.fake_host import FakeHost
 
-ASKS = message_of(Principal(100, is_administrator=True, address="192.0.2.7:1"), is_server=False)
+ASKS = message_of(Principal(100, address="192.0.2.7:1"), is_server=False)
 
 
 class Stage:

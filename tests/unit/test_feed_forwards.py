@@ -19,7 +19,7 @@ from csp.process.own_options import OwnOptions
 from csp.resp import request
 from tests.unit.feed_stage import Stage
 
-BOB = Principal(7, groups=(3, 4), application="desktop", address="192.0.2.7:4711")
+BOB = Principal(7, application="desktop", address="192.0.2.7:4711")
 Outcomes = dict[int, WriteOutcome | Exception]
 
 
@@ -79,7 +79,7 @@ def test_many_are_under_way_and_each_gets_its_own_answer(stage: Stage) -> None:
 
 def test_the_authors_identity_goes_along(stage: Stage) -> None:
     found: Outcomes = {}
-    link = Principal(100, is_administrator=True, application="proxy2", address="192.0.2.1:1")
+    link = Principal(100, application="proxy2", address="192.0.2.1:1")
     write(stage, 1, found)
     asks = message_of(link, is_server=True, behalf=BOB)  # a proxy below asks for its client
     stage.origin.forward([[b"OUTCOME", b"2", asks, b"an-id"]])

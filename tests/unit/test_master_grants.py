@@ -79,6 +79,7 @@ def test_what_stands_already_changes_nothing(stage: GrantsStage) -> None:
 def test_the_first_grant_marks_the_object_and_the_next_write_takes_the_mark(
     stage: GrantsStage,
 ) -> None:
+    ann = f"CfgPerson:{person(stage, 'ann')}"
     dbid = stage.create("CfgSkill", tenantDBID=1, name="a")
     key = f"CfgSkill:{dbid}"
     made = stage.object("CfgSkill", dbid)
@@ -89,11 +90,11 @@ def test_the_first_grant_marks_the_object_and_the_next_write_takes_the_mark(
     ops = [(one.op, one.class_id) for one in parse_entry(stage.host.entries[-1]).items]
     assert ops == [("update", 13), ("create", GRANTS_CLASS_ID)]
     # More grants leave the object as it is, and so does the end of the last one.
-    stage.grant(key, "CfgPerson:100", "R")
+    stage.grant(key, ann, "R")
     ops = [(one.op, one.class_id) for one in parse_entry(stage.host.entries[-1]).items]
     assert ops == [("update", GRANTS_CLASS_ID)]
     stage.revoke(key, "SYSTEM")
-    stage.revoke(key, "CfgPerson:100")
+    stage.revoke(key, ann)
     assert stage.is_marked(key)
     assert stage.object("CfgSkill", dbid)["revision"] == revision
     stage.load_again()
@@ -187,6 +188,7 @@ def test_grants_go_with_their_account_and_objects_stay_as_they_are(stage: Grants
 
 
 def test_replace_takes_the_accounts_grants_on_all_below(stage: GrantsStage) -> None:
+    ann = f"CfgPerson:{person(stage, 'ann')}"
     top = folder(stage, "top")
     low = folder(stage, "low", top)
     beside = folder(stage, "beside")
@@ -194,7 +196,7 @@ def test_replace_takes_the_accounts_grants_on_all_below(stage: GrantsStage) -> N
     other = stage.create("CfgSkill", tenantDBID=1, name="b", folderDBID=low)
     for key in (f"CfgFolder:{low}", f"CfgFolder:{beside}", f"CfgSkill:{skill}"):
         stage.grant(key, "SYSTEM", "R")
-        stage.grant(key, "CfgPerson:100", "R")
+        stage.grant(key, ann, "R")
     outcome = stage.exec(
         ("CFG.GRANT", f"CfgSkill:{other}", "SYSTEM", "U"),
         ("CFG.GRANT", f"CfgFolder:{top}", "SYSTEM", "R,propagate", "REPLACE"),
@@ -202,9 +204,9 @@ def test_replace_takes_the_accounts_grants_on_all_below(stage: GrantsStage) -> N
     )
     assert outcome.error is None
     assert stage.grants(f"CfgFolder:{top}") == {"SYSTEM": "R,propagate"}
-    assert stage.grants(f"CfgFolder:{low}") == {"CfgPerson:100": "R"}
-    assert stage.grants(f"CfgFolder:{beside}") == {"SYSTEM": "R", "CfgPerson:100": "R"}
-    assert stage.grants(f"CfgSkill:{skill}") == {"SYSTEM": "D", "CfgPerson:100": "R"}
+    assert stage.grants(f"CfgFolder:{low}") == {ann: "R"}
+    assert stage.grants(f"CfgFolder:{beside}") == {"SYSTEM": "R", ann: "R"}
+    assert stage.grants(f"CfgSkill:{skill}") == {"SYSTEM": "D", ann: "R"}
     assert stage.grants(f"CfgSkill:{other}") == {}
     assert stage.stored_grants() == stage.all_grants()
 
@@ -248,17 +250,18 @@ def test_changes_of_a_group_see_each_others_grants(stage: GrantsStage) -> None:
 
 
 def test_the_history_shows_the_whole_list(stage: GrantsStage) -> None:
+    ann = f"CfgPerson:{person(stage, 'ann')}"
     skills = folder(stage, "north")
     before = stage.host.published
     stage.grant(f"CfgFolder:{skills}", "SYSTEM", "R,propagate")
-    stage.grant(f"CfgFolder:{skills}", "CfgPerson:100", "none")
-    stage.revoke(f"CfgFolder:{skills}", "CfgPerson:100")
+    stage.grant(f"CfgFolder:{skills}", ann, "none")
+    stage.revoke(f"CfgFolder:{skills}", ann)
     stage.revoke(f"CfgFolder:{skills}", "SYSTEM")
     shown = [one for one in events(stage, before) if one["op"] == "grant"]
     assert {(one["class"], one["DBID"]) for one in shown} == {("CfgFolder", skills)}
     assert [one["grants"] for one in shown] == [
         {"SYSTEM": "R,propagate"},
-        {"SYSTEM": "R,propagate", "CfgPerson:100": "none"},
+        {"SYSTEM": "R,propagate", ann: "none"},
         {"SYSTEM": "R,propagate"},
         {},
     ]

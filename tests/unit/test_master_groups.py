@@ -225,13 +225,16 @@ def test_asking_for_an_id_goes_in_turn(stage: Stage) -> None:
 
 def test_an_id_belongs_to_its_account(stage: Stage) -> None:
     assert stage.write(*skill("a"), write_id="w").revision == 2
-    stage.asks = b'{"account":101}'
-    assert stage.write(*skill("b"), write_id="w").revision == 3
-    assert stage.outcome("w") == "committed 3"
+    other = stage.create("CfgPerson", tenantDBID=1, userName="o", employeeID="o", isAgent=False)
+    may = ("CFG.GRANT", "CfgTenant:1", f"CfgPerson:{other}", "R,C,propagate")
+    assert stage.write(*may).revision == 4
+    stage.asks = b'{"account":%d}' % other
+    assert stage.write(*skill("b"), write_id="w").revision == 5
+    assert stage.outcome("w") == "committed 5"
     assert stage.outcome("mine") == "rejected"
     stage.asks = b'{"account":100}'
     assert stage.outcome("w") == "committed 2"
-    assert stage.write(*skill("c"), write_id="mine").revision == 4
+    assert stage.write(*skill("c"), write_id="mine").revision == 6
 
 
 def test_an_id_with_another_command_is_refused(stage: Stage) -> None:

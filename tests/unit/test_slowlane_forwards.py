@@ -17,7 +17,7 @@ from csp.worker import log_pages
 from csp.worker.history import MAX_RECORDS
 from tests.unit.fake_loop import Server
 
-BOB = Principal(7, groups=(3,), application="desktop", address="192.0.2.7:4711")
+BOB = Principal(7, application="desktop", address="192.0.2.7:4711")
 WHO = orjson.dumps(BOB.as_json())
 DELETE = ("one", "CFG.DELETE", "CfgSkill", "101")
 

@@ -28,7 +28,7 @@ def test_create_is_forwarded_and_answered_when_published(server: Server) -> None
     assert server.raw("CFG.CREATE", "CfgSkill", '{"name":"x"}', "ID", "w-1") is None
     verb, req, asks, write_id, kind, *command = server.writer.take()
     assert (verb, write_id, kind) == (b"WRITE", b"w-1", b"one")
-    assert principal_of(asks) == Principal(100, is_administrator=True, address="127.0.0.1:50000")
+    assert principal_of(asks) == Principal(100, address="127.0.0.1:50000")
     assert command[:2] == [b"CFG.CREATE", b"CfgSkill"]
     server.writer.answer("DONE", req, "11", "101")
     server.loop.poll()
