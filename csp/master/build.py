@@ -21,12 +21,15 @@ from csp.master.history import details_of
 from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows, Row
 from csp.model.entry import Change, build_entry, mark_of
+from csp.model.extract import Lookup
 from csp.model.extract import Object as JsonObject
 from csp.model.grants import GrantsChange, has_own_grants
+from csp.model.history import Line
 from csp.model.image import build_image, has_same_keys, json_of, keys_in
-from csp.model.places import OWN_GRANTS, folder_of, tenant_of
+from csp.model.places import OWN_GRANTS, container_of, folder_of, tenant_of
 from csp.model.types import ObjectClass, by_id
 from csp.rules.cascade import deletion_order
+from csp.rules.complete import TENANT
 from csp.rules.names import Taken, names_of, naming
 from csp.rules.references import references_of, referring, rows_of
 from csp.rules.transaction import Touched, Transaction
@@ -96,7 +99,7 @@ def build(
     item_images = [*images[:kept], *grants, *images[kept:]]
     built.entry = build_entry(revision, prev_mark, time_ms, actor, items, item_images, 0, tx)
     rows.mark = mark_of(built.entry)
-    _log_rows(rows, items, actor, built.entry)
+    _log_rows(rows, items, actor, built.entry, tx)
     return built
 
 
@@ -210,6 +213,7 @@ def _log_rows(
     items: list[Change | GrantsChange],
     actor: Mapping[str, Any],
     entry: bytes,
+    look: Lookup,
 ) -> None:
     same = {"revision": rows.revision, "mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
     rows.entries = [{**same, "size": len(entry), "entry": entry}]
@@ -217,15 +221,20 @@ def _log_rows(
         **same,
         "actor": orjson.dumps(actor).decode(),
         "write_id": "",
-        "changes": orjson.dumps([one for item in items for one in _shown(item)]).decode(),
+        "changes": orjson.dumps([one for item in items for one in _lines(item, look)]).decode(),
         "details": details_of(entry),
     }
     rows.history = [record]
 
 
-def _shown(item: Change | GrantsChange) -> Iterator[tuple[str, str, int]]:
-    """As the history finds it: what was done to which object."""
+def _lines(item: Change | GrantsChange, look: Lookup) -> Iterator[Line]:
+    """As the history finds it: what was done to which object, of what is gone also where it lay."""
     if isinstance(item, Change):
-        yield item.op, item.cls.name, item.dbid
+        line: Line = [item.op, item.cls.name, item.dbid]
+        had_own = item.own[0] or item.cls is TENANT
+        if item.op == "delete" and item.before is not None and not had_own:
+            class_id, dbid = container_of(item.cls, item.before, look)
+            line.append(f"{by_id[class_id].name}:{dbid}")
+        yield line
     elif item.is_told:
-        yield "grant", by_id[item.place[0]].name, item.place[1]
+        yield ["grant", by_id[item.place[0]].name, item.place[1]]

@@ -19,7 +19,7 @@ from sqlalchemy import Select, select
 from csp.master import schema
 from csp.master.database import Database
 from csp.model.entry import events_in
-from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.history import HistoryPage, HistoryQuestion, Line, joined
 
 STEP_ROWS: Final = 100
 SCAN_MAX: Final = 20_000
@@ -82,12 +82,23 @@ def _record(database: Database, row: Any, question: HistoryQuestion) -> bytes | 
     if row.write_id:
         found["id"] = row.write_id
     shown = _details(database, row.revision) or [
-        {"op": op, "class": name, "DBID": dbid} for op, name, dbid in changes[:CHANGES_SHOWN_MAX]
+        {"op": op, "class": name, "DBID": dbid}
+        for op, name, dbid, *_ in changes[:CHANGES_SHOWN_MAX]
     ]
     found["changes"] = shown
     if len(shown) < len(changes):
         found["omitted"] = len(changes) - len(shown)
-    return orjson.dumps(found)
+    return joined(orjson.dumps(found), _lines(shown, changes))
+
+
+def _lines(shown: list[dict[str, Any]], changes: list[Line]) -> list[Line]:
+    """Of what is shown, then of what is omitted."""
+    places = {(line[1], line[2]): line[3:] for line in changes if len(line) > 3}
+    lines: list[Line] = []
+    for one in shown:
+        where = places.get((one["class"], one["DBID"]), []) if one["op"] == "delete" else []
+        lines.append([one["op"], one["class"], one["DBID"], *where])
+    return lines + changes[len(shown) :]
 
 
 def _details(database: Database, revision: int) -> list[dict[str, Any]]:

@@ -4,6 +4,9 @@
 2. A page ends at its limit, at its bytes, or when enough was looked through; `following` then is
    the `since` of the next page, else 0.
 3. Filters are ANDed; `key`, `class` and `op` must hold for one and the same change of a record.
+4. Between servers a record is followed by a line that clients never get: what each change was, of
+   a deletion also where the object lay, so that each server can leave out what its client may not
+   know (csp/worker/told_changes.py).
 """
 
 from __future__ import annotations
@@ -20,7 +23,13 @@ from csp.model.symbolic import class_named, parse_key
 OPS: Final = ("create", "update", "delete", "grant")
 CHANGE_KEYS: Final = ("key", "class", "op")
 ACTOR_KEYS: Final = ("account", "application", "address")
-FILTER_KEYS: Final = (*CHANGE_KEYS, *ACTOR_KEYS, "id")
+ACTOR_FILTERS: Final = (*ACTOR_KEYS, "id")
+FILTER_KEYS: Final = (*CHANGE_KEYS, *ACTOR_FILTERS)
+
+# What was done to which object: op, class, DBID; of a deletion also the container's key, unless
+# the object had grants of its own.
+Line = list[Any]
+_BEGIN: Final = b'{"revision":'
 
 
 class HistoryPage(NamedTuple):
@@ -65,16 +74,33 @@ class HistoryQuestion:
             if key not in CHANGE_KEYS
         )
 
-    def chosen(self, changes: list[list[Any]]) -> bool:
-        """Whether one of the changes, each [op, class, DBID], is asked for."""
+    def chosen(self, changes: list[Line]) -> bool:
+        """Whether one of the changes is asked for."""
         wanted = [pair for pair in self.filters if pair[0] in CHANGE_KEYS]
         if not wanted:
             return True
-        for op, class_name, dbid in changes:
+        for op, class_name, dbid, *_ in changes:
             found = {"op": op, "class": class_name, "key": f"{class_name}:{dbid}"}
             if all(found[key] == value for key, value in wanted):
                 return True
         return False
+
+
+def joined(record: bytes, lines: list[Line]) -> bytes:
+    """A record as servers tell it one another."""
+    return record + b"\n" + orjson.dumps(lines)
+
+
+def revision_of(told: bytes) -> int:
+    """The revision of a record, which it begins with."""
+    digits = told[len(_BEGIN) : told.index(b",")]
+    return int(digits)
+
+
+def parts_of(told: bytes) -> tuple[bytes, list[Line]]:
+    """What `joined` put together."""
+    record, _, lines = told.partition(b"\n")
+    return record, orjson.loads(lines)
 
 
 def _check_filter(key: str, value: str) -> None:

@@ -49,6 +49,7 @@ PYTHON = {
     "csp/process/tenants.py": "the rules for accounts, which hold for whoever may read them or not",
     "csp/store/inspect.py": "the tools of who runs the server",
     "csp/worker/ports.py": "names the reader's methods",
+    "csp/process/rights.py": "the rights by which is decided what may be told",
 }
 
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from csp.model.entry import parse_entry
-from csp.model.history import HistoryQuestion
+from csp.model.history import HistoryQuestion, parts_of
 from csp.model.types import GRANTS_CLASS_ID
 from csp.process.own_options import OwnOptions
 from csp.rules import transaction
@@ -47,7 +47,11 @@ def events(stage: GrantsStage, since: int) -> list[dict[str, Any]]:
     """What the history shows of the changes after a revision."""
     for page in stage.records.history(HistoryQuestion(since, 100)):
         if page is not None:
-            return [one for record in page.records for one in orjson.loads(record)["changes"]]
+            return [
+                one
+                for record in page.records
+                for one in orjson.loads(parts_of(record)[0])["changes"]
+            ]
     raise AssertionError("the history has no page")
 
 

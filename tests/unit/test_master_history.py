@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 
 from csp.errors import BadValue
 from csp.master import history, schema
-from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.history import HistoryPage, HistoryQuestion, parts_of
 from tests.neighbours.databases import Place
 from tests.unit.master_stage import Stage
 
@@ -30,7 +30,7 @@ def page(stage: Stage, since: int = 0, limit: int = 100, *filters: tuple[str, st
 
 
 def shown(found: HistoryPage) -> list[dict[str, Any]]:
-    return [json.loads(record) for record in found.records]
+    return [json.loads(parts_of(record)[0]) for record in found.records]
 
 
 def test_a_page_ends_after_the_rows_that_it_may_look_through(
@@ -108,11 +108,11 @@ def test_filters_are_checked(pair: tuple[str, str]) -> None:
 
 
 def test_a_password_is_refused_if_it_was_changed_meanwhile(stage: Stage) -> None:
-    account = stage.origin.database.account_row(3, 100)
+    account = stage.origin.database.account(3, 100)
     words = ("CFG.PASSWORD", "100", str(account.revision + 1), "argon2id", "$argon2id$x")
     assert "changed meanwhile" in stage.refused(*words)
     done = stage.write("CFG.PASSWORD", "100", str(account.revision), "argon2id", "$argon2id$x")
     assert done.error is None
-    kept = stage.origin.database.account_row(3, 100)
+    kept = stage.origin.database.account(3, 100)
     assert (kept.hash, kept.revision) == ("$argon2id$x", done.revision)
     assert "argon2" not in page(stage, done.revision - 1).records[0].decode()

@@ -1,0 +1,56 @@
+"""What one person may do with the objects of a store.
+
+1. All is of the revision that the reader has pinned; whoever goes on at another makes a new one.
+2. Of an object that is not there nobody has a right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from typing import Final, Protocol
+
+from csp.model.places import NOWHERE, TENANT, Place
+from csp.model.rights import CHANGE_PERMISSIONS, Account
+from csp.model.types import ENVIRONMENT
+
+ADMINISTERED: Final[Place] = TENANT.id, ENVIRONMENT  # who changes its permissions administers all
+
+
+class Records(Protocol):
+    """A store, as rights are asked of it."""
+
+    def raw_container(self, class_id: int, dbid: int) -> Place:
+        """What an object lies in; NOWHERE: there is no such object."""
+
+    def raw_rights(
+        self, class_id: int, dbid: int, accounts: Iterable[Account], *, inside: bool = False
+    ) -> int:
+        """The rights of all these accounts on an object, or on what lies in it."""
+
+    def accounts_of(self, person_dbid: int) -> Set[Account]:
+        """A person and its groups; empty where it is disabled or gone."""
+
+
+class AccountRights:
+    """The rights of one person."""
+
+    def __init__(self, records: Records, person: int) -> None:
+        self._records = records
+        self._accounts = records.accounts_of(person)
+
+    def on(self, place: Place) -> int:
+        """The rights on an object."""
+        return self._records.raw_rights(*place, self._accounts)
+
+    def within(self, container: Place) -> int:
+        """The rights on what lies in a container and has no grants of its own."""
+        return self._records.raw_rights(*container, self._accounts, inside=True)
+
+    def exists(self, place: Place) -> bool:
+        """Whether an object is there at all."""
+        return self._records.raw_container(*place) != NOWHERE
+
+    @property
+    def administers(self) -> bool:
+        """Whether the person is an administrator."""
+        return bool(self.on(ADMINISTERED) & CHANGE_PERMISSIONS)
