@@ -30,6 +30,7 @@ from csp.errors import (
     Unique,
 )
 from csp.exits import EXIT_NO_CONNECTION, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE
+from csp.model.rights import SYSTEM_WORD
 from csp.model.symbolic import parse_symbolic
 
 SERVER_DEFAULT = "127.0.0.1:2020"
@@ -106,6 +107,22 @@ def resolve_key(client: Client, text: str) -> tuple[str, int] | None:
         return key.cls.name, key.dbid
     found = client.find(key.cls.name, **dict(key.filters))
     return None if found is None else (key.cls.name, int(found["DBID"]))
+
+
+def resolved(client: Client, verb: str, text: str) -> tuple[str, int]:
+    """The same; where there is none the program ends."""
+    key = resolve_key(client, text)
+    if key is None:
+        fail(verb, f"there is no {text}", EXIT_NOT_FOUND)
+    return key
+
+
+def resolve_account(client: Client, verb: str, text: str) -> str:
+    """The key of an account; SYSTEM is one that no object is."""
+    if text == SYSTEM_WORD:
+        return text
+    of_class, dbid = resolved(client, verb, text)
+    return f"{of_class}:{dbid}"
 
 
 def parse_filters(texts: Sequence[str]) -> list[tuple[str, str]]:

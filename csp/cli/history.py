@@ -96,7 +96,7 @@ def _text(record: dict[str, Any], actor: str) -> str:
     lines = [f"{record['revision']} {moment} {actor}"]
     changes = record["changes"]
     for change in changes[:OBJECTS_SHOWN_MAX]:
-        what = change.get("object", change.get("delta"))
+        what = change.get("object", change.get("delta", change.get("grants")))
         detail = "" if what is None else " " + orjson.dumps(what).decode()
         lines.append(f"  {change['op']} {change['class']}:{change['DBID']}{detail}")
     more = len(changes) - OBJECTS_SHOWN_MAX

@@ -6,7 +6,7 @@ from csp.client.client import Client, Subscription, Transaction
 from csp.client.connection import Connection
 from csp.client.core import Credentials
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
-from csp.client.results import Created, Outcome, Page
+from csp.client.results import Created, Inherited, Outcome, Page, Permissions
 from csp.client.session import Session
 from csp.client.shape import Delta, Object, Sections
 from csp.client.subscription import Change, Gap, Notice
@@ -27,11 +27,13 @@ __all__ = [
     "Delta",
     "Gap",
     "Handle",
+    "Inherited",
     "NotApplied",
     "Notice",
     "Object",
     "Outcome",
     "Page",
+    "Permissions",
     "Sections",
     "Session",
     "Subscription",

@@ -19,7 +19,7 @@ from csp.client.commands import PAGE_OBJECTS, Reading, read_words
 from csp.client.core import Core
 from csp.client.incoming import Argument, Value
 from csp.client.problems import ConnectionLost
-from csp.client.results import Created, Outcome, Page
+from csp.client.results import Created, Outcome, Page, Permissions
 from csp.client.shape import ClassOf, Every, Object, Shown, Stated, StatedDelta, Typed
 from csp.client.shell import Shell
 from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps
@@ -135,6 +135,14 @@ class AsyncClient(Shell[AsyncConnection]):
         """Who is connected: the fields of CLIENT LIST, one dict a connection."""
         return await self._run(self._core.clients())
 
+    async def permissions(self, of_class: ClassOf[Every], dbid: int) -> Permissions:
+        """The access list of an object; NoPerm without Read Permissions on it."""
+        return await self._run(self._core.permissions(of_class, dbid))
+
+    async def access(self, user: str, of_class: ClassOf[Every], dbid: int) -> dict[str, Any]:
+        """What decides the rights of a user on an object: groups, grants; for administrators."""
+        return await self._run(self._core.access(user, of_class, dbid))
+
     # ------------------------------------------------------------------ writes
 
     @overload
@@ -183,6 +191,28 @@ class AsyncClient(Shell[AsyncConnection]):
     ) -> int:
         """Deletes an object; the revision. if_revision: Conflict if it is newer than that."""
         return await self._run(self._core.delete(of_class, dbid, if_revision, write_id))
+
+    async def grant(
+        self,
+        of_class: ClassOf[Every],
+        dbid: int,
+        account: str,
+        rights: str,
+        *,
+        replace: bool = False,
+        write_id: str = "",
+    ) -> int:
+        """Replaces what an account ("CfgAccessGroup:7", "SYSTEM") is granted on an object; the
+        revision. replace: its grants on all below go.
+        """
+        steps = self._core.grant(of_class, dbid, account, rights, replace, write_id)
+        return await self._run(steps)
+
+    async def revoke(
+        self, of_class: ClassOf[Every], dbid: int, account: str, *, write_id: str = ""
+    ) -> int:
+        """Takes an account's grant on an object away, so that the container's counts again."""
+        return await self._run(self._core.revoke(of_class, dbid, account, write_id))
 
     async def outcome(self, write_id: str) -> Outcome:
         """What became of the write with that id."""

@@ -9,7 +9,7 @@ import orjson
 
 from csp.client.core import Core, exchange_one
 from csp.client.incoming import Argument, Value
-from csp.client.results import Created, Page
+from csp.client.results import Created, Inherited, Page, Permissions
 from csp.client.shape import ClassOf, Every, Shown, name_of
 from csp.client.steps import Close, Exchange, Open, Steps
 from csp.client.values import (
@@ -111,6 +111,20 @@ class Commands(Core):
             if line
         ]
 
+    def permissions(self, of_class: ClassOf[Every], dbid: int) -> Steps[Permissions]:
+        reply = yield from self.read_call("CFG.PERMISSIONS", f"{name_of(of_class)}:{dbid}")
+        revision, own, inherited = _members(reply)
+        return Permissions(
+            _number(revision),
+            {as_text(account): as_text(rights) for account, rights in map(_members, _members(own))},
+            [Inherited(*map(as_text, _members(one))) for one in _members(inherited)],
+        )
+
+    def access(self, user: str, of_class: ClassOf[Every], dbid: int) -> Steps[dict[str, Any]]:
+        reply = yield from self.read_call("CFG.ACCESS", user, f"{name_of(of_class)}:{dbid}")
+        found: dict[str, Any] = orjson.loads(as_text(reply))
+        return found
+
     # ------------------------------------------------------------------ writes
 
     def create(self, of_class: ClassOf[Any], value: Any, write_id: str) -> Steps[Created]:
@@ -128,6 +142,24 @@ class Commands(Core):
         self, of_class: ClassOf[Every], dbid: int, if_revision: int, write_id: str
     ) -> Steps[int]:
         send = _sender(delete_words(of_class, dbid, if_revision))
+        return self._saw((yield from self.write(send, write_id)))
+
+    def grant(
+        self,
+        of_class: ClassOf[Every],
+        dbid: int,
+        account: str,
+        rights: str,
+        replace: bool,
+        write_id: str,
+    ) -> Steps[int]:
+        send = _sender(grant_words(of_class, dbid, account, rights, replace))
+        return self._saw((yield from self.write(send, write_id)))
+
+    def revoke(
+        self, of_class: ClassOf[Every], dbid: int, account: str, write_id: str
+    ) -> Steps[int]:
+        send = _sender(revoke_words(of_class, dbid, account))
         return self._saw((yield from self.write(send, write_id)))
 
     def _saw(self, revision: Value) -> int:
@@ -198,6 +230,19 @@ def update_words(
 def delete_words(of_class: ClassOf[Every], dbid: int, if_revision: int) -> list[Argument]:
     """The command that deletes an object; the words of its id may follow."""
     return ["CFG.DELETE", name_of(of_class), dbid, *_guard(if_revision)]
+
+
+def grant_words(
+    of_class: ClassOf[Every], dbid: int, account: str, rights: str, replace: bool
+) -> list[Argument]:
+    """The command that grants rights; the words of its id may follow."""
+    words: list[Argument] = ["CFG.GRANT", f"{name_of(of_class)}:{dbid}", account, rights]
+    return [*words, "REPLACE"] if replace else words
+
+
+def revoke_words(of_class: ClassOf[Every], dbid: int, account: str) -> list[Argument]:
+    """The command that takes a grant away; the words of its id may follow."""
+    return ["CFG.REVOKE", f"{name_of(of_class)}:{dbid}", account]
 
 
 def _sender(words: list[Argument]) -> Callable[[str], Steps[Value]]:

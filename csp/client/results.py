@@ -22,6 +22,22 @@ class Created(NamedTuple):
     dbid: int
 
 
+class Inherited(NamedTuple):
+    """A grant that counts on an object and stands on a container of it."""
+
+    account: str
+    rights: str
+    at: str  # the container's key; "" where one may not read it
+
+
+class Permissions(NamedTuple):
+    """The access list of an object at a revision."""
+
+    revision: int
+    own: dict[str, str]  # rights by account key
+    inherited: list[Inherited]
+
+
 class Outcome(NamedTuple):
     """What became of a write: `committed` with its revision, `rejected`, or `unknown`."""
 

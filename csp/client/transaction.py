@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any, overload
 
-from csp.client.commands import create_words, delete_words, update_words
+from csp.client.commands import (
+    create_words,
+    delete_words,
+    grant_words,
+    revoke_words,
+    update_words,
+)
 from csp.client.core import Core
 from csp.client.incoming import Argument, Value
 from csp.client.shape import ClassOf, Every, Object, Stated, StatedDelta, Typed
@@ -54,6 +60,22 @@ class Writes:
     def delete(self, of_class: ClassOf[Every], dbid: int, *, if_revision: int = 0) -> None:
         """Deletes an object; if_revision: all is refused if it is newer than that."""
         self._commands.append(delete_words(of_class, dbid, if_revision))
+
+    def grant(
+        self,
+        of_class: ClassOf[Every],
+        dbid: int,
+        account: str,
+        rights: str,
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Replaces what an account is granted on an object."""
+        self._commands.append(grant_words(of_class, dbid, account, rights, replace))
+
+    def revoke(self, of_class: ClassOf[Every], dbid: int, account: str) -> None:
+        """Takes an account's grant on an object away."""
+        self._commands.append(revoke_words(of_class, dbid, account))
 
     def commit(self) -> Steps[None]:
         """Sends everything; ExecAbort names the write that was refused."""
