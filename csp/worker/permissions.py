@@ -75,7 +75,5 @@ def _shown(call: Call, place: Place) -> str:
 
 _ANSWERS: dict[str, Handler] = {"cfg.permissions": show_permissions, "cfg.access": access}
 HANDLERS: dict[str, Handler] = {
-    name: answer
-    for name, answer in _ANSWERS.items()
-    if "later" not in COMMANDS[name.upper()].flags
+    name: answer for name, answer in _ANSWERS.items() if "later" not in COMMANDS[name.upper()].flags
 }
