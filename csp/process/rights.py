@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 from typing import Final, Protocol
 
-from csp.model.places import NOWHERE, TENANT, Place
+from csp.model.places import TENANT, Place
 from csp.model.rights import CHANGE_PERMISSIONS, Account
 from csp.model.types import ENVIRONMENT
 
@@ -19,8 +19,8 @@ ADMINISTERED: Final[Place] = TENANT.id, ENVIRONMENT  # who changes its permissio
 class Records(Protocol):
     """A store, as rights are asked of it."""
 
-    def raw_container(self, class_id: int, dbid: int) -> Place:
-        """What an object lies in; NOWHERE: there is no such object."""
+    def revision_of(self, class_id: int, dbid: int) -> int:
+        """An object's revision, whoever may read it; 0: there is none."""
 
     def raw_rights(
         self, class_id: int, dbid: int, accounts: Iterable[Account], *, inside: bool = False
@@ -48,7 +48,7 @@ class AccountRights:
 
     def exists(self, place: Place) -> bool:
         """Whether an object is there at all."""
-        return self._records.raw_container(*place) != NOWHERE
+        return self._records.revision_of(*place) != 0
 
     @property
     def administers(self) -> bool:

@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from csp.model.history import HistoryQuestion, joined
-from csp.model.places import FOLDER
 from csp.model.rights import PERSON, READ
 from csp.model.sessions import SessionsQuestion
 from csp.model.types import CLASSES
@@ -23,9 +22,8 @@ HIDDEN, ANN = 2, 7
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
-    for dbid in (1, HIDDEN):
-        server.reader.put("CfgSkill", dbid)
-        server.reader.containers[SKILL, dbid] = FOLDER.id, 1
+    server.reader.put("CfgSkill", 1)
+    server.reader.put("CfgSkill", HIDDEN)
     server.reader.accounts[ANN] = {(PERSON.id, ANN)}
     server.reader.granted[SKILL, 1] = {(PERSON.id, ANN): READ}
     server.loop.session(1).account_dbid = ANN
