@@ -51,7 +51,7 @@ def test_signs_in_registers_then_asks_for_the_feed(stage: Stage) -> None:
     assert session.commands[1][:3] == [b"CFG.REGISTER", b"proxy1", b"INSTANCE"]
     assert feed.commands[1] == session.commands[1]
     part = [b"PART", b"0", b"OF", b"1"]
-    assert feed.feed == [b"CFG.FEED", b"FROM", b"-", b"0", b"-", *part, b"FORMAT", b"2"]
+    assert feed.feed == [b"CFG.FEED", b"FROM", b"-", b"0", b"-", *part, b"FORMAT", b"3"]
 
 
 def test_an_empty_store_loads_then_follows(stage: Stage) -> None:
@@ -126,7 +126,7 @@ def test_a_snapshot_that_does_not_end_in_its_own_history_is_refused(
 def test_a_resumed_store_continues(stage: Stage) -> None:
     following(stage)
     words = stage.master.feeds()[0].feed
-    assert words == [b"CFG.FEED", b"FROM", b"53" * 16, b"10", b"0000000000000001", b"FORMAT", b"2"]
+    assert words == [b"CFG.FEED", b"FROM", b"53" * 16, b"10", b"0000000000000001", b"FORMAT", b"3"]
     stage.history.change()
     stage.master.send_changes(stage.master.feeds()[0], 10)
     stage.play(lambda: stage.host.published == 11)
@@ -454,7 +454,7 @@ def test_a_master_that_can_pack_is_asked_to_and_one_that_can_not_is_not(stage: S
     stage.start()
     stage.play(lambda: stage.master.feeds())
     feed = stage.master.feeds()[0]
-    assert feed.feed[-4:] == [b"FORMAT", b"2", b"COMPRESS", b"zstd"]
+    assert feed.feed[-4:] == [b"FORMAT", b"3", b"COMPRESS", b"zstd"]
     stage.master.greet(feed, snapshot=True)
     packer = Packer()
     stream = request("part", 0, 10, f"{stage.history.marks[10]:016x}", 1_000)
