@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from csp._fastpath import next_mark
-from csp.model.feed import BYE, REASON_CHARACTERS_MAX, FeedEnded, FeedError
+from csp.model.feed import BYE, REASON_CHARACTERS_MAX, FeedEnded, FeedError, FeedRefused
 from csp.resp import ErrorReply, Value
 
 ENTRY_HEAD = Struct("<IIIIQQqIIQQ")
@@ -40,7 +40,7 @@ def read_frame(value: Value) -> tuple[bytes, list[bytes]]:
     """A frame's kind and the strings that follow."""
     if isinstance(value, ErrorReply):
         hint = "; an older release? update the master first" if "syntax" in str(value) else ""
-        raise FeedError(f"the master refuses the feed: {value}{hint}")
+        raise FeedRefused(f"the master refuses the feed: {value}{hint}", value.word)
     if not isinstance(value, list) or not value:
         raise FeedError("the master sends a value that is not a frame")
     words = [word for word in value if isinstance(word, bytes)]

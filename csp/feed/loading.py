@@ -49,7 +49,7 @@ class Outcomes:
     loaded: Callable[[int], None]  # with the part whose link goes on as the feed
     full: Callable[[str], None]
     lost: Callable[[str], None]
-    refused: Callable[[str], None]
+    refused: Callable[[str, str], None]  # with the word of the master's error
     chain: Callable[[Sequence[bytes]], None]  # whom the server above follows
 
 
@@ -107,7 +107,8 @@ class Loading:
         except FeedEnded as error:
             self._outcomes.lost(f"while loading: {error}")
         except (FeedError, StoreCorrupt, ValueError) as error:
-            self._outcomes.refused(f"while loading: {error}")
+            word = error.word if isinstance(error, FeedError) else ""
+            self._outcomes.refused(f"while loading: {error}", word)
 
     def _begin_part(self, index: int, greeting: Greeting) -> None:
         if not greeting.snapshot:

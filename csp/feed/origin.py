@@ -255,7 +255,7 @@ class FeedOrigin:
         try:
             greeting = take_greeting(value, self._reports)
         except FeedError as error:
-            self._refused(str(error))
+            self._refused(str(error), error.word)
             return
         decision = decide(self._position(), greeting)
         if decision.load:

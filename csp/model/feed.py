@@ -45,6 +45,16 @@ USAGE = "CFG.FEED takes FROM stream revision mark [PART i OF n] FORMAT f [COMPRE
 class FeedError(Exception):
     """The feed can't go on as it is; the text says why."""
 
+    word = ""  # of the error that the master answered with
+
+
+class FeedRefused(FeedError):
+    """The master answered with an error."""
+
+    def __init__(self, text: str, word: str) -> None:
+        super().__init__(text)
+        self.word = word
+
 
 class FeedEnded(FeedError):
     """The sender ended the feed in order: it is stopped, or the receiver is too far behind."""

@@ -12,6 +12,8 @@
 5. It is told whom this server follows, at once and when that changes: so a circle ends.
 6. A receiver that the log's tail passes, whatever it is about to be sent, is told so within a
    second and closed: it comes back and decides anew.
+7. One whose account is no administrator any more is told so and closed in the turn that sees it:
+   what was published with the loss, or behind it, is not sent.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ TURN_BYTES = 1024 * 1024
 PARTS_BYTES = 512 * 1024
 ALIVE_MS = 1_000
 FEEDS = "feeds"
+NO_ADMINISTRATOR = "its account has no Change Permissions on CfgTenant:1 any more"
 ROOT_THERE = (LINK_DATABASE, LINK_UP)
 
 
@@ -139,7 +142,7 @@ class Feeds:
         for _ in range(len(waiting)):
             feed = waiting.popleft()
             feed.waits = False
-            if self._feeds.get(feed.conn) is feed and not feed.resting:
+            if self._feeds.get(feed.conn) is feed and not feed.resting and self._may_go_on(feed):
                 room -= self._advance(feed)
                 if room <= 0 or self._lane.loop.is_turn_over():
                     break
@@ -225,8 +228,17 @@ class Feeds:
             elif _revision_of(image) <= revision:
                 yield image
 
+    def _may_go_on(self, feed: Feed) -> bool:
+        """Ends the feed of an account that may not have it any more."""
+        if self._lane.loop.session(feed.conn).administrator:
+            return True
+        self._end(feed, NO_ADMINISTRATOR)
+        return False
+
     def _end_passed(self, feed: Feed) -> None:
-        why = f"revision {feed.next_revision} is no longer in the log"
+        self._end(feed, f"revision {feed.next_revision} is no longer in the log")
+
+    def _end(self, feed: Feed, why: str) -> None:
         self._lane.loop.push(feed.conn, request(BYE, why))
         self._lane.loop.close(feed.conn)
         self._lane.states[feed.conn].on_close.pop(FEEDS, None)
@@ -245,6 +257,8 @@ class Feeds:
         frame += request(*alive_words(reader.revision, reader.mark, self._root_time_ms()))
         self._built = (0, b"")  # a large one is not kept for long
         for feed in list(self._feeds.values()):
+            if not self._may_go_on(feed):
+                continue
             # Behind records or changes that are still to come it would be too early.
             is_sent = not feed.snapshot and not feed.is_held
             is_level = is_sent and feed.next_revision > reader.revision
