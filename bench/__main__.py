@@ -19,6 +19,7 @@ from bench.pipeline import pipeline
 from bench.push import push
 from bench.recovery import recovery
 from bench.resume import resume
+from bench.rights import rights
 from bench.scale import scale
 from bench.scrub import scrub
 from bench.snapshot import snapshot
@@ -53,6 +54,7 @@ main.add_command(pipeline)
 main.add_command(push)
 main.add_command(recovery)
 main.add_command(resume)
+main.add_command(rights)
 main.add_command(scale)
 main.add_command(scrub)
 main.add_command(soak)

@@ -163,8 +163,9 @@ class World:
                 yield "skill_dbid", skill["skillDBID"], dbid
             for login in agent.get("agentLogins", ()):
                 yield "login_dbid", login["agentLoginDBID"], dbid
-                switch = self.all["CfgAgentLogin"][login["agentLoginDBID"]]["switchDBID"]
-                yield "switch_dbid", switch, dbid
+                known = self.all["CfgAgentLogin"].get(login["agentLoginDBID"])
+                if known is not None:  # else it is hidden from who asks
+                    yield "switch_dbid", known["switchDBID"], dbid
             if not agent.get("agentLogins"):
                 yield "no_login_dbid", ANY, dbid
             if not agent.get("placeDBID"):
