@@ -10,30 +10,46 @@ import ctypes
 import socket
 import sys
 from collections.abc import Callable
+from typing import ClassVar
 
 from bench.skills import load_skills, skill, update_entry
 from csp._fastpath import Loop, follow
 from csp.model.entry import mark_of
+from csp.model.rights import ACCESS_GROUP, EXECUTE, PERSON, PROPAGATE, READ
 from csp.model.types import FIRST_DBID
 from csp.resp import request
 from tests.neighbours.memory_store import MemoryStore
+from tests.property.granted_world import DEFAULT_APPLICATION, GrantedWorld, folder, group, person
 
 OBJECTS = 200
 VALUE, PADDING = 100_000, 300  # skills of some 500 bytes
 ROUNDS = 20
+NODES, READER = 20_000, 105
+FIRST_FOLDER, FIRST_HIDDEN = 10_000, 1_000_000
 # The single amount.
-AMOUNT = {"get": 50, "mget key": 50, "command": 100, "change": 200, "followed change": 200}
+AMOUNT = {
+    "get": 50,
+    "granted get": 50,
+    "mget key": 50,
+    "command": 100,
+    "change": 200,
+    "followed change": 200,
+}
 RESERVE_BYTES = 64 << 20
 
 
 class Lane:
-    """Signs in; knows nothing else."""
+    """Signs in, as somebody who sees all, or as a person; knows nothing else."""
 
     loop: Loop
 
     def command(self, conn: int, args: list[bytes]) -> bytes | None:
-        self.loop.session(conn).authenticated = True
-        self.loop.session(conn).see_all()
+        session = self.loop.session(conn)
+        session.authenticated = True
+        if len(args) == 3:
+            session.account_dbid = int(args[2])
+        else:
+            session.see_all()
         return b"+OK\r\n"
 
     def closed(self, conn: int, why: str) -> None: ...
@@ -61,6 +77,43 @@ class Store(MemoryStore):
         return made
 
 
+class GrantedStore(MemoryStore):
+    """Skills under some of 20,000 nodes, half of which a group may read, and a member of it."""
+
+    _images: ClassVar[list[bytes]] = []
+
+    def __init__(self) -> None:
+        super().__init__(RESERVE_BYTES)
+        if not self._images:
+            self._images.append(b"".join(granted_world().images()))
+        self.writer.load(self._images[0])
+        self.publish()
+
+
+def granted_world() -> GrantedWorld:
+    """The estate of GrantedStore: each skill lies in a folder that may be read."""
+    world = GrantedWorld()
+    reader = ACCESS_GROUP.id, 301
+    world.put("CfgTenant", 1, name="t1", state="enabled", folderDBID=0)
+    world.put("CfgFolder", 201, **folder(201, 0))
+    world.put("CfgPerson", READER, **person(READER, 0))
+    world.put("CfgAccessGroup", 301, **group(301, [(PERSON.id, READER)]))
+    world.put("CfgApplication", 100, name="default", type="genericclient", folderDBID=0)
+    world.add(DEFAULT_APPLICATION, reader, READ | EXECUTE)
+    for at in range(NODES // 2):  # a node for what lies in it, and one of its own grants
+        place = world.put("CfgFolder", FIRST_FOLDER + at, **folder(FIRST_FOLDER + at, 201))
+        world.add(place, reader, PROPAGATE | (READ if at % 2 == 0 else 0))
+        one = skill(FIRST_DBID + at, VALUE, padding=PADDING) | {"folderDBID": place[1]}
+        if at % 2 == 0 and at // 2 < OBJECTS:
+            one["DBID"], one["name"] = FIRST_DBID + at // 2, f"skill{at // 2}"
+        else:
+            one["DBID"], one["name"] = FIRST_HIDDEN + at, f"hidden{at}"
+            one["userProperties"] = {}
+        del one["revision"]
+        world.put("CfgSkill", one.pop("DBID"), **one)
+    return world
+
+
 def command(*words: str) -> bytes:
     """A request as an array of bulk strings."""
     parts = [b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words]
@@ -70,7 +123,7 @@ def command(*words: str) -> bytes:
 class Client:
     """A connection to a loop of this process and thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         lane = Lane()
@@ -107,24 +160,31 @@ class Client:
         self.loop.run()
 
 
-def reads(marks: ctypes.CDLL, name: str, request: Callable[[int], bytes]) -> None:
+def reads(
+    marks: ctypes.CDLL,
+    name: str,
+    request: Callable[[int], bytes],
+    store: Callable[[], MemoryStore] | None = None,
+) -> None:
     """Batches of one and of double the amount; sizes of the replies are learnt in a first run."""
+    store = store or Store
+    sign_in = command("AUTH", "x") if store is Store else command("AUTH", "as", str(READER))
     for times in (1, 2):
         batch = request(AMOUNT[name] * times)
-        size = reply_size(batch)
-        client = Client(Store())
-        batches, sizes = [command("AUTH", "x"), batch, *([batch] * ROUNDS)], [5, size]
+        size = reply_size(store(), sign_in, batch)
+        client = Client(store())
+        batches, sizes = [sign_in, batch, *([batch] * ROUNDS)], [5, size]
         sizes += [size] * ROUNDS
         marks.count_begin()
         client.talk(batches, sizes)
         marks.count_end(f"{name} {times}".encode())
 
 
-def reply_size(batch: bytes) -> int:
+def reply_size(store: MemoryStore, sign_in: bytes, batch: bytes) -> int:
     """Bytes of the replies to a batch."""
-    client = Client(Store())
+    client = Client(store)
     got = 0
-    client.socket.send(command("AUTH", "x") + batch)
+    client.socket.send(sign_in + batch)
     client.loop.call_later(300, client.loop.stop)
     client.loop.run()
     while True:
@@ -165,7 +225,9 @@ def main(library: str) -> None:
     """All kinds."""
     marks = ctypes.CDLL(library)
     keys = [f"CfgSkill:{FIRST_DBID + number}" for number in range(100)]
-    reads(marks, "get", lambda many: b"".join(command("GET", key) for key in keys[:many]))
+    gets: Callable[[int], bytes] = lambda many: b"".join(command("GET", key) for key in keys[:many])  # noqa: E731
+    reads(marks, "get", gets)
+    reads(marks, "granted get", gets, GrantedStore)
     reads(marks, "mget key", lambda many: command("MGET", *keys[:many]))
     reads(marks, "command", lambda many: command("PING") * many)
     changes(marks)

@@ -15,7 +15,6 @@ cdef enum:
     ACCOUNT_ALL = 1
     NOBODY_SEEN = 0xFFFFFFFF
     ACCOUNTS_A_LOOK = 32            # rows brought to a new picture between two looks at the budget
-    DEFAULT_PERSON = 100            # the administrator where nothing is granted yet
 
 cdef bint accounts_open(worker_t *w) noexcept nogil:
     """The two rows that are always there; False without memory."""
@@ -120,8 +119,6 @@ cdef uint32_t account_may(worker_t *w, const account_t *a, circle_t *circle) noe
     cdef rights_t *t = &w.rights
     cdef uint32_t may = 0
     cdef uint32_t application = a.application
-    if t.open:
-        return CSP_CONN_DATA | (CSP_CONN_ADMINISTRATOR if a.person == DEFAULT_PERSON else 0)
     if circle == NULL:
         return 0
     if account_rights(t, a.person, circle, node_name(CSP_TENANT_CLASS, CSP_ENVIRONMENT)) & CSP_RIGHT_CP:
@@ -146,8 +143,7 @@ cdef void account_renew(worker_t *w, account_t *a) noexcept nogil:
     if a <= &w.accounts.items[ACCOUNT_ALL]:
         a.version = t.version
         return
-    if not t.open:
-        circle = circle_find(t, a.person)
+    circle = circle_find(t, a.person)
     a.reach = account_reach(t, a.person, circle)
     a.may = account_may(w, a, circle)
     a.version = t.version
@@ -186,7 +182,7 @@ cdef uint32_t session_rights(worker_t *w, csp_conn *c, uint32_t class_id, uint32
     cdef circle_t *circle
     if w.store == NULL:
         return 0
-    if c.account == ACCOUNT_ALL or (w.rights.open and c.account != ACCOUNT_NOBODY):
+    if c.account == ACCOUNT_ALL:
         return CSP_RIGHTS_ALL
     circle = circle_find(&w.rights, a.person) if c.account != ACCOUNT_NOBODY else NULL
     return 0 if circle == NULL else account_rights(&w.rights, a.person, circle, node_name(class_id, dbid))

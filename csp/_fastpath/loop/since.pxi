@@ -72,7 +72,7 @@ cdef inline bint account_is_known(const account_t *a, uint64_t revision) noexcep
 cdef bint conn_reach_since(worker_t *w, csp_conn *c, uint64_t revision) noexcept nogil:
     """Whether what its session may read may have changed after a revision."""
     cdef const account_t *a = account_fresh(w, c)
-    if w.rights.open or rights_since(w) <= revision:
+    if c.account == ACCOUNT_ALL or rights_since(w) <= revision:
         return False
     if account_is_known(a, revision):
         return a.since > revision
@@ -83,4 +83,4 @@ cdef bint conn_reach_since(worker_t *w, csp_conn *c, uint64_t revision) noexcept
 cdef bint replay_turns(worker_t *w, csp_conn *c, const csp_entry_t *entry) noexcept nogil:
     """Whether an entry that has left the log may have changed what the session may read: its place is lost then."""
     cdef const account_t *a = account_fresh(w, c)
-    return not w.rights.open and not account_is_known(a, entry.revision - 1) and entry_turns(w, entry)
+    return c.account != ACCOUNT_ALL and not account_is_known(a, entry.revision - 1) and entry_turns(w, entry)

@@ -276,8 +276,6 @@ cdef circle_t *circle_find(rights_t *t, uint32_t person) noexcept nogil:
 cdef reach_t *account_reach(rights_t *t, uint32_t person, circle_t *circle) noexcept nogil:
     """What an account of a circle, or of none, may read; its count raised."""
     cdef reach_t *reach = NULL
-    if t.open:
-        return reach_keep(t.whole)
     if circle != NULL:
         reach = person_reach(t, person, circle.bits)
         t.broken = t.broken or reach == NULL

@@ -49,7 +49,6 @@ ctypedef struct rights_t:
     uint64_t revision               # that the picture is of
     uint64_t version                # of the picture: 0, there is none
     bint broken
-    bint open                       # nothing is granted anywhere, so everything may be read
     branch_t *branches              # by number; 0 stands above all that hang nowhere
     uint32_t nodes                  # the highest number
     uint32_t room
@@ -246,7 +245,6 @@ cdef void rights_make(rights_t *t, uint64_t revision) noexcept nogil:
         return
     branches_extend(t, revision)
     t.changes_from = t.version
-    t.open = raw_next(t.store, CSP_GRANTS_CLASS, 0, revision) == NULL
 
 cdef void item_look(rights_t *t, const csp_item_t *item, uint64_t revision) noexcept nogil:
     """What a change may have done to the tree."""
@@ -258,7 +256,6 @@ cdef void item_look(rights_t *t, const csp_item_t *item, uint64_t revision) noex
     if class_id == <uint32_t> CSP_GRANTS_CLASS:
         class_id = item.after_class if item.after_class else item.before_class
         dbid = item.after_dbid if item.after_class else item.before_dbid
-        t.open = False
     elif class_id == <uint32_t> CSP_ACCESS_GROUP_CLASS:
         t.groups_version += 1
     elif class_is_inner(class_id):
