@@ -237,6 +237,26 @@ cdef bits_t *bits_with(rights_t *t, const bits_t *bits) noexcept nogil:
         made.words[number >> 6] |= <uint64_t> 1 << (number & 63)
     return bits_share(t, made)
 
+cdef bint numbers_have(const rights_t *t, uint32_t number) noexcept nogil:
+    """Whether a number is among the collected ones, which are sorted."""
+    cdef uint32_t i
+    for i in range(t.number_count):
+        if t.numbers[i] >= number:
+            return t.numbers[i] == number
+    return False
+
+cdef bint numbers_fill(const rights_t *t, const bits_t *bits) noexcept nogil:
+    """Whether nothing is there that neither the bits have nor the few collected numbers."""
+    cdef uint64_t word
+    cdef uint32_t i
+    for i in range((t.nodes >> 6) + 1):
+        word = t.live[i] & ~bits.words[i]
+        while word:
+            if not numbers_have(t, 64 * i + csp_ctz(word)):
+                return False
+            word &= word - 1
+    return True
+
 cdef reach_t *person_reach(rights_t *t, uint32_t person, bits_t *bits) noexcept nogil:
     """The reach of these bits and what is granted to the person; NULL without memory."""
     cdef csp_plist_t it
@@ -253,6 +273,8 @@ cdef reach_t *person_reach(rights_t *t, uint32_t person, bits_t *bits) noexcept 
     if t.number_count <= EXTRA_MAX:
         if t.number_count > 1:
             sort(t.numbers, t.number_count, sizeof(uint32_t), u32_order)
+        if numbers_fill(t, bits):
+            return reach_take(t, NULL, t.numbers, 0)
         return reach_take(t, bits, t.numbers, t.number_count)
     bits = bits_with(t, bits)
     if t.broken:
