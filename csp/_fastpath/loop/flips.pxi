@@ -205,6 +205,48 @@ cdef csp_item_t *item_shown(worker_t *w, const csp_record_t *record) noexcept no
         tenants_listed(record, tenants + 1, count - 1)
     return item
 
+# ---- what those who go together want ----
+
+cdef void node_classes(const node_t *node, run_t *run) noexcept nogil:
+    """Of which classes a channel or pattern asks for all objects, or for single ones."""
+    cdef const place_t *place
+    cdef uint32_t i
+    if node.loose != NULL:
+        run.open_classes |= node.loose.classes
+    for i in range(node.peg_count):
+        place = &node.pegs[i].place
+        if place.level & BINDS_CLASS == 0:
+            run.open_classes = ~<uint64_t> 0
+        elif place.level & BINDS_DBID:
+            run.bound_classes |= <uint64_t> 1 << place.class_
+        else:
+            run.open_classes |= <uint64_t> 1 << place.class_
+
+cdef void run_classes(worker_t *w, run_t *run) noexcept nogil:
+    """What the members' subscriptions ask for."""
+    cdef const subs_t *subs
+    cdef uint32_t i, k
+    run.open_classes = 0
+    run.bound_classes = 0
+    for i in range(run.count):
+        subs = <subs_t *> w.rows[run.members[i].row].subs
+        for k in range(subs.room):
+            if subs.links[k].node != NULL and run.open_classes != ~<uint64_t> 0:
+                node_classes(subs.links[k].node, run)
+
+cdef bint object_is_wanted(const watch_t *self, uint32_t class_id, uint32_t dbid) noexcept nogil:
+    """Whether somebody asks for this object by its own channel."""
+    cdef place_t place
+    cdef const peg_t *peg
+    place.level = FORM_OBJECT << 3 | BINDS_CLASS | BINDS_DBID
+    place.tenant = 0
+    place.class_ = <uint16_t> class_id
+    place.dbid = dbid
+    peg = self.pegs[place_hash(&place) & (self.peg_room - 1)] if self.peg_room > 0 else NULL
+    while peg != NULL and not same_place(&peg.place, &place):
+        peg = peg.next
+    return peg != NULL
+
 # ---- the flip of some that stand at one place ----
 
 cdef void flip_node(worker_t *w, node_t *node, uint32_t which, const csp_record_t *record, const csp_item_t *item,
@@ -291,6 +333,7 @@ cdef bint flip_list(worker_t *w, const csp_view_t *view, run_t *run) noexcept no
     cdef csp_plist_t it
     cdef csp_record_t *record
     cdef flip_at_t from_ = run.at
+    cdef bint is_open = run.open_classes >> from_.class_ & 1
     cdef uint32_t dbid
     if node_list_key(from_.class_) == 0 or view_list(
             view, &it, node_list_key(from_.class_), <const uint8_t *> &from_.node, sizeof(uint32_t)) == 0:
@@ -303,7 +346,10 @@ cdef bint flip_list(worker_t *w, const csp_view_t *view, run_t *run) noexcept no
             run.at.serial = 0
             if flip_rests(w, run):
                 return False
-            record = view_find(view, from_.class_, dbid)
+            if is_open or object_is_wanted(&w.watch, from_.class_, dbid):
+                record = view_find(view, from_.class_, dbid)
+            else:
+                record = NULL
             if record != NULL and record.revision <= run.flip.until and not flip_object(w, record, run):
                 return False
         dbid = plist_next(&it)
@@ -318,7 +364,7 @@ cdef bint flip_run(worker_t *w, run_t *run) noexcept nogil:
         at.node = flip_node_after(run.flip, 0, top)
     while at.node != 0:
         while at.class_ < CSP_CLASS_LIMIT:
-            if watch_wants(&w.watch, at.class_):
+            if (run.open_classes | run.bound_classes) >> at.class_ & 1:
                 if flip_rests(w, run) or not flip_list(w, &view, run):
                     return False
             at.class_ += 1
@@ -327,10 +373,6 @@ cdef bint flip_run(worker_t *w, run_t *run) noexcept nogil:
         at.node = flip_node_after(run.flip, at.node, top)
         at.class_ = 0
     return True
-
-cdef inline bint watch_wants(const watch_t *self, uint32_t class_id) noexcept nogil:
-    """Whether somebody may subscribe to something of the class."""
-    return self.levels[0] != 0 or self.levels[class_id] != 0 or self.loose_count > 0
 
 cdef void flip_leave(worker_t *w, run_t *run, bint over) noexcept nogil:
     """Those who are left stand where the run ended."""
@@ -377,6 +419,7 @@ cdef uint32_t run_take(worker_t *w, group_t *group, run_t *run) noexcept nogil:
     if run.count > 0:
         run.flip = flip_hold((<subs_t *> first.subs).cursor.flip)
         run.at = (<subs_t *> first.subs).cursor.flip_at
+        run_classes(w, run)
     return run.count
 
 cdef void flips_part(worker_t *w, group_t *group, const spot_t *spot) noexcept nogil:

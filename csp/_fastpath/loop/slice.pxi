@@ -158,10 +158,11 @@ cdef uint32_t message_write(out_t *out, const message_t *m, bint resp3, bint who
     slice_text(out, m.node, name, size, begin_size + m.body_size + time_size + m.actor_size + more_size, resp3)
     out_bytes(out, begin, begin_size)
     head = <uint32_t> (out.size - at)
-    if whole:
+    if whole and m.body_size > 0:
         out_bytes(out, m.body, m.body_size)
     out_bytes(out, time, time_size)
-    out_bytes(out, m.actor, m.actor_size)
+    if m.actor_size > 0:
+        out_bytes(out, m.actor, m.actor_size)
     out_bytes(out, b',"more":true}\r\n' if more else b',"more":false}\r\n', more_size + 2)
     return head
 

@@ -183,6 +183,8 @@ cdef struct run_t:                  # those of a group that have one flip, at on
     member_t members[GROUP]
     uint32_t count
     uint32_t looks
+    uint64_t open_classes           # of which all objects are wanted,
+    uint64_t bound_classes          # and single ones
     flip_t *flip
     flip_at_t at
     spot_t spot
