@@ -147,6 +147,14 @@ class GrantedWorld:
         for place, grants in self.granted.items():
             yield build_grants(self.numbers[place], place, grants, 1)
 
+    def present(self, revision: int) -> Iterator[bytes]:
+        """What a store is loaded from at a later one."""
+        for place, obj in sorted(self.objects.items()):
+            own = place in self.granted
+            yield build_image(by_id[place[0]], obj, obj["revision"], self, own=own)
+        for place, grants in self.granted.items():
+            yield build_grants(self.numbers[place], place, grants, revision)
+
     # ---- what is so ----
 
     def accounts_of(self, dbid: int) -> set[Account]:

@@ -7,6 +7,7 @@ every object says.
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Callable, Iterator
@@ -15,14 +16,15 @@ from typing import Any
 
 import orjson
 
-from csp._fastpath import Loop
+from csp._fastpath import Loop, StoreWriter
+from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 from csp.model.places import Place, tenants_of
 from csp.model.rights import ACCESS_GROUP, ALL, EXECUTE, PERSON, PROPAGATE, READ, Account
 from csp.model.types import CLASSES, by_id
 from csp.resp import MORE, Decoder, ErrorReply, request
 from csp.worker.glob import compile_glob
-from tests.neighbours.memory_store import MemoryStore
-from tests.property.granted_world import GrantedWorld, folder, group, person, skill
+from tests.neighbours.memory_store import STREAM, MemoryStore
+from tests.property.granted_world import TIME_MS, GrantedWorld, folder, group, person, skill
 from tests.server.hot_stage import OpenLane
 
 RESERVE_BYTES = 64 << 20
@@ -179,7 +181,7 @@ class ReachWorld:
         self.loop = self.lane.loop = Loop(
             control=self.store.control, slot=0, data_fd=self.store.data_fd,
             listen_fds=[self.listener.fileno()], wake_fd=-1, slow=self.lane,
-            limits={"turn_us": turn_us},
+            limits={"turn_us": turn_us}, attach=lambda _: os.dup(self.store.data_fd),
         )  # fmt: skip
 
     def close(self) -> None:
@@ -196,6 +198,21 @@ class ReachWorld:
         self.store.close()
         named = ("connections", "buffers", "channels", "lagging", "tracking", "tracked")
         assert not any(left[name] for name in named), left
+
+    def load_anew(self) -> None:
+        """Another generation with all that there is: its nodes have other numbers."""
+        store, old = self.store, self.store.writer
+        os.close(store.data_fd)
+        store.data_fd = os.memfd_create("data")
+        store.writer = StoreWriter(
+            store.data_fd, store.control, reserve_bytes=RESERVE_BYTES, format=True,
+            keys=STORED_KEYS, table=TABLE_DIGEST,
+        )  # fmt: skip
+        store.writer.load_begin(STREAM)
+        for image in reversed([*self.estate.present(old.published)]):
+            store.writer.load(image)
+        store.writer.load_end(old.published, old.mark, TIME_MS)
+        store.control.generation = 2
 
     # ------------------------------------------------------------------ the estate
 
@@ -307,7 +324,7 @@ class ReachWorld:
             for one in clients:
                 while one.receive():
                     self.take(one)
-            if all(one.replies for one in waiting) and self._is_quiet(clients):
+            if all(map(_is_answered, waiting)) and self._is_quiet(clients):
                 assert not any(
                     isinstance(said, ErrorReply) for one in waiting for said in one.replies
                 )
@@ -352,6 +369,16 @@ class ReachWorld:
             client.receive()
             self.take(client)
         return client
+
+    def sign_in(self, client: Client, account: int) -> None:
+        """Anew, over the same connection."""
+        client.replies.clear()
+        client.account = account
+        client.socket.send(request("AUTH", str(account)))
+        while not _is_answered(client):
+            self.turns(1)
+            client.receive()
+            self.take(client)
 
     def leave(self, client: Client) -> None:
         """It closes its connection."""
@@ -427,6 +454,11 @@ class ReachWorld:
             actor = (PERSON.id, self.actors.get(told["revision"], 0))
             assert "actor" not in told or actor in may, told
             assert "actor" in told or actor not in may or told["op"] != "update", told
+
+
+def _is_answered(client: Client) -> bool:
+    """Whether a reply has come to it that is no push."""
+    return any(not isinstance(one, list) for one in client.replies)
 
 
 def names_of(key: Place, state: GrantedWorld) -> Iterator[bytes]:

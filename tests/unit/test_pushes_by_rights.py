@@ -274,6 +274,39 @@ def test_a_place_from_before_other_rights_is_worth_nothing(log_bytes: int) -> No
     world.close()
 
 
+def test_another_generation_is_read_anew_by_who_may_not_read_all(estate: Estate) -> None:
+    """Its nodes have other numbers: what one might read in the old one is not known in it."""
+    client = estate.world.connect(AGENT, channels=ALL_OF_IT)
+    other = estate.world.connect(MASTER, channels=ALL_OF_IT)
+    estate.world.load_anew()
+    estate.world.settle([client, other])
+    assert (client.resyncs, other.resyncs) == (1, 0)
+    estate.skill(1000, HIDDEN)
+    estate.skill(2000, OPEN)
+    revision = estate.world.commit()
+    assert estate.told(client) == [
+        ("delete", 1000, revision, True),
+        ("create", 2000, revision, False),
+    ]
+    estate.grant(HIDDEN, READS)
+    estate.world.commit()
+    estate.world.settle([client])
+    estate.world.judge(client, actors=False)
+
+
+def test_another_account_on_a_subscribed_connection_is_told_what_it_may_read(
+    estate: Estate,
+) -> None:
+    """AUTH anew: nothing of the one before is left to the next, and nothing is missing."""
+    client = estate.world.connect(AGENT, channels=ALL_OF_IT)
+    estate.world.sign_in(client, AGENT)
+    assert estate.told(client) == []
+    for account in (MASTER, AGENT):
+        estate.world.sign_in(client, account)
+        estate.world.settle([client])
+        estate.world.judge(client, actors=False)
+
+
 # ---- client-side caching ----
 
 
