@@ -1,9 +1,15 @@
 """Lets a master and its proxy work for long, and tells whether their memory stays as it is.
 
 200 changes a second, reads, and clients that come and go, some in the middle of a page; the store
-is so small that the change log is full and trimmed soon.  From then on the memory that each process
-has for itself, and the store's, is looked at every few seconds: what the last looks have more than
-the first ones is growth.
+is so small that the change log is full and trimmed soon.  From then on memory is looked at every
+few seconds: what the last looks have more than the first ones is growth.
+
+1. What a process has for itself is all of its pages that no other has, but those of the store: to
+   which process a page of the store is charged depends on who has read there, and it is there once.
+   So are pages of the supervisor that a child came with: one counts when either has written to it.
+2. Shared memory is what the kernel has given to the server's files of it; and what the store says.
+3. A process that lives for one snapshot is told and not judged: it is as large as its work was when
+   it was looked at.  Any other one has to be the same from the first look to the last.
 """
 
 from __future__ import annotations
@@ -17,11 +23,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
 
 import click
+import psutil
 
 from bench.fill import Filled, fill
 from bench.report import Row, conclude
@@ -41,14 +48,23 @@ PART = 5  # the first and the last fifth of the looks are compared
 LOG_FULL_SECONDS_MAX = 900.0
 FIRST_CHANGES = 2  # revisions: what made the configuration
 SEED = 1
+SHARED_FOLDER = "/dev/shm/"
+BLOCK_BYTES = 512  # of st_blocks
+SHORT_LIVED = frozenset({"snapshot"})
+
+Looks = dict[tuple[str, str], list[float]]  # MiB by server and what of it
 
 
 @click.command()
 @click.option("--minutes", default=60.0, show_default=True, help="Of looks.")
 @click.option("--warm", default=5.0, show_default=True, help="Minutes from the full log to them.")
+@click.option("--changes", default=CHANGES_A_SECOND, show_default=True, help="A second.")
+@click.option("--reads", default=READS_A_SECOND, show_default=True, help="A second.")
+@click.option("--comings", default=COMINGS_A_SECOND, show_default=True, help="A second.")
 @click.option("--keep", is_flag=True, help="Write the figures to bench/results.")
-def soak(minutes: float, warm: float, keep: bool) -> None:
+def soak(minutes: float, warm: float, changes: int, reads: int, comings: int, keep: bool) -> None:
     """Memory of all processes under steady work."""
+    rates = {"changes": changes, "reads": reads, "comings": comings}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="csp-soak-")))
         extra = ("--reserve", RESERVE)
@@ -58,7 +74,7 @@ def soak(minutes: float, warm: float, keep: bool) -> None:
             Proxy(folder, master, workers=2, extra=("--create-app", *extra))
         )
         servers = {"master": master, "proxy": proxy}
-        work = Work(master, proxy, held)
+        work = Work(master, proxy, held, rates)
         stack.callback(work.stop)
         work.start()
         click.echo("waiting until both logs are trimmed")
@@ -67,10 +83,11 @@ def soak(minutes: float, warm: float, keep: bool) -> None:
             LOG_FULL_SECONDS_MAX,
             "the log is full",
         )
-        time.sleep(warm * 60)  # the database's cache fills, 64 MiB of it
+        time.sleep(warm * 60)  # what has a limit fills: 64 MiB of the database's cache, remembered
         looks = _look(servers, minutes * 60, work)
-    rows = [_row(name, values) for name, values in sorted(looks.items())]
-    notes: dict[str, object] = {"minutes": minutes, "warm": warm} | work.counted
+    rows = [_row(*what, values) for what, values in sorted(looks.items())]
+    notes: dict[str, object] = {"minutes": minutes, "warm": warm, "rates": rates, **work.counted}
+    notes["fifths"] = {", ".join(what): _fifths(values) for what, values in sorted(looks.items())}
     for key, value in notes.items():
         click.echo(f"{key}: {value}")
     for fault in work.faults:
@@ -81,19 +98,20 @@ def soak(minutes: float, warm: float, keep: bool) -> None:
 class Work:
     """What clients do meanwhile, each kind in a thread of its own."""
 
-    def __init__(self, master: Server, proxy: Server, held: Filled) -> None:
+    def __init__(self, master: Server, proxy: Server, held: Filled, rates: dict[str, int]) -> None:
         self.faults: list[str] = []
         self.counted = {"changes": 0, "reads": 0, "connections": 0}
         self._master, self._proxy, self._held = master, proxy, held
         self._over = threading.Event()
         works: list[tuple[Callable[[], Callable[[], None]], int]] = [
-            (self._changer, CHANGES_A_SECOND),
-            (self._reader, READS_A_SECOND),
-            (self._comer, COMINGS_A_SECOND),
+            (self._changer, rates["changes"]),
+            (self._reader, rates["reads"]),
+            (self._comer, rates["comings"]),
         ]
         self._threads = [
             threading.Thread(target=self._run, args=(make, rate), daemon=True)
             for make, rate in works
+            if rate
         ]
 
     def start(self) -> None:
@@ -158,24 +176,59 @@ class Work:
         return come_and_go
 
 
-def _look(servers: dict[str, Server], seconds: float, work: Work) -> dict[str, list[float]]:
+def _look(servers: dict[str, Server], seconds: float, work: Work) -> Looks:
     """MiB of each process and each store, again and again."""
-    found: dict[str, list[float]] = {}
+    found: Looks = {}
+    pids: dict[tuple[str, str], set[int]] = {}
     ends = time.monotonic() + seconds
     while time.monotonic() < ends and not work.faults:
         time.sleep(LOOK_SECONDS)
         for name, server in servers.items():
-            for role, process in server.children().items():
-                private = process.memory_full_info().uss / 2**20
-                found.setdefault(f"{name}, {role}", []).append(private)
-            found.setdefault(f"{name}, store", []).append(_status(server, "bytes") / 2**20)
+            for role, process in _processes(server).items():
+                with suppress(psutil.NoSuchProcess):  # a snapshot that is written meanwhile
+                    private = _private(process) / 2**20
+                    found.setdefault((name, role), []).append(private)
+                    pids.setdefault((name, role), set()).add(process.pid)
+            found.setdefault((name, "store"), []).append(_status(server, "bytes") / 2**20)
+            found.setdefault((name, "shared memory"), []).append(_shared(server) / 2**20)
+    work.faults += [
+        f"{name}, {role} was another process: {sorted(pids[name, role])}"
+        for name, role in found
+        if len(pids.get((name, role), ())) > 1 and role not in SHORT_LIVED
+    ]
     return found
 
 
-def _row(name: str, values: list[float]) -> Row:
+def _processes(server: Server) -> dict[str, psutil.Process]:
+    """Its children by role, and the supervisor."""
+    assert server.process is not None
+    return server.children() | {"supervisor": psutil.Process(server.process.pid)}
+
+
+def _private(process: psutil.Process) -> int:
+    """Bytes that this process alone has, without the store's."""
+    maps = process.memory_maps(grouped=False)
+    own = (one for one in maps if not one.path.startswith(SHARED_FOLDER))
+    return sum(one.private_clean + one.private_dirty for one in own)
+
+
+def _shared(server: Server) -> int:
+    """Bytes of shared memory that the kernel has given to a server."""
+    files = Path(SHARED_FOLDER).glob(f"csp-*-{server.port}-*")
+    return sum(file.stat().st_blocks * BLOCK_BYTES for file in files)
+
+
+def _fifths(values: list[float]) -> list[float]:
+    """The course of it: whether it grows on and on or comes to an end."""
+    part = max(1, len(values) // PART)
+    return [round(median(values[at : at + part]), 3) for at in range(0, part * PART, part)]
+
+
+def _row(name: str, role: str, values: list[float]) -> Row:
     part = max(1, len(values) // PART)
     first, last = median(values[:part]), median(values[-part:])
-    return Row(f"{name}: last looks", f"first ({first:.1f} MiB)", [last / first], GROWTH_AT_MOST)
+    at_most = None if role in SHORT_LIVED else GROWTH_AT_MOST  # told only
+    return Row(f"{name}, {role}: last looks", f"first ({first:.2f} MiB)", [last / first], at_most)
 
 
 def _status(server: Server, name: str) -> int:
