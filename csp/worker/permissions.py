@@ -17,7 +17,6 @@ from csp.model.symbolic import parse_key
 from csp.process.access import explained, key_of, permissions
 from csp.process.application import APPLICATION, dbid_of
 from csp.resp.encode import bulk
-from csp.tables.commands import COMMANDS
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import text_of
 
@@ -73,7 +72,4 @@ def _shown(call: Call, place: Place) -> str:
     return key_of(place) if call.reader.revision_of(*place) else ""
 
 
-_ANSWERS: dict[str, Handler] = {"cfg.permissions": show_permissions, "cfg.access": access}
-HANDLERS: dict[str, Handler] = {
-    name: answer for name, answer in _ANSWERS.items() if "later" not in COMMANDS[name.upper()].flags
-}
+HANDLERS: dict[str, Handler] = {"cfg.permissions": show_permissions, "cfg.access": access}

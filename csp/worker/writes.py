@@ -16,7 +16,6 @@ from csp.model.requests import check_write_id, parse_command, split_options
 from csp.model.symbolic import class_named
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import bulk, error, integer, null_array, request
-from csp.tables.commands import COMMANDS
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.refusal import text_of
@@ -166,6 +165,6 @@ def outcome(call: Call) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
-    **{name: write for name in NAMES if "later" not in COMMANDS[name.upper()].flags},
+    **dict.fromkeys(NAMES, write),
     "cfg.outcome": outcome,
 }

@@ -12,8 +12,6 @@ from csp.model.principal import Principal, principal_of
 from csp.process.channel.asking import Asker
 from csp.process.channel.framing import WRITER_LIMITS
 from csp.resp import Value
-from csp.worker.handlers import HANDLERS
-from csp.worker.writes import write
 from tests.unit.fake_loop import Server, decode_one
 
 
@@ -330,16 +328,7 @@ def test_writes_of_a_connection_that_goes_are_forgotten(server: Server) -> None:
     assert server.loop.sent[1] == []
 
 
-@pytest.fixture
-def granting(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server that lets grants in: the commands are marked `later` until all is enforced."""
-    for name in ("cfg.grant", "cfg.revoke"):
-        monkeypatch.setitem(HANDLERS, name, write)
-    return server
-
-
-def test_grants_are_writes_as_all_others(granting: Server) -> None:
-    server = granting
+def test_grants_are_writes_as_all_others(server: Server) -> None:
     for words in (
         ["CFG.GRANT", "CfgFolder:101", "CfgPerson:100", "R,U,propagate", "REPLACE", "ID", "w-1"],
         ["CFG.REVOKE", "CfgFolder:101", "SYSTEM", "ID", "w-1"],
@@ -365,14 +354,13 @@ def test_grants_are_writes_as_all_others(granting: Server) -> None:
     ],
 )
 def test_grants_of_a_wrong_shape_are_refused_without_asking(
-    granting: Server, words: list[str], word: str
+    server: Server, words: list[str], word: str
 ) -> None:
-    assert str(granting.ask(*words)).split()[0] == word
-    assert granting.lane.writer.in_flight == 0
+    assert str(server.ask(*words)).split()[0] == word
+    assert server.lane.writer.in_flight == 0
 
 
-def test_grants_go_into_a_transaction(granting: Server) -> None:
-    server = granting
+def test_grants_go_into_a_transaction(server: Server) -> None:
     server.ask("MULTI")
     for words in (
         ["CFG.CREATE", "CfgSkill", "{}"],
