@@ -189,23 +189,23 @@ def csp_steps(
     """A desktop of csp."""
     tenant = ("FILTER", "tenant_dbid", one.tenant)
     found = [
-        _step(("AUTH", user, secret)),
-        _step(
+        step(("AUTH", user, secret)),
+        step(
             ("CFG.REGISTER", one.application),
             ("CFG.FIND", "CfgApplication", "name", one.application),
             ("CFG.FIND", "CfgPerson", "user_name", one.user),
         ),
-        _step(
+        step(
             ("MGET", *one.own),
             ("CFG.READ", "CfgAgentGroup", "FILTER", "person_dbid", one.person),
             ("CFG.READ", "CfgAccessGroup", "FILTER", "person_dbid", one.person),
             ("CFG.READ", "CfgEnumerator", *tenant),
             ("CFG.READ", "CfgEnumeratorValue", *tenant),
         ),
-        _step(("MGET", *one.behind)),
+        step(("MGET", *one.behind)),
     ]
     if brief:
-        found += [_step(agents(cursor)) for cursor in pages]
+        found += [step(agents(cursor)) for cursor in pages]
     return [*found, _subscribed()]
 
 
@@ -214,24 +214,24 @@ def redis_steps(
 ) -> list[Step]:
     """The same desktop of redis-server."""
     found = [
-        _step(("AUTH", user, secret)),
-        _step(("GET", f"CfgApplication={one.application}"), ("GET", f"CfgPerson={one.user}")),
-        _step(
+        step(("AUTH", user, secret)),
+        step(("GET", f"CfgApplication={one.application}"), ("GET", f"CfgPerson={one.user}")),
+        step(
             ("MGET", *one.own),
             ("SMEMBERS", f"groups:{one.person}"),
             ("SMEMBERS", f"access:{one.person}"),
             ("SMEMBERS", f"attributes:{one.tenant}"),
         ),
-        _step(("MGET", *one.behind, *one.groups, *one.access, *one.attributes)),
+        step(("MGET", *one.behind, *one.groups, *one.access, *one.attributes)),
     ]
     if brief:
-        found += [_step(("SMEMBERS", "agents")), agents_mget]
+        found += [step(("SMEMBERS", "agents")), agents_mget]
     return [*found, _subscribed()]
 
 
 def agents_mget(centre: Centre) -> Step:
     """What asks redis-server for the brief forms, once it has told their keys."""
-    return _step(("MGET", *(f"brief:{key}" for key in centre.briefs)))
+    return step(("MGET", *(f"brief:{key}" for key in centre.briefs)))
 
 
 def fill_redis(
@@ -261,7 +261,8 @@ def fill_redis(
     pipe.execute()
 
 
-def _step(*commands: tuple[Any, ...]) -> Step:
+def step(*commands: tuple[Any, ...]) -> Step:
+    """Commands that go together."""
     return Step(b"".join(request(*words) for words in commands), len(commands))
 
 

@@ -23,6 +23,7 @@ import orjson
 import psutil
 import redis
 
+from bench import sign_ins
 from bench.centre import filled_centre
 from bench.cpu import cpu_seconds
 from bench.desktops import (
@@ -79,8 +80,13 @@ class WrongReplies(Exception):
 @click.option(
     "--at-once", default=AT_ONCE, show_default=True, help="Desktops that sign in abreast."
 )
+@click.option(
+    "--accounts", default=100, show_default=True, help="Whose sign-ins are measured alone."
+)
 @click.option("--keep", is_flag=True, help="Write the figures to bench/results.")
-def storm(counts: Sequence[int], agents: int, rounds: int, at_once: int, keep: bool) -> None:
+def storm(
+    counts: Sequence[int], agents: int, rounds: int, at_once: int, accounts: int, keep: bool
+) -> None:
     """Desktops that sign in and read, against the same reads on redis-server."""
     notes: dict[str, Any] = {"agents": agents, "at_once": at_once}
     rows: list[Row] = []
@@ -101,6 +107,7 @@ def storm(counts: Sequence[int], agents: int, rounds: int, at_once: int, keep: b
         for count in counts:
             for brief in (False, True):
                 rows += stage.compare(everyone[:count], rounds, notes, brief=brief)
+        rows += sign_ins.measure(master, proxy, accounts, stage.alone, notes)
     sys.exit(conclude("storm", rows, notes, keep=keep))
 
 
@@ -165,6 +172,11 @@ class Stage:
                 )
             ),
         ]
+
+    def alone(self, scripts: Script) -> float:
+        """What a storm of these costs csp, in microseconds a connection."""
+        write_script(self.folder / f"{self.own.name}.script", scripts)
+        return self.storm(self.own, len(scripts)).cpu_us
 
     def storm(self, peer: Peer, count: int) -> Seen:
         """One storm by the script that was written for it."""

@@ -64,7 +64,10 @@ class FailureAlarm:
 
     def add(self, user: str, address: str, now_ms: int, *, is_failure: bool) -> None:
         """A password was right or wrong."""
-        found = self._slices.setdefault(self._slice(now_ms), [0, 0])
+        number = self._slice(now_ms)
+        if number not in self._slices:  # also where none ever fails, nor anybody asks for the sums
+            self._forget(number)
+        found = self._slices.setdefault(number, [0, 0])
         found[0] += is_failure
         found[1] += 1
         if not is_failure:
@@ -96,10 +99,13 @@ class FailureAlarm:
 
     def _sums(self, now_ms: int) -> tuple[int, int]:
         """Failed and all sign-ins within the window."""
-        oldest = self._slice(now_ms) - SLICES + 1
-        for number in [number for number in self._slices if number < oldest]:
-            del self._slices[number]
+        self._forget(self._slice(now_ms))
         return (
             sum(failed for failed, _ in self._slices.values()),
             sum(tried for _, tried in self._slices.values()),
         )
+
+    def _forget(self, newest: int) -> None:
+        """Lets go of the slices that have left the window."""
+        for number in [number for number in self._slices if number <= newest - SLICES]:
+            del self._slices[number]

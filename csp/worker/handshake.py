@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -152,7 +153,7 @@ def _greeting(call: Call, proto: int) -> dict[Value, Value]:
 def _sign_in(call: Call, user: bytes, secret: bytes, *, then: Callable[[], bytes]) -> None:
     """By a token, which is looked at here, or by a password, which auth compares."""
     if not is_token(secret):
-        _sign_in_by_password(call, user, secret, then=then)
+        PasswordSignIn(call, host_of(call.session), user, secret, then).ask()
         return
     try:
         restore(call, user, secret, then)
@@ -162,33 +163,43 @@ def _sign_in(call: Call, user: bytes, secret: bytes, *, then: Callable[[], bytes
         raise
 
 
-def _sign_in_by_password(
-    call: Call, user: bytes, password: bytes, *, then: Callable[[], bytes]
-) -> None:
-    lane, conn = call.lane, call.conn
-    host = host_of(call.session)
-    retries, broken_retries = AUTH_RETRIES_MAX, BROKEN_RETRIES_MAX
+@dataclass(slots=True)
+class PasswordSignIn:
+    """A password that auth is asked to compare.
 
-    def ask() -> None:
-        if conn in lane.states:
-            lane.auth.ask("VERIFY", host, user, password, then=answered)
+    Not two functions that know each other: those would stay until the collector of cycles comes.
+    """
 
-    def answered(answer: Answer) -> None:
-        nonlocal retries, broken_retries
+    call: Call
+    host: str
+    user: bytes
+    password: bytes
+    then: Callable[[], bytes]
+    retries: int = AUTH_RETRIES_MAX
+    broken_retries: int = BROKEN_RETRIES_MAX
+
+    def ask(self) -> None:
+        """Asks, unless the client has gone."""
+        lane = self.call.lane
+        if self.call.conn in lane.states:
+            lane.auth.ask("VERIFY", self.host, self.user, self.password, then=self._answered)
+
+    def _answered(self, answer: Answer) -> None:
+        lane, conn = self.call.lane, self.call.conn
         if conn not in lane.states:
             return
-        if isinstance(answer, Broken) and not answer.is_late and broken_retries:
-            broken_retries -= 1
-            lane.loop.call_later(AUTH_RETRY_MS, ask)
+        if isinstance(answer, Broken) and not answer.is_late and self.broken_retries:
+            self.broken_retries -= 1
+            lane.loop.call_later(AUTH_RETRY_MS, self.ask)
             return
-        if isinstance(answer, Absent) and answer.is_away and retries:
-            retries -= 1
-            lane.loop.call_later(AUTH_RETRY_MS, ask)
+        if isinstance(answer, Absent) and answer.is_away and self.retries:
+            self.retries -= 1
+            lane.loop.call_later(AUTH_RETRY_MS, self.ask)
             return
         reply = _sign_in_reply(answer)
-        lane.finish(conn, reply if isinstance(reply, bytes) else _take(call, reply, then))
-
-    ask()
+        if not isinstance(reply, bytes):
+            reply = _take(self.call, reply, self.then)
+        lane.finish(conn, reply)
 
 
 def _take(call: Call, told: dict[str, Any], then: Callable[[], bytes]) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from csp.resp import MORE, Decoder, request
-from tests.neighbours.server import Master
+from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
 
 PERSONS = 2_000
@@ -130,3 +130,34 @@ def test_who_does_not_read_holds_the_old_page_and_no_other(
     for one in slow:
         assert one.read_response() == old
         one.disconnect()
+
+
+def test_who_may_read_less_gets_no_page_of_who_may_read_more(
+    master: Master, client: redis.Redis
+) -> None:
+    _, other = client.execute_command("CFG.CREATE", "CfgTenant", json.dumps({"name": "Other"}))
+    hidden = json.loads(_person(90_000)) | {"tenantDBID": other}
+    client.execute_command("CFG.CREATE", "CfgPerson", json.dumps(hidden))
+    join_users(client, "reader")
+    whole = [read(client) for _ in range(3)]
+    with redis.Redis("127.0.0.1", master.port, username="reader", password=PASSWORD) as reader:
+        before = shared(client)
+        few = [read(reader) for _ in range(2)]
+        assert shared(client) == before
+        assert few[0] == few[1]
+        assert few[0][0] == whole[0][0]
+        names = [{json.loads(one)["userName"] for one in page[2]} for page in (whole[0], few[0])]
+        assert names[0] - names[1] == {"p90000"}
+        assert read(reader) == few[0]
+        assert read(client) == whole[0]
+
+
+def join_users(client: redis.Redis, user: str) -> None:
+    """Makes a person of Environment who reads all of it."""
+    words = {"userName": user, "employeeID": user, "tenantDBID": 1, "isAgent": False}
+    _, dbid = client.execute_command("CFG.CREATE", "CfgPerson", json.dumps(words))
+    client.execute_command("CFG.PASSWD", user, PASSWORD, PASSWORD)
+    groups = client.execute_command("CFG.READ", "CfgAccessGroup", "FILTER", "tenant_dbid", 1)[2]
+    (users,) = [one for one in map(json.loads, groups) if one["type"] == "usersgroup"]
+    delta = {"added": {"memberIDs": [{"type": "person", "DBID": int(dbid)}]}}
+    client.execute_command("CFG.UPDATE", "CfgAccessGroup", users["DBID"], json.dumps(delta))

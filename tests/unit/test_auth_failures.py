@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 
 import pytest
 
@@ -152,6 +153,22 @@ def test_a_share_of_failures_is_an_alarm_once_there_are_some(
     assert flags.names() == []
     failures.add(b"ann", "10.0.0.1", WRONG, 3_000)
     assert flags.names() == ["sign-ins fail"], "9 of 17"
+
+
+def test_an_hour_of_right_sign_ins_leaves_no_memory_behind(failures: Failures) -> None:
+    """Auth grew by a slice a second for as long as nobody mistyped, half a MiB an hour."""
+    warm_s, end_s = 5 * 60, 65 * 60
+    tracemalloc.start()
+    try:
+        for second in range(warm_s):
+            failures.add_right(second * 1_000)
+        before, _ = tracemalloc.get_traced_memory()
+        for second in range(warm_s, end_s):
+            failures.add_right(second * 1_000)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 4_096
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,27 @@ def test_auth_with_one_argument_means_default(server: Server) -> None:
     server.auth.answer("DONE", req, ACCOUNT)
     assert server.later() == "OK"
     assert server.ask("AUTH", "a", "b", "c") == "ERR syntax error"
+
+
+def test_a_sign_in_leaves_nothing_for_the_collector_of_cycles(server: Server) -> None:
+    """What it makes goes at once, or a worker would hold that of thousands which have gone."""
+
+    def sign_in_and_go(conn: int) -> None:
+        server.connect(conn, authenticated=False)
+        assert server.raw("HELLO", "3", "AUTH", "default", "pw", conn=conn) is None
+        server.auth.answer("DONE", server.auth.take()[1], ACCOUNT)
+        assert isinstance(server.later(conn), dict)
+        server.disconnect(conn)
+
+    sign_in_and_go(2)
+    gc.collect()
+    gc.disable()
+    try:
+        for conn in range(3, 13):
+            sign_in_and_go(conn)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_auth_of_a_connection_that_went(server: Server) -> None:
