@@ -101,17 +101,16 @@ cdef uint32_t actor_node(worker_t *w, const csp_item_t *item, uint32_t at) noexc
     cdef uint32_t size = item.event_size - at
     cdef const char *begin = b',"actor":{"account":"'
     cdef const char *end
-    cdef uint32_t class_id = 0, dbid = 0
     cdef csp_view_t all_
     cdef csp_record_t *record
     if size < 22 or memcmp(text, begin, 21) != 0:
         return 0
     text += 21
     end = <const char *> memchr(text, c'"', size - 21)
-    if end == NULL or not parse_key(text, <uint32_t> (end - text), &class_id, &dbid):
+    if end == NULL:
         return 0
     all_ = view_all(w.store, w.view.revision)
-    record = view_find(&all_, class_id, dbid)
+    record = view_visible(&all_, view_newest(&all_, view_key(&all_, text, <uint32_t> (end - text))))
     return 0 if record == NULL else record.node
 
 # ---- more ----

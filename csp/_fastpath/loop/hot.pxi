@@ -75,8 +75,9 @@ cdef inline bint parse_key(const char *key, uint32_t size, uint32_t *class_id, u
     dbid[0] = <uint32_t> number
     return True
 
-cdef inline uint64_t *view_key(const csp_view_t *view, const char *key, uint32_t size) noexcept nogil:
-    """Where the index has what the key names, NULL when it names nothing."""
+cdef uint64_t *view_key(const csp_view_t *view, const char *key, uint32_t size) noexcept nogil:
+    """Where the index has what the key names, NULL when it names nothing. The one caller of parse_key, which is
+    compiled into it: a GET has one call less."""
     cdef uint32_t class_id = 0
     cdef uint32_t dbid = 0
     if not parse_key(key, size, &class_id, &dbid):
