@@ -20,6 +20,7 @@ from tests.neighbours.waiting import wait_until
 
 PAIRS = 20
 CHANGES = 150
+READER_PASSWORD = "reads no more than he may"
 
 
 @pytest.fixture(scope="module")
@@ -374,6 +375,67 @@ def test_guarantee_08_a_proxy_whose_host_was_restarted_serves_and_resumes(tmp_pa
         with proxy.client() as client:
             assert orjson.loads(client.get(f"CfgSkill:{later}"))["name"] == "g8 later"
         assert proxy.log_text().count("51302") == loads
+
+
+@pytest.fixture
+def reader(master: Master) -> Iterator[str]:
+    """A person who may use applications and read nothing else; his key."""
+    with master.client() as client:
+        body = {"tenantDBID": 1, "userName": "g9", "employeeID": "g9", "isAgent": False}
+        made = client.execute_command(
+            "CFG.CREATE", "CfgPerson", orjson.dumps({**body, "password": READER_PASSWORD})
+        )
+        key = f"CfgPerson:{int(made[1])}"
+        client.execute_command("CFG.GRANT", "CfgApplication:100", key, "R,X")
+        yield key
+        client.execute_command("CFG.DELETE", "CfgPerson", made[1])
+
+
+def test_guarantee_09_what_may_not_be_read_reaches_nobody(
+    master: Master, proxy: Proxy, reader: str
+) -> None:
+    skill = f"CfgSkill:{make_skill(master, 'g9')}"
+    with master.client() as admin:
+        for server in (master, proxy):
+            wait_level_with(server, master)
+            with as_reader(server) as client, as_reader(server).pubsub() as told:
+                assert client.get(skill) is None
+                assert client.execute_command("CFG.COUNT", "CfgSkill") == 0
+                assert client.dbsize() == 1
+                told.subscribe("cfg:CfgSkill")
+                wait_until(lambda: told.get_message(timeout=0.1), 10, "the subscription")
+                admin.execute_command("CFG.GRANT", skill, reader, "R")
+                assert next_op(told) == "create"
+                assert client.get(skill) is not None
+                assert client.execute_command("CFG.COUNT", "CfgSkill") == 1
+                admin.execute_command("CFG.REVOKE", skill, reader)
+                assert next_op(told) == "delete"
+                assert client.get(skill) is None
+                set_value(admin, int(skill.partition(":")[2]), 1)
+                revision = revision_of(master)
+                admin.execute_command("CFG.GRANT", skill, reader, "R")
+                message = wait_until(lambda: told.get_message(timeout=0.1), 10, "the next")
+                event = orjson.loads(message["data"])
+                assert (event["op"], event["revision"] > revision) == ("create", True)
+                admin.execute_command("CFG.REVOKE", skill, reader)
+
+
+def wait_level_with(server: Server, master: Master) -> None:
+    """Waits until a server has what the master has."""
+    revision = revision_of(master)
+    with server.client() as client:
+        client.execute_command("CFG.SYNC", revision)
+
+
+def as_reader(server: Server) -> redis.Redis:
+    return redis.Redis(
+        "127.0.0.1", server.port, username="g9", password=READER_PASSWORD, decode_responses=True
+    )
+
+
+def next_op(told: redis.client.PubSub) -> str:
+    message = wait_until(lambda: told.get_message(timeout=0.1), 10, "a message")
+    return str(orjson.loads(message["data"])["op"])
 
 
 @pytest.mark.parametrize("role", ["writer", "auth", "worker 1"])
