@@ -102,6 +102,11 @@ class Estate:
         self._read(key)
         self._noted(revision)
 
+    def note_change(self, key: str, revision: int) -> None:
+        """Somebody else has changed it."""
+        self._read(key)
+        self._noted(revision)
+
     def delete(self, key: str) -> None:
         """With all that the rules say goes or changes with it: read anew."""
         name, _, dbid = key.partition(":")

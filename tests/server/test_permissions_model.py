@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import random
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.neighbours.server import Master, Proxy, Server
 from tests.server.feed_helpers import set_writable
-from tests.server.permission_stage import CLASSES, Estate, Watcher
-from tests.server.permission_world import World
+from tests.server.permission_stage import CLASSES, Estate, Watcher, sign_in
+from tests.server.permission_world import Object, World
 
 STEPS = 40
 SEED = 2911
+SECONDS_MAX = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
         set_writable(master, near)
         with Proxy(folder, near, app="proxy2").start() as far:
             yield [master, near, far]
+
+
+def wait_level(servers: list[Server], revision: int) -> None:
+    """Waits until all have published it."""
+    for server in servers:
+        with server.client() as client:
+            client.execute_command("CFG.SYNC", revision)
 
 
 def check_answers(watcher: Watcher, world: World) -> None:
@@ -67,9 +78,13 @@ def check_told(watcher: Watcher, world: World) -> None:
         assert watcher.known == expected
 
 
-def test_everybody_is_shown_what_he_may_read(servers: list[Server]) -> None:
-    rng = random.Random(SEED)
-    estate = Estate(servers[0], rng)
+@pytest.fixture(scope="module")
+def estate(servers: list[Server]) -> Estate:
+    return Estate(servers[0], random.Random(SEED))
+
+
+def test_everybody_is_shown_what_he_may_read(servers: list[Server], estate: Estate) -> None:
+    rng = estate.rng
     watchers = [
         Watcher(server, f"p{number}", person)
         for server in servers
@@ -80,9 +95,7 @@ def test_everybody_is_shown_what_he_may_read(servers: list[Server]) -> None:
         for _ in range(rng.randint(1, 4)):
             done.append(estate.step())
         revision = max(estate.worlds)
-        for server in servers:
-            with server.client() as client:
-                client.execute_command("CFG.SYNC", revision)
+        wait_level(servers, revision)
         for watcher in watchers:
             try:
                 check_told(watcher, estate.world)
@@ -92,3 +105,124 @@ def test_everybody_is_shown_what_he_may_read(servers: list[Server]) -> None:
                 raise AssertionError(f"{where}: {error}") from error
     for watcher in watchers:
         watcher.close()
+
+
+class Reader(threading.Thread):
+    """Reads lists over and over; notes at which revision it was shown what."""
+
+    def __init__(self, server: Server, user: str, person: str) -> None:
+        super().__init__(daemon=True)
+        self.person = person
+        self.client = sign_in(server, user)
+        self.over = threading.Event()
+        self.seen: list[tuple[int, str, set[int]]] = []
+        self.fault = ""
+
+    def run(self) -> None:
+        try:
+            while not self.over.is_set():
+                for name in ("CfgSkill", "CfgFolder", "CfgPerson"):
+                    page = self.client.execute_command("CFG.READ", name, "LIMIT", 10_000)
+                    dbids = {json.loads(one)["DBID"] for one in page[2]}
+                    self.seen.append((int(page[0]), name, dbids))
+        except redis.RedisError as error:
+            self.fault = f"{type(error).__name__}: {error}"
+
+
+def test_a_list_is_right_at_its_revision_while_rights_change(
+    servers: list[Server], estate: Estate
+) -> None:
+    readers = [
+        Reader(server, f"p{number}", person)
+        for server in servers
+        for number, person in enumerate(estate.persons)
+    ]
+    for reader in readers:
+        reader.start()
+    for _ in range(STEPS):
+        estate.step()
+    for reader in readers:
+        reader.over.set()
+        reader.join(SECONDS_MAX)
+        assert reader.fault == ""
+    revisions = sorted(estate.worlds)
+    looked_at = 0
+    for reader in readers:
+        shown: dict[int, Mapping[str, dict[str, Object]]] = {}
+        for revision, name, dbids in reader.seen:
+            # What others' sign-ins leave has revisions too, and changes no object.
+            at = revisions[bisect.bisect_right(revisions, revision) - 1]
+            if at not in shown:
+                shown[at] = estate.worlds[at].by_class(reader.person)
+            wanted = {one["DBID"] for one in shown[at].get(name, {}).values()}
+            assert dbids == wanted, (reader.person, revision, name)
+            looked_at += 1
+    assert looked_at > STEPS
+    assert len({revision for reader in readers for revision, _, _ in reader.seen}) > STEPS / 2
+
+
+def test_who_writes_needs_the_right_and_learns_nothing(
+    servers: list[Server], estate: Estate
+) -> None:
+    """An object that may not be read is refused as one that is not there, to the letter."""
+    master = servers[0]
+    outcomes: set[str] = set()
+    for step in range(STEPS):
+        estate.step()
+        for number, person in enumerate(estate.persons):
+            key = estate.rng.choice([*estate.skills(), *estate.folders])
+            rights = estate.world.rights(estate.world.accounts(person), key)
+            wanted = "BADKEY" if "R" not in rights else "ok" if "U" in rights else "NOPERM"
+            with sign_in(master, f"p{number}") as client:
+                got = describe(client, estate, key, step)
+                missing = describe(client, estate, f"{key.partition(':')[0]}:999999", step)
+            outcomes.add(wanted)
+            assert got.split()[0] == wanted, (person, key, rights, got)
+            if wanted == "BADKEY":
+                assert got.replace(key.partition(":")[2], "999999") == missing
+    assert outcomes == {"ok", "NOPERM", "BADKEY"}
+
+
+def describe(client: redis.Redis, estate: Estate, key: str, step: int) -> str:
+    """Tries to change an object's description: `ok`, or the error's word and text."""
+    name, _, dbid = key.partition(":")
+    delta = json.dumps({"userProperties": {"changed": {"step": {"number": step}}}})
+    try:
+        revision = client.execute_command("CFG.UPDATE", name, dbid, delta)
+    except redis.exceptions.NoPermissionError as error:
+        return f"NOPERM {error}"
+    except redis.ResponseError as error:
+        return str(error)
+    estate.note_change(key, int(revision))
+    return "ok"
+
+
+def test_history_is_of_what_may_be_read(servers: list[Server], estate: Estate) -> None:
+    revision = max(estate.worlds)
+    wait_level(servers, revision)
+    with servers[0].client() as client:
+        everything = changes_told(client)
+    for server in servers:
+        for number, person in enumerate(estate.persons):
+            readable = set(estate.world.readable(person))
+            with sign_in(server, f"p{number}") as client:
+                told = changes_told(client)
+            there = {one for one in everything if one[1] in estate.world.objects}
+            assert {one for one in told if one[1] in estate.world.objects} == {
+                one for one in there if one[1] in readable
+            }
+            assert told <= everything
+
+
+def changes_told(client: redis.Redis) -> set[tuple[int, str, str]]:
+    """Revision, object and kind of all changes of objects in the history; no grants."""
+    found, since = set(), 0
+    while True:
+        _, more, records = client.execute_command("CFG.HISTORY", "SINCE", since)
+        for record in map(json.loads, records):
+            for one in record["changes"]:
+                if one["op"] != "grant":
+                    found.add((record["revision"], f"{one['class']}:{one['DBID']}", one["op"]))
+        if not int(more):
+            return found
+        since = int(more)
