@@ -62,16 +62,18 @@ def command(
                     file.write(piece)
         except LookupError as problem:
             fail("export", str(problem), EXIT_NOT_FOUND)
-    _tell(report, as_json)
+    _tell(report, as_json, has_grants=LAYOUTS[layout].has_grants)
 
 
-def _tell(report: Report, as_json: bool) -> None:
+def _tell(report: Report, as_json: bool, *, has_grants: bool) -> None:
     if as_json:
         told = {
             "revision": report.revision,
             "until": report.until,
             "objects": dict(report.objects),
             "references_left_out": dict(report.lost),
+            "has_grants": has_grants,
+            "grants_left_out": report.grants_left_out,
             "alike": report.alike,
         }
         click.echo(orjson.dumps(told).decode(), err=True)
@@ -86,6 +88,14 @@ def _tell(report: Report, as_json: bool) -> None:
     for pair in report.alike[:ALIKE_SHOWN_MAX]:
         click.echo(
             f"{pair} have one name, so an import refuses this file: rename one of them", err=True
+        )
+    if not has_grants:
+        click.echo("grants are not in this form; --format csp has them", err=True)
+    if report.grants_left_out:
+        click.echo(
+            f"left out: the grants of {report.grants_left_out} objects, for want of Read "
+            f"Permissions (RP) on them, or because an account that they name can't be read",
+            err=True,
         )
     for what, count in report.lost.most_common(20):
         click.echo(f"left out: {count} references to {what}, which can't be read", err=True)

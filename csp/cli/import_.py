@@ -134,7 +134,7 @@ def _run(
             raise ReadOnly(f"{client.address} takes no writes: import at its master")
         if not as_json:
             _show_plan(prepared)
-        warnings = [*_own_application(prepared, status)]
+        warnings = [*prepared.warnings, *_own_application(prepared, status)]
         for warning in warnings:
             click.echo(f"csp import: warning: {warning}", err=True)
         revision = prepared.revision
@@ -196,8 +196,14 @@ def _show_plan(prepared: Prepared) -> None:
         click.echo(f"  and {len(plan.updates) - UPDATES_SHOWN} updates more")
     for item in [one for one in plan.creates if one.note][:UPDATES_SHOWN]:
         click.echo(f"  create {item.node.shown}: {item.note}")
+    for regrant in plan.regrants[:UPDATES_SHOWN]:
+        click.echo(f"  grants of {regrant.item.node.shown}: {regrant.shown}")
+    if len(plan.regrants) > UPDATES_SHOWN:
+        click.echo(f"  and grants of {len(plan.regrants) - UPDATES_SHOWN} objects more")
+    grants = f", grants {len(plan.regrants)}" if plan.regrants else ""
     click.echo(
-        f"plan: create {len(plan.creates)}, update {len(plan.updates)}, unchanged {plan.unchanged}"
+        f"plan: create {len(plan.creates)}, update {len(plan.updates)}{grants}, "
+        f"unchanged {plan.unchanged}"
     )
 
 
@@ -222,6 +228,7 @@ def _report(
     return {
         "created": len(plan.creates),
         "updated": len(plan.updates),
+        "grants": len(plan.regrants),
         "unchanged": plan.unchanged,
         "changes": plan.count,
         "classes": plan.totals(),

@@ -26,16 +26,17 @@ LOOKED_AT_MAX: Final = 10_000  # of a tenant's persons: where all these are disa
 
 
 def check_administrators(tx: Transaction) -> None:
-    """Raises InUse where nobody is left, as the error of the command that takes the last one."""
+    """Refuses where nobody is left: INUSE of the command that takes the last one."""
     command = _last_loss(tx)
     if not command or has_administrator(tx):
         return
     if has_administrator(Transaction(tx.published, tx.next_dbids)):
         tx.command = command
-        raise errors.InUse(
+        text = (
             f"nobody would be left who is enabled and has CP on {TENANT.name}:{ENVIRONMENT}: "
             f"grant it to another one first"
         )
+        tx.refuse(errors.InUse(text))
 
 
 def has_administrator(tx: Transaction) -> bool:

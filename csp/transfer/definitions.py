@@ -10,6 +10,7 @@ from typing import Any
 from csp.model.types import WORD_OF_CLASS
 from csp.transfer.collecting import Collection
 from csp.transfer.forms import ENVIRONMENT_NAME, FORMS, OWN_FORM, Form
+from csp.transfer.granting import GRANTS, read_grants
 from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Item, Key, Node
 from csp.transfer.reading import METADATA, RawObject
@@ -18,6 +19,7 @@ from csp.transfer.references import (
     FOLDER,
     PUBLISHED_FOLDERS,
     TENANT,
+    TENANT_WORD,
     Context,
     WrongValue,
     dn_key,
@@ -29,6 +31,9 @@ from csp.transfer.references import (
     tenant_node,
     text,
 )
+
+# What may stand in a folder without a name.
+DEFAULT_FOLDER_STATES = frozenset(("type", "folder"))
 
 
 class Definitions:
@@ -123,6 +128,8 @@ class Definitions:
         if form.cls is FOLDER:
             kind = step("type", text, member(value, "type")).lower()
             word, owner, _, names = step("folder", folder_parts, member(value, "folder"), context)
+            if raw.form == OWN_FORM and "name" not in value and word == TENANT_WORD and not names:
+                return (form.cls.id, word, owner, kind, ())  # the default folder
             name = step("name", text, member(value, "name"))
             return (form.cls.id, word, owner, kind, (*names, name))
         natural = NATURALS[form.cls.name]
@@ -151,12 +158,34 @@ class Definitions:
             item.wrong.add(attribute)
             self._collection.report(raw, attribute, problem, shown=item.node.shown)
 
-        if raw.section == "folders":
+        self._read_grants(item, raw, report)
+        if item.is_default_folder:
+            self._place_folder(item, raw, report)
+            for name in sorted(raw.value.keys() - DEFAULT_FOLDER_STATES):
+                rule = "of a folder without a name, a default folder, only grants can be stated"
+                report(name, WrongValue(rule))
+        elif raw.section == "folders":
             self._place_folder(item, raw, report)
             rest = {name: part for name, part in raw.value.items() if name != "folder"}
             item.body |= form.read(rest, context, report)
         else:
             item.body = form.read(raw.value, context, report)
+
+    def _read_grants(self, item: Item, raw: RawObject, report: Any) -> None:
+        stated = raw.value.pop(GRANTS, None)
+        if stated is None:
+            return
+        if raw.form not in (OWN_FORM, ""):  # bare objects may be of either form
+            report(GRANTS, WrongValue(f'mutagen\'s form has none: say "formatName": "{OWN_FORM}"'))
+            return
+        context = self._context
+        outer, context.tenant = context.tenant, _own_tenant(item.node) or self._environment
+        try:
+            item.grants = read_grants(stated, context)
+        except WrongValue as problem:
+            report(GRANTS, problem)
+        finally:
+            context.tenant = outer
 
     def _place_folder(self, item: Item, raw: RawObject, report: Any) -> None:
         try:
@@ -176,3 +205,10 @@ def _tenant_of(node: Node) -> Node | None:
     if node.cls is FOLDER or not isinstance(scope, Node):
         return None
     return scope if scope.cls is TENANT else _tenant_of(scope)
+
+
+def _own_tenant(node: Node) -> Node | None:
+    """The tenant in which the accounts of an object's grants are read: a tenant's own are its."""
+    if node.cls is TENANT:
+        return node
+    return _own_tenant(node.key[2]) if node.cls is FOLDER else _tenant_of(node)

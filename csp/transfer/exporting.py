@@ -4,7 +4,9 @@
 #    their names (raw: of their DBIDs): two exports of one state are equal byte by byte.
 # 2. Only what the reader may see is in it: the server gives nothing else. A reference to something
 #    else is left out and counted.
-# 3. An export begun while changes flow says the revisions between which it was read.
+# 3. Grants are in the form that names objects alone; those of default folders stand in entries
+#    without a name. Of how many objects they can't be read stands in `__metadata__`.
+# 4. An export begun while changes flow says the revisions between which it was read.
 
 from __future__ import annotations
 
@@ -12,14 +14,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 import orjson
 
 from csp.model.types import CLASSES, ENVIRONMENT, ObjectClass
 from csp.transfer.forms import ENVIRONMENT_NAME, FORM_OF, OWN_FORM
+from csp.transfer.granting import GRANTS, LEFT_OUT
 from csp.transfer.naming import Names, NoName
 from csp.transfer.naturals import BY_PATH, IN_ORDER_OF_SCOPES, TENANT
+from csp.transfer.own_grants import OwnGrants
+from csp.transfer.own_grants import Server as GrantsServer
 from csp.transfer.present import Object
 from csp.transfer.raw.words import RAW_FORM, SECTION_OF
 from csp.transfer.raw.writing import RawWriter
@@ -30,7 +36,7 @@ FORM_VERSION = "1.0.0"
 OBJECTS_A_REQUEST = 500
 
 
-class Server(Protocol):
+class Server(GrantsServer, Protocol):
     """What an export asks of a server."""
 
     def revision(self) -> int: ...
@@ -49,6 +55,11 @@ class Report:
     objects: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)  # references without a name
     alike: list[str] = field(default_factory=list)  # pairs that an import can't tell apart
+    grants_left_out: int = 0  # of so many objects
+
+    def lose(self, what: str) -> None:
+        """Takes down that something was left out because it can't be read."""
+        self.lost[what] += 1
 
 
 class Writes(Protocol):
@@ -67,6 +78,7 @@ class Layout:
     dbids: Callable[[Names, str], list[int]]  # what of a class, in which order
     writer: Callable[[ObjectClass, Names, Lost], Writes]
     has_variables: bool  # an import would fill in ${NAME}
+    has_grants: bool
 
 
 class FolderWriter:
@@ -93,8 +105,9 @@ NAMED = Layout(
     Names.sorted,
     _named,
     has_variables=True,
+    has_grants=True,
 )
-RAW = Layout(RAW_FORM, sorted(SECTION_OF), SECTION_OF, Names.dbids, RawWriter, False)
+RAW = Layout(RAW_FORM, sorted(SECTION_OF), SECTION_OF, Names.dbids, RawWriter, False, False)
 
 
 def export(
@@ -123,10 +136,23 @@ def export(
     if layout is NAMED:
         with suppress(NoName):  # the reader may not see it
             metadata[ENVIRONMENT_NAME] = names.key(TENANT, ENVIRONMENT)[0]
+    chosen = {
+        name: _chosen(names, layout, name, wanted)
+        for name in layout.order
+        if not classes or name in classes
+    }
+    grants = OwnGrants(server, names, report.lose)
+    if layout.has_grants:
+        _read_grants(grants, names, chosen, wanted)
+        report.grants_left_out = grants.left_out
+        if grants.left_out:
+            metadata[LEFT_OUT] = grants.left_out
     yield b'{\n"__metadata__": ' + orjson.dumps(metadata)
-    for name in layout.order:
-        if not classes or name in classes:
-            yield from _section(server, names, layout, name, wanted, report)
+    for name, dbids in chosen.items():
+        written = _written(server, names, layout, name, dbids, grants, report)
+        if name == BY_PATH and layout.has_grants:
+            written = chain(_default_folders(names, grants), written)
+        yield from _section(layout, name, written)
     report.until = server.revision()
     yield b"\n}\n"
 
@@ -138,29 +164,61 @@ def _tenant(names: Names, wanted: str) -> int:
     raise LookupError(f"there is no tenant {wanted!r}")
 
 
-def _section(
-    server: Server, names: Names, layout: Layout, name: str, tenant: int, report: Report
-) -> Iterator[bytes]:
+def _chosen(names: Names, layout: Layout, name: str, tenant: int) -> list[int]:
+    """The DBIDs of the objects of a class that are exported."""
     dbids = layout.dbids(names, name)
-    if tenant:
-        dbids = [dbid for dbid in dbids if _is_of(names, name, dbid, tenant)]
+    return [one for one in dbids if not tenant or _is_of(names, name, one, tenant)]
+
+
+def _read_grants(
+    grants: OwnGrants, names: Names, chosen: Mapping[str, list[int]], tenant: int
+) -> None:
+    for name, dbids in chosen.items():
+        grants.read(name, dbids)
+    if BY_PATH in chosen:
+        folders = names.default_folders()
+        if tenant:
+            folders = [one for one in folders if _is_of(names, BY_PATH, one, tenant)]
+        grants.read(BY_PATH, folders)
+
+
+def _default_folders(names: Names, grants: OwnGrants) -> Iterator[Object]:
+    """Entries without a name, for the grants alone."""
+    for dbid in grants.of_default_folders():
+        folder = names.folder_object(dbid)
+        found = {"type": folder["type"], "folder": names.place_of(dbid)}
+        yield found | {GRANTS: grants.of(BY_PATH, folder)}
+
+
+def _written(
+    server: Server,
+    names: Names,
+    layout: Layout,
+    name: str,
+    dbids: list[int],
+    grants: OwnGrants,
+    report: Report,
+) -> Iterator[Object]:
+    """The objects of one class as the file has them."""
     pairs = names.alike(name, dbids)
     report.alike += (f"{name}:{one} and {name}:{other}" for one, other in pairs)
-    if not dbids:
-        return
-
-    def lost(what: str) -> None:
-        report.lost[what] += 1
-
-    writer = layout.writer(CLASSES[name], names, lost)
-    yield b',\n"' + layout.section[name].encode() + b'": ['
-    joint = b"\n"
+    writer = layout.writer(CLASSES[name], names, report.lose)
     for obj in _objects(server, names, name, dbids):
-        data = orjson.dumps(writer.write(obj))
-        yield joint + (data.replace(b"${", b"$${") if layout.has_variables else data)
-        joint = b",\n"
+        written = writer.write(obj)
+        own = grants.of(name, obj) if layout.has_grants else None
+        yield written if own is None else written | {GRANTS: own}
         report.objects[name] += 1
-    yield b"\n]"
+
+
+def _section(layout: Layout, name: str, written: Iterator[Object]) -> Iterator[bytes]:
+    before = b',\n"' + layout.section[name].encode() + b'": [\n'
+    begun = before
+    for one in written:
+        data = orjson.dumps(one)
+        yield before + (data.replace(b"${", b"$${") if layout.has_variables else data)
+        before = b",\n"
+    if before is not begun:
+        yield b"\n]"
 
 
 def _is_of(names: Names, name: str, dbid: int, tenant: int) -> bool:

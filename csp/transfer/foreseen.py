@@ -13,8 +13,10 @@ from typing import Protocol
 
 import orjson
 
+from csp.errors import CspError, NoPerm
 from csp.model.extract import Object as JsonObject
-from csp.model.rights import Account
+from csp.model.places import Place
+from csp.model.rights import Account, Grants
 from csp.model.types import CLASSES, ObjectClass, UniqueRule, by_id
 from csp.rules.complete import FOLDER
 from csp.rules.names import UniqueName, names_of
@@ -36,6 +38,9 @@ ASKED_FOR_BY = {
     CLASSES["CfgHost"].id: ("CfgApplication",),
     CLASSES["CfgApplication"].id: ("CfgSwitch",),
 }
+# The same where a rule names the classes: the default groups that new tenants' grants go to, and
+# who is in EVERYONE where nobody else may change permissions.
+ASKED_FOR_OF_CLASS = {CLASSES["CfgTenant"].id: ("CfgAccessGroup", "CfgPerson")}
 # The filter key by which the one object with a unique value is found, of large classes.
 FOUND_BY: dict[tuple[str, tuple[str, ...]], str] = {("CfgPerson", ("userName",)): "user_name"}
 
@@ -65,6 +70,8 @@ class Foreseen:
             if node.dbid and (node.cls.id, node.dbid) not in self._objects:
                 self._unread.setdefault(node.cls.id, []).append(node.dbid)
         self._changed: dict[Key, bytes] = {}
+        self._grants: dict[Place, Grants] = dict(present.grants)
+        self._referrers: dict[tuple[Key, tuple[int, ...]], list[Key]] = {}  # asked for, of tenants
         self._roots: dict[tuple[int, str], int] = {}
         self._names: dict[UniqueName, int] = {}
         self._named: set[int] = set()  # classes whose every name is known
@@ -92,6 +99,8 @@ class Foreseen:
         self, class_id: int, dbid: int, most: int, classes: Sequence[int] = ()
     ) -> list[Key]:
         target = (class_id, dbid)
+        if class_id in ASKED_FOR_OF_CLASS and classes:
+            return self._of_tenant(target, tuple(classes))[:most]
         return [
             key
             for name in ASKED_FOR_BY.get(class_id, ())
@@ -100,6 +109,21 @@ class Foreseen:
             if target in targets_of(CLASSES[name], obj)
         ][:most]
 
+    def _of_tenant(self, tenant: Key, classes: tuple[int, ...]) -> list[Key]:
+        """What belongs to a tenant, asked for once; a new one has but what comes with it."""
+        if tenant[1] >= FORESEEN_FIRST:
+            return []
+        found = self._referrers.get((tenant, classes))
+        if found is None:
+            found = self._referrers[tenant, classes] = [
+                key
+                for name in ASKED_FOR_OF_CLASS[tenant[0]]
+                if CLASSES[name].id in classes
+                for key, obj in self._all(CLASSES[name])
+                if tenant in targets_of(CLASSES[name], obj)
+            ]
+        return found
+
     def account_revision(self, dbid: int) -> int:
         return 0
 
@@ -107,7 +131,25 @@ class Foreseen:
         return self._roots.get((tenant, word)) or self._present.default_folder(tenant, word)
 
     def kept_grants(self, class_id: int, dbid: int) -> Kept:
-        return NO_GRANTS
+        place = (class_id, dbid)
+        if place not in self._grants:
+            self._grants[place] = self._ask_grants(place)
+        found = self._grants[place]
+        return Kept(1, found) if found else NO_GRANTS
+
+    def own_grants(self, places: Sequence[Place]) -> list[Grants]:
+        """Those of each object, as a plan asks once all objects are there."""
+        return [self.kept_grants(*place).grants for place in places]
+
+    def _ask_grants(self, place: Place) -> Grants:
+        if place[1] >= FORESEEN_FIRST:
+            return {}
+        (found,) = self._server.own_grants([place])
+        if isinstance(found, NoPerm):
+            return {}  # what can't be foreseen is left to the server
+        if isinstance(found, CspError):
+            raise found
+        return found
 
     def granted_to(self, account: Account, most: int) -> list[Key]:
         return []  # an import deletes nothing
@@ -125,6 +167,8 @@ class Foreseen:
             assert touched.after is not None
             self._changed[touched.key] = orjson.dumps(touched.after)
             self._names |= dict.fromkeys(names_of(touched.cls, touched.after), touched.dbid)
+        self._grants |= {key: dict(one.after) for key, one in tx.granted.items()}
+        self._referrers.clear()
         self.next_dbids |= tx.given
         self._roots |= tx.root_folders
 
@@ -193,7 +237,8 @@ class Foreseen:
     def _all(self, cls: ObjectClass) -> Iterator[tuple[Key, JsonObject]]:
         """All objects of a small class as they would be."""
         if cls.id not in self._small:
-            self._small[cls.id] = list(self._server.read(cls.name))
+            small = self._small[cls.id] = list(self._server.read(cls.name))
+            self._objects |= {(cls.id, one["DBID"]): one for one in small}
         for one in self._small[cls.id]:
             if (cls.id, one["DBID"]) not in self._changed:
                 yield (cls.id, one["DBID"]), one

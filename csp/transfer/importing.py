@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -10,10 +10,11 @@ from typing import BinaryIO, Protocol
 from csp.transfer.collecting import Collection
 from csp.transfer.definitions import Definitions
 from csp.transfer.forms import ENVIRONMENT_NAME, FORMS, OWN_FORM, OWN_SECTIONS
+from csp.transfer.granting import LEFT_OUT
 from csp.transfer.interpolate import interpolate
 from csp.transfer.missing import Missing
 from csp.transfer.plan import Plan, make_plan
-from csp.transfer.present import Present, Source
+from csp.transfer.present import Present
 from csp.transfer.problems import Problems
 from csp.transfer.raw.definitions import RawDefinitions
 from csp.transfer.raw.definitions import Server as Lookup
@@ -27,7 +28,7 @@ FORMS_READ = ("JSON", "COMPACT_JSON", OWN_FORM, RAW_FORM)
 VERSION_MAJOR = "1"
 
 
-class Server(Source, Sink, Lookup, Protocol):
+class Server(Sink, Lookup, Protocol):
     """What an import asks of a server."""
 
     def revision(self) -> int: ...
@@ -48,6 +49,7 @@ class Prepared:
 
     plan: Plan
     revision: int  # that it was planned at
+    warnings: list[str] = field(default_factory=list)
 
 
 Open = Callable[[str], BinaryIO]
@@ -68,6 +70,7 @@ def prepare(
     collection = Collection(problems)
     named = Definitions(collection, present.default_folders(), present.environment())
     numbered = RawDefinitions(collection, server)
+    warnings: list[str] = []
     with ExitStack() as stack:
         for file in files:
             try:
@@ -75,7 +78,9 @@ def prepare(
             except OSError as problem:
                 problems.add(file, f"can't be read: {problem.strerror or problem}")
                 continue
-            _File(file, stream, wishes, problems).define(named, numbered)
+            one = _File(file, stream, wishes, problems)
+            one.define(named, numbered)
+            warnings += one.warnings()
     named.convert()
     numbered.convert()
     registry, items = collection.registry, collection.items
@@ -85,7 +90,7 @@ def prepare(
     problems.check()
     rehearse(plan, revision, server, present, problems, progress)
     problems.check()
-    return Prepared(plan, revision)
+    return Prepared(plan, revision, warnings)
 
 
 def carry_out(prepared: Prepared, server: Server, problems: Problems, progress: Progress) -> int:
@@ -114,6 +119,15 @@ class _File:
             if raw.variables:
                 self._fill(raw)
             named.define(raw)
+
+    def warnings(self) -> Iterator[str]:
+        """What the file itself says that it lacks."""
+        left_out = self._reader.metadata.get(LEFT_OUT)
+        if left_out:
+            yield (
+                f"{self._reader.file} lacks the grants of {left_out} objects, which who exported "
+                f"it could not read: these stay as they are here"
+            )
 
     @property
     def _is_raw(self) -> bool:

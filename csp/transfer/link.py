@@ -9,10 +9,14 @@ import orjson
 
 from csp.client import CannotConnect, Client, ConnectionLost
 from csp.errors import CspError
+from csp.model.places import Place
+from csp.model.rights import Grants, account_of, grant_of
+from csp.model.types import by_id
 from csp.transfer.run import LinkLost
 
 Object = dict[str, Any]
 FINDS_A_PIPELINE = 1_000
+GRANTS_A_PIPELINE = 500
 TRANSACTION_SECONDS = 120.0  # the largest takes a busy master many seconds
 
 
@@ -50,6 +54,16 @@ class Link:
         assert isinstance(reply, list)
         return [orjson.loads(one) if isinstance(one, bytes) else None for one in reply]
 
+    def own_grants(self, places: Sequence[Place]) -> list[Grants | CspError]:
+        found: list[Grants | CspError] = []
+        for at in range(0, len(places), GRANTS_A_PIPELINE):
+            replies = self.client.pipeline(
+                ("CFG.PERMISSIONS", f"{by_id[class_id].name}:{dbid}")
+                for class_id, dbid in places[at : at + GRANTS_A_PIPELINE]
+            )
+            found += map(_own, replies)
+        return found
+
     def exchange(self, requests: Sequence[bytes]) -> list[Any]:
         try:
             connection = self.client.opened()
@@ -58,3 +72,14 @@ class Link:
         except (CannotConnect, ConnectionLost) as problem:
             self.client.close()
             raise LinkLost(problem.text) from problem
+
+
+def _own(reply: Any) -> Grants | CspError:
+    """The own grants of an access list: [revision, own, inherited]."""
+    if isinstance(reply, CspError):
+        return reply
+    return {account_of(_text(key)): grant_of(_text(words)) for key, words in reply[1]}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS
+from csp.transfer.granting import GRANTS
 from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Body, Item, Node, Registry
 from csp.transfer.present import Present
 from csp.transfer.problems import Problems
-from csp.transfer.references import FOLDER, SWITCH, TENANT_WORD
+from csp.transfer.references import DEFAULT_FOLDERS, FOLDER, SWITCH, TENANT_WORD
 from csp.transfer.spelling import spelled
 
 # Types of objects that have no tenant: their folders are Environment's.
@@ -67,6 +68,9 @@ class Missing:
         for item in list(self.items):
             for node in item.refs:
                 self._need(node)
+        for item in self.items:
+            if item.is_default_folder:
+                self._check_default_folder(item, problems)
         if self.unresolved:
             self._report(problems)
 
@@ -148,16 +152,29 @@ class Missing:
             body["folderDBID"] = 0  # there is no default folder to put it into
         self._add(node, body, refs, "missing folder")
 
+    def _check_default_folder(self, item: Item, problems: Problems) -> None:
+        """Reports one that the server neither has nor makes with its tenant."""
+        owner, kind = item.node.key[2], item.node.key[3]
+        comes = not owner.dbid and kind in DEFAULT_FOLDERS and kind not in OF_ENVIRONMENT
+        if not item.node.dbid and not comes:
+            rule = f"{owner.shown} has no default folder of type {kind!r}"
+            problems.add(item.file or "files", rule, object=item.shown, path="type")
+
     # ------------------------------------------------------------------ errors
 
     def _report(self, problems: Problems) -> None:
         for item in self.items:
             for node in item.refs:
                 if node in self.unresolved:
-                    path = spelled(item, next(paths_to(node, item.body), ""))
+                    path = spelled(item, next(paths_to(node, _stated(item)), ""))
                     file = item.file or "files"
                     rule = self.unresolved[node]
                     problems.add(file, rule, object=item.shown, path=path)
+
+
+def _stated(item: Item) -> Body:
+    """What an item states, its grants too."""
+    return item.body | {GRANTS: list(item.grants or ())}
 
 
 def paths_to(node: Node, value: Any, path: str = "") -> Iterator[str]:

@@ -165,6 +165,19 @@ class Names:
             and one["type"] != GENERIC_FOLDER
         )
 
+    def default_folders(self) -> list[int]:
+        """The DBIDs of tenants' default folders, in the order of tenants and types.
+
+        Of several top folders it is the one with the lowest DBID, as everywhere.
+        """
+        found: dict[tuple[str, ...], int] = {}
+        for dbid in sorted(self._folders):
+            if self.is_default_folder(dbid):
+                one = self._folders[dbid]
+                order = self._order(TENANT, one["ownerID"]["DBID"])
+                found.setdefault((*order, one["type"]), dbid)
+        return [found[key] for key in sorted(found)]
+
     def folder(self, dbid: int) -> Object | None:
         """A folder by type, owner and path; None for a default folder of a tenant."""
         one = self._folder(dbid)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from csp.model.rights import Grant
 from csp.model.types import Attribute, ObjectClass
 from csp.transfer.reading import RawObject
 
@@ -41,8 +42,13 @@ class Node(int):
         names = " ".join(repr(part) for part in self.key[1:] if isinstance(part, str))
         scopes = [part.shown for part in self.key[1:] if isinstance(part, Node)]
         if isinstance(self.key[-1], tuple):  # a folder's path
-            names = f"{self.key[-2]} {'/'.join(self.key[-1])!r}"
+            path = f" {'/'.join(self.key[-1])!r}" if self.key[-1] else ", the default folder"
+            names = f"{self.key[-2]}{path}"
         return f"{self.cls.name} {names}" + "".join(f" of {scope}" for scope in scopes)
+
+
+# By account: the rights. None stands for SYSTEM.
+StatedGrants = dict[Node | None, Grant]
 
 
 @dataclass(slots=True)
@@ -57,6 +63,7 @@ class Item:
     physical: str | None = None  # of a switch: its physical switch's name, as the file has it
     wrong: set[str] = field(default_factory=set)  # attributes in which something is wrong
     by_dbid: bool = False  # its file is of the raw form: attributes by their published names
+    grants: StatedGrants | None = None  # all that the object shall have of its own; None: unstated
 
     @property
     def shown(self) -> str:
@@ -67,6 +74,11 @@ class Item:
     def spelled(self, attribute: Attribute) -> str:
         """The attribute's name as the object's file has it."""
         return attribute.name if self.by_dbid else attribute.mutagen
+
+    @property
+    def is_default_folder(self) -> bool:
+        """Whether it is a default folder, which the server makes: only its grants are stated."""
+        return isinstance(self.node.key[-1], tuple) and not self.node.key[-1]
 
     @property
     def file(self) -> str:

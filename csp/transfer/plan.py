@@ -1,22 +1,26 @@
 """Compares what files define with what the server holds, and says what is to be done."""
 
 # 1. Nothing is planned twice, and nothing for an object that is as the files say.
-# 2. Rules that can be checked here are checked before anything is written.
+# 2. Grants are compared like all else, as far as the objects are there (granting.py).
+# 3. Rules that can be checked here are checked before anything is written.
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from csp.errors import CspError
 from csp.model.difference import make_delta
 from csp.model.types import CLASSES
+from csp.transfer.granting import GRANTS, Regrant, compared, place_of
 from csp.transfer.members import find_members, lists_of
 from csp.transfer.merging import key_of_member, merged, settle
 from csp.transfer.objects import Body, Item, Node
 from csp.transfer.present import Present
 from csp.transfer.problems import Problems
-from csp.transfer.references import FOLDER
+from csp.transfer.references import FOLDER, TENANT
 from csp.transfer.spelling import spelled
 
 Delta = dict[str, Any]
@@ -48,12 +52,20 @@ class Plan:
     creates: list[Item] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
     unchanged: int = 0
+    regrants: list[Regrant] = field(default_factory=list)
+    # Whose grants are compared only when all objects are there: all that are stated, or none.
+    late: list[Item] = field(default_factory=list)
     # So many commands do it, as a rehearsal found: an object may take a create and an update.
     commands: int = 0
 
     @property
+    def to_be_made(self) -> list[Item]:
+        """What is not there before the plan is carried out."""
+        return self.creates + [one for one in self.late if one.is_default_folder]
+
+    @property
     def count(self) -> int:
-        return len(self.creates) + len(self.updates)
+        return len(self.creates) + len(self.updates) + len(self.regrants)
 
     def totals(self) -> dict[str, dict[str, int]]:
         """Creates and updates by class."""
@@ -69,6 +81,9 @@ def make_plan(items: list[Item], present: Present, problems: Problems) -> Plan:
     taken: dict[tuple[Any, ...], Item] = {}
     for item in items:
         node = item.node
+        if item.is_default_folder:
+            plan.unchanged += 1
+            continue  # the server makes it
         _settle_folder(item, present)
         if item.by_dbid:
             find_members(item, present.objects.get(node, {}), problems)
@@ -83,7 +98,26 @@ def make_plan(items: list[Item], present: Present, problems: Problems) -> Plan:
             plan.updates.append(Update(item, delta))
         else:
             plan.unchanged += 1
+    _plan_grants(plan, items, present, problems)
     return plan
+
+
+def _plan_grants(plan: Plan, items: Iterable[Item], present: Present, problems: Problems) -> None:
+    stated = [item for item in items if item.grants is not None]
+    there = [item for item in stated if item.node.dbid]
+    found = present.source.own_grants([place_of(item.node) for item in there]) if there else []
+    for item, have in zip(there, found, strict=True):
+        if isinstance(have, CspError):
+            _report(item, problems, GRANTS, f"can't be compared: {have.text}")
+        else:
+            present.grants[place_of(item.node)] = have
+    own = ((item, present.grants.get(place_of(item.node), {})) for item in stated)
+    plan.regrants = [one for one in (compared(item, have) for item, have in own) if one]
+    created = {item.node for item in plan.creates}
+    changed = created | {update.item.node for update in plan.updates}
+    plan.unchanged -= sum(one.item.node not in changed for one in plan.regrants)
+    if any(node.cls is TENANT for node in created):
+        plan.late = stated
 
 
 def _settle_folder(item: Item, present: Present) -> None:
@@ -94,7 +128,9 @@ def _settle_folder(item: Item, present: Present) -> None:
             body["folderDBID"] = 0  # there is no default folder to put it into
         return
     folder = body.get("folderDBID")
-    if isinstance(folder, Node) and not folder.dbid and folder.item is None:
+    if not isinstance(folder, Node) or folder.dbid:
+        return
+    if folder.item is None or folder.item.is_default_folder:
         del body["folderDBID"]  # the default folder, which the server makes with its owner
 
 

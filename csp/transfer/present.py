@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from csp.errors import CspError
+from csp.model.places import Place
+from csp.model.rights import Grants
 from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
 from csp.transfer.naturals import BY_PATH, IN_ORDER_OF_SCOPES, NATURALS
 from csp.transfer.objects import Key, Node, Registry
@@ -34,6 +37,9 @@ class Source(Protocol):
         self, class_name: str, keys: list[dict[str, str | int]]
     ) -> list[Object | None]: ...
 
+    def own_grants(self, places: Sequence[Place]) -> list[Grants | CspError]:
+        """The own grants of each object; NoPerm where the account may not read them."""
+
 
 class Present:
     """The server's objects, by Node."""
@@ -43,6 +49,7 @@ class Present:
         self.objects: dict[Node, Object] = {}
         # Objects that were read whole, by class and DBID.
         self.whole: dict[tuple[int, int], Object] = {}
+        self.grants: dict[Place, Grants] = {}  # own grants, of objects for which they were asked
         self._folders: dict[int, Object] = {}
         self._roots: dict[tuple[str, int, str], int] = {}
 

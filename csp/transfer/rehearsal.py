@@ -3,7 +3,7 @@
 1. What a rehearsal finds in order, the server takes, unless somebody changes something meanwhile.
 2. All that is wrong is found, not only the first; what follows from a refusal is no problem of its
    own.
-3. Afterwards the plan is as it was.
+3. Afterwards the plan is as it was, but that it knows which grants change with a new tenant.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from csp.rules.transaction import Touched
 from csp.rules.transaction import Transaction as Trial
 from csp.transfer.foreseen import FORESEEN_FIRST, Foreseen, Server
 from csp.transfer.objects import Item
-from csp.transfer.plan import Plan, Update
+from csp.transfer.plan import Plan
 from csp.transfer.present import Present
 from csp.transfer.problems import PROBLEMS_MAX, Problems
 from csp.transfer.spelling import spelled
-from csp.transfer.transactions import Cutter, TooLarge, Transaction
+from csp.transfer.transactions import Command as Planned
+from csp.transfer.transactions import Cutter, TooLarge, Transaction, item_of
 
 FORESEEN = re.compile(rf"(?:\bCfg\w+:)?\b(\d{{{len(str(FORESEEN_FIRST))}}})\b")
 
@@ -46,10 +47,12 @@ def rehearse(
     progress: Progress = lambda done, of: None,
 ) -> None:
     """Reports all that the server would refuse of a plan."""
-    items = [*plan.creates, *(update.item for update in plan.updates)]
+    to_be_made = [one for one in plan.to_be_made if not one.node.dbid]
+    items = [*plan.creates, *(one.item for one in plan.updates)]
+    items += [one.item for one in plan.regrants]
     foreseen = Foreseen(server, present, {node for item in items for node in item.refs})
     report = _Report(problems)
-    cutter = Cutter(plan, revision)
+    cutter = Cutter(plan, revision, foreseen)
     done = 0
     try:
         for transaction in cutter.transactions():
@@ -64,7 +67,7 @@ def rehearse(
         item = problem.item
         problems.add(item.file or "files", spelled(item, problem.rule), object=item.shown)
     finally:
-        for item in plan.creates:
+        for item in to_be_made:
             item.node.dbid = item.node.transaction = item.node.position = 0
 
 
@@ -141,8 +144,8 @@ class _Report:
         for position, error in sorted(refused.items()):
             self._add(transaction.commands[position - 1], error.text)
 
-    def _add(self, command: Item | Update, text: str) -> None:
-        item = command if isinstance(command, Item) else command.item
+    def _add(self, command: Planned, text: str) -> None:
+        item = item_of(command)
         numbers = {int(number) for number in FORESEEN.findall(text)}
         if not self._refused.isdisjoint(numbers):
             return  # it would be in order if the other were

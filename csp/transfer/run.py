@@ -23,10 +23,12 @@ from csp.errors import (
     from_line,
 )
 from csp.resp import request
+from csp.transfer.granting import AtServer
 from csp.transfer.objects import Item
-from csp.transfer.plan import Plan, Update
+from csp.transfer.plan import Plan
+from csp.transfer.present import Source
 from csp.transfer.problems import Problems
-from csp.transfer.transactions import Cutter, Transaction
+from csp.transfer.transactions import Cutter, Transaction, item_of
 
 ATTEMPTS_MAX = 8
 RETRY_SECONDS = 0.25  # doubles: with eight attempts about half a minute
@@ -36,7 +38,7 @@ ABORTED = re.compile(r"(?:(\w+) )?command (\d+): (.*)", re.S)
 Progress = Callable[[int, int], None]  # done, of
 
 
-class Sink(Protocol):
+class Sink(Source, Protocol):
     """What is asked of a client."""
 
     def exchange(self, requests: Sequence[bytes]) -> list[Any]:
@@ -49,7 +51,7 @@ class LinkLost(Exception):
 
 def run(plan: Plan, revision: int, sink: Sink, problems: Problems, progress: Progress) -> int:
     """Does everything; the last revision. Refusals go to problems, then ImportRefused is raised."""
-    cutter = Cutter(plan, revision)
+    cutter = Cutter(plan, revision, AtServer(sink))
     done = 0
     for transaction in cutter.transactions():
         try:
@@ -113,8 +115,7 @@ def _report(refusal: ExecAbort, transaction: Transaction, problems: Problems) ->
     match = ABORTED.match(refusal.text)
     if match is None:
         return
-    command = transaction.commands[int(match[2]) - 1]
-    item = command.item if isinstance(command, Update) else command
+    item = item_of(transaction.commands[int(match[2]) - 1])
     rule = f"refused by the server: {match[1] or 'ERR'} {match[3]}"
     if transaction.number > 1:
         rule += f" (the {transaction.number - 1} transactions before it are done)"

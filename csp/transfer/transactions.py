@@ -3,20 +3,26 @@
 # 1. Up to COMMANDS_MAX commands and BYTES_MAX bytes are one transaction: all or nothing.
 # 2. Beyond that, an object is created in no earlier transaction than what its fixed and mandatory
 #    attributes refer to; other attributes that refer to later objects follow as updates.
-# 3. The id of a transaction is a digest of its commands and of the revision it was planned at.
+# 3. Grants come last: where all is one transaction and no tenant is new, in it, else after the
+#    objects.
+# 4. The id of a transaction is a digest of its commands and of the revision it was planned at.
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import orjson
 
 from csp.model.difference import make_delta
-from csp.model.types import ObjectClass
+from csp.model.rights import SYSTEM, SYSTEM_WORD, words_of
+from csp.model.types import ObjectClass, by_id
 from csp.resp import request
+from csp.transfer.granting import GrantCommand, Granted, Regrant, commands_of, compared_late
+from csp.transfer.granting import in_order as grants_in_order
 from csp.transfer.merging import settle
 from csp.transfer.naturals import IN_ORDER_OF_SCOPES
 from csp.transfer.objects import Body, Item, Node
@@ -44,12 +50,15 @@ WRITE_ORDER = {
 }
 
 
+Command = Item | Update | GrantCommand
+
+
 @dataclass(slots=True)
 class Transaction:
     """Commands that are done together or not at all."""
 
     number: int  # from 1
-    commands: list[Item | Update]
+    commands: list[Command]
     encoded: list[bytes]
     write_id: str
 
@@ -57,10 +66,15 @@ class Transaction:
 class TooLarge(Exception):
     """One object alone is larger than a transaction may be, or belongs into one with too many."""
 
-    def __init__(self, command: Item | Update, rule: str) -> None:
-        self.item = command if isinstance(command, Item) else command.item
+    def __init__(self, command: Command, rule: str) -> None:
+        self.item = item_of(command)
         self.rule = rule
         super().__init__(f"{self.item.shown}: {rule}")
+
+
+def item_of(command: Command) -> Item:
+    """The object that a command is about."""
+    return command if isinstance(command, Item) else command.item
 
 
 def hard_attributes(cls: ObjectClass) -> frozenset[str]:
@@ -82,25 +96,52 @@ def nodes_in(value: Any) -> Iterator[Node]:
 class Cutter:
     """Makes the transactions of a plan, one after the other, as DBIDs become known."""
 
-    def __init__(self, plan: Plan, revision: int) -> None:
+    def __init__(self, plan: Plan, revision: int, granted: Granted) -> None:
         self.plan = plan
         self.revision = revision
+        self._granted = granted
         self.late: list[tuple[Item, Body]] = []  # creates that had to leave something out
         self._number = 0
 
     def transactions(self) -> Iterator[Transaction]:
         """Each must be done (Nodes have their DBIDs) before the next is asked for."""
         plan = self.plan
-        if plan.count <= COMMANDS_MAX:
-            whole = self._encode([*plan.creates, *plan.updates])
-            if whole is not None:
-                if whole.commands:
-                    yield whole
-                return
-        yield from self._batches(in_order(plan.creates))
-        yield from self._batches([*plan.updates, *map(_rest, self.late)])
+        grants = [] if plan.late else _commands(plan.regrants)
+        whole = self._whole([*plan.creates, *plan.updates, *chain.from_iterable(grants)])
+        if whole is not None:
+            yield from whole
+        else:
+            yield from self._batches(in_order(plan.creates))
+            yield from self._batches([*plan.updates, *map(_rest, self.late)])
+            yield from self._grant_batches(grants)
+        if plan.late:
+            plan.regrants = compared_late(plan.late, self._granted)
+            grants = _commands(plan.regrants)
+            whole = self._whole([*chain.from_iterable(grants)])
+            yield from self._grant_batches(grants) if whole is None else whole
 
-    def _batches(self, commands: list[Item] | list[Update]) -> Iterator[Transaction]:
+    def _grant_batches(self, grants: list[list[GrantCommand]]) -> Iterator[Transaction]:
+        """Transactions of grants; what changes on one object is not divided."""
+        at = 0
+        while at < len(grants):
+            batch: list[Command] = [*grants[at]]
+            at += 1
+            while at < len(grants) and len(batch) + len(grants[at]) <= BATCH_COMMANDS:
+                batch += grants[at]
+                at += 1
+            made = self._whole(batch)
+            if made is None:
+                raise TooLarge(batch[0], f"has more than {COMMANDS_MAX} grants to give or take")
+            yield from made
+
+    def _whole(self, commands: list[Command]) -> list[Transaction] | None:
+        """All as one transaction, or none where there is nothing; None: it would be too large."""
+        made = self._encode(commands) if len(commands) <= COMMANDS_MAX else None
+        if made is None:
+            return None
+        return [made] if commands else []
+
+    def _batches(self, commands: Sequence[Command]) -> Iterator[Transaction]:
         at = 0
         size = 0
         while at < len(commands):
@@ -116,7 +157,7 @@ class Cutter:
             size = 0
             yield made
 
-    def _encode(self, commands: list[Item | Update]) -> Transaction | None:
+    def _encode(self, commands: list[Command]) -> Transaction | None:
         """The transaction; None if it would be too large."""
         number = self._number + 1
         for position, command in enumerate(commands, 1):
@@ -147,7 +188,7 @@ class Cutter:
 
     def _command(
         self,
-        command: Item | Update,
+        command: Command,
         number: int,
         late: list[tuple[Item, Body]],
         write_id: str = "",
@@ -160,6 +201,8 @@ class Cutter:
             node = command.item.node
             delta = orjson.dumps(command.delta, name, orjson.OPT_PASSTHROUGH_SUBCLASS)
             return request("CFG.UPDATE", node.cls.name, node.dbid, delta, *tail)
+        if isinstance(command, GrantCommand):
+            return _grant(command, number, tail)
         body = command.body
         cls = command.node.cls
         try:
@@ -171,7 +214,12 @@ class Cutter:
         return request("CFG.CREATE", cls.name, data, *tail)
 
 
-def _batch_size(first: Item | Update) -> int:
+def _commands(regrants: list[Regrant]) -> list[list[GrantCommand]]:
+    """The commands for each object, in order."""
+    return [list(commands_of(one)) for one in grants_in_order(regrants)]
+
+
+def _batch_size(first: Command) -> int:
     """How many commands go together that begin with this one."""
     if isinstance(first, Item) and first.node.cls.name in TENANTS:
         return BATCH_COMMANDS_TENANTS
@@ -197,6 +245,19 @@ def _name(node: Any, number: int) -> int | str:
     if node.transaction != number:
         raise NotYet(node.shown)
     return f"@{node.position}"
+
+
+def _grant(command: GrantCommand, number: int, tail: tuple[str, ...]) -> bytes:
+    """CFG.GRANT or CFG.REVOKE."""
+    node, (account_class, account) = command.item.node, command.account
+    key = f"{node.cls.name}:{_name(node, number)}"
+    whom = SYSTEM_WORD
+    if command.account != SYSTEM:
+        named = _name(account, number) if isinstance(account, Node) else account
+        whom = f"{by_id[account_class].name}:{named}"
+    if command.grant is None:
+        return request("CFG.REVOKE", key, whom, *tail)
+    return request("CFG.GRANT", key, whom, words_of(command.grant), *tail)
 
 
 def _without_later(item: Item, number: int) -> Body:

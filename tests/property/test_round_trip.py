@@ -1,4 +1,4 @@
-"""What comes out of a server goes in again: the same objects in the same and in a new database."""
+"""What comes out of a server goes in again: the same objects and grants, here and elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csp.errors import CspError
-from csp.model.types import CLASSES, WORD_OF_CLASS
+from csp.model.types import CLASSES, WORD_OF_CLASS, by_id
 from csp.transfer.exporting import NAMED, RAW, Layout, Report, export
 from tests.effort import examples
 from tests.unit.import_master import ImportMaster
@@ -50,6 +50,11 @@ CLASS_OF_CONTENT = {WORD_OF_CLASS[name]: name for name in CLASSES}
 folders = st.tuples(
     st.sampled_from(OWNERS), st.sampled_from(TYPES), st.sampled_from(NAMES), st.integers(0, 4)
 )
+# Whose rights are stated: tenants' groups, persons, SYSTEM; and on what, of all there is.
+ACCOUNTS = ["SYSTEM", "CfgPerson:100", "CfgPerson:101"]
+ACCOUNTS += [f"CfgAccessGroup:{dbid}" for dbid in (1, 2, 4, 101, 102, 103)]
+RIGHTS = ["R", "R,X", "none", "none,propagate", "R,C,U,X,D,RP,CP,propagate", ""]
+grants = st.tuples(st.integers(0, 1 << 20), st.sampled_from(ACCOUNTS), st.sampled_from(RIGHTS))
 contents = st.tuples(st.sampled_from(sorted(CONTENT)), st.integers(0, 8))
 
 
@@ -120,6 +125,17 @@ def try_object(master: ImportMaster, name: str, kind: str, at: int, made: list[i
         return
 
 
+def try_grant(master: ImportMaster, at: int, account: str, rights: str) -> None:
+    """Grants or takes rights on some object, where the server lets it."""
+    keys = [key for key in sorted(master.host.records) if key[0] in by_id]
+    class_id, dbid = keys[at % len(keys)]
+    key = f"{by_id[class_id].name}:{dbid}"
+    if rights:
+        master.write("CFG.GRANT", key, account, rights)
+    else:
+        master.write("CFG.REVOKE", key, account)
+
+
 @pytest.mark.parametrize("layout", [NAMED, RAW], ids=["own", "raw"])
 @examples(12)
 @given(
@@ -127,6 +143,7 @@ def try_object(master: ImportMaster, name: str, kind: str, at: int, made: list[i
     objects=st.lists(contents, max_size=8),
     environment=st.sampled_from(["Environment", "Resources", "acme2"]),
     default_folder=st.sampled_from(["", "Skills", "a", "Fertigkeiten"]),
+    granted=st.lists(grants, max_size=12),
 )
 def test_odd_folders(
     layout: Layout,
@@ -134,6 +151,7 @@ def test_odd_folders(
     objects: list[tuple[str, int]],
     environment: str,
     default_folder: str,
+    granted: list[tuple[int, str, str]],
 ) -> None:
     with (
         tempfile.TemporaryDirectory() as one,
@@ -153,6 +171,8 @@ def test_odd_folders(
             try_folder(master, owner, kind, name, above, made)
         for serial, (kind, at) in enumerate(objects):
             try_object(master, f"o{serial}", kind, at, made)
+        for at, account, rights in granted if layout.has_grants else ():
+            try_grant(master, at, account, rights)
         check_round_trip(master, other, layout)
 
 

@@ -6,22 +6,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from csp.errors import CspError, NoPerm
 from csp.model.extract import value_at
-from csp.model.image import parse_image
+from csp.model.grants import grants_in
+from csp.model.image import parse_header, parse_image
 from csp.model.keys import KEYS
-from csp.model.types import CLASSES
+from csp.model.places import Place
+from csp.model.rights import Grants
+from csp.model.types import CLASSES, GRANTS_CLASS_ID
 from csp.resp import Decoder
-from tests.unit.master_stage import Stage
+from tests.unit.grants_stage import GrantsStage
 
 Object = dict[str, Any]
 
 
-class ImportMaster(Stage):
+class ImportMaster(GrantsStage):
     """A master as csp.transfer sees a server."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.transactions = 0
+        self.without_rp: set[Place] = set()  # whose grants may not be read
 
     def revision(self) -> int:
         return self.host.published
@@ -50,6 +55,18 @@ class ImportMaster(Stage):
 
     def get_many(self, class_name: str, dbids: Sequence[int]) -> list[Object | None]:
         return [self.object(class_name, dbid) for dbid in dbids]
+
+    def own_grants(self, places: Sequence[Place]) -> list[Grants | CspError]:
+        found: dict[Place, Grants] = {
+            parse_header(image).container: grants_in(image)
+            for (class_id, _), image in self.host.records.items()
+            if class_id == GRANTS_CLASS_ID
+        }
+        return [
+            NoPerm("Read Permissions (RP) is needed") if one in self.without_rp
+            else found.get(one, {})
+            for one in places
+        ]  # fmt: skip
 
     def exchange(self, requests: Sequence[bytes]) -> list[Any]:
         decoder = Decoder()

@@ -8,9 +8,12 @@ from typing import Any
 
 from csp.errors import CspError
 from csp.master.origin import DatabaseOrigin
-from csp.model.image import parse_image
+from csp.model.grants import grants_in
+from csp.model.image import parse_header, parse_image
+from csp.model.places import Place as Placed
 from csp.model.requests import parse_request
-from csp.model.types import CLASSES
+from csp.model.rights import Grants
+from csp.model.types import CLASSES, GRANTS_CLASS_ID
 from csp.resp import Decoder
 from csp.transfer.estate.writing import write_estate
 from csp.transfer.importing import Prepared, Wishes, carry_out, prepare
@@ -42,6 +45,14 @@ class Link:
 
     def find_many(self, class_name: str, keys: list[dict[str, str | int]]) -> list[Any]:
         raise AssertionError("so small a server is read whole")
+
+    def own_grants(self, places: Sequence[Placed]) -> list[Grants | CspError]:
+        found = {
+            parse_header(image).container: grants_in(image)
+            for (class_id, _), image in self.host.records.items()
+            if class_id == GRANTS_CLASS_ID
+        }
+        return [found.get(one, {}) for one in places]
 
     def exchange(self, requests: Sequence[bytes]) -> list[Any]:
         decoder = Decoder()
