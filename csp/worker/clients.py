@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from csp.errors import CspError
@@ -18,6 +17,7 @@ from csp.tables.commands import BY_NUMBER
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import ServerInfo
+from csp.worker.slices import in_slices
 
 Row = dict[str, Any]
 Test = Callable[[Row], bool]
@@ -146,20 +146,19 @@ def client_list(call: Call) -> None:
 
 def go_through(lane: Lane, note: Callable[[Row], None], done: Callable[[], None]) -> None:
     """Shows `note` the rows of all workers, some a turn; then `done`."""
+    in_slices(lane.loop, _through(lane, note, done))
 
-    def step(start: int) -> None:
-        until = time.monotonic() + SLICE_SECONDS
-        at = start
-        while at >= 0:
-            rows, at = lane.loop.clients_from(at, ROWS_AT_ONCE)
-            for row in rows:
-                note(row)
-            if at >= 0 and time.monotonic() > until:
-                lane.loop.call_later(0, functools.partial(step, at))
-                return
-        done()
 
-    step(0)
+def _through(lane: Lane, note: Callable[[Row], None], done: Callable[[], None]) -> Iterator[None]:
+    at, until = 0, time.monotonic() + SLICE_SECONDS
+    while at >= 0:
+        rows, at = lane.loop.clients_from(at, ROWS_AT_ONCE)
+        for row in rows:
+            note(row)
+        if at >= 0 and time.monotonic() > until:
+            yield
+            until = time.monotonic() + SLICE_SECONDS
+    done()
 
 
 def line_of(row: Row, info: ServerInfo) -> str:

@@ -19,6 +19,7 @@ from csp.tables.options import OPTIONS
 from csp.worker.asking import ask
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
+from csp.worker.slices import in_slices
 from csp.worker.told_changes import Rights, told
 
 MAX_RECORDS = int(OPTIONS["history-log", "max-records"].default)
@@ -94,11 +95,10 @@ class Telling:
     def _answered(self, parts: list[bytes]) -> None:
         head, following = int(parts[0]), int(parts[1])
         steps = self._take(parts[2:], following)
-        lane, conn = self._call.lane, self._call.conn
+        in_slices(self._call.lane.loop, self._slices(head, steps))
 
-        def step() -> None:
-            if conn not in lane.states:
-                return
+    def _slices(self, head: int, steps: Iterator[int]) -> Iterator[None]:
+        while self._call.conn in self._call.lane.states:
             self._rights = None  # it holds for this turn alone
             until = time.monotonic() + SLICE_SECONDS
             for after in steps:
@@ -106,10 +106,8 @@ class Telling:
                     self._page_done(head, after)
                     return
                 if time.monotonic() > until:
-                    lane.loop.call_later(0, step)
-                    return
-
-        step()
+                    break
+            yield
 
     def _take(self, records: list[bytes], following: int) -> Iterator[int]:
         """Yields -1 between steps, at the end where to go on: 0, nowhere."""

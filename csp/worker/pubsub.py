@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 
@@ -21,6 +21,7 @@ from csp.worker.call import Call, Handler, Lane
 from csp.worker.glob import compile_glob
 from csp.worker.mailbox import Tell, Words
 from csp.worker.refusal import text_of
+from csp.worker.slices import in_slices
 
 PUBSUB = b"PUBSUB"  # the mailbox's verb: CHANNELS pattern | PATTERNS | COUNTS channel…
 NAMES_MAX = 100_000
@@ -105,25 +106,24 @@ def _ask(lane: Lane, conn: int, question: Words, then: Callable[[list[Words]], N
 
 def _names(lane: Lane, question: Words, then: Tell) -> None:
     """This worker's channels that match, or its patterns, gathered over several turns."""
+    in_slices(lane.loop, _gathered(lane, question, then))
+
+
+def _gathered(lane: Lane, question: Words, then: Tell) -> Iterator[None]:
     is_pattern = question[0] == b"PATTERNS"
     matches = compile_glob(b"*" if is_pattern else question[1])
     found: Words = []
-
-    def step(start: int) -> None:
-        until = time.monotonic() + SLICE_SECONDS
-        at = start
-        while at >= 0:
-            names, at = lane.loop.subscribed_from(at, BUCKETS_AT_ONCE, is_pattern)
-            found.extend(name for name in names if len(name) <= NAME_BYTES_MAX and matches(name))
-            if len(found) > NAMES_MAX:
-                then([TOO_MANY])
-                return
-            if at >= 0 and time.monotonic() > until:
-                lane.loop.call_later(0, partial(step, at))
-                return
-        then([WHOLE, *found])
-
-    step(0)
+    at, until = 0, time.monotonic() + SLICE_SECONDS
+    while at >= 0:
+        names, at = lane.loop.subscribed_from(at, BUCKETS_AT_ONCE, is_pattern)
+        found.extend(name for name in names if len(name) <= NAME_BYTES_MAX and matches(name))
+        if len(found) > NAMES_MAX:
+            then([TOO_MANY])
+            return
+        if at >= 0 and time.monotonic() > until:
+            yield
+            until = time.monotonic() + SLICE_SECONDS
+    then([WHOLE, *found])
 
 
 HANDLERS: dict[str, Handler] = {

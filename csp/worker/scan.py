@@ -18,6 +18,7 @@ from csp.worker.call import Call, Handler
 from csp.worker.glob import Match, compile_glob
 from csp.worker.ports import View
 from csp.worker.refusal import SYNTAX, number, text_of
+from csp.worker.slices import in_slices
 
 COUNT_DEFAULT = 10
 COUNT_MAX = 10_000  # keys looked at in one call: some 5 ms
@@ -99,15 +100,14 @@ def _options(args: list[bytes]) -> tuple[Match, int, int | None, bool]:
 
 def keys(call: Call) -> None:
     """KEYS pattern"""
+    in_slices(call.lane.loop, _keys(call, compile_glob(call.args[1])))
+
+
+def _keys(call: Call, matches: Match) -> Iterator[None]:
     lane, conn = call.lane, call.conn
-    matches = compile_glob(call.args[1])
     found: list[bytes] = []
     last: Place = (0, 0)
-
-    def step() -> None:
-        nonlocal last
-        if conn not in lane.states:
-            return
+    while conn in lane.states:
         until = time.monotonic() + SLICE_SECONDS
         for last in walk(call.reader, *last, None):  # noqa: B020 it goes on from there
             key = key_of(*last)
@@ -117,11 +117,11 @@ def keys(call: Call) -> None:
                 lane.finish(conn, error(TooBig(f"more than {KEYS_MAX} keys: use SCAN").line))
                 return
             if time.monotonic() > until:
-                lane.loop.call_later(0, step)
-                return
-        lane.finish(conn, array(map(bulk, found)))
-
-    step()
+                break
+        else:
+            lane.finish(conn, array(map(bulk, found)))
+            return
+        yield
 
 
 def random_key(call: Call) -> bytes:

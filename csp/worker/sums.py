@@ -24,6 +24,7 @@ from csp.worker.call import Call, Handler, Lane
 from csp.worker.guest import Guest
 from csp.worker.ports import Reader
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
+from csp.worker.slices import in_slices
 
 REACH_MS = 10_000
 SLICE_SECONDS = 0.005
@@ -130,7 +131,7 @@ def _at(call: Call, revision: int, wish: Wish) -> None:
 
     def reached(there: bool) -> None:
         if there:
-            work()
+            in_slices(lane.loop, summed())
             return
         text = f"revision {revision} is not here after {REACH_MS} ms"
         lane.finish(conn, error(Stale(text).line))
@@ -138,18 +139,16 @@ def _at(call: Call, revision: int, wish: Wish) -> None:
     found: dict[Value, Value] = {}
     steps = _steps(guest.reader, revision, wish, found)
 
-    def work() -> None:
-        if conn not in lane.states:
-            return
-        if lane.guests.get(conn) is not guest:
-            lane.finish(conn, error(Busy(f"the pin ended after {GUEST_PIN_MS_MAX} ms").line))
-            return
-        until = time.monotonic() + SLICE_SECONDS
-        for _ in steps:
-            if time.monotonic() > until:
-                lane.loop.call_later(0, work)
+    def summed() -> Iterator[None]:
+        while conn in lane.states:
+            if lane.guests.get(conn) is not guest:
+                lane.finish(conn, error(Busy(f"the pin ended after {GUEST_PIN_MS_MAX} ms").line))
                 return
-        lane.finish(conn, encode([revision, found], proto))
+            until = time.monotonic() + SLICE_SECONDS
+            if all(time.monotonic() <= until for _ in steps):
+                lane.finish(conn, encode([revision, found], proto))
+                return
+            yield
 
     lane.publications.wait(revision, REACH_MS, reached)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -248,6 +249,33 @@ def test_scan(server: Server) -> None:
     assert server.ask("DBSIZE") == 40
     assert server.ask("RANDOMKEY") in found
     assert sorted(server.ask("KEYS", "*")) == sorted(found)  # type: ignore[arg-type, type-var]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("KEYS", "*"), ("CLIENT", "LIST"), ("CLIENT", "KILL", "ID", "9"), ("PUBSUB", "CHANNELS")],
+)
+def test_what_a_long_command_gathered_goes_with_its_reply(
+    server: Server, words: tuple[str, ...]
+) -> None:
+    """A million keys are no more objects to the collector of cycles than one: it would not come."""
+    for dbid in range(101, 140):
+        server.reader.put("CfgPerson", dbid)
+
+    def ask() -> None:
+        if server.raw(*words) is None:
+            server.loop.pass_time(1_000)
+        server.loop.sent[1].clear()
+
+    ask()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            ask()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_random_key_of_nothing(server: Server) -> None:
