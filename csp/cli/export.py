@@ -19,7 +19,7 @@ from csp.transfer.exporting import NAMED, RAW, Report, export
 from csp.transfer.link import Link
 
 LAYOUTS = {"csp": NAMED, "raw": RAW}
-ALIKE_SHOWN_MAX = 20
+ALIKE_SHOWN_MAX = LOST_SHOWN_MAX = 20
 
 
 @click.command()
@@ -71,6 +71,7 @@ def _tell(report: Report, as_json: bool, *, has_grants: bool) -> None:
             "revision": report.revision,
             "until": report.until,
             "objects": dict(report.objects),
+            "objects_left_out": dict(report.nameless),
             "references_left_out": dict(report.lost),
             "has_grants": has_grants,
             "grants_left_out": report.grants_left_out,
@@ -97,5 +98,7 @@ def _tell(report: Report, as_json: bool, *, has_grants: bool) -> None:
             f"Permissions (RP) on them, or because an account that they name can't be read",
             err=True,
         )
-    for what, count in report.lost.most_common(20):
+    for what, count in report.nameless.most_common(LOST_SHOWN_MAX):
+        click.echo(f"left out: {count} objects within {what}, which can't be read", err=True)
+    for what, count in report.lost.most_common(LOST_SHOWN_MAX):
         click.echo(f"left out: {count} references to {what}, which can't be read", err=True)

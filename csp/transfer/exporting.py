@@ -3,7 +3,7 @@
 # 1. The names of all objects are read first (the brief form), then the objects in the order of
 #    their names (raw: of their DBIDs): two exports of one state are equal byte by byte.
 # 2. Only what the reader may see is in it: the server gives nothing else. A reference to something
-#    else is left out and counted.
+#    else is left out and counted, as is an object whose name is within something else.
 # 3. Grants are in the form that names objects alone; those of default folders stand in entries
 #    without a name. Of how many objects they can't be read stands in `__metadata__`.
 # 4. An export begun while changes flow says the revisions between which it was read.
@@ -54,6 +54,7 @@ class Report:
     until: int = 0  # when it ended; equal: it is one state
     objects: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)  # references without a name
+    nameless: Counter[str] = field(default_factory=Counter)  # objects, by what hides their names
     alike: list[str] = field(default_factory=list)  # pairs that an import can't tell apart
     grants_left_out: int = 0  # of so many objects
 
@@ -141,6 +142,7 @@ def export(
         for name in layout.order
         if not classes or name in classes
     }
+    report.nameless = Counter(names.nameless.values())
     grants = OwnGrants(server, names, report.lose)
     if layout.has_grants:
         _read_grants(grants, names, chosen, wanted)

@@ -3,6 +3,7 @@
 # 1. Everything is named by the natural key that an import looks for, so that what is exported can
 #    be imported into any other database.
 # 2. A DBID that the server does not show to the reader has no name: NoName says which.
+#    It has none of its own either where its name is within such a one, as in a hidden tenant.
 # 3. The names of all objects are held, not the objects.
 # 4. A path says where its first folder lies by itself: one that is called as a default folder is
 #    has that folder's name before it, because an import leaves that name out.
@@ -37,6 +38,8 @@ class Names:
         # By class: DBID -> the values of the natural key, DBIDs for scopes.
         self._keys: dict[str, dict[int, tuple[Any, ...]]] = {name: {} for name in NATURALS}
         self._folders: dict[int, Object] = {}
+        # Objects that are known by one that the reader can't see, as their tenant: by which.
+        self.nameless: dict[tuple[str, int], str] = {}
 
     def learn(self, class_name: str, objects: Iterable[Object]) -> None:
         """Takes the names of a class's objects, whole or in the brief form."""
@@ -65,11 +68,20 @@ class Names:
         return sorted(self._folders if class_name == BY_PATH else self._keys[class_name])
 
     def sorted(self, class_name: str) -> list[int]:
-        """The DBIDs of a class in the order of their names: folders above those in them."""
+        """The DBIDs of a class in the order of their names: folders above those in them.
+
+        What has no name for this reader is left out, and noted in `nameless`.
+        """
+        dbids: Iterable[int] = self._keys[class_name]
         if class_name == BY_PATH:
-            found = [dbid for dbid in self._folders if not self.is_default_folder(dbid)]
-            return sorted(found, key=self._folder_order)
-        return sorted(self._keys[class_name], key=lambda dbid: self._order(class_name, dbid))
+            dbids = [dbid for dbid in self._folders if not self.is_default_folder(dbid)]
+        orders: dict[int, tuple[str, ...]] = {}
+        for dbid in dbids:
+            try:
+                orders[dbid] = self._order(class_name, dbid)
+            except NoName as problem:
+                self.nameless[class_name, dbid] = str(problem)
+        return sorted(orders, key=orders.__getitem__)
 
     def alike(self, class_name: str, dbids: Iterable[int]) -> list[tuple[int, int]]:
         """Pairs among these that have one natural key: an import can't tell them apart."""
@@ -172,8 +184,8 @@ class Names:
         """
         found: dict[tuple[str, ...], int] = {}
         for dbid in sorted(self._folders):
-            if self.is_default_folder(dbid):
-                one = self._folders[dbid]
+            one = self._folders[dbid]
+            if self.is_default_folder(dbid) and one["ownerID"]["DBID"] in self._keys[TENANT]:
                 order = self._order(TENANT, one["ownerID"]["DBID"])
                 found.setdefault((*order, one["type"]), dbid)
         return [found[key] for key in sorted(found)]

@@ -297,3 +297,22 @@ def test_what_comes_with_grants_says_that_it_has_none(master: ImportMaster, tmp_
         assert json.loads(b"".join(export(other, Report())))["tenants"] == content["tenants"]
     finally:
         other.close()
+
+
+def test_what_is_known_by_something_hidden_is_left_out(
+    master: ImportMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads a skill, but not its tenant, can't say which skill it is."""
+    read = master.read
+    shown = ("CfgSkill", "CfgHost", "CfgFolder")
+
+    def without_tenants(class_name: str, *, extra: tuple[str, ...] = ()) -> Iterator[Any]:
+        return (one for one in read(class_name, extra=extra) if class_name in shown)
+
+    master.create("CfgHost", name="h", type="networkserver")
+    monkeypatch.setattr(master, "read", without_tenants)
+    report = Report()
+    found = exported(master, report)
+    assert "h" in [one["name"] for one in found.pop("hosts")]
+    assert list(found) == ["__metadata__"]
+    assert report.nameless == {"CfgTenant:101": 1}
