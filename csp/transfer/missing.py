@@ -15,7 +15,7 @@ from csp.transfer.naturals import NATURALS
 from csp.transfer.objects import Body, Item, Node, Registry
 from csp.transfer.present import Present
 from csp.transfer.problems import Problems
-from csp.transfer.references import DEFAULT_FOLDERS, FOLDER, SWITCH, TENANT_WORD
+from csp.transfer.references import DEFAULT_FOLDERS, FOLDER, SWITCH, TENANT, TENANT_WORD
 from csp.transfer.spelling import spelled
 
 # Types of objects that have no tenant: their folders are Environment's.
@@ -138,7 +138,8 @@ class Missing:
 
     def _why_no_folders(self, word: str, owner: Node, kind: str) -> str:
         if kind in OF_ENVIRONMENT and word == TENANT_WORD and owner.dbid != ENVIRONMENT:
-            return f"folders of type {kind!r} belong to the tenant {self.present.environment()}"
+            of = self.present.environment() or f"{TENANT.name}:{ENVIRONMENT}"
+            return f"folders of type {kind!r} belong to the tenant {of}"
         return ""
 
     def _add_folder(self, node: Node, above: Node | None) -> None:

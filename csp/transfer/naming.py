@@ -125,6 +125,7 @@ class Names:
         if class_name in GLOBAL:
             return key[0]
         own = self.tenant(class_name, dbid)
+        self.see(TENANT, own)  # an import finds nothing in a tenant that it can't read
         if natural.in_tenant and len(natural.parts) == 2 and own == tenant:
             return key[1]
         found = self._parts(class_name, key, own)

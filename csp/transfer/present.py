@@ -54,11 +54,11 @@ class Present:
         self._roots: dict[tuple[str, int, str], int] = {}
 
     def environment(self) -> str:
-        """The name of the tenant that holds what belongs to no other."""
+        """The name of the tenant that holds what belongs to no other; empty: it can't be read."""
         for tenant in self.source.read("CfgTenant"):
             if tenant["DBID"] == ENVIRONMENT:
                 return str(tenant["name"])
-        raise LookupError(f"the server shows no CfgTenant:{ENVIRONMENT}")
+        return ""
 
     def default_folders(self) -> dict[str, str]:
         """The names of Environment's default folders, by type; every tenant has them too."""
@@ -89,7 +89,8 @@ class Present:
 
     def stands_alone(self, word: str, kind: str) -> bool:
         """Whether a folder has no default folder above it: sites, folders of a switch."""
-        return word != "tenant" or kind not in self.default_folders()
+        self.default_folders()
+        return word != TENANT_WORD or all(kind != of for _, _, of in self._roots)
 
     def match(self, registry: Registry, problems: Problems) -> None:
         """Gives every Node that the server has its DBID."""

@@ -316,3 +316,30 @@ def test_what_is_known_by_something_hidden_is_left_out(
     assert "h" in [one["name"] for one in found.pop("hosts")]
     assert list(found) == ["__metadata__"]
     assert report.nameless == {"CfgTenant:101": 1}
+
+
+def test_who_can_not_read_tenant_1_imports_into_his_own(
+    master: ImportMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An administrator of one tenant sees nothing of Environment, its default folders neither."""
+    read = master.read
+
+    def of_acme(class_name: str, *, extra: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+        hidden = {"CfgTenant": 1, "CfgPerson": 100}.get(class_name)
+        for one in read(class_name, extra=extra):
+            owner = one.get("ownerID", {"type": "tenant", "DBID": 101})
+            if one["DBID"] != hidden and owner == {"type": "tenant", "DBID": 101}:
+                yield one
+
+    monkeypatch.setattr(master, "read", of_acme)
+    within = {**SKILLS, "path": ["Skills", "new"]}
+    sections = {
+        "skills": [{**skill(["person/17", "R"], name="b"), "folder": within}],
+        "folders": [{"type": "skill", "folder": SKILLS, "grants": [["SYSTEM", "R"]]}],
+    }
+    bring(master, **sections)
+    made = master.object("CfgFolder", master.object("CfgSkill", 102)["folderDBID"])
+    assert made["name"] == "new"
+    assert master.object("CfgFolder", made["folderDBID"])["name"] == "Skills"
+    file = b"".join(export(master, Report(), classes=("CfgSkill", "CfgFolder", "CfgPerson")))
+    assert run(master, {"f": file}).plan.count == 0  # type: ignore[arg-type]
