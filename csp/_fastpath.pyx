@@ -61,6 +61,7 @@ include "_fastpath/store/probe.pxi"       # whether what readers find is sound
 include "_fastpath/store/rights.pxi"      # what is granted on which node: a reader's picture
 include "_fastpath/store/groups.pxi"      # which groups an account is
 include "_fastpath/store/reach.pxi"       # what may be read, shared by all who may read the same
+include "_fastpath/store/scope.pxi"       # and what of it a reader's sessions are limited to
 include "_fastpath/store/circles.pxi"     # and who may
 include "_fastpath/store/copies.pxi"      # what Python gets of it
 include "_fastpath/store/reader.pxi"      # and of a reader

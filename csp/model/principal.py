@@ -29,6 +29,7 @@ class Principal:
     account_dbid: int = 0  # its Person; 0: nobody is signed in
     application: str = ""  # as registered
     address: str = ""
+    scope: str = ""  # containers outside of which there is nothing for it; empty: no limit
 
     @property
     def account(self) -> str:
@@ -56,6 +57,7 @@ class Principal:
             "account": self.account_dbid,
             "application": self.application,
             "address": self.address,
+            "scope": self.scope,
         }
         return {name: value for name, value in found.items() if value}
 
@@ -66,6 +68,7 @@ class Principal:
             int(found.get("account", 0)),
             str(found.get("application", "")),
             str(found.get("address", "")),
+            str(found.get("scope", "")),
         )
 
 

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from csp.model.places import TENANT, Place
 from csp.model.rights import CHANGE_PERMISSIONS, Account
+from csp.model.scope import Scope, holds, within
 from csp.model.types import ENVIRONMENT
 
 ADMINISTERED: Final[Place] = TENANT.id, ENVIRONMENT  # who changes its permissions administers all
@@ -27,30 +28,46 @@ class Records(Protocol):
     ) -> int:
         """The rights of all these accounts on an object, or on what lies in it."""
 
+    def raw_container(self, class_id: int, dbid: int) -> Place:
+        """What an object lies in; NOWHERE: there is no such object."""
+
+    def raw_grants(self, class_id: int, dbid: int) -> bytes | None:
+        """The record of what is granted on an object; None: nothing."""
+
     def accounts_of(self, person_dbid: int) -> Set[Account]:
         """A person and its groups; empty where it is disabled or gone."""
 
 
 class AccountRights:
-    """The rights of one person."""
+    """The rights of one person, outside of a scope none."""
 
-    def __init__(self, records: Records, person: int) -> None:
+    def __init__(self, records: Records, person: int, scope: Scope | None = None) -> None:
         self._records = records
+        self._scope = scope
         self._accounts = records.accounts_of(person)
 
     def on(self, place: Place) -> int:
         """The rights on an object."""
+        if self._scope is not None:
+            governs_itself = place[0] == TENANT.id or self._records.raw_grants(*place) is not None
+            if not holds(self._scope, place, self._container, governs_itself=governs_itself):
+                return 0
         return self._records.raw_rights(*place, self._accounts)
 
     def within(self, container: Place) -> int:
         """The rights on what lies in a container and has no grants of its own."""
+        if self._scope is not None and not within(self._scope, container, self._container):
+            return 0
         return self._records.raw_rights(*container, self._accounts, inside=True)
 
     def exists(self, place: Place) -> bool:
         """Whether an object is there at all."""
         return self._records.revision_of(*place) != 0
 
+    def _container(self, place: Place) -> Place:
+        return self._records.raw_container(*place)
+
     @property
     def administers(self) -> bool:
-        """Whether the person is an administrator."""
-        return bool(self.on(ADMINISTERED) & CHANGE_PERMISSIONS)
+        """Whether the person is an administrator, and sees all."""
+        return self._scope is None and bool(self.on(ADMINISTERED) & CHANGE_PERMISSIONS)

@@ -9,7 +9,8 @@
    lacks on which object.
 4. Create is needed on the container itself; a move takes Update and Delete on the object, and
    Create where it goes to.
-5. A change that follows from a command takes no right of its own: references to what is deleted
+5. Outside of the scope of the proxy that he asks through there is nothing for him.
+6. A change that follows from a command takes no right of its own: references to what is deleted
    are cleared wherever they stand, or nobody could delete what somebody else's object names.  The
    state alone takes Update on every object that it is handed down to (states.py).
 """
@@ -35,6 +36,7 @@ from csp.model.rights import (
     rights_in,
     rights_on,
 )
+from csp.model.scope import Scope, holds, read_scope, within
 from csp.rules.hidden import named
 from csp.rules.references import Key
 from csp.rules.transaction import Touched, Transaction
@@ -88,8 +90,11 @@ def accounts_of(state: State, dbid: int) -> frozenset[Account]:
 class SignedIn:
     """A person who wants one transaction made (see csp.rules.transaction.Author)."""
 
-    def __init__(self, tx: Transaction, state: State, person: int) -> None:
+    def __init__(
+        self, tx: Transaction, state: State, person: int, scope: Scope | None = None
+    ) -> None:
         """Raises NoAuth where nobody is signed in, or not any more."""
+        self._scope = scope
         self._tx = tx
         self._state = state
         self._person = person
@@ -117,8 +122,10 @@ class SignedIn:
         found = self._on.get(key)
         if found is None:
             container = self._state.container(key)
-            governs_itself = key[0] == TENANT.id or self._state.grants(key)
-            if container != NOWHERE and not governs_itself:
+            governs_itself = key[0] == TENANT.id or bool(self._state.grants(key))
+            if not self._holds(key, governs_itself=governs_itself):
+                found = 0
+            elif container != NOWHERE and not governs_itself:
                 found = self._rights_within(container)
             else:
                 found = rights_on(self._state, key, self._accounts)
@@ -132,8 +139,19 @@ class SignedIn:
             container = self._container(container)
         found = self._within.get(container)
         if found is None:
-            found = self._within[container] = rights_in(self._state, container, self._accounts)
+            found = rights_in(self._state, container, self._accounts)
+            if self._scope is not None and not within(
+                self._scope, container, self._state.container
+            ):
+                found = 0
+            self._within[container] = found
         return found
+
+    def _holds(self, key: Key, *, governs_itself: bool) -> bool:
+        """Whether an object is in what his server shows."""
+        return self._scope is None or holds(
+            self._scope, key, self._state.container, governs_itself=governs_itself
+        )
 
     def _is_new(self, key: Key) -> bool:
         touched = self._tx.touched.get(key)
@@ -192,4 +210,4 @@ def said(rights: int) -> str:
 
 def author_of(tx: Transaction, state: State, principal: Principal) -> SignedIn:
     """Who wants a transaction; raises NoAuth."""
-    return SignedIn(tx, state, principal.account_dbid)
+    return SignedIn(tx, state, principal.account_dbid, read_scope(principal.scope))

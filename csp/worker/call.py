@@ -154,6 +154,9 @@ class Restored:
 class Tokens(Protocol):
     """What tokens are worth here."""
 
+    def sign(self) -> None:
+        """Signs as the keys and the scope are now."""
+
     def make(self, conn: int) -> str:
         """A token for a connection that has registered."""
 

@@ -47,12 +47,14 @@ from csp.store.control import LINK_DATABASE, LINK_UP
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.feed import Feed
 from csp.worker.feed_packing import Packing
+from csp.worker.scoped import check_whole, scope_of
 
 SLICE_BYTES = 256 * 1024  # copied for one feed at a time: some 50 µs
 TURN_BYTES = 1024 * 1024
 PARTS_BYTES = 512 * 1024
 ALIVE_MS = 1_000
 FEEDS = "feeds"
+PART_ALONE = "it shows a part alone from now on ([csproxy] scope)"
 NO_ADMINISTRATOR = "its account has no Change Permissions on CfgTenant:1 any more"
 ROOT_THERE = (LINK_DATABASE, LINK_UP)
 
@@ -230,10 +232,13 @@ class Feeds:
 
     def _may_go_on(self, feed: Feed) -> bool:
         """Ends the feed of an account that may not have it any more."""
-        if self._lane.loop.session(feed.conn).administrator:
-            return True
-        self._end(feed, NO_ADMINISTRATOR)
-        return False
+        if not self._lane.loop.session(feed.conn).administrator:
+            self._end(feed, NO_ADMINISTRATOR)
+            return False
+        if scope_of(self._lane) is not None:
+            self._end(feed, PART_ALONE)
+            return False
+        return True
 
     def _end_passed(self, feed: Feed) -> None:
         self._end(feed, f"revision {feed.next_revision} is no longer in the log")
@@ -282,6 +287,7 @@ def _revision_of(data: bytes) -> int:
 
 def feed(call: Call) -> bytes:
     """CFG.FEED FROM stream revision mark [PART i OF n] FORMAT f [COMPRESS zstd]"""
+    check_whole(call)
     asked = read_request(call.args[1:])
     lane = call.lane
     reader = lane.reader

@@ -47,6 +47,7 @@ from csp.worker.call import Call, Handler
 from csp.worker.history import MAX_RECORDS
 from csp.worker.log_pages import page_from
 from csp.worker.refusal import number
+from csp.worker.scoped import check_whole
 from csp.worker.writes import asks_of, check_taken
 
 RESP3 = 3
@@ -65,6 +66,7 @@ PAGES = (ENTRIES, HISTORY, SESSIONLOG)  # of what the master's database keeps
 
 def forward(call: Call) -> bytes:
     """CFG.FORWARD number MORE|END piece"""
+    check_whole(call)
     _, digits, more, piece = call.args
     name = number(digits)
     if more not in (MORE, END):

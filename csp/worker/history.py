@@ -19,6 +19,7 @@ from csp.tables.options import OPTIONS
 from csp.worker.asking import ask
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
+from csp.worker.scoped import scope_of
 from csp.worker.slices import in_slices
 from csp.worker.told_changes import Rights, told
 
@@ -61,7 +62,7 @@ def _sessions_question(call: Call) -> SessionsQuestion:
                 raise BadValue(f"ACCOUNT takes the key of a CfgPerson, not of a {cls.name}")
         else:
             raise CspError(SYNTAX)
-    if not call.session.administrator:
+    if not call.session.administrator or scope_of(call.lane) is not None:
         if account not in (0, call.session.account_dbid):
             raise NoPerm("only an administrator sees the sessions of other accounts")
         account = call.session.account_dbid
@@ -139,7 +140,9 @@ class Telling:
         """The rights at what is pinned: between two slices it may have changed."""
         reader = self._call.lane.reader
         if self._rights is None:
-            self._rights = AccountRights(reader, self._call.session.account_dbid)
+            self._rights = AccountRights(
+                reader, self._call.session.account_dbid, scope_of(self._call.lane)
+            )
         return self._rights
 
     def _page_done(self, head: int, following: int) -> None:

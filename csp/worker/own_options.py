@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from csp.conf.options import Options, loop_limits
+from csp.model.scope import Scope
 from csp.observe.log import set_level
 from csp.process.application import SERVER_TYPE, application_of
 from csp.process.context import OptionValue
 from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.store.alarms import ALARM_APPLICATION, ALARM_OPTIONS, end_alarm, raise_alarm
 from csp.worker.call import Lane
+from csp.worker.scoped import scope_of
 
 
 class Following:
@@ -28,6 +30,7 @@ class Following:
         info = lane.info
         self._is_teller = info.slot == 0
         self._was_seen = False
+        self._scope: Scope | None = None
         self._options = OwnOptions(
             mode=info.mode,
             app_name=info.app_name,
@@ -36,16 +39,22 @@ class Following:
         )
 
     def start(self) -> None:
-        """Looks from now on."""
+        """Looks from now on, first before anybody is answered: a worker that was started again has
+        the options of the server's start.
+        """
         self._options.on_change(self._changed)
-        self._lane.loop.call_later(CHECK_MS, self._check)
+        self._check()
 
     def _check(self) -> None:
-        if not self._lane.loading:
-            self._look(application_of(self._lane.reader, self._lane.info.app_name))
+        self.look()
         self._lane.loop.call_later(CHECK_MS, self._check)
 
-    def _look(self, application: bytes) -> None:
+    def look(self) -> None:
+        """Takes what the Application says now."""
+        if not self._lane.loading:
+            self._take(application_of(self._lane.reader, self._lane.info.app_name))
+
+    def _take(self, application: bytes) -> None:
         news = self._options.look(application)
         if not self._is_teller:
             return
@@ -59,10 +68,17 @@ class Following:
     def _changed(self, values: Mapping[str, OptionValue]) -> None:
         set_level(self._options.log_level)
         lane, info = self._lane, self._lane.info
-        if values == info.options:
-            return
-        lane.info = dataclasses.replace(info, options=values)
-        lane.loop.set_limits(loop_limits(values, mode=info.mode, connections=info.client_count_max))
+        if values != info.options:
+            lane.info = dataclasses.replace(info, options=values)
+            most = info.client_count_max
+            lane.loop.set_limits(loop_limits(values, mode=info.mode, connections=most))
+        self._limit_to(scope_of(lane))
+
+    def _limit_to(self, scope: Scope | None) -> None:
+        if scope != self._scope:
+            self._scope = scope
+            self._lane.loop.accounts.limit_to(scope)
+            self._lane.tokens.sign()
 
     def _watch(self, application: dict[str, Any] | None) -> None:
         """Raises the alarm of an Application with which the next start would fail."""

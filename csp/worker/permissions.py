@@ -19,6 +19,7 @@ from csp.process.application import APPLICATION, dbid_of
 from csp.resp.encode import bulk
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import text_of
+from csp.worker.scoped import check_whole
 
 DEFAULT_APPLICATION = "default"  # whose rights data commands need until CFG.REGISTER
 
@@ -46,6 +47,7 @@ def show_permissions(call: Call) -> bytes:
 
 def access(call: Call) -> bytes:
     """CFG.ACCESS user key"""
+    check_whole(call)
     reader = call.lane.reader
     user, place = text_of(call.args[1]), _place(call.args[2])
     person = dbid_of(call.reader, PERSON.name, "user_name", user)

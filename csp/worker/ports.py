@@ -127,6 +127,9 @@ class AccountSessions(Protocol):
     def of(self, accounts: list[int] | None) -> list[tuple[int, int, int]]:
         """Connection, account and credential of this worker's sessions of these; None: of all."""
 
+    def limit_to(self, containers: Iterable[tuple[int, int]] | None) -> None:
+        """From now on all sessions see what lies in these containers alone; None: no limit."""
+
 
 class Tracking(Protocol):
     """The connections of the worker that track, or through which others are told."""

@@ -18,7 +18,7 @@ import orjson
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, NoPerm, NoRef, Stale
 from csp.model.feed import COMPRESSION
-from csp.model.rights import EXECUTE
+from csp.model.rights import EXECUTE, READ
 from csp.process.application import APPLICATION, SERVER_TYPE
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import encode, error
@@ -232,11 +232,13 @@ def _text(what: str, data: bytes) -> str:
 
 def _application(call: Call, name: bytes) -> dict[str, Any]:
     """What counts here of the Application, where it may be read and executed."""
-    found = call.lane.applications.named(call.reader, name)
-    if found is None:
+    # Not as the session sees it: what it serves need not lie in this proxy's scope.
+    found = call.lane.applications.named(call.lane.reader, name)
+    dbid = 0 if found is None else int(found["DBID"])
+    rights = call.lane.loop.rights_on(call.conn, APPLICATION.id, dbid) if dbid else 0
+    if found is None or not rights & READ:
         raise NoRef(f"there is no application {text_of(name)}")
-    dbid = int(found["DBID"])
-    if not call.lane.loop.rights_on(call.conn, APPLICATION.id, dbid) & EXECUTE:
+    if not rights & EXECUTE:
         raise NoPerm(f"{APPLICATION.name}:{dbid} needs Execute, for those who serve it")
     return found
 

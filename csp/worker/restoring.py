@@ -17,6 +17,7 @@ from csp.worker.call import Call, Restored
 from csp.worker.identity import become, check_sessions
 from csp.worker.refusal import text_of
 from csp.worker.register import wish_of
+from csp.worker.scoped import stream_of
 
 TOKEN_WAIT_MS = 5_000
 
@@ -52,7 +53,7 @@ def _sign_in(call: Call, restored: Restored) -> None:
     lane.count("restored")
     if session.subscriptions or lane.loop.tracking.info(call.conn) is not None:
         return
-    lost = token.stream != lane.reader.stream
+    lost = token.stream != stream_of(lane)
     lane.loop.start_from(
         call.conn,
         token.revision,

@@ -311,6 +311,10 @@ class SlowLane:
         """Tells those who wait for a revision, after the clients."""
         self.publications.published(revision)
 
+    def attached(self) -> None:
+        """There is another generation, of which nobody was answered yet."""
+        self.own_options.look()
+
     def accounts_changed(self, accounts: list[int] | None) -> None:
         """Persons, or their passwords, have changed; None: anybody's may have."""
         self.account_watch.changed(accounts)

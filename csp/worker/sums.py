@@ -24,6 +24,7 @@ from csp.worker.call import Call, Handler, Lane
 from csp.worker.guest import Guest
 from csp.worker.ports import Reader
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
+from csp.worker.scoped import check_whole
 from csp.worker.slices import in_slices
 
 REACH_MS = 10_000
@@ -49,6 +50,7 @@ class Wish:
 
 def sums(call: Call) -> bytes | None:
     """CFG.SUMS PIN | UNPIN | AT revision [range] | DATABASE [range]; CLASS c [RANGE lo hi]"""
+    check_whole(call)
     verb = call.args[1].upper()
     if verb == b"PIN" and len(call.args) == 2:
         return _pin(call)

@@ -22,6 +22,7 @@ from csp.process.application import SERVER_TYPE
 from csp.process.tenants import Tenants
 from csp.rules.accounts import rules_of
 from csp.worker.call import Lane, Restored
+from csp.worker.scoped import stream_of
 
 CHECK_MS = 1_000  # how soon tokens are signed with a new key; the one before stays good
 NO_KEY = bytes(32)
@@ -46,7 +47,7 @@ class Tokens:
 
     def make(self, conn: int) -> str:
         """A token for a connection that has registered; "" where it gets none."""
-        self._sign()
+        self.sign()
         return self._lane.loop.token(conn).decode()
 
     def check(self, user: str, text: bytes) -> Restored:
@@ -108,12 +109,13 @@ class Tokens:
         return self._keys
 
     def _look(self) -> None:
-        if not self._lane.loading:
-            self._sign()
+        self.sign()
         self._lane.loop.call_later(CHECK_MS, self._look)
 
-    def _sign(self) -> None:
-        """The loop signs with the newest key."""
+    def sign(self) -> None:
+        """The loop signs with the newest key from now on."""
+        if self._lane.loading:
+            return
         lane, keys = self._lane, self._derived()
         number = max(keys, default=0)
-        lane.loop.set_token_key(number, lane.reader.stream, keys.get(number, NO_KEY))
+        lane.loop.set_token_key(number, stream_of(lane), keys.get(number, NO_KEY))

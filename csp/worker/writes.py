@@ -19,6 +19,7 @@ from csp.resp.encode import bulk, error, integer, null_array, request
 from csp.worker.asking import ask_writer
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.refusal import text_of
+from csp.worker.scoped import text_of_scope
 
 OBJECT_BYTES_MAX = 16 * 1024 * 1024
 PUBLISH_WAIT_MS = 10_000  # a writer that took a commit publishes it within a second, or is replaced
@@ -128,6 +129,7 @@ def asks_of(call: Call, behalf: Principal | None = None) -> bytes:
         session.account_dbid if forced is None else forced.dbid,
         application=call.state.application,
         address=session.address,
+        scope=text_of_scope(call.lane),
     )
     return message_of(principal, is_server=session.server, behalf=behalf)
 

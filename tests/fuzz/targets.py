@@ -121,6 +121,8 @@ class Lane:
 
     def accounts_changed(self, accounts: list[int] | None) -> None: ...
 
+    def attached(self) -> None: ...
+
 
 class Store(MemoryStore):
     """A store that may get some persons."""

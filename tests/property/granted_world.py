@@ -6,7 +6,7 @@ What is readable is worked out from the rules alone (csp.model.rights), by looki
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -188,6 +188,18 @@ class GrantedWorld:
         accounts = self.accounts_of(dbid)
         every = self.objects if places is None else places
         return {place for place in every if rights_on(self, place, accounts) & READ}
+
+    def within(self, scope: Set[Place] | None, places: Iterable[Place]) -> set[Place]:
+        """Those that are governed from somewhere in a scope; None: all."""
+        return {place for place in places if scope is None or self._is_within(scope, place)}
+
+    def _is_within(self, scope: Set[Place], place: Place) -> bool:
+        at = place
+        if place[0] != TENANT.id and place not in self.granted:
+            at = self.container(place)
+        while at not in scope and at != NOWHERE and at[0] != TENANT.id:
+            at = self.container(at)
+        return at in scope
 
 
 def _member(member: Mapping[str, Any]) -> Account:

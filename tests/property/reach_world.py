@@ -18,7 +18,7 @@ import orjson
 
 from csp._fastpath import Loop, StoreWriter
 from csp.model.keys import STORED_KEYS, TABLE_DIGEST
-from csp.model.places import Place, tenants_of
+from csp.model.places import TENANT, Place, tenants_of
 from csp.model.rights import ACCESS_GROUP, ALL, EXECUTE, PERSON, PROPAGATE, READ, Account
 from csp.model.types import CLASSES, by_id
 from csp.resp import MORE, Decoder, ErrorReply, request
@@ -119,6 +119,7 @@ class ReachWorld:
         self.entries: dict[int, bytes] = {}
         self.actors: dict[int, int] = {}  # by revision: who changed something, 0: nobody
         self.clients: list[Client] = []
+        self.scopes: dict[int, frozenset[Place] | None] = {0: None}  # the worker's, since when
         self._readable: dict[tuple[int, int], dict[Place, int]] = {}
         self._begin()
         if is_random:
@@ -288,9 +289,25 @@ class ReachWorld:
         found = self._readable.get((account, revision))
         if found is None:
             state = self.states[revision]
-            found = {at: int(state.objects[at]["revision"]) for at in state.readable(account)}
+            shown = state.within(self.scope_at(revision), state.readable(account))
+            found = {at: int(state.objects[at]["revision"]) for at in shown}
             self._readable[account, revision] = found
         return found
+
+    def limit(self) -> None:
+        """The worker has another scope, or none; with the next revision it holds for sure."""
+        chance = self.random
+        some = [(FOLDER, one) for one in FOLDERS] + [(TENANT.id, one) for one in (1, 2)]
+        scope = (
+            None if chance.random() < 0.3 else frozenset(chance.sample(some, chance.randrange(5)))
+        )
+        self.loop.accounts.limit_to(scope)
+        self.scopes[self.store.writer.published + 1] = scope
+        self.change(1)
+
+    def scope_at(self, revision: int) -> frozenset[Place] | None:
+        """The scope that the worker had there."""
+        return self.scopes[max(one for one in self.scopes if one <= revision)]
 
     def reads_all(self, account: int, revision: int) -> bool:
         """Whether it may read everything."""

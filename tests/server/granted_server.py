@@ -45,6 +45,10 @@ class AccountLane(OpenLane):
         if verb == "serve":
             session.application_dbid = int(args[1])
             return b"+OK\r\n"
+        if verb == "scope":
+            containers = [tuple(map(int, one.split(b":"))) for one in args[1:]]
+            self.loop.accounts.limit_to(None if containers == [(0, 0)] else containers)
+            return b"+OK\r\n"
         if verb == "may":
             return b":%d\r\n" % self.loop.rights_on(conn, int(args[1]), int(args[2]))
         name = "|".join(one.lower().decode() for one in args[:2])

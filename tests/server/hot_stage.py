@@ -197,6 +197,8 @@ class OpenLane:
 
     def accounts_changed(self, accounts: list[int] | None) -> None: ...
 
+    def attached(self) -> None: ...
+
 
 class HotServer:
     """The store and the child; the test is the writer."""

@@ -59,7 +59,7 @@ class Checked:
 
     def check(self) -> None:
         """All reads, against what the rules say."""
-        self.seen = self.world.readable(self.dbid)
+        self.seen = self.readable()
         accounts = self.world.accounts_of(self.dbid)
         if rights_on(self.world, DEFAULT_APPLICATION, accounts) & USE != USE:
             assert self.raw.call("GET", "CfgTenant:1").startswith("-NOPERM 'get' needs Read")
@@ -69,6 +69,10 @@ class Checked:
         for class_id in sorted({class_id for class_id, _ in places}):
             self._class(class_id, [one for one in places if one[0] == class_id])
         self._keyspace()
+
+    def readable(self) -> set[Place]:
+        """What it must be shown."""
+        return self.world.readable(self.dbid)
 
     def _keys(self, places: list[Place]) -> None:
         keys = [key(one) for one in places]

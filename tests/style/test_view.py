@@ -23,6 +23,7 @@ COMPILED = {
     "store/rights.pxi": "makes the picture by which a view's bits are made",
     "store/groups.pxi": "finds who is which account",
     "store/circles.pxi": "finds what is granted to whom",
+    "store/scope.pxi": "finds the nodes to which a proxy is limited",
     "store/view.pxi": "asks",
     "store/nodes.pxi": "the writer's own",
     "store/probe.pxi": "checks all records, for the tools of who runs the server",

@@ -1,5 +1,6 @@
 # Included by csp/_fastpath.pyx after: sessions; before: worker.
-# Whose sessions the connections are, as Python asks it: how many an account has, and which ones.
+# Whose sessions the connections are, as Python asks it: how many an account has, and which ones; and to what all of
+# them are limited.
 #
 # Invariants:
 # 1. An account's DBID stands in a connection's shared row while it is signed in, and is written at once: what is
@@ -38,6 +39,20 @@ cdef class AccountSessions:
             if wanted is None or client.account_dbid in wanted:
                 found.append((conn_handle(w, &w.rows[i]), client.account_dbid, client.credential))
         return found
+
+    def limit_to(self, containers) -> None:
+        """From now on all sessions see what lies in these containers, (class, DBID) each, and nothing else; None:
+        what is granted to them."""
+        cdef list names = [] if containers is None else [(class_id << 32) | dbid for class_id, dbid in containers]
+        cdef uint64_t *made = <uint64_t *> malloc((len(names) + 1) * sizeof(uint64_t))
+        cdef bint fine = made != NULL
+        cdef uint32_t i
+        for i in range(<uint32_t> len(names) if fine else 0):
+            made[i] = names[i]
+        fine = fine and scope_turn(&self.loop.w, made, <uint32_t> len(names), containers is not None)
+        free(made)
+        if not fine:
+            raise MemoryError("the scope of a server's sessions")
 
 
 cdef AccountSessions accounts_view(Loop loop):

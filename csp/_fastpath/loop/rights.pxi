@@ -131,8 +131,10 @@ cdef uint32_t account_may(worker_t *w, const account_t *a, circle_t *circle) noe
     return may
 
 cdef inline uint64_t rights_since(worker_t *w) noexcept nogil:
-    """The revision of the last change of rights that S has."""
+    """The revision of the last change of rights that S has, or of the scope."""
     cdef uint64_t revision = csp_load(&w.store.super.rights_revision)
+    if revision < w.scope_revision:
+        revision = w.scope_revision
     return revision if revision <= w.view.revision else w.view.revision
 
 cdef void account_renew(worker_t *w, account_t *a) noexcept nogil:
@@ -236,6 +238,16 @@ cdef void rights_turn(worker_t *w) noexcept nogil:
     w.seen = NOBODY_SEEN
     view_as(&w.view, t.none)
     w.rights_left = w.row_top if w.event_subscriptions > 0 or w.deliver.starts > 0 else 0
+
+cdef bint scope_turn(worker_t *w, const uint64_t *names, uint32_t count, bint scoped) noexcept nogil:
+    """All sessions are limited otherwise from now on, as if rights had changed at S. False without memory."""
+    if not scope_set(&w.rights, names, count, scoped):
+        return False
+    w.scope_revision = w.view.revision if w.store != NULL else 0
+    w.seen = NOBODY_SEEN
+    view_as(&w.view, w.rights.none)
+    w.rights_left = w.row_top
+    return True
 
 cdef void rights_attach(worker_t *w) noexcept nogil:
     """Another generation has other numbers of nodes: the picture is made anew, at S."""

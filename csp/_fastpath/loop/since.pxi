@@ -76,6 +76,8 @@ cdef bint conn_reach_since(worker_t *w, csp_conn *c, uint64_t revision) noexcept
         return False
     if account_is_known(a, revision):
         return a.since > revision
+    if w.scope_revision > revision:
+        return True
     if revision + 1 < csp_load(&w.store.super.log_oldest):
         return False                # the entries say it, as they are told
     return log_turns(w, revision)

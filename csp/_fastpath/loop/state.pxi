@@ -290,6 +290,7 @@ cdef struct worker_t:
 
     # who may read what (rights)
     rights_t rights
+    uint64_t scope_revision         # S when the scope was another before
     accounts_t accounts
     uint32_t rights_at              # the connection that is looked at next after rights have changed,
     uint32_t rights_left            # and how many there still are, before anything is delivered

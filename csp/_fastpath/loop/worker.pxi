@@ -311,6 +311,7 @@ cdef class Loop:
         if data_fd >= 0:
             try:
                 self.reattach(data_fd)
+                self.slow.attached()
             finally:
                 os.close(data_fd)
 

@@ -301,7 +301,7 @@ cdef reach_t *account_reach(rights_t *t, uint32_t person, circle_t *circle) noex
     if circle != NULL:
         reach = person_reach(t, person, circle.bits)
         t.broken = t.broken or reach == NULL
-    return reach_keep(t.none) if reach == NULL else reach
+    return reach_keep(t.none) if reach == NULL else scope_within(t, reach)
 
 # ---- rights on one object ----
 
@@ -417,4 +417,6 @@ cdef void rights_close(rights_t *t) noexcept nogil:
     free(t.vectors)
     free(t.numbers)
     free(t.names)
+    free(t.scope_names)
+    free(t.scope_bits)
     memset(t, 0, sizeof(rights_t))

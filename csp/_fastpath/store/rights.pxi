@@ -82,6 +82,12 @@ ctypedef struct rights_t:
     uint32_t number_count, number_room
     uint64_t *names                 # of accounts
     uint32_t name_room
+    # scope.pxi
+    bint scoped                     # no session sees more than what lies in these containers
+    uint64_t *scope_names
+    uint32_t scope_count
+    bits_t *scope_bits              # of their nodes, of this version of the picture; NULL: not yet
+    uint64_t scope_version
 
 cdef bint array_room(void **items, uint32_t *room, uint32_t count, size_t size) noexcept nogil:
     """Makes room for so many; False without memory."""
