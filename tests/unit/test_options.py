@@ -36,6 +36,7 @@ def test_defaults_are_the_protocols_limits() -> None:
         "turn_us": 10_000,
         "announce_ms": 2000,
         "held_bytes": 1 << 30,
+        "check_briefs": 1,
     }
 
 
