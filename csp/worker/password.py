@@ -4,6 +4,8 @@
 2. Auth compares and hashes; a password goes there and nowhere else, the hash to the writer.
 3. Auth holds the new password against the rules of the account that gets it.
 4. The account record gets a new revision, which ends remembered sign-ins wherever it arrives.
+5. Another user that the asker may not read is not there for him: neither his password nor his rules
+   are looked at.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def _check_new(new: bytes) -> None:
 
 
 def _dbid_of(call: Call, user: str) -> int:
-    dbid = dbid_of(call.lane.reader, "CfgPerson", "user_name", user)
+    dbid = dbid_of(call.reader, "CfgPerson", "user_name", user)
     if not dbid:
         raise BadKey(f"there is no user {user!r}")
     return dbid
