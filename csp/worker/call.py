@@ -194,6 +194,9 @@ class Redirections(Protocol):
     def join(self, target: int, then: Callable[[bool], None]) -> None:
         """Asks whether a connection of another worker is there, and to be told when it ends."""
 
+    def part(self, conn: int) -> None:
+        """Another account has signed in there."""
+
     def leave(self, target: int, *, tell: bool = True) -> None:
         """One that was told through it has ended."""
 

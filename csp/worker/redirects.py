@@ -197,6 +197,12 @@ class Redirects:
         target.slots.add(slot)
         return True
 
+    def part(self, conn: int) -> None:
+        """Another account has signed in on a connection: others are told through it no more."""
+        state = self._lane.states.get(conn)
+        if state is not None and _PURPOSE in state.on_close:
+            state.on_close[_PURPOSE]()
+
     def _end(self, number: int) -> None:
         """A connection has ended through which others are told."""
         target = self._targets.pop(number, None)

@@ -4,6 +4,8 @@
    is the loop's (its tracking rooms).
 2. A target of another worker is asked for first: once it is known there, its end is told here.
 3. What takes back a right, or gives one, takes back all that was read: `rights_changed`.
+4. A connection is told through one of the same account alone: keys are shown to nobody else, and
+   nobody is told what he did not ask for.  Where another account signs in, it is broken.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def _read(call: Call) -> Wish:
             if wish.redirect:
                 raise CspError("A client can only redirect to a single other client")
             wish.redirect = number(words.pop(0))
-            if not call.lane.loop.tracking.exists(wish.redirect):
+            if not _is_own(call, wish.redirect):
                 raise CspError(NO_TARGET)
         elif word == b"prefix" and words:
             wish.prefixes.append(words.pop(0))
@@ -84,6 +86,11 @@ def _read(call: Call) -> Wish:
         else:
             raise CspError(SYNTAX)
     return wish
+
+
+def _is_own(call: Call, target: int) -> bool:
+    """Whether a connection may be told what this one reads: who is signed in on it is the same."""
+    return call.lane.loop.tracking.exists(target, call.session.account_dbid)
 
 
 def _check_modes(wish: Wish, now: Tracked | None) -> None:
@@ -145,6 +152,9 @@ def _begin(call: Call, wish: Wish) -> bytes | None:
         if conn not in lane.states:
             lane.redirects.leave(wish.redirect, tell=False)
             return
+        if is_there and not _is_own(call, wish.redirect):
+            lane.redirects.leave(wish.redirect, tell=False)  # another account has signed in there
+            is_there = False
         if not is_there:
             lane.finish(conn, error(CspError(NO_TARGET).line))
             return
@@ -180,8 +190,14 @@ def _leave_target(lane: Lane, conn: int) -> None:
 
 
 def rights_changed(lane: Lane, conn: int) -> None:
-    """Who the connection is, or what it may read, is other than it was."""
+    """Another account has signed in: what it may read is other than it was."""
+    state = lane.states.get(conn)
+    leave = state.on_close.pop(_PURPOSE, None) if state is not None else None
+    if leave is not None:
+        leave()
+    lane.redirects.part(conn)
     lane.loop.tracking.forget(conn)
+    lane.loop.tracking.part(conn)
 
 
 def caching(call: Call) -> bytes:

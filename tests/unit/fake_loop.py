@@ -114,8 +114,11 @@ class FakeTracking:
     def find(self, id: int) -> int:
         return self.ids.get(id, -1)
 
-    def exists(self, id: int) -> bool:
+    def exists(self, id: int, account: int) -> bool:
         return id in self.ids
+
+    def part(self, conn: int) -> None:
+        """Nobody is told through it any more."""
 
     def tell(self, conn: int, keys: list[bytes] | None) -> bool:
         self.told.append((conn, keys))

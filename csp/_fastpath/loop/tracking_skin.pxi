@@ -115,11 +115,12 @@ cdef class Tracking:
         cdef csp_conn *c = self.row_of(id)
         return -1 if c == NULL else conn_handle(&self.loop.w, c)
 
-    def exists(self, id: int) -> bool:
-        """Whether any worker has a connection with an id."""
+    def exists(self, id: int, account: int) -> bool:
+        """Whether any worker has a connection with an id that this account has signed in on."""
         cdef session_head_t *head
         cdef csp_client *client
         cdef int64_t place = id & 63 if self.loop.table_slots > 1 else 0
+        cdef uint32_t wanted = account
         cdef uint32_t i
         if place >= self.loop.table_slots or id <= 0:
             return False
@@ -127,7 +128,7 @@ cdef class Tracking:
         client = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
         for i in range(head.row_top):
             if client[i].id == <uint64_t> id:
-                return True
+                return client[i].account_dbid == wanted
         return False
 
     def tell(self, conn: int, keys: list | None) -> bool:
@@ -150,6 +151,31 @@ cdef class Tracking:
         if w.scratch.size > 0 or w.scratch.failed:
             scratch_queue(w, c)
         return True
+
+    def part(self, conn: int) -> None:
+        """Another account has signed in: nobody is told through the connection any more, nor it through another."""
+        cdef worker_t *w = &self.loop.w
+        cdef csp_conn *c = conn_of(w, conn)
+        cdef csp_conn *other
+        cdef csp_conn *target
+        cdef track_t *t
+        cdef uint64_t redirect
+        if c == NULL or c.track == NULL:
+            return
+        t = track_of(c)
+        redirect = t.redirect
+        if t.options & TRACK_ON and redirect != 0:
+            target = conn_of(w, t.target) if t.target else NULL
+            if target != NULL and target != c:
+                track_of(target).options |= TRACK_TARGET_NULL
+                tracking_due(w, target)
+            target_leave(w, c)
+            t.redirect = redirect
+            target_broken(w, c)
+        while t.trackers:
+            other = &w.rows[t.trackers - 1]
+            t.trackers = track_of(other).next
+            target_broken(w, other)
 
     def gone(self, id: int) -> None:
         """A connection of another worker, through which some of this one's are told, has ended."""
