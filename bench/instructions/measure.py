@@ -101,7 +101,7 @@ def count(root: Path = plant.ROOT) -> dict[str, float]:
 
 def _each(totals: dict[str, int], name: str) -> float:
     more = totals[f"{name} 2"] - totals[f"{name} 1"]
-    rounds = 1 if name in ("change", "followed change") else ROUNDS + 1
+    rounds = 1 if name in ("change", "followed change") else ROUNDS
     return more / (AMOUNT[name] * rounds)
 
 

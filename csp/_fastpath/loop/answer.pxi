@@ -10,10 +10,10 @@
 cdef enum:
     COMMANDS_A_LOOK = 16            # of a connection, between two looks at the turn's budget
 
-cdef inline bint plain(worker_t *w, csp_conn *c) noexcept nogil:
-    """Whether its GETs may be answered without looking closer."""
+cdef inline bint plain(worker_t *w, csp_conn *c, uint32_t may) noexcept nogil:
+    """Whether the GETs of one whose account may do that may be answered without looking closer."""
     return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI | CSP_CONN_TRACKING) == CSP_CONN_SIGNED_IN \
-        and session_may(w, c) & CSP_CONN_DATA and not w.loading \
+        and may & CSP_CONN_DATA and not w.loading \
         and (c.subs == NULL or (not is_subscriber2(c) and cursor_is_level(w, c)))
 
 cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:
@@ -25,7 +25,7 @@ cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end
     c.in_need = 0
     while at < end and c.waits == 0:
         session_enter(w, c)
-        if plain(w, c):
+        if plain(w, c, w.may):
             if get_begins(at, end):
                 at = run_gets(w, c, at, end)
             if at != NULL and find_begins(at, end):
@@ -120,7 +120,7 @@ cdef uint8_t single_get(worker_t *w, ready_t *r, get_t *slot) noexcept nogil:
     cdef uint8_t kind = SINGLE_PLAIN
     if r.own or c.waits != 0 or conn_owes(c):
         return SINGLE_NOT
-    if not plain(w, c):
+    if not plain(w, c, session_may(w, c)):
         if c.flags & CSP_CONN_TRACKING == 0 or not tracked_plain(w, c):
             return SINGLE_NOT
         kind = SINGLE_TRACKED

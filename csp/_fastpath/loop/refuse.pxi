@@ -7,7 +7,8 @@
 # 2. The order is Redis's: what is unknown, how many arguments, who asks, what state the connection is in.
 # 3. Who has to change his password first (CSP_CONN_MUST_CHANGE) is not signed in: he may call what everybody may, and
 #    rows marked `forced`.
-# 4. Until the first load is done nobody can sign in, so a row marked `loading` asks for no sign-in then.
+# 4. What judge() lets pass at once is what judge_closely() would let pass: it forbids nothing by itself.
+# 5. Until the first load is done nobody can sign in, so a row marked `loading` asks for no sign-in then.
 
 cdef enum verdict:
     MAY = 0
@@ -37,7 +38,17 @@ cdef inline int command_of(const arg_t *args, uint32_t count) noexcept nogil:
     return number
 
 cdef inline int judge(csp_conn *c, uint32_t may, bint loading, int number, uint32_t count) noexcept nogil:
-    """Whether the connection, whose account may do that, may call this command now; MAY, or why not."""
+    """Whether the connection, whose account may do that, may call this command now; MAY, or why not. The usual case
+    is decided where it is asked: nothing is missing, and there is no state that forbids anything."""
+    cdef const csp_command_t *row = &csp_commands[number]
+    if number != CSP_CMD_NONE and row.who & ~(c.flags | may) == 0 and not loading and c.subs == NULL \
+            and c.flags & CSP_CONN_MULTI == 0 \
+            and (<int> count == row.arity or (row.arity < 0 and <int> count >= -row.arity)):
+        return MAY
+    return judge_closely(c, may, loading, number, count)
+
+cdef int judge_closely(csp_conn *c, uint32_t may, bint loading, int number, uint32_t count) noexcept nogil:
+    """The whole of it, in Redis's order; says of the usual case the same."""
     cdef const csp_command_t *row = &csp_commands[number]
     cdef uint32_t missing = row.who & ~(c.flags | may)
     if number == CSP_CMD_NONE:
