@@ -144,7 +144,8 @@ cdef circle_t *circle_of(rights_t *t, const uint32_t *groups, uint32_t count) no
     cdef circle_t **bucket = &t.circles[hash_ & (SHARED_BUCKETS - 1)]
     cdef circle_t *one = bucket[0]
     while one != NULL:
-        if one.hash == hash_ and one.count == count and memcmp(one.groups, groups, count * sizeof(uint32_t)) == 0:
+        if one.hash == hash_ and one.count == count \
+                and (count == 0 or memcmp(one.groups, groups, count * sizeof(uint32_t)) == 0):
             return one
         one = one.next
     one = <circle_t *> calloc(1, sizeof(circle_t) + count * sizeof(uint32_t))

@@ -101,7 +101,7 @@ static inline uint64_t csp_hash(uint64_t seed, const void *from, size_t size) {
         size -= 16;
     }
     a = b = 0;
-    memcpy(&a, at, size < 8 ? size : 8);
+    if (size) memcpy(&a, at, size < 8 ? size : 8); /* of nothing `at` may be NULL */
     if (size > 8) memcpy(&b, at + 8, size - 8);
     hash = csp_fold(a ^ odd1 ^ hash, b ^ odd2);
     return csp_fold(hash ^ odd2, seed ^ odd1 ^ hash << 1);
