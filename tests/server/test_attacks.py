@@ -144,6 +144,29 @@ def test_another_account_on_a_subscribed_connection_is_told_what_it_may_read(
     client.close()
 
 
+def test_who_may_not_use_the_application_any_more_is_told_of_nothing(
+    master: Master, admin: redis.Redis
+) -> None:
+    """Subscriptions need what reads need; with the right all is told of again."""
+    seen, few = make_skill(admin, "seen"), f"CfgPerson:{dbid_of(admin, FEW)}"
+    admin.execute_command("CFG.GRANT", seen, few, "R")
+    client = connect(master)
+    assert client.call("SUBSCRIBE", "cfg:CfgSkill")[0] == "subscribe"
+    assert client.call("CLIENT", "TRACKING", "ON", "BCAST") == "OK"
+    admin.execute_command("CFG.REVOKE", "CfgApplication:100", few)
+    told = client.read_all(2)
+    assert TAKEN_BACK in told
+    assert [json.loads(one[2])["op"] for one in told if one != TAKEN_BACK] == ["delete"]
+    rename(admin, seen, "seen 2")
+    assert "NOPERM" in str(client.call("GET", seen))
+    admin.execute_command("CFG.GRANT", "CfgApplication:100", few, "R,X")
+    told = client.read_all(2)
+    assert TAKEN_BACK in told
+    event = next(json.loads(one[2]) for one in told if one != TAKEN_BACK)
+    assert (event["op"], event["object"]["name"]) == ("create", "seen 2")
+    client.close()
+
+
 def test_roles_are_objects_with_their_members(master: Master, admin: redis.Redis) -> None:
     """Row F90: a role is served with its persons and groups, to who may read it."""
     person = make_person(admin, "member")

@@ -8,7 +8,9 @@
 #    before anything is delivered (subscribers_look), under the turn's budget: until then nothing is.
 # 3. w.view shows what the connection at hand may read: session_enter comes before its first look at a record. Between
 #    two turns, and when a row changes hands, it shows nothing (w.seen is NOBODY_SEEN).
-# 4. What outlives a turn (a job, a reader of Python's) holds its reach.
+# 4. Subscriptions and tracking need what a read needs: who has lost Read or Execute on the application that he serves
+#    is told of nothing, as if he had lost Read on everything (conn_reach).
+# 5. What outlives a turn (a job, a reader of Python's) holds its reach.
 
 cdef enum:
     ACCOUNT_NOBODY = 0
@@ -142,6 +144,7 @@ cdef void account_renew(worker_t *w, account_t *a) noexcept nogil:
     cdef rights_t *t = &w.rights
     cdef circle_t *circle = NULL
     cdef reach_t *before = a.reach
+    cdef uint32_t might = a.may
     if a <= &w.accounts.items[ACCOUNT_ALL]:
         a.version = t.version
         return
@@ -151,7 +154,7 @@ cdef void account_renew(worker_t *w, account_t *a) noexcept nogil:
     a.version = t.version
     if a.known == 0:
         a.known = w.view.revision
-    elif a.reach != before:
+    elif a.reach != before or (a.may ^ might) & CSP_CONN_DATA:
         a.since = rights_since(w)
     reach_drop(t, before)
 
@@ -199,8 +202,9 @@ cdef void session_bind(worker_t *w, csp_conn *c, uint32_t person, uint32_t appli
         subscriber_look(w, c)
 
 cdef inline reach_t *conn_reach(worker_t *w, const csp_conn *c) noexcept nogil:
-    """What the connection's session may read at S."""
-    return account_fresh(w, c).reach
+    """What the connection's session is told of at S: nothing where it may call no data command."""
+    cdef account_t *a = account_fresh(w, c)
+    return a.reach if a.may & CSP_CONN_DATA else w.rights.none
 
 # ---- renewal ----
 
