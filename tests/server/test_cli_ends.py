@@ -32,6 +32,13 @@ PRINTING: dict[str, list[list[str]]] = {
     "update": [["update", "CfgTenant:1", "--json", '{"changed":{"chargeableNumber":"{unique}"}}']],
     "delete": [["delete", "--json", "CfgSkill/name={skill}"]],
     "option": [["option", "CfgApplication:99", "confserv", "packet-size"]],
+    "grant": [["grant", "CfgTenant:1", "CfgPerson:100", "R,C,U,X,D,RP,CP,propagate", "--json"]],
+    "revoke": [["revoke", "CfgHost:1", "CfgPerson:100", "--json"]],
+    "permissions": [["permissions", "CfgTenant:1"], ["permissions", "CfgTenant:1", "--json"]],
+    "access": [
+        ["access", "default", "CfgTenant:1"],
+        ["access", "default", "CfgTenant:1", "--json"],
+    ],
     "status": [["status"], ["status", "--json", "--classes"]],
     "metrics": [["metrics"], ["metrics", "--json"]],
     "clients": [["clients"], ["clients", "--json"]],

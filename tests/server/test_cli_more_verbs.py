@@ -148,7 +148,7 @@ def test_bash_completes(command_path: str) -> None:
         source <(csp completion bash)
         words() { COMP_WORDS=(csp "$@"); COMP_CWORD=$#; COMPREPLY=()
                   _csp_completion csp; echo "${COMPREPLY[@]}"; }
-        words re; words history --s; words config sh
+        words rea; words history --s; words config sh
     """
     verbs, options, inner = shell("bash", "-c", script, path=command_path).splitlines()
     assert verbs == "read"
@@ -166,7 +166,7 @@ def test_zsh_loads_the_script(command_path: str) -> None:
 
 @pytest.mark.needs("fish")
 def test_fish_completes(command_path: str) -> None:
-    script = "csp completion fish | source; complete -C 'csp re'"
+    script = "csp completion fish | source; complete -C 'csp rea'"
     assert shell("fish", "-c", script, path=command_path).split()[0] == "read"
 
 

@@ -107,8 +107,8 @@ def test_a_server_that_hangs_is_waited_for_with_a_limit(stage: Stage, server: Po
     try:
         began = time.monotonic()
         line = stage.refused(*skill("English"))
-        assert line.startswith(f"MASTERDOWN the database can't take the change: no answer within "
-                               f"{ONE_WAIT_SECONDS_MAX:.1f} s")  # fmt: skip
+        assert line.startswith("MASTERDOWN the database ")
+        assert f"no answer within {ONE_WAIT_SECONDS_MAX:.1f} s" in line
         assert time.monotonic() - began < ONE_WAIT_SECONDS_MAX + AT_ONCE_SECONDS
         for _ in range(3):  # neither a write nor the clock waits again
             began = time.monotonic()
@@ -239,7 +239,7 @@ def test_a_master_that_was_replaced_during_the_outage(stage: Stage, server: Post
     assert "another master has taken it over" in stage.refused(*skill("German"))
     assert stage.host.link[0] == LINK_DOWN
     assert successor.create("CfgSkill", tenantDBID=1, name="German") == 102
-    assert stage.origin.database.head().revision == successor.host.published == 3
+    assert successor.origin.database.head().revision == successor.host.published == 3
     successor.close()
 
 
