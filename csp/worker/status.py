@@ -115,18 +115,21 @@ def status(call: Call) -> bytes:
     """CFG.STATUS"""
     values: dict[Value, Value] = {}
     values.update(status_of(call))
-    values["alarms"] = [_shown(one) for one in raised(call.lane.control)]
+    values["alarms"] = [_shown(one, call) for one in raised(call.lane.control)]
     return call.encode(values)
 
 
-def _shown(one: Raised) -> Value:
-    """An alarm as a map; in RESP2 a flat array."""
+def _shown(one: Raised, call: Call) -> Value:
+    """An alarm as a map; in RESP2 a flat array.
+
+    Its words name users, addresses and applications: they are for administrators.
+    """
     alarm = one.alarm
     return {
         "number": alarm.raised,
         "name": alarm.name,
         "since": one.since_ms,
-        "text": one.text,
+        "text": one.text if call.session.administrator else "",
         "todo": alarm.todo,
     }
 

@@ -167,6 +167,18 @@ def test_who_may_not_use_the_application_any_more_is_told_of_nothing(
     client.close()
 
 
+def test_an_alarm_names_users_to_administrators_alone(master: Master, admin: redis.Redis) -> None:
+    """CFG.STATUS is for everybody who has signed in, and may name who tries to."""
+    client = connect(master)
+    for _ in range(101):  # one more than the rule allows within a minute
+        assert "WRONGPASS" in str(client.call("AUTH", "somebody", "wrong"))
+    text = wait_until(lambda: master.alarms().get("sign-ins fail"), 10, "the alarm")["text"]
+    assert "somebody" in text
+    told = client.call("CFG.STATUS")["alarms"]
+    assert [(one["name"], one["text"]) for one in told] == [("sign-ins fail", "")]
+    client.close()
+
+
 def test_roles_are_objects_with_their_members(master: Master, admin: redis.Redis) -> None:
     """Row F90: a role is served with its persons and groups, to who may read it."""
     person = make_person(admin, "member")

@@ -224,8 +224,9 @@ def alarms_md() -> str:
     lines = [
         "An alarm is a state of a server for which somebody would be woken.",
         "`csp status` shows what is raised, since when and what to do, and ends with exit code 5;",
-        "CFG.STATUS has the same under `alarms` (number, name, since in milliseconds UTC, text,",
-        "todo), INFO the numbers and names. Raised and over are one line of the log each.",
+        "CFG.STATUS has the same under `alarms` (number, name, since in milliseconds UTC, todo,",
+        "text: empty but for administrators), INFO the numbers and names.",
+        "Raised and over are one line of the log each.",
         "An alarm outlives the process that raised it and is taken back for its own reason alone.",
         "",
     ]
