@@ -9,6 +9,7 @@ from csp.observe.log import LEVELS, set_level
 from csp.process.context import OptionValue, ProcessContext
 from csp.process.origin import Origin
 from csp.process.own_options import CHECK_MS, OwnOptions
+from csp.store.segment import SegmentMissing
 
 LEVEL_PLACES = {level: place for place, level in enumerate(LEVELS, 1)}  # in Control.log_level
 
@@ -51,8 +52,12 @@ class Following:
         if now_ms < self._next_look_ms or place == self._looked_at:
             return
         self._next_look_ms = now_ms + CHECK_MS
+        try:
+            application = self._store.application(self._app_name)
+        except SegmentMissing:
+            return  # its name has gone: who watches that makes another generation, in this turn
         self._looked_at = place
-        self.options.look(self._store.application(self._app_name))
+        self.options.look(application)
 
     def _changed(self, _: Mapping[str, OptionValue]) -> None:
         level = self.options.log_level
