@@ -102,7 +102,7 @@ def _check_modes(wish: Wish, now: Tracked | None) -> None:
     if wish.bcast and (wish.optin or wish.optout):
         raise CspError("OPTIN and OPTOUT are not compatible with BCAST")
     if wish.optin and wish.optout:
-        raise CspError("You can't use both OPTIN mode and OPTOUT mode")
+        raise CspError("You can't specify both OPTIN mode and OPTOUT mode")
     if now is not None and ((wish.optin and now["optout"]) or (wish.optout and now["optin"])):
         raise CspError(ANOTHER_MODE.format("OPTIN/OPTOUT mode"))
 

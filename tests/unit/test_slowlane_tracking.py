@@ -47,7 +47,7 @@ def test_the_modes(server: Server) -> None:
         ((), ("ON", "REDIRECT", "7"), "ERR The client ID you want redirect to does not exist"),
         ((), ("ON", "PREFIX", "a"), "ERR PREFIX option requires BCAST mode to be enabled"),
         ((), ("ON", "BCAST", "OPTIN"), "ERR OPTIN and OPTOUT are not compatible with BCAST"),
-        ((), ("ON", "OPTIN", "OPTOUT"), "ERR You can't use both OPTIN mode and OPTOUT mode"),
+        ((), ("ON", "OPTIN", "OPTOUT"), "ERR You can't specify both OPTIN mode and OPTOUT mode"),
         (("OPTIN",), ("ON", "OPTOUT"), "ERR You can't switch OPTIN/OPTOUT mode before disabling"),
         (("BCAST",), ("ON",), "ERR You can't switch BCAST mode on/off before disabling"),
         (
