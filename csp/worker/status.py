@@ -122,14 +122,16 @@ def status(call: Call) -> bytes:
 def _shown(one: Raised, call: Call) -> Value:
     """An alarm as a map; in RESP2 a flat array.
 
-    Its words name users, addresses and applications: they are for administrators.
+    Its words name users, addresses and applications: they are for administrators, and for
+    everybody before the first load, when nobody can sign in and there are no users to name.
     """
     alarm = one.alarm
+    is_told = call.session.administrator or call.lane.loading
     return {
         "number": alarm.raised,
         "name": alarm.name,
         "since": one.since_ms,
-        "text": one.text if call.session.administrator else "",
+        "text": one.text if is_told else "",
         "todo": alarm.todo,
     }
 
