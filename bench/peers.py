@@ -16,6 +16,7 @@ from tests.neighbours.ports import free_port
 from tests.neighbours.waiting import wait_until
 
 BATCH = 1_000
+CLIENTS_MAX = 15_000  # a storm has 10,000
 
 
 @contextmanager
@@ -23,6 +24,7 @@ def redis_peer(objects: Iterable[tuple[str, bytes]]) -> Iterator[Peer]:
     """A redis-server without persistence that holds the objects under the same keys."""
     port = free_port()
     command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no"]
+    command += ["--maxclients", str(CLIENTS_MAX)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             client = redis.Redis("127.0.0.1", port)
