@@ -23,6 +23,7 @@ from tests.server.granted_server import GrantedServer
 from tests.server.hot_stage import Raw, command
 
 PERSONS_FROM, ACCOUNT_FROM = 1_000_000, 1_000
+RESERVE_BYTES = 4 << 30  # a million persons take 1.1 GiB and more
 LISTED = 10_000
 TURN_MS_MAX = 10.0
 READER, FLIPPED, ROOT, DESK = 501, 502, 201, 300
@@ -104,7 +105,11 @@ def longest_ms(server: GrantedServer) -> float:
 def rights(folders: int, persons: int, connections: int, rounds: int, keep: bool) -> None:
     """Reads of half-readable lists, and the turns in which rights change."""
     began = time.monotonic()
-    server = GrantedServer(Estate(folders, persons, connections), connections=connections + 100)
+    server = GrantedServer(
+        Estate(folders, persons, connections),
+        connections=connections + 100,
+        reserve_bytes=RESERVE_BYTES,
+    )
     try:
         click.echo(f"loaded in {time.monotonic() - began:.0f} s")
         rows = [*_looks(server, rounds), *_turns(server, connections, rounds)]
