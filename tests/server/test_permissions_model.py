@@ -17,7 +17,7 @@ from tests.server.feed_helpers import set_writable
 from tests.server.permission_stage import CLASSES, Estate, Watcher, sign_in
 from tests.server.permission_world import Object, World
 
-STEPS = 40
+STEPS = 25
 SEED = 2911
 SECONDS_MAX = 30.0
 
@@ -167,6 +167,8 @@ def test_who_writes_needs_the_right_and_learns_nothing(
     """An object that may not be read is refused as one that is not there, to the letter."""
     master = servers[0]
     outcomes: set[str] = set()
+    estate.grant(estate.folders[0], estate.persons[0], "R,U,propagate")
+    estate.grant(estate.folders[0], estate.persons[1], "R,propagate")
     for step in range(STEPS):
         estate.step()
         for number, person in enumerate(estate.persons):
