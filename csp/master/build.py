@@ -27,6 +27,7 @@ from csp.model.grants import GrantsChange, has_own_grants
 from csp.model.history import Line
 from csp.model.image import build_image, has_same_keys, json_of, keys_in
 from csp.model.places import OWN_GRANTS, container_of, folder_of, tenant_of
+from csp.model.symbolic import key_of
 from csp.model.types import ObjectClass, by_id
 from csp.rules.cascade import deletion_order
 from csp.rules.complete import TENANT
@@ -233,8 +234,7 @@ def _lines(item: Change | GrantsChange, look: Lookup) -> Iterator[Line]:
         line: Line = [item.op, item.cls.name, item.dbid]
         had_own = item.own[0] or item.cls is TENANT
         if item.op == "delete" and item.before is not None and not had_own:
-            class_id, dbid = container_of(item.cls, item.before, look)
-            line.append(f"{by_id[class_id].name}:{dbid}")
+            line.append(key_of(container_of(item.cls, item.before, look)))
         yield line
     elif item.is_told:
         yield ["grant", by_id[item.place[0]].name, item.place[1]]

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from csp.model.extract import Lookup, Object, value_at
 from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, ObjectClass
@@ -21,6 +22,7 @@ Place = tuple[int, int]
 # In the class of a node's name: it is the object's own, which governs nothing but itself.
 OWN_NODE = 0x8000
 NOWHERE: Place = (0, 0)
+CONTAINERS_MAX: Final = 10_000  # above an object, as in store/limits.pxi: more would be a circle
 
 
 def _owner_tenant(owner: Any, look: Lookup) -> int:
@@ -77,6 +79,18 @@ def container_of(cls: ObjectClass, obj: Object, look: Lookup) -> Place:
         if owning is not None and owner.get("DBID"):
             return owning.id, int(owner["DBID"])
     return TENANT.id, tenant_of(cls, obj, look)
+
+
+def upwards(place: Place, container_of: Callable[[Place], Place]) -> Iterator[Place]:
+    """The object and its containers, the nearest first, up to its tenant or one that is gone.
+
+    `container_of` says NOWHERE where there is no such object.
+    """
+    for _ in range(CONTAINERS_MAX):
+        if place == NOWHERE:
+            return
+        yield place
+        place = NOWHERE if place[0] == TENANT.id else container_of(place)
 
 
 def folder_of(cls: ObjectClass, obj: Object, look: Lookup) -> int:

@@ -12,13 +12,13 @@ one; the compiled evaluator (csp/_fastpath/store) does the same for reads alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Final, Protocol
 
 from csp.errors import BadValue
-from csp.model.places import NOWHERE, TENANT, Place
-from csp.model.symbolic import parse_key
-from csp.model.types import CLASSES, ObjectClass, by_id
+from csp.model.places import TENANT, Place, upwards
+from csp.model.symbolic import key_of, parse_key
+from csp.model.types import CLASSES, ENVIRONMENT, ObjectClass
 
 # Elementary permissions: Read, Create, Update, Execute, Delete, Read Permissions, Change
 # Permissions.  The numbers stand in records and in the database.
@@ -32,6 +32,8 @@ PERSON, ACCESS_GROUP = CLASSES["CfgPerson"], CLASSES["CfgAccessGroup"]
 # An account: (class, DBID) of a person or an access group, or this one, as which nobody signs in.
 Account = tuple[int, int]
 SYSTEM: Final[Account] = (0, 0)
+# Who may change the permissions of this object is an administrator.
+ADMINISTERED: Final[Place] = TENANT.id, ENVIRONMENT
 SYSTEM_WORD: Final = "SYSTEM"
 Grant = int  # rights, and PROPAGATE
 Grants = Mapping[Account, Grant]
@@ -92,14 +94,12 @@ def account_class(cls: ObjectClass) -> int:
 
 def account_key(account: Account) -> str:
     """An account as `account_of` reads it."""
-    return SYSTEM_WORD if account == SYSTEM else f"{by_id[account[0]].name}:{account[1]}"
+    return SYSTEM_WORD if account == SYSTEM else key_of(account)
 
 
 def chain(tree: Tree, place: Place) -> Iterator[Place]:
     """The object and its containers, the nearest first, up to its tenant."""
-    while place != NOWHERE:
-        yield place
-        place = NOWHERE if place[0] == TENANT.id else tree.container(place)
+    return upwards(place, tree.container)
 
 
 def deciding(
@@ -116,12 +116,17 @@ def deciding(
     return found
 
 
-def rights_on(tree: Tree, place: Place, accounts: Set[Account]) -> int:
-    """The rights on an object of who is all these accounts."""
+def union(grants: Iterable[Grant]) -> int:
+    """The rights that grants give together."""
     rights = 0
-    for _, grant in deciding(tree, place, accounts).values():
+    for grant in grants:
         rights |= grant & ALL
     return rights
+
+
+def rights_on(tree: Tree, place: Place, accounts: Set[Account]) -> int:
+    """The rights on an object of who is all these accounts."""
+    return union(grant for _, grant in deciding(tree, place, accounts).values())
 
 
 def rights_in(tree: Tree, container: Place, accounts: Set[Account]) -> int:
@@ -131,7 +136,4 @@ def rights_in(tree: Tree, container: Place, accounts: Set[Account]) -> int:
         for account, grant in tree.grants(at).items():
             if account in accounts and grant & PROPAGATE:
                 found.setdefault(account, grant)
-    rights = 0
-    for grant in found.values():
-        rights |= grant & ALL
-    return rights
+    return union(found.values())

@@ -13,10 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from csp.errors import CspError
-from csp.model.places import NOWHERE, TENANT, Place
+from csp.model.places import TENANT, Place, upwards
 from csp.model.symbolic import parse_key
-
-CONTAINERS_MAX = 1_000  # above an object: more would be a circle
 
 ContainerOf = Callable[[Place], Place]  # NOWHERE: there is no such object
 Scope = frozenset[Place]
@@ -30,13 +28,7 @@ def read_scope(text: str) -> Scope | None:
 
 def within(scope: Scope, container: Place, container_of: ContainerOf) -> bool:
     """Whether what lies in a container is in the scope."""
-    for _ in range(CONTAINERS_MAX):
-        if container in scope:
-            return True
-        if container == NOWHERE or container[0] == TENANT.id:
-            return False
-        container = container_of(container)
-    return False
+    return any(one in scope for one in upwards(container, container_of))
 
 
 def holds(scope: Scope, place: Place, container_of: ContainerOf, *, governs_itself: bool) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from csp.errors import BadClass, BadKey, BadValue
 from csp.model.keys import SHOWN
-from csp.model.types import CLASSES, MAX_DBID, ObjectClass
+from csp.model.types import CLASSES, MAX_DBID, ObjectClass, by_id
 
 MAX_DBID_DIGITS = 20
 
@@ -46,6 +46,11 @@ def parse_key(text: str) -> tuple[ObjectClass, int]:
     if not colon:
         raise BadKey(f"{text!r} is not <Class>:<DBID>")
     return class_named(name), parse_dbid(number)
+
+
+def key_of(place: tuple[int, int]) -> str:
+    """The key of a class, by its number, and a DBID."""
+    return f"{by_id[place[0]].name}:{place[1]}"
 
 
 def _fields(text: str) -> list[str]:

@@ -11,8 +11,9 @@ It asks nothing of any view: its callers decide who may be told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import orjson
@@ -29,13 +30,13 @@ from csp.model.rights import (
     account_key,
     chain,
     deciding,
-    rights_on,
+    union,
     words_of,
 )
-from csp.model.types import CLASS_OF_WORD, CLASSES, by_id
+from csp.model.symbolic import key_of
+from csp.model.types import CLASS_OF_WORD, CLASSES
 
 EVERYONE_TYPE = "everyonegroup"
-CONTAINERS_MAX = 1_000  # above an object: more would be a circle
 
 
 class Store(Protocol):
@@ -75,7 +76,7 @@ def permissions(store: Store, place: Place) -> tuple[Grants, list[Inherited]]:
     tree = StoreTree(store)
     own = tree.grants(place)
     inherited: dict[Account, Inherited] = {}
-    for at in _above(tree, place):
+    for at in islice(chain(tree, place), 1, None):
         for account, grant in sorted(tree.grants(at).items()):
             if account not in own and grant & PROPAGATE:
                 inherited.setdefault(account, Inherited(account, grant, at))
@@ -87,7 +88,7 @@ def explained(store: Store, person: int, place: Place) -> dict[str, Any]:
     accounts = store.accounts_of(person)
     tree = StoreTree(store)
     found = deciding(tree, place, accounts)
-    above = [place, *_above(tree, place)]
+    above = list(chain(tree, place))
     decided = [
         {
             "account": account_key(account),
@@ -103,23 +104,9 @@ def explained(store: Store, person: int, place: Place) -> dict[str, Any]:
         "account": f"{PERSON.name}:{person}",
         "enabled": bool(accounts),
         "groups": _groups(store, person, accounts),
-        "rights": words_of(rights_on(tree, place, accounts)),
+        "rights": words_of(union(grant for _, grant in found.values())),
         "decided": decided,
     }
-
-
-def key_of(place: Place) -> str:
-    """The key of an object."""
-    return f"{by_id[place[0]].name}:{place[1]}"
-
-
-def _above(tree: StoreTree, place: Place) -> Iterator[Place]:
-    """The containers, the nearest first."""
-    for number, at in enumerate(chain(tree, place)):
-        if number > CONTAINERS_MAX:
-            return
-        if number:
-            yield at
 
 
 def _groups(store: Store, person: int, accounts: Set[Account]) -> list[dict[str, Any]]:

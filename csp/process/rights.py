@@ -7,14 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
-from typing import Final, Protocol
+from typing import Protocol
 
 from csp.model.places import TENANT, Place
-from csp.model.rights import CHANGE_PERMISSIONS, Account
+from csp.model.rights import ADMINISTERED, CHANGE_PERMISSIONS, Account
 from csp.model.scope import Scope, holds, within
-from csp.model.types import ENVIRONMENT
-
-ADMINISTERED: Final[Place] = TENANT.id, ENVIRONMENT  # who changes its permissions administers all
 
 
 class Records(Protocol):

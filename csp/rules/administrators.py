@@ -14,12 +14,12 @@ from typing import Final
 from csp import errors
 from csp.model.extract import Object as JsonObject
 from csp.model.extract import value_at
-from csp.model.places import TENANT, Place
-from csp.model.rights import ACCESS_GROUP, CHANGE_PERMISSIONS, PERSON, Account
-from csp.model.types import CLASS_OF_WORD, CLASSES, ENVIRONMENT, by_id
+from csp.model.places import TENANT
+from csp.model.rights import ACCESS_GROUP, ADMINISTERED, CHANGE_PERMISSIONS, PERSON, Account
+from csp.model.symbolic import key_of
+from csp.model.types import CLASS_OF_WORD, CLASSES, by_id
 from csp.rules.transaction import Touched, Transaction
 
-TOP: Final[Place] = TENANT.id, ENVIRONMENT
 EVERYONE: Final = "everyonegroup"
 ENABLED: Final = "enabled"
 LOOKED_AT_MAX: Final = 10_000  # of a tenant's persons: where all these are disabled, nobody is left
@@ -33,7 +33,7 @@ def check_administrators(tx: Transaction) -> None:
     if has_administrator(Transaction(tx.published, tx.next_dbids)):
         tx.command = command
         text = (
-            f"nobody would be left who is enabled and has CP on {TENANT.name}:{ENVIRONMENT}: "
+            f"nobody would be left who is enabled and has CP on {key_of(ADMINISTERED)}: "
             f"grant it to another one first"
         )
         tx.refuse(errors.InUse(text))
@@ -41,7 +41,7 @@ def check_administrators(tx: Transaction) -> None:
 
 def has_administrator(tx: Transaction) -> bool:
     """Whether there is one, as it will be."""
-    granted = tx.grants(TOP).items()
+    granted = tx.grants(ADMINISTERED).items()
     # Persons are looked at first: they stand last.
     accounts = sorted((one for one, grant in granted if grant & CHANGE_PERMISSIONS), reverse=True)
     seen: set[Account] = set()
@@ -88,7 +88,7 @@ def _has_enabled(tx: Transaction, everyone: JsonObject) -> bool:
 def _last_loss(tx: Transaction) -> int:
     """The last command that may have taken an administrator; 0: none did."""
     last = 0
-    granted = tx.granted.get(TOP)
+    granted = tx.granted.get(ADMINISTERED)
     if granted is not None and granted.after != granted.before.grants:
         last = max([granted.command, *granted.stated.values()])
     for touched in tx.touched.values():

@@ -26,9 +26,10 @@ from csp.model.rights import (
     account_key,
     chain,
 )
+from csp.model.symbolic import key_of
 from csp.model.types import by_id
 from csp.rules.forward import Created
-from csp.rules.transaction import Granted, Replacement, Transaction, class_of
+from csp.rules.transaction import Granted, Replacement, Transaction
 
 ACCOUNT_CLASSES: Final = frozenset((PERSON.id, ACCESS_GROUP.id))
 
@@ -79,8 +80,7 @@ def settle_grants(tx: Transaction) -> None:
         for account, command in granted.stated.items():
             tx.command = command
             if account in granted.after and not _is_known(tx, granted, account):
-                shown = f"{class_of(granted.key).name}:{granted.key[1]}"
-                text = f"{shown}: there is no {account_key(account)} to grant it to"
+                text = f"{key_of(granted.key)}: there is no {account_key(account)} to grant it to"
                 tx.refuse(errors.NoRef(text))
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from csp.model.extract import Object as JsonObject
+from csp.model.symbolic import key_of
 from csp.model.types import CLASSES, ObjectClass
 from csp.rules.references import Key, references_of, targets_of
-from csp.rules.transaction import Touched, Transaction, class_of
+from csp.rules.transaction import Touched, Transaction
 
 
 class Seen:
@@ -58,7 +59,7 @@ def is_there(tx: Transaction, touched: Touched, key: Key) -> bool:
 
 def named(tx: Transaction, key: Key) -> str:
     """An object as an error names it."""
-    return f"{class_of(key).name}:{key[1]}" if tx.author.reads(key) else "another object"
+    return key_of(key) if tx.author.reads(key) else "another object"
 
 
 def known_among(tx: Transaction, keys: Iterable[Key]) -> Key | None:

@@ -19,6 +19,7 @@ from csp import errors
 from csp.model.extract import Object as JsonObject
 from csp.model.places import NOWHERE, Place, container_of
 from csp.model.rights import Account, Grant, Grants, account_key
+from csp.model.symbolic import key_of
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass, by_id
 from csp.rules.references import Found, Key, targets_of
 
@@ -253,7 +254,7 @@ class Transaction:
             found = self.published.referrers(*key, CHANGED_OBJECTS_MAX + 1, classes)
         if len(found) > CHANGED_OBJECTS_MAX:
             raise errors.TooBig(
-                f"more than {CHANGED_OBJECTS_MAX} objects refer to {class_of(key).name}:{key[1]}, "
+                f"more than {CHANGED_OBJECTS_MAX} objects refer to {key_of(key)}, "
                 f"more than one transaction may change: take the references away in parts first"
             )
         own = [one for one in self._own_referrers(key) if not classes or one[0] in classes]

@@ -13,8 +13,8 @@ import orjson
 from csp.errors import BadKey, BadValue, NoPerm
 from csp.model.places import Place
 from csp.model.rights import PERSON, READ_PERMISSIONS, account_key, words_of
-from csp.model.symbolic import parse_key
-from csp.process.access import explained, key_of, permissions
+from csp.model.symbolic import key_of, parse_key
+from csp.process.access import explained, permissions
 from csp.process.application import APPLICATION, dbid_of
 from csp.resp.encode import bulk
 from csp.worker.call import Call, Handler

@@ -77,6 +77,16 @@ def test_a_container_hands_down_what_propagates_alone() -> None:
     assert rights_in(estate, FOLDER_7, {USERS}) == READ
 
 
+def test_a_circle_of_containers_ends() -> None:
+    class Circle(Estate):
+        def container(self, place: Place) -> Place:
+            return {FOLDER_7: ROOT, ROOT: FOLDER_7}.get(place, NOWHERE)
+
+    estate = Circle({ROOT: {USERS: READ | PROPAGATE}})
+    assert rights_on(estate, FOLDER_7, {USERS}) == READ
+    assert rights_on(estate, FOLDER_7, {ANN}) == 0
+
+
 @pytest.mark.parametrize("words", ["R", "none", "none,propagate", "R,C,U,X,D,RP,CP,propagate"])
 def test_words_of_a_grant(words: str) -> None:
     assert words_of(grant_of(words)) == words
