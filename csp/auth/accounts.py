@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import orjson
 
 from csp.model.accounts import AccountRecord, read_record
+from csp.model.groups import is_enabled
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.process.application import dbid_of
 from csp.process.tenants import Tenants
@@ -104,7 +105,7 @@ def account_of(person: dict[str, Any], record: AccountRecord, rules: AccountRule
     return Account(
         dbid=int(person["DBID"]),
         revision=record.credential,
-        is_enabled=person.get("state", "enabled") == "enabled",
+        is_enabled=is_enabled(person),
         algorithm=record.algorithm,
         hash=record.hash,
         rules=rules,

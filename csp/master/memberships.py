@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from csp.model.extract import Object as JsonObject
+from csp.model.groups import EVERYONE, is_enabled
 from csp.model.rights import ACCESS_GROUP, Account
-from csp.rules.author import ENABLED
 from csp.rules.references import references_to
 
 MEMBERS_MAX: Final = 100_000  # persons and groups of which is remembered what they are in
-EVERYONE_TYPE: Final = "everyonegroup"
 MEMBERS_PATH: Final = "memberIDs[]"
 
 
@@ -39,11 +38,10 @@ class AccessGroups:
         self._disabled.discard(dbid)
         if obj is None:
             return
-        group = obj["groupInfo"]
-        if group.get("state", ENABLED) != ENABLED:
+        if not is_enabled(obj):
             self._disabled.add(dbid)
-        if obj.get("type") == EVERYONE_TYPE:
-            self._everyone[dbid] = group["tenantDBID"]
+        if obj.get("type") == EVERYONE:
+            self._everyone[dbid] = obj["groupInfo"]["tenantDBID"]
 
     def everyone_of(self, tenant: int) -> Iterator[Account]:
         """The groups that each person of a tenant is in."""

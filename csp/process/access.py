@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import orjson
 
 from csp.model.grants import grants_in
+from csp.model.groups import EVERYONE, members_of
 from csp.model.places import TENANT, Place
 from csp.model.rights import (
     ACCESS_GROUP,
@@ -34,9 +35,6 @@ from csp.model.rights import (
     words_of,
 )
 from csp.model.symbolic import key_of
-from csp.model.types import CLASS_OF_WORD, CLASSES
-
-EVERYONE_TYPE = "everyonegroup"
 
 
 class Store(Protocol):
@@ -117,7 +115,7 @@ def _groups(store: Store, person: int, accounts: Set[Account]) -> list[dict[str,
     tenant = _object(store, (PERSON.id, person)).get("tenantDBID", 0)
     via: dict[Account, list[str]] = {(PERSON.id, person): []}
     for account, group in groups.items():
-        if group.get("type") == EVERYONE_TYPE and group["groupInfo"].get("tenantDBID") == tenant:
+        if group.get("type") == EVERYONE and group["groupInfo"].get("tenantDBID") == tenant:
             via[account] = [f"{TENANT.name}:{tenant}"]
     _follow(groups, via)
     return [
@@ -133,7 +131,7 @@ def _groups(store: Store, person: int, accounts: Set[Account]) -> list[dict[str,
 
 def _follow(groups: dict[Account, Any], via: dict[Account, list[str]]) -> None:
     """Goes from members to the groups that list them, the shortest ways first."""
-    listed = {account: _members(group) for account, group in groups.items()}
+    listed = {account: set(members_of(group)) for account, group in groups.items()}
     waiting: Sequence[Account] = list(via)
     while waiting:
         following: list[Account] = []
@@ -143,14 +141,6 @@ def _follow(groups: dict[Account, Any], via: dict[Account, list[str]]) -> None:
                 via[account] = [*via[member], account_key(member)]
                 following.append(account)
         waiting = following
-
-
-def _members(group: dict[str, Any]) -> Set[Account]:
-    return {
-        (CLASSES[CLASS_OF_WORD[one["type"]]].id, one["DBID"])
-        for one in group.get("memberIDs", ())
-        if one.get("type") in CLASS_OF_WORD
-    }
 
 
 def _object(store: Store, place: Place) -> dict[str, Any]:

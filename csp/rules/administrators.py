@@ -8,20 +8,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from csp import errors
 from csp.model.extract import Object as JsonObject
-from csp.model.extract import value_at
+from csp.model.groups import EVERYONE, is_enabled, members_of
 from csp.model.places import TENANT
 from csp.model.rights import ACCESS_GROUP, ADMINISTERED, CHANGE_PERMISSIONS, PERSON, Account
 from csp.model.symbolic import key_of
-from csp.model.types import CLASS_OF_WORD, CLASSES, by_id
+from csp.model.types import by_id
 from csp.rules.transaction import Touched, Transaction
 
-EVERYONE: Final = "everyonegroup"
-ENABLED: Final = "enabled"
 LOOKED_AT_MAX: Final = 10_000  # of a tenant's persons: where all these are disabled, nobody is left
 
 
@@ -52,25 +49,12 @@ def has_administrator(tx: Transaction) -> bool:
         seen.add(account)
         cls = by_id.get(account[0])
         obj = tx.get(cls.name, account[1]) if cls is not None else None
-        if cls is None or obj is None or not is_enabled(account, obj):
+        if cls is None or obj is None or not is_enabled(obj):
             continue
         if cls is PERSON or (obj["type"] == EVERYONE and _has_enabled(tx, obj)):
             return True
-        accounts += _members(obj)
+        accounts += members_of(obj)
     return False
-
-
-def is_enabled(account: Account, obj: JsonObject) -> bool:
-    """Whether an account, of which this is the object, gives its rights to who is it."""
-    path = "groupInfo.state" if account[0] == ACCESS_GROUP.id else "state"
-    return value_at(obj, path) in (None, ENABLED)
-
-
-def _members(group: JsonObject) -> Iterator[Account]:
-    for member in group.get("memberIDs", ()):
-        cls = CLASSES.get(CLASS_OF_WORD.get(member["type"], ""))
-        if cls is not None:
-            yield cls.id, member["DBID"]
 
 
 def _has_enabled(tx: Transaction, everyone: JsonObject) -> bool:
@@ -80,7 +64,7 @@ def _has_enabled(tx: Transaction, everyone: JsonObject) -> bool:
     keys += [one.key for one in tx.touched.values() if one.cls is PERSON and one.before is None]
     for key in keys:
         person = tx.get(PERSON.name, key[1])
-        if person is not None and person["tenantDBID"] == tenant and is_enabled(key, person):
+        if person is not None and person["tenantDBID"] == tenant and is_enabled(person):
             return True
     return False
 
@@ -102,7 +86,5 @@ def _is_loss(touched: Touched) -> bool:
     if before is None or before == after:
         return False
     if touched.cls is PERSON:
-        return is_enabled(touched.key, before) and not (
-            after is not None and is_enabled(touched.key, after)
-        )
+        return is_enabled(before) and not (after is not None and is_enabled(after))
     return touched.cls is ACCESS_GROUP

@@ -22,6 +22,7 @@ from typing import Final, Protocol
 
 from csp import errors
 from csp.model.extract import Object as JsonObject
+from csp.model.groups import is_enabled
 from csp.model.places import NOWHERE, TENANT, Place, container_of, placing
 from csp.model.principal import Principal
 from csp.model.rights import (
@@ -41,7 +42,6 @@ from csp.rules.hidden import named
 from csp.rules.references import Key
 from csp.rules.transaction import Touched, Transaction
 
-ENABLED: Final = "enabled"
 RIGHT_NAMES: Final = {
     "R": "Read",
     "C": "Create",
@@ -75,7 +75,7 @@ class State(Protocol):
 def accounts_of(state: State, dbid: int) -> frozenset[Account]:
     """All accounts that a person stands for; empty where he is disabled, or there is none."""
     person = state.get(PERSON.id, dbid)
-    if person is None or person.get("state", ENABLED) != ENABLED:
+    if person is None or not is_enabled(person):
         return frozenset()
     waiting = [(PERSON.id, dbid), *state.everyone_of(person["tenantDBID"])]
     found = set(waiting)

@@ -12,6 +12,7 @@ from typing import Final
 
 from csp import errors
 from csp.model.extract import Object as JsonObject
+from csp.model.groups import ADMINISTRATORS, EVERYONE, SUPER_ADMINISTRATORS, USERS
 from csp.model.objects import complete
 from csp.model.places import tenant_of
 from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS, ObjectClass
@@ -27,10 +28,10 @@ ACCESS_GROUP: Final = CLASSES["CfgAccessGroup"]
 
 # The groups that the original makes for a tenant, with their kind; the last for Environment alone.
 DEFAULT_GROUPS: Final = (
-    ("EVERYONE", "everyonegroup"),
-    ("Users", "usersgroup"),
-    ("Administrators", "administratorsgroup"),
-    ("Super Administrators", "superadministratorsgroup"),
+    ("EVERYONE", EVERYONE),
+    ("Users", USERS),
+    ("Administrators", ADMINISTRATORS),
+    ("Super Administrators", SUPER_ADMINISTRATORS),
 )
 
 

@@ -18,22 +18,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from csp.model.groups import ADMINISTRATORS, ENABLED, SUPER_ADMINISTRATORS, USERS
 from csp.model.objects import ordered
 from csp.model.places import Place
-from csp.model.rights import ALL, EXECUTE, PROPAGATE, READ, SYSTEM, Account, Grants
+from csp.model.rights import ALL, EXECUTE, PERSON, PROPAGATE, READ, SYSTEM, Account, Grants
 from csp.model.types import CLASSES, ENVIRONMENT
+from csp.rules.accounts import DEFAULT_ACCOUNT as FIRST_ACCOUNT
 from csp.rules.complete import ACCESS_GROUP, FORCED, TENANT, is_default_group
 from csp.rules.references import Key
 from csp.rules.transaction import Hashed, Replacement, Touched, Transaction
 
-PERSON: Final = CLASSES["CfgPerson"]
 APPLICATION: Final = CLASSES["CfgApplication"]
 # Built-in objects of Environment, with the original's numbers.
-DEFAULT_ACCOUNT: Final[Key] = PERSON.id, 100
+DEFAULT_ACCOUNT: Final[Key] = PERSON.id, FIRST_ACCOUNT
 MASTER_APPLICATION: Final[Key] = APPLICATION.id, 99
 TOOLS_APPLICATION: Final[Key] = APPLICATION.id, 100
-USERS, ADMINISTRATORS = "usersgroup", "administratorsgroup"
-SUPER_ADMINISTRATORS: Final = "superadministratorsgroup"
 # Default groups are made with their tenant, so they are among the first that belong to it.
 LOOKED_AT_MAX: Final = 1000
 
@@ -80,7 +79,7 @@ def restore_default_account(tx: Transaction, tenants: Iterable[int], hashed: Has
     touched = tx.change(PERSON, DEFAULT_ACCOUNT[1])
     assert touched.after is not None
     forced = {FORCED: False} if touched.after.get(FORCED) else {}
-    touched.after = {**touched.after, "state": "enabled", **forced}
+    touched.after = {**touched.after, "state": ENABLED, **forced}
     touched.hashed = hashed
     for tenant in tenants:
         place = TENANT.id, tenant

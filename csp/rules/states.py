@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from csp.model.extract import Object as JsonObject
 from csp.model.extract import value_at
+from csp.model.groups import ENABLED
 from csp.model.types import ObjectClass
 from csp.rules.references import FOLDER_PATH, Key, references_to
 from csp.rules.transaction import Touched, Transaction, class_of
 
-ENABLED: Final = "enabled"
 GROUP_PATH: Final = "groupInfo.state"
 
 

@@ -16,6 +16,7 @@ from collections import deque
 import orjson
 
 from csp.model.accounts import read_record
+from csp.model.groups import is_enabled
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.worker.call import Lane, State
 
@@ -72,8 +73,7 @@ class AccountWatch:
         record = reader.raw_get(ACCOUNT_CLASS_ID, account)
         if person is None or record is None:
             return 0
-        is_enabled = orjson.loads(person).get("state", "enabled") == "enabled"
-        return read_record(record).credential if is_enabled else 0
+        return read_record(record).credential if is_enabled(orjson.loads(person)) else 0
 
     def _end(self, conn: int, account: int, why: str) -> None:
         """Unless it has ended meanwhile, or is another account's."""

@@ -14,6 +14,7 @@ import orjson
 
 from csp.errors import NoPerm, WrongPass
 from csp.model.accounts import read_record
+from csp.model.groups import is_enabled
 from csp.model.token import VERSION, Token, is_signed, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey, read_keys
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
@@ -79,12 +80,12 @@ class Tokens:
         account = self._lane.reader.raw_get(ACCOUNT_CLASS_ID, token.account)
         if person is None or account is None or person.get("userName") != user:
             raise WrongPass(WRONG)
-        if person.get("state", "enabled") != "enabled":
+        if not is_enabled(person):
             raise WrongPass(WRONG)
         if read_record(account).credential != token.credential:
             raise WrongPass("the password has changed since the token was made: sign in with it")
         application = self._object(APPLICATION.id, token.application)
-        if application is None or application.get("state", "enabled") != "enabled":
+        if application is None or not is_enabled(application):
             raise NoPerm("the token's application is gone or disabled: sign in with the password")
         if application.get("type") == SERVER_TYPE:
             raise NoPerm("configuration servers sign in with the password")
