@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from csp.model.extract import Object
-from csp.model.image import assemble_inner
+from csp.model.image import assemble_inner, frame
 from csp.model.places import NOWHERE
 from csp.model.types import ACCOUNT_CLASS_ID
 
@@ -39,7 +39,11 @@ class AccountRecord:
     locked_ms: int = 0  # until then it is locked
 
     def facts(self) -> str:
-        """What has no column of its own in the database, as JSON."""
+        """What has no column of its own in the database, as JSON; empty where there is nothing."""
+        found = self._facts()
+        return orjson.dumps(found).decode() if found else ""
+
+    def _facts(self) -> dict[str, Any]:
         found: dict[str, Any] = {
             "credential": self.credential if self.credential != self.revision else 0,
             "changed": self.changed_ms,
@@ -47,14 +51,12 @@ class AccountRecord:
             "login": self.login_ms,
             "locked": self.locked_ms,
         }
-        kept = {name: value for name, value in found.items() if value}
-        return orjson.dumps(kept).decode() if kept else ""
+        return {name: value for name, value in found.items() if value}
 
     def image(self, dbid: int) -> bytes:
         """The record as stores keep it and servers pass it on."""
         account = {"user": self.user, "algorithm": self.algorithm, "hash": self.hash}
-        facts = orjson.loads(self.facts() or "{}")
-        return build_account_image(dbid, account | facts, self.revision)
+        return build_account_image(dbid, account | self._facts(), self.revision)
 
 
 def record_of(
@@ -102,6 +104,5 @@ def read_base64(text: str) -> bytes:
 
 def build_account_image(dbid: int, account: Object, revision: int) -> bytes:
     """Its record image: {user, dbid, algorithm, hash, revision, …}."""
-    json = orjson.dumps({"user": "", "dbid": dbid, **account, "revision": revision})
-    reply = b"$%d\r\n%b\r\n" % (len(json), json)
+    reply = frame(orjson.dumps({"user": "", "dbid": dbid, **account, "revision": revision}))
     return assemble_inner(ACCOUNT_CLASS_ID, dbid, revision, NOWHERE, reply, b"")

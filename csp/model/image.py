@@ -325,7 +325,8 @@ def brief_of(cls: ObjectClass, whole: Object) -> Object:
 # --- images --------------------------------------------------------------------------------------
 
 
-def _frame(json: bytes) -> bytes:
+def frame(json: bytes) -> bytes:
+    """JSON as it goes on the wire."""
     return b"$%d\r\n%b\r\n" % (len(json), json)
 
 
@@ -359,7 +360,7 @@ def build_image(
         raise TooBig(
             f"{cls.name}:{whole['DBID']} has {len(json)} bytes, at most {MAX_OBJECT} are allowed"
         )
-    reply, brief = _frame(json), _frame(orjson.dumps(brief_of(cls, whole)))
+    reply, brief = frame(json), frame(orjson.dumps(brief_of(cls, whole)))
     if keys is None:
         keys = keys_of(cls, whole, look)
     return _assemble(
