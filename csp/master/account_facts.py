@@ -9,23 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
-from csp.master.accounts import PERSON, put_record
+from csp.master.accounts import PERSON, Accounts, put_record
 from csp.master.build import Built
 from csp.master.rows import ChangeRows
 from csp.model.account_notes import Note, noted
-from csp.model.accounts import AccountRecord
-from csp.model.entry import build_keys_entry, mark_of
+from csp.model.entry import build_keys_entry
 
 STEP_MAX: Final = 200  # records of one transaction: some 20 ms
-
-
-class Accounts(Protocol):
-    """Who knows the records as they are."""
-
-    def account(self, class_id: int, dbid: int) -> AccountRecord | None:
-        """The record that is kept for an object's secret."""
 
 
 def build_facts(
@@ -47,14 +39,5 @@ def build_facts(
     if not dbids:
         return None
     built.entry = build_keys_entry(revision, prev_mark, time_ms, dbids)
-    rows.mark = mark_of(built.entry)
-    rows.entries = [
-        {
-            "revision": revision,
-            "mark": f"{rows.mark:016x}",
-            "time_ms": time_ms,
-            "size": len(built.entry),
-            "entry": built.entry,
-        }
-    ]
+    rows.take_entry(built.entry)
     return built

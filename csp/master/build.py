@@ -20,7 +20,7 @@ from csp.master.granting import Images, grants_changes, has_own, touch_granted
 from csp.master.history import details_of
 from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows, Row
-from csp.model.entry import Change, build_entry, mark_of
+from csp.model.entry import Change, build_entry
 from csp.model.extract import Lookup
 from csp.model.extract import Object as JsonObject
 from csp.model.grants import GrantsChange, has_own_grants
@@ -99,8 +99,8 @@ def build(
     items: list[Change | GrantsChange] = [*changes[:kept], *built.granted, *changes[kept:]]
     item_images = [*images[:kept], *grants, *images[kept:]]
     built.entry = build_entry(revision, prev_mark, time_ms, actor, items, item_images, 0, tx)
-    rows.mark = mark_of(built.entry)
-    _log_rows(rows, items, actor, built.entry, tx)
+    rows.take_entry(built.entry)
+    _history_rows(rows, items, actor, built.entry, tx)
     return built
 
 
@@ -209,17 +209,15 @@ def _key_row(touched: Touched) -> Row:
     return {"class_id_": touched.cls.id, "dbid_": touched.dbid}
 
 
-def _log_rows(
+def _history_rows(
     rows: ChangeRows,
     items: list[Change | GrantsChange],
     actor: Mapping[str, Any],
     entry: bytes,
     look: Lookup,
 ) -> None:
-    same = {"revision": rows.revision, "mark": f"{rows.mark:016x}", "time_ms": rows.time_ms}
-    rows.entries = [{**same, "size": len(entry), "entry": entry}]
     record = {
-        **same,
+        **rows.place,
         "actor": orjson.dumps(actor).decode(),
         "write_id": "",
         "changes": orjson.dumps([one for item in items for one in _lines(item, look)]).decode(),

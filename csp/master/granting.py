@@ -40,9 +40,7 @@ def has_own(tx: Transaction, touched: Touched, had_own: bool) -> bool:
     """Whether the object's record is to say that it has grants of its own."""
     if touched.cls is TENANT:
         return False
-    if touched.key in tx.granted:
-        return bool(tx.grants(touched.key))
-    return had_own and bool(tx.grants(touched.key))
+    return (had_own or touched.key in tx.granted) and bool(tx.grants(touched.key))
 
 
 def grants_changes(

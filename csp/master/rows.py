@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from csp.model.entry import mark_of
 from csp.model.types import GRANTS_CLASS_ID
 
 Row = dict[str, Any]
@@ -45,6 +46,16 @@ class ChangeRows:
     token_keys: list[Row] = field(default_factory=list)  # of a change that is never in a group
     token_keys_gone: list[Row] = field(default_factory=list)
     moves: int = 1
+
+    def take_entry(self, entry: bytes) -> None:
+        """Has the change's entry of the log, and its mark, stored with it."""
+        self.mark = mark_of(entry)
+        self.entries = [{**self.place, "size": len(entry), "entry": entry}]
+
+    @property
+    def place(self) -> Row:
+        """Where the change stands, and since when, as log and history have it."""
+        return {"revision": self.revision, "mark": f"{self.mark:016x}", "time_ms": self.time_ms}
 
     @property
     def is_empty(self) -> bool:

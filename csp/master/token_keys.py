@@ -16,7 +16,7 @@ from csp.master import schema
 from csp.master.build import Built
 from csp.master.database import Database
 from csp.master.rows import ChangeRows, Row
-from csp.model.entry import build_keys_entry, mark_of
+from csp.model.entry import build_keys_entry
 from csp.model.token_keys import KEPT, KEYS_DBID, ROTATE_MS, SECRET_BYTES, TokenKey, keys_image
 
 _table = schema.token_keys
@@ -54,18 +54,9 @@ def build_rotation(
     built.entry = build_keys_entry(revision, prev_mark, time_ms, [KEYS_DBID])
     built.accounts = [keys_image(kept, revision)]
     rows = built.rows
-    rows.mark = mark_of(built.entry)
+    rows.take_entry(built.entry)
     rows.token_keys = [_row(kept[-1], revision)]
     rows.token_keys_gone = [{"id_": key.id} for key in keys if key not in kept]
-    rows.entries = [
-        {
-            "revision": revision,
-            "mark": f"{rows.mark:016x}",
-            "time_ms": time_ms,
-            "size": len(built.entry),
-            "entry": built.entry,
-        }
-    ]
     return built, kept
 
 
