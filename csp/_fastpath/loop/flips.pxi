@@ -310,23 +310,14 @@ cdef bint flip_object(worker_t *w, const csp_record_t *record, run_t *run) noexc
 
 cdef bint flip_send(worker_t *w, run_t *run) noexcept nogil:
     """Sends what is noted; False when the turn is over, or nobody is left."""
-    cdef uint32_t i, kept = 0
-    cdef csp_conn *c
     slice_send(w, &run.spot)
-    for i in range(run.count):
-        c = &w.rows[run.members[i].row]
-        if c.id != 0 and c.subs != NULL and (<subs_t *> c.subs).cursor.active:
-            run.members[kept] = run.members[i]
-            kept += 1
-    run.count = kept
-    return kept > 0 and not walk_over(w)
+    run.count = members_keep(w, run.members, run.count)
+    return run.count > 0 and not walk_over(w)
 
 cdef inline bint flip_rests(worker_t *w, run_t *run) noexcept nogil:
     """Whether the turn is over; looked at now and then."""
     run.looks += 1
-    if run.looks % FLIP_LOOKS != 0 or not walk_over(w):
-        return False
-    return True
+    return run.looks % FLIP_LOOKS == 0 and walk_over(w)
 
 cdef bint flip_list(worker_t *w, const csp_view_t *view, run_t *run) noexcept nogil:
     """The objects of a class under a node, from the place on; False when the turn ended within it."""

@@ -114,16 +114,20 @@ cdef bint item_group(worker_t *w, const csp_entry_t *entry, const csp_item_t *it
             spot.serial = node.serial
     return True
 
-cdef void group_keep(worker_t *w, group_t *group) noexcept nogil:
-    """Those whose socket was full, or who are gone, leave the group."""
+cdef uint32_t members_keep(worker_t *w, member_t *members, uint32_t count) noexcept nogil:
+    """Leaves those that still walk along; how many."""
     cdef csp_conn *c
     cdef uint32_t i, kept = 0
-    for i in range(group.active):
-        c = &w.rows[group.members[i].row]
+    for i in range(count):
+        c = &w.rows[members[i].row]
         if c.id != 0 and c.subs != NULL and (<subs_t *> c.subs).cursor.active:
-            group.members[kept] = group.members[i]
+            members[kept] = members[i]
             kept += 1
-    group.active = kept
+    return kept
+
+cdef void group_keep(worker_t *w, group_t *group) noexcept nogil:
+    """Those whose socket was full, or who are gone, leave the group."""
+    group.active = members_keep(w, group.members, group.active)
 
 cdef void group_join(worker_t *w, group_t *group, const spot_t *spot) noexcept nogil:
     """Who stands at this item walks along from here."""

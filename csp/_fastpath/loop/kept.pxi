@@ -150,9 +150,7 @@ cdef bint kept_give(worker_t *w, csp_conn *c, rest_t *page) noexcept nogil:
         if <uint64_t> sent >= before:
             page_hold(w, c, page, sent - before)
             return True
-    return conn_queue(w, c, w.out.data + sent, before - sent) and conn_queue(w, c, page.data, page.size) \
-        and kept_queued(w, c)
-
-cdef bint kept_queued(worker_t *w, csp_conn *c) noexcept nogil:
+    if not conn_queue(w, c, w.out.data + sent, before - sent) or not conn_queue(w, c, page.data, page.size):
+        return False
     conn_dirty(w, c)
     return True

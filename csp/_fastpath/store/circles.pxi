@@ -76,14 +76,9 @@ cdef void branch_vectors(rights_t *t, uint32_t top, uint32_t words, bits_t *bits
                 bits.words[at >> 6] |= <uint64_t> 1 << (at & 63)
             else:
                 bits.words[at >> 6] &= ~(<uint64_t> 1 << (at & 63))
-        if b.child:
-            at = b.child
-            continue
-        while at != top and t.branches[at].next == 0:
-            at = t.branches[at].parent
+        at = branch_after(t, at, top, True)
         if at == top:
             return
-        at = t.branches[at].next
 
 cdef bint vector_above(rights_t *t, uint32_t number, uint32_t words, uint32_t depth) noexcept nogil:
     """Computes the vector of a branch from the top down to it; False where nothing leads there from the top."""
@@ -190,14 +185,9 @@ cdef bint person_below(rights_t *t, uint32_t top, const bits_t *bits) noexcept n
         enter = at == top or t.branches[at].mark == 0
         if enter and not bits_has(bits, at) and not number_add(t, at):
             return False
-        if enter and t.branches[at].child:
-            at = t.branches[at].child
-            continue
-        while at != top and t.branches[at].next == 0:
-            at = t.branches[at].parent
+        at = branch_after(t, at, top, enter)
         if at == top:
             return True
-        at = t.branches[at].next
 
 cdef bint person_each(rights_t *t, uint32_t person, uint32_t mark, const bits_t *bits) noexcept nogil:
     """Marks the branches that a grant to a person concerns; mark 2: collects what those with Read show him."""

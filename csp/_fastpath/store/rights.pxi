@@ -124,6 +124,15 @@ cdef inline void branch_link(rights_t *t, uint32_t number, uint32_t parent) noex
         t.branches[b.next].before = number
     t.branches[parent].child = number
 
+cdef inline uint32_t branch_after(const rights_t *t, uint32_t at, uint32_t top, bint enter) noexcept nogil:
+    """The branch that comes behind one in a walk of all that hangs below `top`: a child first, where one may enter.
+    `top` itself at the end."""
+    if enter and t.branches[at].child:
+        return t.branches[at].child
+    while at != top and t.branches[at].next == 0:
+        at = t.branches[at].parent
+    return top if at == top else t.branches[at].next
+
 cdef inline void branch_changed(rights_t *t, uint32_t number) noexcept nogil:
     if t.change_count >= CHANGES:
         t.changes_from = t.changes[t.change_count % CHANGES].version

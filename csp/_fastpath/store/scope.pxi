@@ -13,14 +13,9 @@ cdef void scope_below(rights_t *t, uint32_t top, bits_t *bits) noexcept nogil:
     cdef uint32_t at = top
     while True:
         bits.words[at >> 6] |= <uint64_t> 1 << (at & 63)
-        if t.branches[at].child:
-            at = t.branches[at].child
-            continue
-        while at != top and t.branches[at].next == 0:
-            at = t.branches[at].parent
+        at = branch_after(t, at, top, True)
         if at == top:
             return
-        at = t.branches[at].next
 
 cdef void scope_add(rights_t *t, uint64_t name, bits_t *bits) noexcept nogil:
     cdef uint32_t number = raw_node(t.store, name)
