@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from csp.tables.commands import COMMANDS
 from tests.neighbours.server import PASSWORD, ROOT, Master, Proxy
 from tests.neighbours.waiting import wait_until
 
@@ -21,9 +20,6 @@ PAGE = (ROOT / "docs" / "operating" / "security.md").read_text()
 BLOCKS = re.findall(r"^## ([^\n]+)|```sh\n(.*?)```", PAGE, re.S | re.M)
 NEW_PASSWORD = "a new password"
 COMMAND_SECONDS_MAX = 60
-pytestmark = pytest.mark.skipif(
-    "later" in COMMANDS["CFG.GRANT"].flags, reason="grants are not let in yet"
-)
 ALL = "R,C,U,X,D,RP,CP"
 
 
