@@ -72,18 +72,17 @@ def unsaid(records: Records, place: Place) -> Records:
 
 @found_by("tracked")
 def what_was_taken_back_is_served(records: Records, chance: random.Random) -> Records:
-    place = chance.choice(places(records, in_step=True))
-    return [
-        *records[: place.at + 1],
-        hit_at(records, place.at, place),
-        *records[place.at + 1 :],
-    ]
+    return served_again(records, chance.choice(places(records, in_step=True)))
 
 
 @found_by("tracked")
 def what_was_taken_back_elsewhere_is_served(records: Records, chance: random.Random) -> Records:
     """By REDIRECT."""
-    place = chance.choice(places(records, in_step=False))
+    return served_again(records, chance.choice(places(records, in_step=False)))
+
+
+def served_again(records: Records, place: Place) -> Records:
+    """With a hit right behind the invalidation."""
     return [
         *records[: place.at + 1],
         hit_at(records, place.at, place),
