@@ -32,6 +32,7 @@ NEEDS = {
     "redis-server": Need("redis-server", "redis-server"),
     "haproxy": Need("haproxy", "haproxy"),
     "redis-cli": Need("redis-cli", "redis-tools"),
+    "openssl": Need("openssl", "openssl"),
     "spin": Need("spin", "spin"),
     "cc": Need("gcc", "gcc"),
     "clang": Need("clang", "clang"),
