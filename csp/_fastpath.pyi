@@ -320,6 +320,8 @@ class Loop:
         session_fd: int = -1,
         session_rows: int = 0,
         session_slots: int = 1,
+        listen_ports: Sequence[int] = ...,
+        ports: Sequence[Any] = ...,  # csp.process.ports.Port
     ) -> None: ...
     @property
     def control(self) -> Control: ...

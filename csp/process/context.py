@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from csp.process.ports import Port
 from csp.process.roles import Role
 
 Mode = Literal["master", "proxy"]
@@ -106,6 +107,8 @@ class ProcessContext:
     database_url: str = field(default="", repr=False)  # master only; may hold a password
     must_restore_default: bool = False  # master only: the account `default`, at its start
     upstream: Upstream | None = None  # proxy only
+    ports: tuple[Port, ...] = ()  # of the server; a port's number is its place
+    listen_ports: tuple[int, ...] = ()  # by which of them each of `listen_fds` listens
     # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).
     options: Mapping[str, OptionValue] = field(default_factory=dict)
 

@@ -16,6 +16,7 @@ from csp.conf.options import in_force
 from csp.observe.clock import wall_ms
 from csp.process.application import options_in, tell_problems
 from csp.process.context import OptionValue, ProcessContext, Upstream
+from csp.process.ports import Port
 from csp.process.roles import WRITER, Role, Secret, processes, roles_of
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.fork import fork_child
@@ -50,6 +51,7 @@ class Plan:
         self.client_count_max = client_count_max
         self.notifier = notifier
         self.address = address
+        self.ports = (Port(0, address=address),)
         self.state_folder = state_folder
         self.started_ms = wall_ms()
         self.app_dbid = 0
@@ -157,6 +159,8 @@ class Plan:
             worker_count=self.settings.worker_count,
             client_count_max=self.client_count_max,
             listen_fds=tuple(one.fileno() for one in listeners),
+            listen_ports=(0,) * len(listeners),
+            ports=self.ports,
             wake_fds=self.segments.wake_fds,
             channel_fd=channel.fileno() if channel else -1,
             control_fd=control_fd,

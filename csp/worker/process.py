@@ -44,6 +44,8 @@ class WorkerProcess:
             slot=context.slot,
             data_fd=-1,
             listen_fds=list(context.listen_fds),
+            listen_ports=context.listen_ports,
+            ports=context.ports,
             wake_fd=context.wake_fds[context.slot],
             slow=self._lane,
             limits=loop_limits(

@@ -26,6 +26,7 @@ from tests.unit.fake_reader import FakeReader
 class FakeSession:
     id: int
     address: str = "127.0.0.1:50000"
+    port: int = 0
     authenticated: bool = True
     must_change: bool = False
     administrator: bool = True

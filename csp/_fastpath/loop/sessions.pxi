@@ -172,6 +172,11 @@ cdef class Session:
         return client_address_text(self.client())
 
     @property
+    def port(self) -> int:
+        """The number of the port by which it came."""
+        return self.loop.w.listeners[self.row().listener].port
+
+    @property
     def created_ms(self) -> int:
         return self.client().created_ms
 

@@ -36,17 +36,23 @@ cdef struct limits_t:
     uint64_t held_bytes
     bint check_briefs               # brief pages show what may be read, as all else
 
-cdef enum listener_preface:         # what comes before the first request
-    PREFACE_NONE = 0
-    PREFACE_PROXY = 1               # a balancer says whose connection it is (PROXY protocol)
-    PREFACE_TLS = 2                 # a TLS hello
+cdef enum port_security:            # csp/process/ports.py numbers them alike
+    PORT_UNSECURED = 0
+    PORT_SECURED = 1                # a TLS hello comes first
+    PORT_AUTO = 2                   # the first byte says whether one does
+
+cdef enum port_purpose:             # csp/process/ports.py numbers them alike
+    PORT_CLIENTS = 0
+    PORT_USER_INTERFACE = 1         # for people's programs: no server registers here
+    PORT_HA_SYNC = 2                # for the peer of a pair alone
+    PORT_MANAGEMENT = 3             # for administrators alone
 
 cdef struct listener_t:
     int fd
-    uint32_t mode                   # number of the port's purpose; 0: clients
-    uint32_t preface
-    uint32_t permissions            # 1: what an account may see is checked on this port
-    int64_t time_limit_ms           # of the preface
+    uint16_t port                   # its number among the server's ports: several addresses of one have the same
+    uint8_t security
+    uint8_t purpose
+    bint proxied                    # a balancer says first whose connection it is (PROXY protocol)
 
 cdef struct ready_t:
     uint32_t row

@@ -75,7 +75,7 @@ cdef class Loop:
 
     def __init__(
         self, *, control, slot, data_fd, listen_fds, wake_fd, slow, limits, attach=None,
-        session_fd=-1, session_rows=0, session_slots=1,
+        session_fd=-1, session_rows=0, session_slots=1, listen_ports=(), ports=(),
     ) -> None:
         self.control = control
         self.slot = slot
@@ -111,7 +111,7 @@ cdef class Loop:
         self.w.epoll = epoll_create1(EPOLL_CLOEXEC)
         if self.w.epoll < 0:
             raise OSError(errno, "epoll_create1")
-        self.open_listeners(listen_fds, wake_fd)
+        self.open_listeners(listen_fds, listen_ports, ports, wake_fd)
         if data_fd >= 0:
             self.reattach(data_fd)
             announce_rest(&self.w)
@@ -204,13 +204,21 @@ cdef class Loop:
                 or parser_open(&w.parser, w.limits.request_bytes, w.limits.request_args) != 0:
             raise MemoryError("buffers of a worker")
 
-    cdef open_listeners(self, listen_fds, int wake_fd):
+    cdef open_listeners(self, listen_fds, listen_ports, ports, int wake_fd):
         cdef worker_t *w = &self.w
+        cdef listener_t *row
         if len(listen_fds) > LISTENERS_MAX:
             raise ValueError(f"a worker takes at most {LISTENERS_MAX} listeners")
         for number, fd in enumerate(listen_fds):
-            memset(&w.listeners[number], 0, sizeof(listener_t))
-            w.listeners[number].fd = fd
+            row = &w.listeners[number]
+            memset(row, 0, sizeof(listener_t))
+            row.fd = fd
+            if listen_ports:
+                port = ports[listen_ports[number]]
+                row.port = port.number
+                row.security = port.security.value
+                row.purpose = port.purpose.value
+                row.proxied = len(port.proxy_from) > 0
             if poll_add(w.epoll, fd, EPOLLIN, KIND_LISTENER, number) != 0:
                 raise OSError(errno, f"watching listener {fd}")
         w.listener_count = len(listen_fds)
