@@ -47,6 +47,11 @@ NEEDS = {
     "fish": Need("fish", "fish"),
     "postgres": Need("postgres", "postgresql"),
     "etcd": Need("etcd", "etcd-server"),  # what writes are measured against
+    "freeradius": Need("freeradius", "freeradius"),
+    "krb5kdc": Need("krb5kdc", "krb5-kdc"),
+    "kadmin.local": Need("kadmin.local", "krb5-admin-server"),
+    "kinit": Need("kinit", "krb5-user"),
+    "faketime": Need("faketime", "faketime"),  # another time for one process
 }
 POSTGRES_FOLDERS = Path("/usr/lib/postgresql")  # Debian keeps its programs here, by release
 CLUSTER_SETTINGS = Path("/etc/postgresql-common/createcluster.conf")
