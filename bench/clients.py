@@ -74,7 +74,8 @@ class Swarm(Client):
     """Subscribers of the channel cfg, which read only while they take messages."""
 
     def __init__(self, peer: Peer, count: int, receive_bytes: int = 0) -> None:
-        super().__init__("swarm", peer.port, count, "cfg", peer.user, peer.password, receive_bytes)
+        who = (peer.user, peer.password)
+        super().__init__("swarm", peer.address, count, "cfg", *who, receive_bytes)
         self.count = count
 
     def taken(self, messages: int) -> dict[str, Any]:

@@ -89,9 +89,9 @@ def _compare(
         sides = _sides(stack, on, count, parts, value_bytes)
         for side in sides:
             side.peer.keep_apart()
-        _round(sides, parts, 1)
+        one_round(sides, parts, 1)
         for _ in range(rounds):
-            for who, cost in _round(sides, parts, repeats).items():
+            for who, cost in one_round(sides, parts, repeats).items():
                 costs.setdefault(who, []).append(cost)
     notes[name] = {who: [round(cost, 4) for cost in of] for who, of in costs.items()}
     own = costs["csp"]
@@ -102,7 +102,7 @@ def _compare(
     ]
 
 
-def _round(sides: list[Side], parts: int, repeats: int) -> dict[str, float]:
+def one_round(sides: list[Side], parts: int, repeats: int) -> dict[str, float]:
     """CPU a message and client in microseconds: of those that send, and of all of a side."""
     before = _spent(sides)
     for _ in range(repeats):

@@ -53,7 +53,7 @@ def get(rounds: int, objects: int, only: str, keep: bool) -> None:
         }
         one = stack.enter_context(Proxy(folder, master, workers=1, app="one"))
         two = stack.enter_context(Proxy(folder, master, workers=2, app="two"))
-        redis = stack.enter_context(redis_peer(_objects(one, filled)))
+        redis = stack.enter_context(redis_peer(objects_of(one, filled)))
         for name, pipeline, keys, size, requests, redis_max, limit_max in TABLE:
             if only in name:
                 held = filled[size]
@@ -65,7 +65,7 @@ def get(rounds: int, objects: int, only: str, keep: bool) -> None:
     sys.exit(conclude("get", rows, notes, keep=keep))
 
 
-def _objects(server: Server, filled: dict[str, Filled]) -> Iterator[tuple[str, bytes]]:
+def objects_of(server: Server, filled: dict[str, Filled]) -> Iterator[tuple[str, bytes]]:
     """All objects as the server answers them, under keys as the load spells them."""
     client = server.client(decode_responses=False)
     for held in filled.values():

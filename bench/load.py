@@ -51,6 +51,12 @@ class Peer:
     user: str = "-"
     password: str = "-"
     checked: bool = True
+    tls: bool = False
+
+    @property
+    def address(self) -> str:
+        """How the programs of the bench are told where it is."""
+        return f"tls:{self.port}" if self.tls else str(self.port)
 
     def keep_apart(self) -> None:
         """Leaves the last core to the load.
@@ -79,8 +85,16 @@ class WrongReplies(Exception):
 def run(work: Work, peer: Peer, seed: int) -> Figures:
     """One closed-loop run; raises WrongReplies if a single reply was not the object asked for."""
     arguments = [
-        *(peer.port, CONNECTIONS, work.pipeline, work.requests, work.keys, work.first, work.count),
-        *(work.class_name, seed, int(peer.checked), peer.user, peer.password),
+        *(peer.address, CONNECTIONS, work.pipeline, work.requests, work.keys),
+        *(
+            work.first,
+            work.count,
+            work.class_name,
+            seed,
+            int(peer.checked),
+            peer.user,
+            peer.password,
+        ),
     ]
     if work.before:
         arguments.append(work.before)

@@ -93,7 +93,7 @@ def _block_bytes(records: list[bytes]) -> int:
 
 
 def _workers(connections: int, notes: dict[str, object]) -> list[Row]:
-    _allow_files(2 * connections + 1_000)
+    allow_files(2 * connections + 1_000)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="csp-bench-")))
         server = stack.enter_context(Master(folder, workers=1))
@@ -121,7 +121,8 @@ def private_bytes(process: psutil.Process) -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
-def _allow_files(wanted: int) -> None:
+def allow_files(wanted: int) -> None:
+    """Lets this process open so many files, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, wanted), hard), hard))
 

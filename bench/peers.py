@@ -12,6 +12,7 @@ import redis
 
 from bench.load import Peer
 from bench.native import program
+from tests.neighbours.certificates import Certificate
 from tests.neighbours.ports import free_port
 from tests.neighbours.waiting import wait_until
 
@@ -20,11 +21,21 @@ CLIENTS_MAX = 15_000  # a storm has 10,000
 
 
 @contextmanager
-def redis_peer(objects: Iterable[tuple[str, bytes]]) -> Iterator[Peer]:
-    """A redis-server without persistence that holds the objects under the same keys."""
-    port = free_port()
+def redis_peer(
+    objects: Iterable[tuple[str, bytes]], certificate: Certificate | None = None
+) -> Iterator[Peer]:
+    """A redis-server without persistence that holds the objects under the same keys.
+
+    With a certificate the peer is its TLS port, of the same server.
+    """
+    port, secure = free_port(), 0
     command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no"]
     command += ["--maxclients", str(CLIENTS_MAX)]
+    if certificate is not None:
+        secure = free_port()
+        command += ["--tls-port", str(secure), "--tls-auth-clients", "no"]
+        command += ["--tls-cert-file", str(certificate.certificate)]
+        command += ["--tls-key-file", str(certificate.key)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             client = redis.Redis("127.0.0.1", port)
@@ -35,7 +46,8 @@ def redis_peer(objects: Iterable[tuple[str, bytes]]) -> Iterator[Peer]:
                 if len(pipeline) >= BATCH:
                     pipeline.execute()
             pipeline.execute()
-            yield Peer("redis-server", port, [psutil.Process(process.pid)])
+            processes = [psutil.Process(process.pid)]
+            yield Peer("redis-server", secure or port, processes, tls=bool(secure))
         finally:
             process.terminate()
 

@@ -15,5 +15,6 @@ def program(name: str) -> Path:
     newest = max(path.stat().st_mtime for path in (source, *FOLDER.glob("*.h")))
     if not binary.exists() or binary.stat().st_mtime < newest:
         BUILD.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["gcc", "-O2", "-Wall", "-o", binary, source], check=True)
+        command = ["gcc", "-O2", "-Wall", "-o", binary, source, "-Wl,--as-needed"]
+        subprocess.run([*command, "-lssl", "-lcrypto"], check=True)
     return binary

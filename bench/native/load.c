@@ -5,29 +5,20 @@
  * requests, keys, bytes, seconds, wrong replies and the latency of a batch in microseconds.
  *
  * usage: load PORT CONNECTIONS PIPELINE REQUESTS KEYS_A_REQUEST FIRST COUNT CLASS SEED CHECK USER PASSWORD [BEFORE]
- *   keys are CLASS:%08u from FIRST to FIRST+COUNT-1; KEYS_A_REQUEST 1 is GET, more is MGET,
+ *   a PORT of tls:PORT is spoken to by TLS; keys are CLASS:%08u from FIRST to FIRST+COUNT-1; KEYS_A_REQUEST 1 is GET, more is MGET,
  *   0 is CFG.FIND by the user name bench%06u of the object at that place, counted from 0;
  *   CHECK 0 skips the comparison of class and DBID (for canned replies); USER "-" does not sign in.
  *   With BEFORE each connection first reads all keys once, with `track` after CLIENT TRACKING ON; then a line is
  *   printed, and one is awaited: what was remembered is there before the load begins.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "wire.h"
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { RECEIVE_BYTES = 1 << 20, SAMPLES_MAX = 1 << 20, EVENTS_MAX = 256 };
 
 typedef struct {
-    int fd;
+    Wire wire;
     char *request;      /* a whole batch; only the digits of the keys change */
     size_t request_size;
     char *receive;      /* what has come of the batch's replies */
@@ -40,11 +31,6 @@ typedef struct {
 static unsigned pipeline, keys_a_request, first, count, check, by_name;
 static const char *class_name;
 static uint64_t seed, wrong;
-
-static void fail(const char *what) {
-    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 static uint64_t now_ns(void) {
     struct timespec t;
@@ -77,14 +63,6 @@ static void make_request(Connection *c) {
     c->request_size = (size_t)(at - c->request);
 }
 
-static void send_all(int fd, const char *bytes, size_t size) {
-    while (size) {
-        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN) fail("send");
-        if (sent > 0) bytes += sent, size -= (size_t)sent;
-    }
-}
-
 static void send_batch(Connection *c) {
     char *at = c->request;
     for (unsigned i = 0; i < pipeline * keys_a_request; i++) {
@@ -93,7 +71,7 @@ static void send_batch(Connection *c) {
         write_digits(at, by_name ? c->asked[i] - first : c->asked[i]);
     }
     c->received = c->parsed = 0, c->replies = 0, c->sent_ns = now_ns();
-    send_all(c->fd, c->request, c->request_size);
+    wire_send_all(&c->wire, c->request, c->request_size);
 }
 
 /* Compares the beginning of an object with what was asked for. */
@@ -120,29 +98,17 @@ static int parse_replies(Connection *c) {
     return 1;
 }
 
-static Connection *connect_to(int port, const char *user, const char *password) {
+static Connection *connected(const char *port, const char *user, const char *password) {
     Connection *c = calloc(1, sizeof *c);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int one = 1;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (connect(c->fd, (struct sockaddr *)&address, sizeof address)) fail("connect");
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    c->wire = wire_connect(port, user, password, 0);
     c->receive = malloc(RECEIVE_BYTES * (pipeline * keys_a_request > 256 ? 8 : 1));
-    if (strcmp(user, "-")) {
-        char hello[512], answer[512];
-        int length = sprintf(hello, "*3\r\n$4\r\nAUTH\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n", strlen(user), user, strlen(password), password);
-        send_all(c->fd, hello, (size_t)length);
-        ssize_t got = recv(c->fd, answer, sizeof answer, 0);
-        if (got < 3 || memcmp(answer, "+OK", 3)) { fprintf(stderr, "load: sign-in refused: %.*s\n", (int)got, answer); exit(1); }
-    }
     make_request(c);
     return c;
 }
 
 /* Sends a command and takes its reply, which ends with a line end and has so many bulks. */
 static void ask_before(Connection *c, const char *bytes, size_t size, unsigned bulks) {
-    send_all(c->fd, bytes, size);
+    wire_send_all(&c->wire, bytes, size);
     size_t got = 0, at = 0;
     for (unsigned seen = 0;;) {
         char *line = memchr(c->receive + at, '\n', got - at);
@@ -154,7 +120,7 @@ static void ask_before(Connection *c, const char *bytes, size_t size, unsigned b
             continue;
         }
         if (at) memmove(c->receive, c->receive + at, got -= at), at = 0;
-        ssize_t more = recv(c->fd, c->receive + got, RECEIVE_BYTES - got, 0);
+        ssize_t more = wire_await(&c->wire, c->receive + got, RECEIVE_BYTES - got);
         if (more <= 0) fail("the server closed a connection");
         got += (size_t)more;
     }
@@ -183,7 +149,7 @@ static int compare(const void *a, const void *b) {
 
 int main(int argc, char **argv) {
     if (argc != 13 && argc != 14) return fprintf(stderr, "load: see the head of load.c for its 12 or 13 arguments\n"), 2;
-    int port = atoi(argv[1]), connections = atoi(argv[2]);
+    int connections = atoi(argv[2]);
     uint64_t requests = strtoull(argv[4], 0, 10), sent = 0, done = 0, bytes = 0;
     pipeline = (unsigned)atoi(argv[3]), keys_a_request = (unsigned)atoi(argv[5]);
     by_name = keys_a_request == 0, keys_a_request += by_name;
@@ -195,14 +161,14 @@ int main(int argc, char **argv) {
     uint64_t begin = now_ns();
     Connection **all = malloc(sizeof *all * (size_t)connections);
     for (int i = 0; i < connections; i++) {
-        all[i] = connect_to(port, argv[11], argv[12]);
+        all[i] = connected(argv[1], argv[11], argv[12]);
         if (argc == 14) read_all_before(all[i], !strcmp(argv[13], "track"));
     }
     if (argc == 14) puts("ready"), fflush(stdout), getchar();
     for (int i = 0; i < connections; i++) {
         Connection *c = all[i];
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-        epoll_ctl(poll, EPOLL_CTL_ADD, c->fd, &event);
+        epoll_ctl(poll, EPOLL_CTL_ADD, c->wire.fd, &event);
         send_batch(c), sent += pipeline, open++;
         if (i == 0) begin = now_ns();
     }
@@ -212,7 +178,7 @@ int main(int argc, char **argv) {
         if (ready == 0) { fprintf(stderr, "load: no reply for 10 s\n"); return 1; }
         for (int i = 0; i < ready; i++) {
             Connection *c = events[i].data.ptr;
-            ssize_t got = recv(c->fd, c->receive + c->received, RECEIVE_BYTES, MSG_DONTWAIT);
+            ssize_t got = wire_take(&c->wire, c->receive + c->received, RECEIVE_BYTES);
             if (got < 0 && errno == EAGAIN) continue;
             if (got <= 0) fail("the server closed a connection");
             c->received += (size_t)got, bytes += (uint64_t)got;
@@ -220,7 +186,7 @@ int main(int argc, char **argv) {
             done += pipeline;
             if (sample_count < SAMPLES_MAX) samples[sample_count++] = (uint32_t)((now_ns() - c->sent_ns) / 1000);
             if (sent < requests) send_batch(c), sent += pipeline;
-            else close(c->fd), open--;
+            else wire_close(&c->wire), open--;
         }
     }
     double seconds = (double)(now_ns() - begin) / 1e9;

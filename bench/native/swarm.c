@@ -6,17 +6,17 @@
  * lines nobody reads: they hold the server up as clients do that don't get on.
  *
  * usage: swarm PORT COUNT CHANNEL USER PASSWORD RECEIVE_BYTES
- *   USER "-" does not sign in; RECEIVE_BYTES is SO_RCVBUF, 0 leaves it to the system.
+ *   A PORT of tls:PORT is spoken to by TLS; USER "-" does not sign in; RECEIVE_BYTES is SO_RCVBUF, 0 leaves it to the system.
  */
 #define _GNU_SOURCE
-#include "client.h"
 #include "replies.h"
+#include "wire.h"
 #include <sys/epoll.h>
 
 enum { RECEIVE_BYTES = 1 << 18, EVENTS_MAX = 512, QUIET_SECONDS_MAX = 60 };
 
 typedef struct {
-    int fd;
+    Wire wire;
     uint64_t wanted; /* messages in all when it is done */
     Replies seen;
 } Subscriber;
@@ -26,10 +26,10 @@ static char buffer[RECEIVE_BYTES];
 static void subscribe(Subscriber *s, const char *channel) {
     char words[512];
     int size = snprintf(words, sizeof words, "*2\r\n$9\r\nSUBSCRIBE\r\n$%zu\r\n%s\r\n", strlen(channel), channel);
-    send_all(s->fd, words, (size_t)size);
+    wire_send_all(&s->wire, words, (size_t)size);
     while (s->seen.replies == 0) {
         /* Byte by byte up to the reply's end: a message may follow it at once. */
-        if (recv(s->fd, buffer, 1, 0) != 1) fail("recv");
+        if (wire_await(&s->wire, buffer, 1) != 1) fail("recv");
         replies_take(&s->seen, buffer, 1);
     }
     if (s->seen.errors) fprintf(stderr, "SUBSCRIBE was refused\n"), exit(1);
@@ -39,7 +39,7 @@ static void subscribe(Subscriber *s, const char *channel) {
 /* Reads what there is for one; adds to bytes; returns 0 when the server closed the connection. */
 static int receive(Subscriber *s, uint64_t *bytes) {
     while (s->seen.replies < s->wanted) {
-        ssize_t got = recv(s->fd, buffer, RECEIVE_BYTES, MSG_DONTWAIT);
+        ssize_t got = wire_take(&s->wire, buffer, RECEIVE_BYTES);
         if (got < 0 && errno == EAGAIN) break;
         if (got <= 0) return 0;
         replies_take(&s->seen, buffer, (size_t)got), *bytes += (uint64_t)got;
@@ -49,7 +49,7 @@ static int receive(Subscriber *s, uint64_t *bytes) {
 }
 
 static void leave(Subscriber *s) {
-    close(s->fd), s->fd = -1;
+    wire_close(&s->wire);
 }
 
 static void take(Subscriber *all, int count, int poll, uint64_t messages) {
@@ -58,7 +58,7 @@ static void take(Subscriber *all, int count, int poll, uint64_t messages) {
     int missing = 0, closed = 0, left = 0;
     double begin = now_seconds(), heard = begin;
     for (int i = 0; i < count; i++) {
-        if (all[i].fd < 0) continue;
+        if (all[i].wire.fd < 0) continue;
         all[i].wanted += messages;
         /* Once without being told: what lies there since it last read is not told again. */
         if (!receive(&all[i], &bytes)) leave(&all[i]), closed++;
@@ -73,12 +73,12 @@ static void take(Subscriber *all, int count, int poll, uint64_t messages) {
             fprintf(stderr, "%d subscribers got nothing for %d s\n", missing, QUIET_SECONDS_MAX), exit(1);
         for (int i = 0; i < ready; i++) {
             Subscriber *s = events[i].data.ptr;
-            if (s->fd < 0 || s->seen.replies >= s->wanted) continue;
+            if (s->wire.fd < 0 || s->seen.replies >= s->wanted) continue;
             if (!receive(s, &bytes)) leave(s), closed++, missing--;
             else missing -= s->seen.replies >= s->wanted;
         }
     }
-    for (int i = 0; i < count; i++) left += all[i].fd >= 0;
+    for (int i = 0; i < count; i++) left += all[i].wire.fd >= 0;
     printf("{\"messages\":%lu,\"bytes\":%lu,\"seconds\":%.6f,\"closed\":%d}\n", (uint64_t)left * messages, bytes, now_seconds() - begin, closed);
     fflush(stdout);
 }
@@ -89,10 +89,10 @@ int main(int argc, char **argv) {
     Subscriber *all = calloc((size_t)count, sizeof *all);
     char line[64];
     for (int i = 0; i < count; i++) {
-        all[i].fd = connect_to(atoi(argv[1]), argv[4], argv[5], atoi(argv[6]));
+        all[i].wire = wire_connect(argv[1], argv[4], argv[5], atoi(argv[6]));
         subscribe(&all[i], argv[3]);
         struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &all[i]};
-        epoll_ctl(poll, EPOLL_CTL_ADD, all[i].fd, &event);
+        epoll_ctl(poll, EPOLL_CTL_ADD, all[i].wire.fd, &event);
     }
     printf("ready\n"), fflush(stdout);
     while (fgets(line, sizeof line, stdin))
