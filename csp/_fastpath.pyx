@@ -132,6 +132,7 @@ include "_fastpath/loop/sessions.pxi"    # a connection, as Python sees it
 include "_fastpath/loop/tracking_skin.pxi"   # who tracks, as Python sees them
 include "_fastpath/loop/accounts.pxi"    # whose sessions they are, and which of them a change concerns
 include "_fastpath/loop/session_reader.pxi"  # what it may read
+include "_fastpath/loop/limits.pxi"      # its limits by name
 include "_fastpath/loop/worker.pxi"      # and the loop
 include "_fastpath/loop/judged.pxi"      # what it may call, as Python hears it
 

@@ -11,32 +11,6 @@ cdef enum:
 
 SESSION_ROW_BYTES = <int> SESSION_ROW  # what the supervisor has to know
 
-LIMITS = {
-    "connections": 10000,
-    "request_bytes": 64 << 20,
-    "request_args": 1 << 20,
-    "sign_in_ms": 40000,
-    "output_bytes": 1 << 20,
-    "output_ms": 600000,
-    "page_bytes": 1024000,
-    "page_objects": 10000,
-    "page_default": 1000,
-    "subscriptions": 10000,
-    "pattern_bytes": 256,
-    "loose_patterns": 32,
-    "loose_patterns_all": 1024,
-    "tracked_keys": 10000,
-    "tracked_keys_all": 1000000,
-    "accepts": 64,
-    "read_wait_ms": 5000,
-    "from_wait_ms": 10000,
-    "reply_bytes": 512 << 20,
-    "turn_us": 10000,
-    "announce_ms": 2000,
-    "held_bytes": 1 << 30,
-    "check_briefs": 1,
-}
-
 cdef csp_control_t *control_of(Control control):
     return control.control
 
@@ -118,34 +92,7 @@ cdef class Loop:
 
     def set_limits(self, limits) -> None:
         """Takes limits by name, between two turns; what is not named has its default."""
-        limits = {**LIMITS, **limits}
-        unknown = set(limits) - set(LIMITS)
-        if unknown:
-            raise ValueError(f"unknown limits {sorted(unknown)}; known: {sorted(LIMITS)}")
-        self.w.limits.connections = min(limits["connections"], HANDLE_ROWS - 1)
-        self.w.limits.request_bytes = limits["request_bytes"]
-        self.w.limits.request_args = limits["request_args"]
-        self.w.limits.sign_in_ms = limits["sign_in_ms"]
-        self.w.limits.output_max = limits["output_bytes"]
-        self.w.limits.output_ms = limits["output_ms"]
-        self.w.limits.page_bytes = limits["page_bytes"]
-        kept_clear(&self.w)
-        self.w.limits.page_objects = limits["page_objects"]
-        self.w.limits.page_default = min(limits["page_default"], limits["page_objects"])
-        self.w.limits.subscriptions = limits["subscriptions"]
-        self.w.limits.pattern_bytes = limits["pattern_bytes"]
-        self.w.limits.loose_patterns = limits["loose_patterns"]
-        self.w.limits.loose_patterns_all = limits["loose_patterns_all"]
-        self.w.limits.tracked_keys = limits["tracked_keys"]
-        self.w.limits.tracked_keys_all = min(limits["tracked_keys_all"], TRACKED_MAX // 2)
-        self.w.limits.accepts = limits["accepts"]
-        self.w.limits.read_wait_ms = limits["read_wait_ms"]
-        self.w.limits.from_wait_ms = limits["from_wait_ms"]
-        self.w.limits.reply_bytes = limits["reply_bytes"]
-        self.w.limits.turn_ns = limits["turn_us"] * 1000
-        self.w.limits.announce_ms = limits["announce_ms"]
-        self.w.limits.held_bytes = limits["held_bytes"]
-        self.w.limits.check_briefs = limits["check_briefs"]
+        limits_take(&self.w, limits)
 
     cdef open_table(self, int session_fd, uint32_t rows, int slots):
         """Maps the session table; without one, a private table of this worker alone."""
