@@ -1,0 +1,1 @@
+"""Kerberos: takes tickets, which clients bring."""

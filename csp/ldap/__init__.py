@@ -1,0 +1,1 @@
+"""LDAP: asks directories whether a password is a user's."""

@@ -1,0 +1,1 @@
+"""RADIUS: asks servers whether a password is a user's."""
