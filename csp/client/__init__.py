@@ -11,6 +11,7 @@ from csp.client.session import Session
 from csp.client.shape import Delta, Object, Sections
 from csp.client.subscription import Change, Gap, Notice
 from csp.client.values import Handle, as_mapping
+from csp.secure import CannotSecure, Tls
 
 __all__ = [
     "Address",
@@ -18,6 +19,7 @@ __all__ = [
     "AsyncSubscription",
     "AsyncTransaction",
     "CannotConnect",
+    "CannotSecure",
     "Change",
     "Client",
     "Connection",
@@ -37,6 +39,7 @@ __all__ = [
     "Sections",
     "Session",
     "Subscription",
+    "Tls",
     "Transaction",
     "as_mapping",
     "parse_address",

@@ -262,7 +262,7 @@ class AsyncClient(Shell[AsyncConnection]):
                 return await self._open_one().exchange(data, replies, limit)
             case Open(address):
                 self.close()
-                self._connection = await AsyncConnection.open(address)
+                self._connection = await AsyncConnection.open(address, self._core.tls)
             case Close():
                 self.close()
             case Listen(seconds):

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from csp.client.address import Address
-from csp.client.connection import CONNECT_SECONDS_MAX, RECEIVE_BYTES, Taken, keep_alive
+from csp.client.connection import (
+    CONNECT_SECONDS_MAX,
+    RECEIVE_BYTES,
+    Taken,
+    cannot_connect,
+    keep_alive,
+)
 from csp.client.incoming import Incoming, Value
-from csp.client.problems import CannotConnect, ConnectionLost
+from csp.client.problems import ConnectionLost
+from csp.secure import Tls, words_of
 
 
 class AsyncConnection:
@@ -31,13 +38,16 @@ class AsyncConnection:
         self.is_waiting = False
 
     @classmethod
-    async def open(cls, address: Address) -> Self:
+    async def open(cls, address: Address, tls: Tls | None = None) -> Self:
         """Connects within CONNECT_SECONDS_MAX; CannotConnect says why it could not."""
+        options: dict[str, Any] = {"limit": RECEIVE_BYTES}
         try:
+            if tls is not None:
+                options |= {"ssl": tls.context(), "server_hostname": tls.name_of(address.host)}
             async with asyncio.timeout(CONNECT_SECONDS_MAX):
-                reader, writer = await asyncio.open_connection(*address, limit=RECEIVE_BYTES)
+                reader, writer = await asyncio.open_connection(*address, **options)
         except OSError as problem:  # a TimeoutError is one
-            raise CannotConnect(f"no connection to {address}: {problem}") from problem
+            raise cannot_connect(address, problem) from problem
         keep_alive(writer.get_extra_info("socket"))
         return cls(address, reader, writer)
 
@@ -105,5 +115,7 @@ class AsyncConnection:
             raise
         except OSError as problem:
             self.close()
-            raise ConnectionLost(f"the connection to {self.address} broke: {problem}") from problem
+            raise ConnectionLost(
+                f"the connection to {self.address} broke: {words_of(problem)}"
+            ) from problem
         return True

@@ -262,7 +262,7 @@ class Client(Shell[Connection]):
                 return self._open_one().exchange(data, replies, limit)
             case Open(address):
                 self.close()
-                self._connection = Connection(address)
+                self._connection = Connection(address, self._core.tls)
             case Close():
                 self.close()
             case Listen(seconds):

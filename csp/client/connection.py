@@ -1,4 +1,4 @@
-"""One connection on a blocking socket: sends commands, receives replies, in order."""
+"""One connection on a blocking socket, plain or by TLS: commands out, replies in, in order."""
 
 # 1. Replies come in the order of the commands; pushes come between them and are kept apart.
 # 2. Sending never waits for the server to be ready to receive without receiving meanwhile, so a
@@ -18,6 +18,7 @@ from csp.client.address import Address
 from csp.client.incoming import Incoming, Value
 from csp.client.problems import CannotConnect, ConnectionLost
 from csp.client.steps import TIMEOUT_SECONDS
+from csp.secure import SecureSocket, Tls, Wire, words_of
 
 Taken = TypeVar("Taken")
 RECEIVE_BYTES = 1 << 18  # one receive takes a quarter of the server's unsent-reply limit
@@ -30,17 +31,14 @@ KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 class Connection:
     """A connection as it was opened: RESP2, not signed in."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, tls: Tls | None = None) -> None:
         self.address = address
         self._incoming = Incoming(address)
         self._unsent = bytearray()
         try:
-            self._socket = socket.create_connection(address, timeout=CONNECT_SECONDS_MAX)
+            self._socket = _connected(address, tls)
         except OSError as problem:
-            raise CannotConnect(f"no connection to {address}: {problem}") from problem
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        keep_alive(self._socket)
-        self._socket.setblocking(False)
+            raise cannot_connect(address, problem) from problem
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._waits_to_send = False
@@ -153,7 +151,29 @@ class Connection:
 
     def _broken(self, problem: OSError) -> ConnectionLost:
         self.close()
-        return ConnectionLost(f"the connection to {self.address} broke: {problem}")
+        return ConnectionLost(f"the connection to {self.address} broke: {words_of(problem)}")
+
+
+def _connected(address: Address, tls: Tls | None) -> Wire:
+    """A socket that does not block, with TLS over it where that is asked for."""
+    wire: socket.socket | SecureSocket
+    wire = plain = socket.create_connection(address, timeout=CONNECT_SECONDS_MAX)
+    try:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(plain)
+        if tls is not None:
+            wire = SecureSocket(plain, tls, address.host)
+            wire.handshake()
+        wire.setblocking(False)
+    except OSError:
+        wire.close()
+        raise
+    return wire
+
+
+def cannot_connect(address: Address, problem: OSError) -> CannotConnect:
+    """What is raised where there is no connection: why, in words."""
+    return CannotConnect(f"no connection to {address}: {words_of(problem)}")
 
 
 def keep_alive(connected: socket.socket) -> None:

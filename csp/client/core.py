@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from csp import __version__
-from csp.client.address import Address, AddressLike, address_of
+from csp.client.address import Address, AddressLike, servers_of
 from csp.client.incoming import Argument, Value
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Outcome
@@ -36,6 +36,7 @@ from csp.errors import (
     WrongPass,
 )
 from csp.resp import request
+from csp.secure import Tls
 
 RETRY_SECONDS = 0.2
 RETRY_SECONDS_MAX = 5.0
@@ -73,9 +74,10 @@ class Core:
         outcome_seconds: float,
         is_open: Callable[[], bool],
         session: Session | None = None,
+        tls: Tls | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.addresses = _addresses(addresses)
+        self.addresses, self.tls = servers_of(addresses, tls)
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout is a number of seconds or None, not {timeout!r}")
         self.timeout = timeout
@@ -280,17 +282,6 @@ def refuse_subscribing(arguments: Sequence[Argument]) -> Sequence[Argument]:
     if name.upper() in SUBSCRIBING:
         raise ValueError(f"{name} has no reply; use subscribe(), which gives what comes")
     return arguments
-
-
-def _addresses(stated: AddressLike | Sequence[AddressLike]) -> list[Address]:
-    several = isinstance(stated, list) or (
-        isinstance(stated, tuple) and not isinstance(stated, Address) and bool(stated)
-        and not (len(stated) == 2 and isinstance(stated[1], int))
-    )  # fmt: skip
-    found = [address_of(one) for one in (stated if several else [stated])]  # type: ignore[arg-type]
-    if not found:
-        raise ValueError("a client needs the address of a server")
-    return found
 
 
 def new_write_id() -> str:

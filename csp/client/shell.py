@@ -12,6 +12,7 @@ from csp.client.core import OUTCOME_SECONDS, RECONNECT_SECONDS, Credentials
 from csp.client.problems import ConnectionLost
 from csp.client.session import Session
 from csp.client.steps import TIMEOUT_SECONDS
+from csp.secure import Tls
 
 
 class Closable(Protocol):
@@ -42,6 +43,7 @@ class Shell(Generic[Link]):
     reconnect_seconds 0: never connect again by itself.
     application: what it registers as at each connection; it then signs in by the newest token.
     session: shared by clients of one user: token, what was seen, how often it had to read anew.
+    tls: how TLS is spoken; "rediss://HOST:PORT" alone means with what the system trusts.
     In a process that was forked it opens a connection of its own.
     """
 
@@ -56,6 +58,7 @@ class Shell(Generic[Link]):
         outcome_seconds: float = OUTCOME_SECONDS,
         application: str = "",
         session: Session | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.session = session or Session(application)
         self.credentials = credentials
@@ -69,6 +72,7 @@ class Shell(Generic[Link]):
             reconnect_seconds=reconnect_seconds,
             outcome_seconds=outcome_seconds,
             session=self.session,
+            tls=tls,
             is_open=lambda: self._connection is not None and not self._connection.is_closed,
         )
 
@@ -94,6 +98,7 @@ class Shell(Generic[Link]):
             reconnect_seconds=self._core.reconnect_seconds,
             outcome_seconds=self._core.outcome_seconds,
             session=self.session,
+            tls=self._core.tls,
         )
 
     def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""Finds ports that nobody listens on."""
+"""Finds ports that nobody listens on, and says whether somebody does."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def free_port(host: str = "127.0.0.1") -> int:
             except OSError:
                 continue
             return _next
+
+
+def is_listening(port: int) -> bool:
+    """Whether a connection to a port of this machine is taken."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True

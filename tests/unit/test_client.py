@@ -16,9 +16,11 @@ from csp.client import (
     Credentials,
     Gap,
     Notice,
+    Tls,
     parse_address,
     subscription,
 )
+from csp.client.address import servers_of
 from csp.client.core import Core
 from csp.client.steps import Open, Pause, Step
 from csp.client.subscription import subscribe_request
@@ -300,3 +302,29 @@ def test_addresses() -> None:
     assert parse_address("[::1]:2020") == ("::1", 2020)
     assert str(parse_address("[::1]:2020")) == "[::1]:2020"
     assert parse_address("localhost:1") == ("localhost", 1)
+
+
+def test_an_address_may_say_that_it_is_by_tls() -> None:
+    assert servers_of("rediss://[::1]:2020", None) == ([("::1", 2020)], Tls())
+    assert servers_of("redis://one:1/", None) == ([("one", 1)], None)
+    assert servers_of(["rediss://one:1", ("two", 2)], None) == ([("one", 1), ("two", 2)], Tls())
+    own = Tls(ca="ca.pem")
+    assert servers_of([Address("one", 1), "two:2"], own) == ([("one", 1), ("two", 2)], own)
+
+
+def test_tls_is_spoken_to_all_servers_or_to_none() -> None:
+    with pytest.raises(ValueError, match="all servers of a client"):
+        servers_of(["rediss://one:1", "redis://two:2"], None)
+    with pytest.raises(ValueError, match="all servers of a client"):
+        servers_of("redis://two:2", Tls())
+
+
+def test_an_address_shows_no_password_that_was_put_into_it() -> None:
+    with pytest.raises(ValueError, match="has no user and password") as found:
+        servers_of("rediss://ann:geheim@one:1", None)
+    assert "geheim" not in str(found.value)
+
+
+def test_a_key_comes_with_its_certificate() -> None:
+    with pytest.raises(ValueError, match="a key without its certificate"):
+        Tls(key="own.key")
