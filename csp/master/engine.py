@@ -40,6 +40,7 @@ from csp.master.token_keys import build_rotation, is_due, token_keys
 from csp.model.account_notes import Notes
 from csp.model.principal import ITSELF, Principal
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
+from csp.model.sealing import Sealer, sealing_key
 from csp.model.types import FIRST_DBID, GRANTS_CLASS_ID
 from csp.observe import failpoint
 from csp.observe.events import log_event
@@ -70,6 +71,8 @@ class Engine:
         self.gives_default_access = False  # whether new persons are Users of their tenant
         self.committed: Callable[[Built], None] = lambda _built: None
         self._digest_key = database.digest_key()
+        self._sealing = sealing_key(self._digest_key)
+        self._sealer = Sealer(self._sealing)
         self._token_keys = token_keys(database)
         self._ended: errors.CspError | None = None
         self._unpublished: list[Built] = []
@@ -131,6 +134,7 @@ class Engine:
             Overlay(self.view, self.next_dbids),
             Outcomes(self.database, self._digest_key),
             self.hasher,
+            self._sealer,
             (self.revision, self.mark),
             max(self.clock_ms(), self.time_ms),
             checks_names=checks_names,
@@ -195,7 +199,9 @@ class Engine:
         if not is_due(self._token_keys, group.time_ms):
             return False
         self._check_open()
-        built, keys = build_rotation(self._token_keys, self.revision + 1, self.mark, group.time_ms)
+        built, keys = build_rotation(
+            self._token_keys, self._sealing, self.revision + 1, self.mark, group.time_ms
+        )
         self._write_records(group, built)
         self._token_keys = keys
         return True

@@ -23,6 +23,7 @@ from csp.master.passwords import Hasher
 from csp.master.rows import ChangeRows
 from csp.master.taken import refuse_taken
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
+from csp.model.sealing import Sealer
 from csp.observe.faults import told_fault
 from csp.rules.assemble import assemble
 from csp.rules.author import author_of
@@ -57,6 +58,7 @@ class Group:
         overlay: Overlay,
         outcomes: Outcomes,
         hasher: Hasher,
+        sealer: Sealer,
         head: tuple[int, int],
         time_ms: int,
         *,
@@ -69,6 +71,7 @@ class Group:
         self._overlay = overlay
         self._outcomes = outcomes
         self._hasher = hasher
+        self._sealer = sealer
         self._checks_names = checks_names
         self._gives_default_access = gives_default_access
         self._has_rows = False
@@ -88,6 +91,7 @@ class Group:
         leans = self._has_rows
         tx = Transaction(self._overlay, self._overlay.next_dbids)
         tx.gives_default_access = self._gives_default_access
+        tx.sealer = self._sealer
         try:
             if request.kind == OUTCOME:
                 member = self._asked(request, leans)

@@ -25,7 +25,7 @@ from csp.master.entries import entries_from, mark_at
 from csp.master.heap import without_cycle_search
 from csp.master.published import HostView
 from csp.master.reading import accounts, grants, object_row, objects_after, reading
-from csp.master.token_keys import keys_seen_by, token_keys
+from csp.master.token_keys import keys_seen_by, sealing_seen_by, token_keys
 from csp.model.accounts import record_of
 from csp.model.entry import accounts_changed, revision_of
 from csp.model.extract import Object as JsonObject
@@ -33,6 +33,7 @@ from csp.model.grants import build_grants
 from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
 from csp.model.places import OWN_GRANTS
+from csp.model.sealing import sealing_key
 from csp.model.token_keys import KEYS_DBID, keys_image
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT, MAX_DBID, ObjectClass, by_id
 from csp.observe.events import log_event
@@ -104,7 +105,7 @@ class Rows:
                 yield row.dbid, record_of(*words).image(row.dbid)
         keys, revision = keys_seen_by(self.connection)
         if keys:
-            yield KEYS_DBID, keys_image(keys, revision)
+            yield KEYS_DBID, keys_image(keys, sealing_seen_by(self.connection), revision)
 
     def grants(self, low: int = 1, high: int = MAX_DBID) -> Iterator[tuple[int, bytes]]:
         """(number, image) of every object's grants, with numbers from `low` to `high`, in order."""
@@ -193,7 +194,8 @@ def accounts_of(database: Database, entry: bytes) -> list[bytes]:
     found: list[bytes] = []
     for dbid in accounts_changed(entry):
         if dbid == KEYS_DBID:
-            found.append(keys_image(token_keys(database), revision))
+            sealing = sealing_key(database.digest_key())
+            found.append(keys_image(token_keys(database), sealing, revision))
             continue
         record = database.account(PERSON.id, dbid)
         if record is None:

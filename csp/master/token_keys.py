@@ -17,6 +17,7 @@ from csp.master.build import Built
 from csp.master.database import Database
 from csp.master.rows import ChangeRows, Row
 from csp.model.entry import build_keys_entry
+from csp.model.sealing import sealing_key
 from csp.model.token_keys import KEPT, KEYS_DBID, ROTATE_MS, SECRET_BYTES, TokenKey, keys_image
 
 _table = schema.token_keys
@@ -35,6 +36,12 @@ def token_keys(database: Database) -> tuple[TokenKey, ...]:
         return keys_seen_by(database.reader)[0]
 
 
+def sealing_seen_by(connection: Connection) -> bytes:
+    """The key that this master seals options with: it is made with the database, and stays."""
+    digest_key = connection.execute(select(schema.head.c.digest_key)).scalar_one()
+    return sealing_key(bytes.fromhex(digest_key))
+
+
 def is_due(keys: Sequence[TokenKey], now_ms: int) -> bool:
     """Whether it is time for a new key."""
     return not keys or now_ms - keys[-1].made_ms >= ROTATE_MS
@@ -46,13 +53,13 @@ def first_key(revision: int, now_ms: int) -> Row:
 
 
 def build_rotation(
-    keys: Sequence[TokenKey], revision: int, prev_mark: int, time_ms: int
+    keys: Sequence[TokenKey], sealing: bytes, revision: int, prev_mark: int, time_ms: int
 ) -> tuple[Built, tuple[TokenKey, ...]]:
     """The change that brings a new key, and the keys that are good then."""
     kept = (*keys, _new_key(keys, time_ms))[-KEPT:]
     built = Built(ChangeRows(revision, 0, time_ms))
     built.entry = build_keys_entry(revision, prev_mark, time_ms, [KEYS_DBID])
-    built.accounts = [keys_image(kept, revision)]
+    built.accounts = [keys_image(kept, sealing, revision)]
     rows = built.rows
     rows.take_entry(built.entry)
     rows.token_keys = [_row(kept[-1], revision)]

@@ -2,7 +2,8 @@
 
 1. Commands run in order; rules that look at other objects run when all commands have run.
 2. `tx.command` is always the command that an error belongs to.
-3. Secrets leave the objects when they are read; only `Touched.secrets` holds them.
+3. Secrets leave the objects when they are read; only `Touched.secrets` holds them. Options that are
+   secret are sealed then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from csp.model.extract import Object as JsonObject
 from csp.model.objects import check_object
 from csp.model.requests import Command, Create, Delete, Expect, Grant, Password, Skip, Update
 from csp.model.rights import DELETE, UPDATE
+from csp.model.sealing import seal_object
 from csp.model.types import CLASSES, ObjectClass
 from csp.rules.accounts import rules_of
 from csp.rules.administrators import check_administrators
@@ -147,7 +149,7 @@ def _create(tx: Transaction, command: Create, dbid: int) -> None:
             raise errors.BadValue(f"{cls.name} {name}: is given by the server")
     checked = check_object(cls, obj)
     _refuse_deleted(tx, cls, checked.object, None)
-    touched = tx.create(cls, dbid, checked.object)
+    touched = tx.create(cls, dbid, seal_object(tx.sealer, cls, dbid, checked.object))
     tx.author.creates(touched.key)
     touched.secrets.update(checked.secrets)
 
@@ -159,7 +161,7 @@ def _update(tx: Transaction, command: Update, dbid: int, head_revision: int) -> 
     touched = tx.change(cls, dbid)
     applied = apply_delta(cls, obj, command.delta)
     _refuse_deleted(tx, cls, applied.object, obj)
-    touched.after = applied.object
+    touched.after = seal_object(tx.sealer, cls, dbid, applied.object)
     touched.secrets.update(applied.secrets)
     note_state(tx, touched, obj, command.delta)
 

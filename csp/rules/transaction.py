@@ -19,6 +19,7 @@ from csp import errors
 from csp.model.extract import Object as JsonObject
 from csp.model.places import NOWHERE, Place, container_of
 from csp.model.rights import Account, Grant, Grants, account_key
+from csp.model.sealing import NoSealer, Sealer
 from csp.model.symbolic import key_of
 from csp.model.types import CLASSES, FIRST_DBID, ObjectClass, by_id
 from csp.rules.references import Found, Key, targets_of
@@ -121,6 +122,7 @@ class ItsOwn:
 
 
 ITS_OWN: Final = ItsOwn()
+NO_SEALER: Final = NoSealer()
 
 
 @dataclass(slots=True)
@@ -194,6 +196,7 @@ class Transaction:
     def __init__(self, published: Published, next_dbids: Mapping[int, int]) -> None:
         self.published = published
         self.author: Author = ITS_OWN
+        self.sealer: Sealer = NO_SEALER
         self.touched: dict[Key, Touched] = {}
         self.deleted: dict[Key, Touched] = {}  # in the order of the commands
         self.granted: dict[Key, Granted] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Option:
     introduced: str = ""
     limit: str = ""
     scale: int = 1
+    secret: bool = False
 
     @property
     def valid(self) -> str:
@@ -80,6 +82,21 @@ FAMILIES: dict[tuple[str, str], Option] = {
     for (section, name), one in OPTIONS.items()
     if "<" in name
 }
+# The names of those that are secret, by section.
+SECRETS: dict[str, frozenset[str]] = {
+    section: frozenset(name for of, name in OPTIONS if of == section and OPTIONS[of, name].secret)
+    for section in SECTIONS
+}
+NUMBERED = re.compile(r"(.+)_[0-9]+")  # a further server of the same kind: `gauth_ldap_1`
+
+
+def secret_names(section: str) -> frozenset[str]:
+    """The secret options of a section, or of one that is numbered after it."""
+    found = SECRETS.get(section)
+    if found is None:
+        numbered = NUMBERED.fullmatch(section)
+        found = SECRETS.get(numbered[1]) if numbered else None
+    return found or frozenset()
 
 
 def find(section: str, name: str) -> Option | None:

@@ -133,7 +133,8 @@ def _option(one: Option) -> tuple[object, ...]:
     default = str(one.default).lower() if one.type == "bool" else one.default
     status = one.status + (f": {one.why}" if one.why else "")
     unit = f" {one.unit}" if one.unit else ""
-    return f"`{one.name}`", f"{default}{unit}", one.valid, one.effect, status, one.text
+    text = f"{one.text} Sealed." if one.secret else one.text
+    return f"`{one.name}`", f"{default}{unit}", one.valid, one.effect, status, text
 
 
 def options_md() -> str:
@@ -144,6 +145,7 @@ def options_md() -> str:
         "Setting an option that is not honoured logs one warning.",
         "`takes effect` says when a change is taken: `now` within a second while the server runs,",
         "`restart` at its next start, `reconnect` when it connects to its master anew.",
+        "What is sealed is kept and shown as `sealed:1:…` from the moment it is stated.",
         "",
     ]
     head = ("option", "default", "valid values", "takes effect", "status", "meaning")
