@@ -56,7 +56,8 @@ CLIENT = """\
 import base64, sys
 import gssapi
 name = gssapi.Name(sys.argv[1], gssapi.NameType.hostbased_service)
-flags = [gssapi.RequirementFlag.mutual_authentication] if sys.argv[2] == "mutual" else []
+flag = gssapi.RequirementFlag
+flags = [flag.integrity, *([flag.mutual_authentication] if sys.argv[2] == "mutual" else [])]
 context = gssapi.SecurityContext(
     name=name, usage="initiate", mech=gssapi.MechType.kerberos, flags=flags
 )
