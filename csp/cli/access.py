@@ -6,15 +6,14 @@ from typing import Any
 
 import click
 
-from csp.cli.connecting import client_options, resolved, show_json, signed_in
-from csp.client import Address
+from csp.cli.connecting import Server, client_options, resolved, show_json, signed_in
 
 
 @click.command()
 @click.argument("user")
 @click.argument("text_key", metavar="KEY")
 @client_options
-def command(user: str, text_key: str, server: Address, as_json: bool) -> None:
+def command(user: str, text_key: str, server: Server, as_json: bool) -> None:
     """Show the rights of USER on KEY, and what they come from. For administrators."""
     with signed_in(server, "access") as client:
         key = resolved(client, "access", text_key)

@@ -14,13 +14,13 @@ from typing import Any
 import click
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     fail,
     show_json,
     show_rows,
     signed_in,
 )
-from csp.client import Address
 from csp.conf.options import Options, other_section, own_section
 from csp.exits import EXIT_DONE, EXIT_NOT_FOUND, EXIT_USAGE
 from csp.process.application import SERVER_TYPE, options_in
@@ -42,7 +42,7 @@ def command() -> None:
 @click.argument("application", required=False)
 @client_options
 @click.option("--all", "show_all", is_flag=True, help="Also what is not honoured and not set.")
-def show(application: str | None, server: Address, as_json: bool, show_all: bool) -> None:
+def show(application: str | None, server: Server, as_json: bool, show_all: bool) -> None:
     """Show the options of the server (or of APPLICATION) with their values and sources."""
     mode, options, _ = _read(server, application, "config show")
     rows = list(_rows(options, mode, show_all))
@@ -55,7 +55,7 @@ def show(application: str | None, server: Address, as_json: bool, show_all: bool
 @command.command()
 @click.argument("application", required=False)
 @client_options
-def check(application: str | None, server: Address, as_json: bool) -> None:
+def check(application: str | None, server: Server, as_json: bool) -> None:
     """Check the options of the server (or of APPLICATION): wrong, unknown, without effect."""
     _, options, name = _read(server, application, "config check")
     found = [
@@ -83,7 +83,7 @@ def schema(as_json: bool) -> None:
     show_rows(rows, (*SCHEMA_COLUMNS, "why"))
 
 
-def _read(server: Address, application: str | None, verb: str) -> tuple[str, Options, str]:
+def _read(server: Server, application: str | None, verb: str) -> tuple[str, Options, str]:
     """Mode, options and name of the server's own Application, or of the one that is named."""
     with signed_in(server, "config") as client:
         status = client.status()

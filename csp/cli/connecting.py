@@ -8,13 +8,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from functools import wraps
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import click
 import orjson
 
 from csp.cli.server_options import ask_credentials
-from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials, parse_address
+from csp.cli.tls_options import take_tls, tls_options
+from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials, Tls
+from csp.client.address import parse_server
 from csp.errors import (
     BadClass,
     BadKey,
@@ -45,41 +48,88 @@ OBJECT_REFUSED = (
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def server_address(value: Any) -> Address:
-    """HOST:PORT of a server."""
-    if isinstance(value, Address):
-        return value
-    try:
-        return parse_address(str(value))
-    except ValueError as problem:
-        raise click.BadParameter(str(problem), param_hint="'--server'") from None
+class Server(NamedTuple):
+    """A server to ask; tls None: not by TLS."""
+
+    address: Address
+    tls: Tls | None
+
+
+class Named(NamedTuple):
+    """A server as the command line names it, and whether by TLS; None: it does not say."""
+
+    address: Address
+    is_secure: bool | None
+
+
+class ServerType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """[rediss://]HOST:PORT."""
+
+    name = "[rediss://]host:port"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Named:
+        if isinstance(value, Named):
+            return value
+        try:
+            return Named(*parse_server(str(value)))
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
+
+
+SERVER_METAVAR = "[rediss://]HOST:PORT"
 
 
 def client_options(function: Function) -> Function:
-    """--server and --json."""
+    """--server, given to the command as a Server, and --json."""
     function = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
         function
     )
+    help_text = "The server to ask, with rediss:// by TLS (or CSP_SERVER)."
+    return server_option(function, help_text, SERVER_DEFAULT)
+
+
+def server_option(function: Function, help_text: str, default: str | None) -> Function:
+    """--server and how TLS is spoken to it, as one Server; None where there is no default.
+
+    So is any other server that the command names; what it does not say of TLS is as of --server.
+    """
+
+    @wraps(function)
+    def run(*given: Any, server: Named | None, **named: Any) -> Any:
+        named["server"] = server
+        is_secure = any(isinstance(one, Named) and one.is_secure for one in named.values())
+        tls = take_tls(named, is_secure, "name the server as rediss://HOST:PORT")
+        same = bool(server and server.is_secure)
+        for name, value in named.items():
+            if isinstance(value, Named):
+                by_tls = same if value.is_secure is None else value.is_secure
+                named[name] = Server(value.address, tls if by_tls else None)
+        return function(*given, **named)
+
+    stated: Function = tls_options(run)  # type: ignore[assignment]
     return click.option(
         "--server",
-        type=server_address,
-        metavar="HOST:PORT",
+        type=ServerType(),
+        metavar=SERVER_METAVAR,
         envvar="CSP_SERVER",
-        default=SERVER_DEFAULT,
-        show_default=True,
-        help="The server to ask (or CSP_SERVER).",
-    )(function)
+        default=default,
+        show_default=default is not None,
+        help=help_text,
+    )(stated)
 
 
 @contextmanager
-def signed_in(server: Address, verb: str, *, reconnect_seconds: float = 0.0) -> Iterator[Client]:
+def signed_in(server: Server, verb: str, *, reconnect_seconds: float = 0.0) -> Iterator[Client]:
     """A client of the server; its errors end the program with their exit code."""
     user, password = ask_credentials()
     client = Client(
-        server,
+        server.address,
         Credentials(user, password),
         name=f"csp-{verb}",
         reconnect_seconds=reconnect_seconds,
+        tls=server.tls,
     )
     try:
         with client:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import click
 
-from csp.cli.connecting import client_options, parse_filters, show_json, signed_in
-from csp.client import Address
+from csp.cli.connecting import Server, client_options, parse_filters, show_json, signed_in
 
 
 @click.command()
 @click.argument("class_name", metavar="CLASS")
 @click.argument("filters", nargs=-1, metavar="[KEY=VALUE…]")
 @client_options
-def command(class_name: str, filters: tuple[str, ...], server: Address, as_json: bool) -> None:
+def command(class_name: str, filters: tuple[str, ...], server: Server, as_json: bool) -> None:
     """Count the objects of a class."""
     chosen = parse_filters(filters)
     with signed_in(server, "count") as client:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from csp.cli.connecting import client_options, parse_json, show_json, signed_in
-from csp.client import Address
+from csp.cli.connecting import Server, client_options, parse_json, show_json, signed_in
 
 
 @click.command()
@@ -13,7 +12,7 @@ from csp.client import Address
 @click.argument("text", metavar="JSON")
 @client_options
 @click.option("--id", "write_id", default="", help="Makes a repeat do nothing.")
-def command(class_name: str, text: str, server: Address, as_json: bool, write_id: str) -> None:
+def command(class_name: str, text: str, server: Server, as_json: bool, write_id: str) -> None:
     """Create an object of CLASS from JSON (`-`: from standard input)."""
     value = parse_json(text, "the object")
     with signed_in(server, "create") as client:

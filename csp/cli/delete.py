@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     fail,
     resolve_key,
     show_json,
     signed_in,
 )
-from csp.client import Address
 from csp.exits import EXIT_NOT_FOUND
 
 
@@ -20,7 +20,7 @@ from csp.exits import EXIT_NOT_FOUND
 @client_options
 @click.option("--if", "at", type=click.IntRange(1), help="Only if not newer than this revision.")
 @click.option("--id", "write_id", default="", help="Makes a repeat do nothing.")
-def command(text_key: str, server: Address, as_json: bool, at: int | None, write_id: str) -> None:
+def command(text_key: str, server: Server, as_json: bool, at: int | None, write_id: str) -> None:
     """Delete an object."""
     with signed_in(server, "delete") as client:
         key = resolve_key(client, text_key)

@@ -7,12 +7,12 @@ import orjson
 
 from csp.cli.connecting import (
     RECONNECT_SECONDS,
+    Server,
     client_options,
     fail,
     signed_in,
 )
 from csp.cli.output import opened
-from csp.client import Address
 from csp.exits import EXIT_NOT_FOUND
 from csp.model.types import CLASSES
 from csp.transfer.exporting import NAMED, RAW, Report, export
@@ -43,7 +43,7 @@ ALIKE_SHOWN_MAX = LOST_SHOWN_MAX = 20
 )
 @click.option("--tenant", default="", metavar="NAME", help="Only what belongs to this tenant.")
 def command(
-    server: Address,
+    server: Server,
     as_json: bool,
     output: str,
     classes: tuple[str, ...],

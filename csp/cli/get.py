@@ -7,19 +7,19 @@ import sys
 import click
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     resolve_key,
     show_object,
     signed_in,
 )
-from csp.client import Address
 from csp.exits import EXIT_DONE, EXIT_NOT_FOUND
 
 
 @click.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY…")
 @client_options
-def command(keys: tuple[str, ...], server: Address, as_json: bool) -> None:
+def command(keys: tuple[str, ...], server: Server, as_json: bool) -> None:
     """Show objects by key: CfgPerson:101 or CfgPerson/user_name=ann."""
     code = EXIT_DONE
     with signed_in(server, "get") as client:

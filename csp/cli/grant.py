@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     resolve_account,
     resolved,
     show_json,
     signed_in,
 )
-from csp.client import Address
 
 
 @click.command()
@@ -25,7 +25,7 @@ def command(
     text_key: str,
     text_account: str,
     rights: str,
-    server: Address,
+    server: Server,
     as_json: bool,
     replace: bool,
     write_id: str,

@@ -11,12 +11,13 @@ import click
 import orjson
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     fail,
     resolve_key,
     signed_in,
 )
-from csp.client import Address, Client
+from csp.client import Client
 from csp.exits import EXIT_DONE, EXIT_NOT_FOUND
 
 PAGE_RECORDS = 200
@@ -31,7 +32,7 @@ OBJECTS_SHOWN_MAX = 20  # of one transaction: a new database begins with some tw
 @click.option("--limit", type=click.IntRange(1), help="End after so many records.")
 def command(
     key: str | None,
-    server: Address,
+    server: Server,
     as_json: bool,
     since: int,
     user: str | None,

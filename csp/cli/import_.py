@@ -14,12 +14,13 @@ import click
 
 from csp.cli.connecting import (
     RECONNECT_SECONDS,
+    Server,
     client_options,
     show_json,
     signed_in,
 )
 from csp.cli.progress import Progress
-from csp.client import Address, Client
+from csp.client import Client
 from csp.errors import CspError, ReadOnly
 from csp.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE
 from csp.model.types import CLASS_OF_WORD
@@ -47,7 +48,7 @@ WHERE_IT_LISTENS = ("portInfos", "serverInfo")  # of an Application
 )
 def command(
     files: tuple[str, ...],
-    server: Address,
+    server: Server,
     as_json: bool,
     dry_run: bool,
     settings: tuple[str, ...],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from csp.cli.connecting import client_options, show_json, show_rows, signed_in
-from csp.client import Address
+from csp.cli.connecting import Server, client_options, show_json, show_rows, signed_in
 from csp.tables.metrics import METRICS
 
 
 @click.command()
 @client_options
-def command(server: Address, as_json: bool) -> None:
+def command(server: Server, as_json: bool) -> None:
     """Show what each process of a server has counted: workers, writer, auth, supervisor."""
     with signed_in(server, "metrics") as client:
         found = client.metrics()

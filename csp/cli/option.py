@@ -10,13 +10,13 @@ import click
 import orjson
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     fail,
     resolve_key,
     show_json,
     signed_in,
 )
-from csp.client import Address
 from csp.exits import EXIT_NOT_FOUND
 
 WITH_OPTIONS = ("CfgApplication", "CfgAppPrototype")
@@ -45,7 +45,7 @@ def command(
     section: str,
     name: str,
     value: str | None,
-    server: Address,
+    server: Server,
     as_json: bool,
     is_deletion: bool,
     annex: bool,

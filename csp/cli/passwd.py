@@ -6,8 +6,7 @@ import os
 
 import click
 
-from csp.cli.connecting import client_options, show_json, signed_in
-from csp.client import Address
+from csp.cli.connecting import Server, client_options, show_json, signed_in
 from csp.client.connection import Connection
 from csp.errors import MustChange, from_line
 from csp.resp import ErrorReply, request
@@ -19,7 +18,7 @@ VARIABLE = "CSP_NEW_PASSWORD"
 @click.command()
 @click.argument("user", required=False)
 @client_options
-def command(user: str | None, server: Address, as_json: bool) -> None:
+def command(user: str | None, server: Server, as_json: bool) -> None:
     """Change the password of USER (default: one's own, CSP_USER's).
 
     The new password comes from CSP_NEW_PASSWORD, or is asked for twice. The old one is that of
@@ -43,9 +42,9 @@ def command(user: str | None, server: Address, as_json: bool) -> None:
         click.echo(f"the password of {user or own} was changed")
 
 
-def _change_first(server: Address, user: str, old: str, new: str) -> None:
+def _change_first(server: Server, user: str, old: str, new: str) -> None:
     """Of somebody who is not signed in before he has changed it: on a connection by itself."""
-    connection = Connection(server)
+    connection = Connection(server.address, server.tls)
     try:
         words = request("HELLO", 3, "AUTH", user, old) + request("CFG.PASSWD", old, new)
         _, changed = connection.exchange(words, 2, ANSWER_SECONDS)

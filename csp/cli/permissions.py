@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     resolved,
     show_json,
     show_rows,
     signed_in,
 )
-from csp.client import Address, Client
+from csp.client import Client
 
 OWN = "-"  # in the column of where a grant stands
 HIDDEN = "(a container that you may not read)"
@@ -22,7 +23,7 @@ HIDDEN = "(a container that you may not read)"
 @click.command()
 @click.argument("text_key", metavar="KEY")
 @client_options
-def command(text_key: str, server: Address, as_json: bool) -> None:
+def command(text_key: str, server: Server, as_json: bool) -> None:
     """Show the access list of KEY: its own grants, then those that its containers hand down."""
     with signed_in(server, "permissions") as client:
         key = resolved(client, "permissions", text_key)

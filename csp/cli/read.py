@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 import orjson
 
-from csp.cli.connecting import client_options, parse_filters, show_json, signed_in
-from csp.client import Address
+from csp.cli.connecting import Server, client_options, parse_filters, show_json, signed_in
 
 
 @click.command()
@@ -19,7 +18,7 @@ from csp.client import Address
 def command(
     class_name: str,
     filters: tuple[str, ...],
-    server: Address,
+    server: Server,
     as_json: bool,
     brief: bool,
     fields: str,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     resolve_account,
     resolved,
     show_json,
     signed_in,
 )
-from csp.client import Address
 
 
 @click.command()
@@ -19,9 +19,7 @@ from csp.client import Address
 @click.argument("text_account", metavar="ACCOUNT")
 @client_options
 @click.option("--id", "write_id", default="", help="Makes a repeat do nothing.")
-def command(
-    text_key: str, text_account: str, server: Address, as_json: bool, write_id: str
-) -> None:
+def command(text_key: str, text_account: str, server: Server, as_json: bool, write_id: str) -> None:
     """Take away what ACCOUNT is granted on KEY: what its container hands down counts again."""
     with signed_in(server, "revoke") as client:
         key = resolved(client, "revoke", text_key)

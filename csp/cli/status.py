@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from csp.cli.connecting import client_options, show_json, show_mapping, signed_in
-from csp.client import Address
+from csp.cli.connecting import Server, client_options, show_json, show_mapping, signed_in
 from csp.exits import EXIT_ALARM
 from csp.model.types import CLASSES
 
@@ -17,7 +16,7 @@ from csp.model.types import CLASSES
 @click.command()
 @click.option("--classes", is_flag=True, help="Also the number of objects of each class.")
 @client_options
-def command(classes: bool, server: Address, as_json: bool) -> None:
+def command(classes: bool, server: Server, as_json: bool) -> None:
     """Show the state of a server: role, revision, age, objects, workers, sessions, alarms.
 
     The exit code is 5 where an alarm is raised: docs/reference/alarms.md says what to do.

@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from csp.cli.connecting import (
+    Server,
     fail,
-    server_address,
+    server_option,
     show_json,
     show_mapping,
     show_rows,
     signed_in,
 )
-from csp.client import Address
 from csp.exits import EXIT_NO_CONNECTION, EXIT_NOT_FOUND
 from csp.model.types import CLASSES
 from csp.store import inspect
@@ -25,7 +25,7 @@ from csp.store import inspect
 FAULTS_SHOWN = 50
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-Function = TypeVar("Function", bound=Callable[..., object])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def instance_options(function: Function) -> Function:
@@ -33,13 +33,8 @@ def instance_options(function: Function) -> Function:
     function = click.option(
         "--instance", default=None, help="The server's segments, by the name in CFG.STATUS."
     )(function)
-    return click.option(
-        "--server",
-        type=server_address,
-        metavar="HOST:PORT",
-        envvar="CSP_SERVER",
-        help="The server on this host, running or not (or CSP_SERVER).",
-    )(function)
+    help_text = "The server on this host, running or not (or CSP_SERVER)."
+    return server_option(function, help_text, None)
 
 
 @click.group()
@@ -47,11 +42,11 @@ def command() -> None:
     """Look into the shared memory of a server on this host."""
 
 
-def _instance_of(server: Address | None) -> str:
+def _instance_of(server: Server | None) -> str:
     """The instance that listens there; without a server the only one on this host."""
     known = inspect.instances()
     if server is not None:
-        known = [name for name in known if f"-{server.port}-" in name]
+        known = [name for name in known if f"-{server.address.port}-" in name]
     if len(known) == 1:
         return known[0]
     if server is not None:
@@ -63,7 +58,7 @@ def _instance_of(server: Address | None) -> str:
 
 
 @contextmanager
-def _view(server: Address | None, instance: str | None) -> Iterator[inspect.View]:
+def _view(server: Server | None, instance: str | None) -> Iterator[inspect.View]:
     try:
         with inspect.attached(instance or _instance_of(server)) as view:
             yield view
@@ -74,7 +69,7 @@ def _view(server: Address | None, instance: str | None) -> Iterator[inspect.View
 @command.command("stat")
 @instance_options
 @json_option
-def stat_command(server: Address | None, instance: str | None, as_json: bool) -> None:
+def stat_command(server: Server | None, instance: str | None, as_json: bool) -> None:
     """Show figures: generation, revision, objects, memory, readers."""
     with _view(server, instance) as view:
         found = inspect.stat(view)
@@ -91,7 +86,7 @@ def stat_command(server: Address | None, instance: str | None, as_json: bool) ->
 @command.command("verify")
 @instance_options
 @json_option
-def verify_command(server: Address | None, instance: str | None, as_json: bool) -> None:
+def verify_command(server: Server | None, instance: str | None, as_json: bool) -> None:
     """Check every record, name, list and count; exit 1 if one is wrong."""
     with _view(server, instance) as view:
         faults = list(inspect.verify(view))
@@ -110,7 +105,7 @@ def verify_command(server: Address | None, instance: str | None, as_json: bool) 
 @click.argument("class_name", required=False, type=click.Choice(list(CLASSES)), metavar="[CLASS]")
 @json_option
 def dump_command(
-    server: Address | None, instance: str | None, class_name: str | None, as_json: bool
+    server: Server | None, instance: str | None, class_name: str | None, as_json: bool
 ) -> None:
     """Print objects as they lie in memory, one line of JSON each."""
     with _view(server, instance) as view:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from csp.cli.connecting import (
+    Server,
     client_options,
     fail,
     parse_json,
@@ -12,7 +13,6 @@ from csp.cli.connecting import (
     show_json,
     signed_in,
 )
-from csp.client import Address
 from csp.exits import EXIT_NOT_FOUND
 
 
@@ -23,7 +23,7 @@ from csp.exits import EXIT_NOT_FOUND
 @click.option("--if", "at", type=click.IntRange(1), help="Only if not newer than this revision.")
 @click.option("--id", "write_id", default="", help="Makes a repeat do nothing.")
 def command(
-    text_key: str, text: str, server: Address, as_json: bool, at: int | None, write_id: str
+    text_key: str, text: str, server: Server, as_json: bool, at: int | None, write_id: str
 ) -> None:
     """Change an object: DELTA is {"changed":{path:value},"added":…,"deleted":…}."""
     delta = parse_json(text, "the delta")

@@ -21,9 +21,14 @@ from dataclasses import dataclass
 
 import click
 
-from csp.cli.connecting import client_options, server_address, signed_in
+from csp.cli.connecting import (
+    SERVER_METAVAR,
+    Server,
+    ServerType,
+    client_options,
+    signed_in,
+)
 from csp.client import (
-    Address,
     CannotConnect,
     Client,
     ConnectionLost,
@@ -157,13 +162,13 @@ def _number(value: Value) -> int:
     raise CspError(f"a number was expected, not {value!r:.40}")
 
 
-def find_master(server: Client, address: Address) -> Address:
-    """The master's address as the server's status has it; a master is its own."""
-    status = as_mapping(server.call("CFG.STATUS"))
+def find_master(client: Client, server: Server) -> Server:
+    """The master as the server's status has it, by TLS as the server; a master is its own."""
+    status = as_mapping(client.call("CFG.STATUS"))
     if status.get("mode") == "master":
-        return address
+        return server
     try:
-        return parse_address(str(status.get("master", "")))
+        return Server(parse_address(str(status.get("master", ""))), server.tls)
     except ValueError:
         raise click.UsageError(
             "the server does not say where its master is: give --master"
@@ -173,18 +178,23 @@ def find_master(server: Client, address: Address) -> Address:
 @click.command()
 @click.option(
     "--master",
-    type=server_address,
-    metavar="HOST:PORT",
-    help="Its master (default: the server says where it is).",
+    type=ServerType(),
+    metavar=SERVER_METAVAR,
+    help="Its master, by TLS as the server where neither scheme says otherwise"
+    " (default: the server says where it is).",
 )
 @client_options
-def command(server: Address, master: Address | None, as_json: bool) -> None:
+def command(server: Server, master: Server | None, as_json: bool) -> None:
     """Compare a proxy with its master, record by record; a master with its database."""
     began = time.monotonic()
     with signed_in(server, "verify") as client:
-        address = master or find_master(client, server)
+        above = master or find_master(client, server)
         with Client(
-            address, client.credentials, name="csp-verify", reconnect_seconds=0
+            above.address,
+            client.credentials,
+            name="csp-verify",
+            reconnect_seconds=0,
+            tls=above.tls,
         ) as master_client:
             code = verify(Comparison(client, master_client), as_json, began)
     sys.exit(code)

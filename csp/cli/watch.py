@@ -8,8 +8,8 @@ from typing import Any
 import click
 import orjson
 
-from csp.cli.connecting import client_options, signed_in
-from csp.client import Address, Client
+from csp.cli.connecting import Server, client_options, signed_in
+from csp.client import Client
 from csp.client.subscription import subscribe_request
 
 ALL = "cfg"
@@ -22,7 +22,7 @@ ALL = "cfg"
 @click.option("--seconds", type=float, help="End after so many seconds without a message.")
 def command(
     channels: tuple[str, ...],
-    server: Address,
+    server: Server,
     as_json: bool,
     count: int | None,
     seconds: float | None,
@@ -36,7 +36,7 @@ def command(
 
 def _watch(
     channels: tuple[str, ...],
-    server: Address,
+    server: Server,
     as_json: bool,
     count: int | None,
     seconds: float | None,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from csp.cli.connecting import Server
 from csp.cli.verify import Comparison, find_master, verify
-from csp.client import Address
+from csp.client import Address, Tls
 from csp.errors import CspError
 
 PERSON, SKILL = "CfgPerson", "CfgSkill"
@@ -103,7 +104,7 @@ def test_a_proxy_behind_a_proxy_is_compared_with_the_stores_of_its_master(
 
 
 def test_the_master_is_found_in_the_status() -> None:
-    here = Address("127.0.0.1", 1)
+    here = Server(Address("127.0.0.1", 1), Tls(ca="ca.pem"))
     proxy = FakeServer({}, status={"mode": "proxy", "master": "10.0.0.5:2020"})
-    assert find_master(proxy, here) == Address("10.0.0.5", 2020)  # type: ignore[arg-type]
+    assert find_master(proxy, here) == Server(Address("10.0.0.5", 2020), here.tls)  # type: ignore[arg-type]
     assert find_master(FakeServer({}, status={"mode": "master"}), here) == here  # type: ignore[arg-type]

@@ -16,6 +16,9 @@ HEAD = """# The command line
 `bin/csp VERB …`; `bin/csp VERB --help` shows the same as this page.
 Credentials come from `CSP_USER` (default `default`) and from the file that `CSP_PASSWORD_FILE` \
 names, `CSP_PASSWORD` or a prompt, never from arguments.
+`--server rediss://HOST:PORT` connects by TLS; `--tls-ca`, `--tls-cert`, `--tls-key` and \
+`--tls-name` say how (with `CSP_TLS_CA` and so on in the environment they hold wherever the server \
+is named so, and are of no matter where it is not).
 `KEY` is `CfgPerson:101`, or symbolic: `CfgPerson/user_name=ann`, \
 `CfgSkill/name=French,tenant_dbid=1`.
 
