@@ -31,6 +31,7 @@ from csp.model.forward import (
     PIECE_BYTES,
     SESSIONLOG,
     SESSIONS,
+    TICKET,
     WRITE,
 )
 from csp.model.history import HistoryPage, HistoryQuestion
@@ -187,6 +188,10 @@ class Forwards:
         """A page of the log from a revision on."""
         return self._asked(_entries, ENTRIES, b"%d" % first)
 
+    def use_ticket(self, digest: str) -> Later[bool]:
+        """Whether a Kerberos ticket is used for the first time."""
+        return self._asked(_is_new, TICKET, digest.encode())
+
     def _asked(self, read: Callable[[Answer], T | CspError], *words: bytes) -> Later[T]:
         """Asks at once; what `read` makes of the answer.  Raises MasterDown without a link."""
         later: Later[T] = Later()
@@ -314,6 +319,12 @@ def _sessions(answer: Answer) -> SessionsPage | CspError:
         case [following, *records] if _is_revision(following):
             return SessionsPage(int(following), records)
     return _nonsense(answer)
+
+
+def _is_new(answer: Answer) -> bool | CspError:
+    if isinstance(answer, CspError):
+        return answer
+    return answer == [b"1"] if answer in ([b"0"], [b"1"]) else _nonsense(answer)
 
 
 def _is_revision(word: bytes) -> bool:

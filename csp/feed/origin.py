@@ -167,6 +167,10 @@ class FeedOrigin:
         """Keeps them until the master has taken them."""
         self._notes.add(notes)
 
+    def use_ticket(self, digest: str) -> Later[bool]:
+        """Asks the one above, which asks its own: the master knows all."""
+        return self._forwards.use_ticket(digest)
+
     def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
         """Asks the master."""
         return self._forwards.sessions(question)

@@ -39,6 +39,7 @@ from csp.master.retention import Limits, Retention
 from csp.master.seed import SeedPlan, seed_transaction
 from csp.master.session_log import SessionLog
 from csp.master.sqlite import FileLost, is_unreadable
+from csp.master.tickets import Tickets
 from csp.master.token_keys import first_key
 from csp.model.account_notes import Notes, notes_in
 from csp.model.principal import ITSELF
@@ -78,6 +79,7 @@ class DatabaseOrigin:
         self.retention = Retention()
         self._sessions = SessionLog()
         self._notes = Notes()  # of accounts
+        self._tickets = Tickets()
         self._keeps_logins = False
         self._engine: Engine | None = None
         self._host: StoreForOrigin | None = None
@@ -192,6 +194,7 @@ class DatabaseOrigin:
         engine = Engine(self.database, view, head, self.clock.now_ms)
         engine.committed = self._committed
         engine.gives_default_access = self._gives_default_access
+        self._tickets.load(self.database.connection)
         self._engine = engine
         self._add_missing_folders(engine)
         self._add_default_grants(engine)
@@ -310,6 +313,11 @@ class DatabaseOrigin:
     def note_sessions(self, records: bytes) -> None:
         self._sessions.add(records_in(records))
 
+    def use_ticket(self, digest: str) -> bool:
+        if self.engine.ended:
+            raise errors.MasterDown(self.engine.ended)
+        return self._tickets.take(digest)
+
     def watches(self) -> Sequence[Descriptor]:
         self.database.turn.begin()  # asked once in every turn
         return ()
@@ -330,6 +338,7 @@ class DatabaseOrigin:
         try:
             with in_words():
                 self.retention.step(self.database.connection, age_now_ms)
+                self._tickets.save(self.database.connection)
                 self._look_at_fence(self._engine)
             self._engine.rotate_keys()
             self._engine.note_accounts(self._notes)
@@ -447,7 +456,9 @@ class DatabaseOrigin:
         if self._outage is not None:
             self._outage.give_up()
         elif self._engine is not None and not self._engine.ended:
-            with contextlib.suppress(errors.CspError):
+            with contextlib.suppress(errors.CspError, SQLAlchemyError):
+                while self._tickets.save(self.database.connection):
+                    pass
                 self._sessions.close(self.database)
         self.database.close()
 

@@ -12,6 +12,7 @@
 9. `session_log` has the records of clients' sessions as they came, outside of any change.
 10. `writes` has the id that a client gave a write, under its account, with a digest of the command:
    keyed, as a command may hold a secret. An account of 0 stands for all, a digest of "" for any.
+11. `tickets` has the digests of Kerberos tickets that were used in the last minutes (tickets.py).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0008"
+VERSION = "0009"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(
@@ -181,4 +182,11 @@ session_log = Table(
     Column("account", Integer, nullable=False),
     Column("record", Text, nullable=False),
     Index("session_log_time", "time_ms"),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("digest", String(64), nullable=False),
+    PrimaryKeyConstraint("digest", name="tickets_key"),
 )

@@ -14,6 +14,7 @@ The pieces together are an array of strings:
     SESSIONS records                      a batch (csp/model/sessions.py): DONE
     ACCOUNTS notes                        a batch (csp/model/account_notes.py): DONE
     SESSIONLOG question                   DONE following record…
+    TICKET digest                         of a Kerberos ticket, DONE 1: it is used for the first time
     ENTRIES revision                      the log from there on: DONE oldest entry…
 """
 
@@ -25,6 +26,7 @@ DONE, FAIL = b"DONE", b"FAIL"
 WRITE, OUTCOME, HEAD, HISTORY = b"WRITE", b"OUTCOME", b"HEAD", b"HISTORY"
 ENTRIES = b"ENTRIES"
 SESSIONS, SESSIONLOG, ACCOUNTS = b"SESSIONS", b"SESSIONLOG", b"ACCOUNTS"
+TICKET = b"TICKET"
 
 PIECE_BYTES = 64 * 1024  # what is larger goes in pieces, between which others go
 # What one link may have under way: the asker keeps to it, and who is asked refuses more.

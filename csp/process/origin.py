@@ -207,6 +207,11 @@ class Origin(Protocol):
     def note_accounts(self, notes: bytes) -> None:
         """Takes a batch of notes of accounts (csp/model/account_notes.py) for the master."""
 
+    def use_ticket(self, digest: str) -> bool | Later[bool]:
+        """Whether a Kerberos ticket, named by its SHA-256, is used for the first time; MasterDown
+        where the one who knows is away.
+        """
+
     def watches(self) -> Sequence[Descriptor]:
         """The descriptors to watch now; asked again in every turn."""
 

@@ -32,6 +32,7 @@ from csp.model.forward import (
     QUESTIONS_MAX,
     SESSIONLOG,
     SESSIONS,
+    TICKET,
     WRITE,
 )
 from csp.model.history import HistoryQuestion
@@ -136,7 +137,7 @@ def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[byt
         return [asks_of(call, principal_in(words[0])), words[1]]
     if verb == HEAD and not words:
         return words
-    if verb in (SESSIONS, ACCOUNTS) and len(words) == 1:
+    if verb in (SESSIONS, ACCOUNTS, TICKET) and len(words) == 1:
         return words
     if verb == SESSIONLOG and len(words) == 1:
         return [_paged(call, SessionsQuestion, words[0])]

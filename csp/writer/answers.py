@@ -40,6 +40,7 @@ class Answers:
             b"UNREGISTER": self._unregister,
             b"SESSIONS": self._note_sessions,
             b"ACCOUNTS": self._note_accounts,
+            b"TICKET": self._use_ticket,
         }
         if origin.forwards:  # else the reading process answers these
             self._verbs |= {
@@ -122,6 +123,11 @@ class Answers:
         """ACCOUNTS req notes."""
         self._origin.note_accounts(message[2])
         peer.done(message[1])
+
+    def _use_ticket(self, peer: Peer, message: Message) -> None:
+        """TICKET req digest: 1 where nobody has used it yet, else 0."""
+        found = self._origin.use_ticket(message[2].decode())
+        self._when_known(peer, message[1], found, lambda is_new: (int(is_new),))
 
     def _note_sessions(self, peer: Peer, message: Message) -> None:
         """SESSIONS req records."""

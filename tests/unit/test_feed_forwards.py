@@ -215,6 +215,18 @@ def test_the_newest_revision_is_asked_once_for_all_who_wait(stage: Stage) -> Non
     assert found[1:] == [12] * 99
 
 
+def test_tickets_are_asked_about_at_once(stage: Stage) -> None:
+    found: list[bool | Exception] = []
+    for digest in ("a" * 64, "b" * 64, "c" * 64):
+        stage.origin.use_ticket(digest).then(found.append)
+    for answer, (guest, number, words) in zip(("1", "0", "2"), asked(stage, 3), strict=True):
+        assert words[0] == b"TICKET"
+        stage.master.answer(guest, number, "DONE", answer)
+    stage.play(lambda: len(found) == 3, "all are answered")
+    assert found[:2] == [True, False]
+    assert isinstance(found[2], MasterDown)
+
+
 def test_questions_about_the_history_are_limited(stage: Stage) -> None:
     question = HistoryQuestion(5, 10)
     pages: list[Any] = []

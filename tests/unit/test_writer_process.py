@@ -131,6 +131,11 @@ class FakeOrigin:
         self.heads.append(later)
         return later
 
+    def use_ticket(self, digest: str) -> bool:
+        if digest == "away":
+            raise MasterDown("away")
+        return digest != "used"
+
     def watches(self) -> Sequence[Descriptor]:
         return []
 
@@ -354,6 +359,15 @@ def test_questions_are_answered_when_the_answer_is_known(running: Running) -> No
     worker.send("HEAD", 4)
     running.origin.due.append(MasterDown("away"))
     assert worker.read() == [b"FAIL", b"4", b"MASTERDOWN away"]
+
+
+def test_a_ticket_is_new_or_used_or_nobody_knows(running: Running) -> None:
+    worker = running.connect()
+    for number, digest in enumerate(("fresh", "used", "away"), 1):
+        worker.send("TICKET", number, digest)
+    assert worker.read() == [b"DONE", b"1", b"1"]
+    assert worker.read() == [b"DONE", b"2", b"0"]
+    assert worker.read() == [b"FAIL", b"3", b"MASTERDOWN away"]
 
 
 def test_a_session_ends_with_its_workers_channel(running: Running) -> None:
