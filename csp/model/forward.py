@@ -14,7 +14,7 @@ The pieces together are an array of strings:
     SESSIONS records                      a batch (csp/model/sessions.py): DONE
     ACCOUNTS notes                        a batch (csp/model/account_notes.py): DONE
     SESSIONLOG question                   DONE following record…
-    TICKET digest                         of a Kerberos ticket, DONE 1: it is used for the first time
+    TICKET digest                         a Kerberos ticket's: DONE 1 where nobody has used it
     ENTRIES revision                      the log from there on: DONE oldest entry…
 """
 

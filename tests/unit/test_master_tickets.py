@@ -39,7 +39,8 @@ def digest(number: int) -> str:
 def rows(stage: Stage) -> int:
     connection = stage.origin.database.connection
     with connection.begin():
-        return int(connection.execute(select(func.count()).select_from(schema.tickets)).scalar_one())
+        count = select(func.count()).select_from(schema.tickets)
+        return int(connection.execute(count).scalar_one())
 
 
 def save(stage: Stage) -> None:
