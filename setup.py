@@ -23,6 +23,7 @@ extension = Extension(
     if DEBUG
     else ["-O2", "-g", "-fno-strict-aliasing", *EXTRA],
     extra_link_args=EXTRA,
+    libraries=["ssl", "crypto"],
     define_macros=[("CSP_DEBUG", "1")] if DEBUG else [],
 )
 directives = {"boundscheck": DEBUG, "wraparound": DEBUG, "overflowcheck": DEBUG}

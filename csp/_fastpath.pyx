@@ -2,6 +2,7 @@
 """The fast path: everything that runs without the GIL. Read in this order."""
 
 import fcntl
+import hashlib
 import heapq
 import logging
 import os
@@ -28,6 +29,7 @@ from csp._fastpath.store.shm cimport *
 from csp._fastpath.store.system cimport *
 from csp._fastpath.tables.stats cimport *
 from csp._fastpath.loop.system cimport *
+from csp._fastpath.loop.tls cimport *
 
 # store: what lies in shared memory, who may touch it, and how it changes (store rooms)
 include "_fastpath/store/limits.pxi"      # every maximum
@@ -80,6 +82,10 @@ include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
 include "_fastpath/loop/tracking_keys.pxi"   # which keys who has read, for client-side caching
 include "_fastpath/loop/state.pxi"       # what a worker knows, by room
 include "_fastpath/loop/transport.pxi"   # a client's socket
+include "_fastpath/loop/tls_context.pxi"  # the certificates of a port
+include "_fastpath/loop/tls_wire.pxi"    # where OpenSSL has ciphertext from, and puts it
+include "_fastpath/loop/tls_tickets.pxi"  # and by what clients resume
+include "_fastpath/loop/tls.pxi"         # TLS of a connection
 include "_fastpath/loop/budget.pxi"      # what a turn may cost
 include "_fastpath/loop/buffers.pxi"     # large ones given back by the piece
 include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure

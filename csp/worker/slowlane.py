@@ -295,6 +295,10 @@ class SlowLane:
         """A subscriber is to see the objects that there are."""
         self.states_shown.show(conn)
 
+    def certified(self, conn: int) -> None:
+        """A client has shown a certificate: it signs in as any other."""
+        self.loop.admit(conn)
+
     def writable(self, conn: int) -> None:
         """A feed may go on."""
         self.feeds.writable(conn)

@@ -180,6 +180,9 @@ class OpenLane:
     def closed(self, conn: int, why: str) -> None:
         self.seen.append(conn)
 
+    def certified(self, conn: int) -> None:
+        self.loop.admit(conn)
+
     def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
         """There is no master to ask."""
         self.loop.replay_end(conn, lost=unsure)
@@ -318,13 +321,22 @@ class HotServer:
                 slow=lane,
                 limits=self.limits,
                 attach=lambda generation: os.dup(self.next_fd if generation > 1 else self.data_fd),
+                **self.loop_words(),
             )
+            self.prepare(lane.loop)
             lane.loop.add_fd(self.life_fd, lambda: os._exit(2))  # the test's process has ended
             signal.signal(signal.SIGTERM, lambda *_: lane.loop.drain())
             lane.loop.run()
             code = 0
         finally:
             os._exit(code)
+
+    def loop_words(self) -> dict[str, Any]:
+        """What else the loop is made with, in the child."""
+        return {}
+
+    def prepare(self, loop: Loop) -> None:
+        """What is done to the loop before it runs, in the child."""
 
     def connect(self, *, sign_in: bool = True, proto: int = 2, receive_bytes: int = 0) -> Raw:
         """A connection, signed in unless told otherwise; `receive_bytes` is its socket's buffer."""

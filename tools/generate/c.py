@@ -342,7 +342,7 @@ def stats_h() -> str:
         *(f'    "{one.name}",' for one in metrics.METRICS),
         "};",
         "",
-        "#define CSP_STATS_ROOM 64 /* counters of a row; shm.h has so many */",
+        "#define CSP_STATS_ROOM 128 /* counters of a row; shm.h has so many */",
         '_Static_assert(sizeof(csp_stats) <= CSP_STATS_ROOM * 8, "a row has so many counters");',
     ]
     return _guard("stats", "Counters of a process.", "metrics.toml", body)

@@ -155,6 +155,8 @@ cdef void send_single(worker_t *w, csp_conn *c, csp_newest_t *newest) noexcept n
         return
     if sent < 0 or not conn_queue(w, c, <const char *> record_reply(record) + sent, record.reply_size - sent):
         conn_free(w, c, CSP_END_BROKEN if sent < 0 else CSP_END_MEMORY)
+    elif c.flags & CSP_CONN_FULL == 0:
+        conn_dirty(w, c)
 
 cdef void answer_all(worker_t *w) noexcept nogil:
     """Lone GETs of different connections share their cache misses as a pipeline does; all else one by one."""

@@ -69,13 +69,15 @@ cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
     else:
         if w.showing:
             client_changed(w, c)
+        if c.flags & CSP_CONN_TLS:
+            tls_tick(w, c)
         if w.deliver.starts > 0 and c.subs != NULL:
             notice_bookmark(w, c)
 
 cdef inline bint tick_wanted(worker_t *w) noexcept nogil:
     return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.draining or w.loading \
         or w.watch.count > 0 or w.deliver.starts > 0 or w.unshown or w.showing \
-        or w.kept.count > 0
+        or w.kept.count > 0 or w.tls.buffered > 0
 
 cdef void flush_feeds(worker_t *w) noexcept nogil:
     """Sends what feeds were given just now; they stay in the list, where they are looked at once more."""

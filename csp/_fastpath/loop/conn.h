@@ -69,6 +69,10 @@
 #define CSP_CONN_QUEUED 4096u     /* in the list of connections to visit next turn */
 #define CSP_CONN_READY 8192u      /* its input waits for this turn's pin: not received from twice */
 #define CSP_CONN_DIRTY 16384u     /* in the list of connections to send to in this turn */
+/* and how it speaks: loop/tls.pxi */
+#define CSP_CONN_DETECT 33554432u /* it has said nothing yet: its first byte tells whether it speaks TLS */
+#define CSP_CONN_TLS 67108864u    /* it does: `tls` is there */
+#define CSP_CONN_WIRE 134217728u  /* the socket did not take all of what was encrypted for it */
 
 /* why it ends; what each is called stands in slow.pxi */
 #define CSP_END_SLOW 1u     /* the slow lane ended it, and knows why */
@@ -80,10 +84,12 @@
 #define CSP_END_FURTHEST 7u /* too much was cut off for all together, and it was furthest behind */
 #define CSP_END_MEMORY 8u   /* there was no memory for what it is to be told */
 #define CSP_END_STOP 9u     /* the server stops */
+#define CSP_END_TLS 10u     /* its handshake, or a record of it, could not be taken */
 
 struct csp_job;
 struct csp_rest;
 struct csp_subs;
+struct csp_tls;
 struct csp_track;
 
 typedef struct csp_conn {
@@ -112,6 +118,7 @@ typedef struct csp_conn {
     uint64_t out_room;
     uint64_t rest_at;
     struct csp_track *track; /* what it tracks, and who is told through it */
+    struct csp_tls *tls;     /* with CSP_CONN_TLS: OpenSSL's part of it */
     uint16_t listener; /* the row of the port by which it came */
     uint32_t in_at, in_taken, in_wanted; /* of the incomplete command: how far it was cut (parse.pxi) */
     uint16_t command;  /* the last one, by its number in commands.h */

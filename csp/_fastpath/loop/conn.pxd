@@ -9,8 +9,9 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_CONN_TRACKING, CSP_CONN_BCAST, CSP_CONN_REDIR_BROKEN, CSP_CONN_UNTOLD, CSP_CONN_MUST_CHANGE
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
     uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
+    uint32_t CSP_CONN_DETECT, CSP_CONN_TLS, CSP_CONN_WIRE
     uint16_t CSP_END_SLOW, CSP_END_PEER, CSP_END_BROKEN, CSP_END_PROTOCOL, CSP_END_SIGN_IN, CSP_END_OUTPUT
-    uint16_t CSP_END_FURTHEST, CSP_END_MEMORY, CSP_END_STOP
+    uint16_t CSP_END_FURTHEST, CSP_END_MEMORY, CSP_END_STOP, CSP_END_TLS
     struct csp_job:
         pass
     struct csp_subs:
@@ -18,6 +19,8 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     struct csp_rest:
         pass
     struct csp_track:
+        pass
+    struct csp_tls:
         pass
     ctypedef struct csp_conn:
         uint64_t id
@@ -36,6 +39,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint64_t out_head, out_size, out_room
         csp_rest *rest
         csp_track *track
+        csp_tls *tls
         uint64_t rest_at
         int64_t shown_ms
         uint16_t listener

@@ -24,8 +24,8 @@ cdef inline uint64_t conn_unsent(csp_conn *c) noexcept nogil:
     return c.out_size - c.out_head
 
 cdef inline bint conn_owes(csp_conn *c) noexcept nogil:
-    """Whether anything is unsent: of its own queue, or of a message that it shares (rest.pxi)."""
-    return c.rest != NULL or c.out_size > c.out_head
+    """Whether anything is unsent: of its own queue, of a message that it shares (rest.pxi), or encrypted (tls.pxi)."""
+    return c.rest != NULL or c.out_size > c.out_head or c.flags & CSP_CONN_WIRE != 0
 
 cdef inline uint32_t conn_input(csp_conn *c) noexcept nogil:
     """Bytes received and not executed."""
@@ -118,6 +118,8 @@ cdef void conn_free(worker_t *w, csp_conn *c, uint16_t why) noexcept nogil:
     watch_drop(w, c)
     rest_drop(w, c)
     job_drop(w, c)
+    if c.flags & CSP_CONN_TLS:
+        tls_end(w, c)
     close(c.fd)
     if c.flags & CSP_CONN_SIGNED_IN == 0:
         w.unsigned_count -= 1
@@ -266,7 +268,7 @@ cdef inline void conn_blocked(worker_t *w, csp_conn *c) noexcept nogil:
 
 cdef inline void conn_taken(worker_t *w, csp_conn *c) noexcept nogil:
     """Its peer has taken all there was."""
-    if c.blocked_ms != 0:
+    if c.blocked_ms != 0 and c.flags & CSP_CONN_WIRE == 0:
         c.blocked_ms = 0
         w.blocked_count -= 1
 
@@ -291,7 +293,10 @@ cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
     cdef uint64_t before = conn_unsent(c)
     cdef uint64_t want = SEND_LONE if conn_lone(w, c) else SEND_SLICE
     cdef int64_t sent
-    cdef int rest = rest_send(w, c)
+    cdef int rest
+    if c.flags & CSP_CONN_WIRE and not conn_drain_wire(w, c):
+        return -1 if c.id == 0 else 0
+    rest = rest_send(w, c)
     if rest < 0:
         return -1
     if before > 0 and rest == 1:
@@ -319,6 +324,15 @@ cdef int conn_drain(worker_t *w, csp_conn *c) noexcept nogil:
         notice_waiting(w, c)
         cursor_due(w, c)
     return conn_settle(w, c)
+
+cdef bint conn_drain_wire(worker_t *w, csp_conn *c) noexcept nogil:
+    """Sends what was encrypted before; False while some is left, or where the connection is gone."""
+    cdef int left = wire_send_left(w, c)
+    if left < 0:
+        conn_free(w, c, CSP_END_BROKEN)
+    elif left > 0 and not conn_owes(c):
+        conn_taken(w, c)
+    return left > 0
 
 cdef int conn_flush(worker_t *w, csp_conn *c) noexcept nogil:
     """Sends the worker's buffer, which holds replies of this connection; -1 when the connection is gone."""

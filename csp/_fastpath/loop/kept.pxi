@@ -149,6 +149,8 @@ cdef bint kept_give(worker_t *w, csp_conn *c, rest_t *page) noexcept nogil:
             return False
         if <uint64_t> sent >= before:
             page_hold(w, c, page, sent - before)
+            if c.flags & CSP_CONN_WIRE:
+                conn_blocked(w, c)
             return True
     if not conn_queue(w, c, w.out.data + sent, before - sent) or not conn_queue(w, c, page.data, page.size):
         return False

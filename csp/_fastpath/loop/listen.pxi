@@ -25,17 +25,22 @@ cdef void client_address(csp_client *client, sockaddr_storage *from_) noexcept n
         client.port = ntohs((<sockaddr_in6 *> from_).sin6_port)
         memcpy(client.address, &(<sockaddr_in6 *> from_).sin6_addr, 16)
 
-cdef int accept_in_need(worker_t *w, int listener) noexcept nogil:
+cdef void accept_refuse(worker_t *w, int fd, uint32_t number) noexcept nogil:
+    """One client too many: on a port where all speak plain text it is told so."""
+    cdef const char *line = b"-ERR max number of clients reached\r\n"
+    socket_refuse(fd, NULL if w.listeners[number].security != PORT_UNSECURED else line)
+    w.stats.rejected += 1
+
+cdef int accept_in_need(worker_t *w, uint32_t number) noexcept nogil:
     """Refuses one client though no descriptor is free; -1 when that can't be done either."""
     cdef int fd
     w.stats.starved += 1
     if w.spare_fd < 0:
         return -1
     close(w.spare_fd)
-    fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+    fd = accept4(w.listeners[number].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
     if fd >= 0:
-        socket_refuse(fd, b"-ERR max number of clients reached\r\n")
-        w.stats.rejected += 1
+        accept_refuse(w, fd, number)
     w.spare_fd = dup(w.epoll)
     return fd
 
@@ -50,17 +55,17 @@ cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
     for i in range(w.limits.accepts):
         size = sizeof(from_)
         fd = accept4(w.listeners[number].fd, <sockaddr *> &from_, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
-        if fd < 0 and (errno == EMFILE or errno == ENFILE) and accept_in_need(w, w.listeners[number].fd) >= 0:
+        if fd < 0 and (errno == EMFILE or errno == ENFILE) and accept_in_need(w, number) >= 0:
             continue
         if fd < 0:
             return                  # EAGAIN: the listener stays readable
         c = conn_take(w, fd)
         if c == NULL:
-            socket_refuse(fd, b"-ERR max number of clients reached\r\n")
-            w.stats.rejected += 1
+            accept_refuse(w, fd, number)
             continue
         w.stats.accepted += 1
         c.listener = <uint16_t> number
+        c.flags |= CSP_CONN_DETECT
         client_address(client_of(w, c), &from_)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on))

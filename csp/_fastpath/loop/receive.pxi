@@ -80,6 +80,8 @@ cdef void receive_nothing(worker_t *w, csp_conn *c, int64_t got) noexcept nogil:
     if c.in_size == c.in_head:
         conn_in_empty(w, c)
     if got == 0:
+        if c.flags & CSP_CONN_READABLE:
+            conn_again(w, c)                # its handshake waits for the next turn
         return
     if got == IO_BROKEN:
         conn_free(w, c, CSP_END_BROKEN)

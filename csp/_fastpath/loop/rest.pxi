@@ -103,6 +103,7 @@ cdef void rest_hold(worker_t *w, csp_conn *c, rest_t *rest, uint64_t at) noexcep
 cdef int rest_send(worker_t *w, csp_conn *c) noexcept nogil:
     """Sends of its rest what the socket takes: 1 when all is out, 0, or -1 when the connection is gone."""
     cdef rest_t *rest = <rest_t *> c.rest
+    cdef iovec part
     cdef uint64_t want
     cdef int64_t sent
     if rest == NULL:
@@ -112,7 +113,9 @@ cdef int rest_send(worker_t *w, csp_conn *c) noexcept nogil:
         want = SEND_SLICE
     if want > SEND_LONE:
         want = SEND_LONE
-    sent = conn_send(w, c, rest.data + c.rest_at, want)
+    part.iov_base = rest.data + c.rest_at
+    part.iov_len = want
+    sent = conn_send_parts(w, c, &part, 1, want)
     if sent < 0:
         conn_free(w, c, CSP_END_BROKEN)
         return -1

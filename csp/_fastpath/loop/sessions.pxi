@@ -177,6 +177,24 @@ cdef class Session:
         return self.loop.w.listeners[self.row().listener].port
 
     @property
+    def secured(self) -> str:
+        """Protocol and cipher of its TLS; "" for plain text."""
+        cdef csp_conn *c = self.row()
+        if c.flags & CSP_CONN_TLS == 0:
+            return ""
+        ssl = (<tls_conn_t *> c.tls).ssl
+        return f"{(<bytes> SSL_get_version(ssl)).decode()} {(<bytes> SSL_get_cipher_name(ssl)).decode()}"
+
+    @property
+    def certificate(self) -> dict | None:
+        """What its client's certificate says, which was verified; None: it has shown none."""
+        cdef csp_conn *c = self.row()
+        cdef X509 *peer = NULL
+        if c.flags & CSP_CONN_TLS:
+            peer = SSL_get0_peer_certificate((<tls_conn_t *> c.tls).ssl)
+        return None if peer == NULL else certificate_facts(peer)
+
+    @property
     def created_ms(self) -> int:
         return self.client().created_ms
 

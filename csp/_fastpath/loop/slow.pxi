@@ -17,6 +17,7 @@ END_WORDS = {
     CSP_END_FURTHEST: "it was furthest behind, and too much was unsent to all",
     CSP_END_MEMORY: "the server had no memory for what it was to be told",
     CSP_END_STOP: "the server stopped",
+    CSP_END_TLS: "what it sent was no TLS of this port",
 }
 
 cdef void slow_failed(worker_t *w, str what) noexcept:
@@ -105,6 +106,18 @@ cdef void slow_closed(worker_t *w, uint64_t handle, uint16_t why) noexcept with 
         slow_failed(w, "closed")
     loop.long_names.pop(handle, None)
     loop.steps.pop(handle, None)
+
+cdef void slow_certified(worker_t *w, uint64_t handle) noexcept with gil:
+    """Tells the slow lane of a client that has shown a certificate; who can't be looked at is not let in."""
+    cdef Loop loop = <Loop> w.loop
+    cdef csp_conn *c
+    try:
+        loop.slow.certified(handle)
+    except Exception:
+        slow_failed(w, "a certificate")
+        c = conn_of(w, handle)
+        if c != NULL:
+            conn_close(w, c, CSP_END_SLOW)
 
 cdef void slow_writable(worker_t *w, uint64_t handle) noexcept with gil:
     cdef Loop loop = <Loop> w.loop

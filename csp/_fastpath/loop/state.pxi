@@ -53,6 +53,7 @@ cdef struct listener_t:
     uint8_t security
     uint8_t purpose
     bint proxied                    # a balancer says first whose connection it is (PROXY protocol)
+    SSL_CTX *context                # for new TLS connections; NULL: there is none (yet)
 
 cdef struct ready_t:
     uint32_t row
@@ -225,6 +226,44 @@ cdef struct token_key_t:            # with which tokens are signed: token.pxi
     uint8_t stream[16]
     uint8_t key[32]
 
+cdef struct wire_t:                 # where OpenSSL takes ciphertext from, and puts it: tls_wire.pxi
+    const char *at
+    const char *end
+    char *out
+    size_t size, room               # of that
+
+cdef struct tls_conn_t:             # csp_tls, as the row of a connection calls it: tls.pxi
+    SSL *ssl
+    char *left                      # encrypted, and not taken by the socket
+    uint32_t left_at, left_size
+    char *kept                      # received, and not decrypted for want of room
+    uint32_t kept_size
+    int64_t used_ms                 # when OpenSSL had something to do last
+    bint shaken                     # the handshake is done
+    bint ended                      # its peer said so
+    bint failed
+    bint slow                       # its socket was full
+    bint bare                       # OpenSSL's buffers were given back
+
+cdef struct ticket_key_t:           # tls_tickets.pxi
+    int64_t hour
+    uint8_t name[16]
+    uint8_t cipher[32]
+    uint8_t sign[32]
+
+cdef struct tls_t:                  # what a worker's TLS connections share
+    wire_t wire
+    char *inbox                     # ciphertext as received
+    char *plain                     # small pieces on their way into one record
+    uint32_t steps                  # of handshakes, in this turn
+    uint32_t buffered               # connections that have buffers of OpenSSL
+    handles_t certified             # who has shown a certificate in this turn
+    ticket_key_t tickets[2]         # of this hour and the one before
+    uint32_t failures               # handshakes since the slow lane asked,
+    csp_client failed_client        # of the last of them: who,
+    uint16_t failed_port            # by which port,
+    const char *failed_why          # and why
+
 cdef struct account_t:              # whose sessions read the same: rights.pxi
     uint32_t person, application
     uint32_t refs                   # connections that have the row; 0: it is free
@@ -319,6 +358,9 @@ cdef struct worker_t:
     deliver_t deliver
 
     token_key_t token_key
+
+    # TLS (tls)
+    tls_t tls
 
     # client-side caching (tracking)
     tracking_t tracking

@@ -7,13 +7,15 @@
 #    socket and of no other transport (a short receive has drained it, an edge follows a short send) is known
 #    to no other room.
 # 2. Bytes are borrowed until the call returns.
+# 3. Others call conn_recv and conn_send alone, and see plaintext; what TLS makes of it stands in tls.pxi, which comes
+#    back here for the socket.
 
 cdef enum:
     IO_END = -1                     # the peer sends no more
     IO_BROKEN = -2                  # the connection is of no more use
 
-cdef int64_t conn_recv(worker_t *w, csp_conn *c, char *into, uint64_t room) noexcept nogil:
-    """Bytes received, 0 for none now; IO_END, IO_BROKEN."""
+cdef inline int64_t socket_recv(worker_t *w, csp_conn *c, char *into, uint64_t room) noexcept nogil:
+    """Bytes as they are in the socket, 0 for none now; IO_END, IO_BROKEN."""
     cdef ssize_t got = recv(c.fd, into, room, MSG_DONTWAIT)
     if got < 0:
         if errno == EAGAIN or errno == EINTR:
@@ -41,21 +43,34 @@ cdef inline int64_t sent_of(worker_t *w, csp_conn *c, ssize_t sent, uint64_t wan
         c.flags |= CSP_CONN_FULL
     return sent
 
-cdef inline int64_t conn_send(worker_t *w, csp_conn *c, const char *data, uint64_t size) noexcept nogil:
+cdef int64_t conn_recv(worker_t *w, csp_conn *c, char *into, uint64_t room) noexcept nogil:
+    """Bytes received, 0 for none now; IO_END, IO_BROKEN. READABLE may stay with 0: a turn takes few handshakes."""
+    if c.flags & (CSP_CONN_TLS | CSP_CONN_DETECT):
+        return tls_recv(w, c, into, room) if c.flags & CSP_CONN_TLS else tls_detect(w, c, into, room)
+    return socket_recv(w, c, into, room)
+
+cdef inline int64_t socket_send(worker_t *w, csp_conn *c, const char *data, uint64_t size) noexcept nogil:
     """Bytes that the socket took, FULL when they are not all; IO_BROKEN."""
     return sent_of(w, c, send(c.fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT), size)
 
+cdef inline int64_t conn_send(worker_t *w, csp_conn *c, const char *data, uint64_t size) noexcept nogil:
+    """Bytes of replies that are on their way, FULL when they are not all; IO_BROKEN."""
+    return tls_send(w, c, data, size) if c.flags & CSP_CONN_TLS else socket_send(w, c, data, size)
+
 cdef int64_t conn_send_parts(worker_t *w, csp_conn *c, iovec *parts, uint32_t count, uint64_t size) noexcept nogil:
-    """The same of several pieces, `size` bytes in all, by one call."""
+    """The same of several pieces, `size` bytes in all, pushed ones too, by one call."""
     cdef msghdr message
+    if c.flags & CSP_CONN_TLS:
+        return tls_send_parts(w, c, parts, count, size)
     if count == 1:
-        return conn_send(w, c, <const char *> parts[0].iov_base, size)
+        return socket_send(w, c, <const char *> parts[0].iov_base, size)
     memset(&message, 0, sizeof(msghdr))
     message.msg_iov = parts
     message.msg_iovlen = count
     return sent_of(w, c, sendmsg(c.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT), size)
 
 cdef void socket_refuse(int fd, const char *line) noexcept nogil:
-    """Tells a peer that gets no connection why, as far as its socket takes it, and ends."""
-    send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT)
+    """Tells a peer that gets no connection why, as far as its socket takes it, and ends; NULL: it speaks TLS."""
+    if line != NULL:
+        send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT)
     close(fd)

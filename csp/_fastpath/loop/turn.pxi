@@ -70,6 +70,7 @@ cdef void turn(worker_t *w) noexcept nogil:
     cdef int i
     turn_begin(w, <uint32_t> count + again)
     w.stats.turns += 1
+    w.tls.steps = 0
     for i in range(count):
         value = events[i].data.u64 & <uint64_t> 0x3FFFFFFFFFFFFFFF
         kind = events[i].data.u64 >> 62
@@ -104,6 +105,8 @@ cdef void turn(worker_t *w) noexcept nogil:
             slow_published(w)
         if w.persons_seen != w.view.revision:
             persons_turn(w)
+    if w.tls.certified.count > 0:
+        tls_turn(w)
     turn_share(w, SHARE_ANSWER)
     answer_all(w)
     turn_share(w, SHARE_REST)

@@ -74,6 +74,7 @@ cdef class Loop:
         self.w.stats.subscriptions = 0
         self.w.stats.subscribers = 0
         self.w.stats.feeds = 0
+        self.w.stats.tls_connections = 0
         tracking_count(&self.w)
         self.w.stats.buffers = 0
         self.w.stats.jobs = 0
@@ -205,6 +206,9 @@ cdef class Loop:
         free(w.graves)
         free(w.waiting)
         kept_clear(w)
+        wire_close(w)
+        for i in range(w.listener_count):
+            SSL_CTX_free(w.listeners[i].context)
         accounts_close(w)
         if w.epoll >= 0:
             close(w.epoll)
@@ -310,6 +314,12 @@ cdef class Loop:
             return
         self.queue(c, data)
         conn_resume(&self.w, c, CSP_WAIT_REPLY)
+
+    def admit(self, conn: int) -> None:
+        """What a client sends is executed, whose certificate slow.certified was told of."""
+        cdef csp_conn *c = conn_of(&self.w, conn)
+        if c != NULL:
+            conn_resume(&self.w, c, CSP_WAIT_REPLY)
 
     def push(self, conn: int, data: bytes) -> None:
         """Appends bytes between replies."""
@@ -567,6 +577,38 @@ cdef class Loop:
         own.id = number
         memcpy(own.stream, <const char *> stream, sizeof(own.stream))
         memcpy(own.key, <const char *> key, sizeof(own.key))
+        tickets_forget(&self.w)
+
+    def set_tls(self, port: int, context: TlsContext | None) -> None:
+        """From now on handshakes of a port, by its number, are made with this; None: its TLS connections are ended."""
+        cdef listener_t *row
+        cdef SSL_CTX *ctx = NULL if context is None else (<TlsContext> context).ctx
+        cdef uint32_t i
+        known = False
+        for i in range(self.w.listener_count):
+            row = &self.w.listeners[i]
+            if row.port == port:
+                known = True
+                if ctx != NULL:
+                    SSL_CTX_up_ref(ctx)
+                SSL_CTX_free(row.context)
+                row.context = ctx
+        if not known:
+            raise ValueError(f"this worker listens at no port of number {port}")
+
+    def failed_handshakes(self) -> dict | None:
+        """How many since the last call, and of the last one who, by which port, and why; None: there were none."""
+        cdef tls_t *tls = &self.w.tls
+        if tls.failures == 0:
+            return None
+        said = {
+            "count": tls.failures,
+            "address": client_address_text(&tls.failed_client),
+            "port": tls.failed_port,
+            "reason": (<bytes> tls.failed_why).decode("ascii", "replace"),
+        }
+        tls.failures = 0
+        return said
 
     def token(self, conn: int) -> bytes:
         """A token for the connection, at the place up to which it was told everything; b"" where it gets none."""

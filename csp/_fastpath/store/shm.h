@@ -20,7 +20,7 @@
 
 #define CSP_SLOTS 64
 #define CSP_WRITER_SLOT 49 /* as csp/store/control.py has it */
-#define CSP_COUNTERS 64
+#define CSP_COUNTERS 128
 #define CSP_ALARMS 24
 #define CSP_ALARM_TEXT 144
 #define CSP_CLASSES 256

@@ -206,7 +206,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         int64_t link_wall_ms
         csp_alarm_t alarms[24]
         csp_slot_t slots[64]
-        uint64_t counters[64][64]
+        uint64_t counters[64][128]
         uint8_t space[65536]
 
     uint64_t csp_load(const uint64_t* word)

@@ -21,6 +21,11 @@ typedef struct csp_stats {
     uint64_t connections; /* worker: connections */
     uint64_t accepted; /* worker: connections */
     uint64_t rejected; /* worker: connections */
+    uint64_t tls_connections; /* worker: connections */
+    uint64_t handshakes; /* worker: handshakes */
+    uint64_t handshakes_resumed; /* worker: handshakes */
+    uint64_t handshakes_failed; /* worker: handshakes */
+    uint64_t tls_mismatched; /* worker: connections */
     uint64_t slow_commands; /* worker: commands */
     uint64_t slow_errors; /* worker: commands */
     uint64_t messages; /* worker: messages */
@@ -75,7 +80,7 @@ typedef struct csp_stats {
     uint64_t reading_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 64
+#define CSP_METRIC_COUNT 69
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -90,6 +95,11 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "connections",
     "accepted",
     "rejected",
+    "tls_connections",
+    "handshakes",
+    "handshakes_resumed",
+    "handshakes_failed",
+    "tls_mismatched",
     "slow_commands",
     "slow_errors",
     "messages",
@@ -144,7 +154,7 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "reading_restarts",
 };
 
-#define CSP_STATS_ROOM 64 /* counters of a row; shm.h has so many */
+#define CSP_STATS_ROOM 128 /* counters of a row; shm.h has so many */
 _Static_assert(sizeof(csp_stats) <= CSP_STATS_ROOM * 8, "a row has so many counters");
 
 #endif /* CSP_STATS_H */

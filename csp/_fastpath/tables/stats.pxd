@@ -18,6 +18,11 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t connections
         uint64_t accepted
         uint64_t rejected
+        uint64_t tls_connections
+        uint64_t handshakes
+        uint64_t handshakes_resumed
+        uint64_t handshakes_failed
+        uint64_t tls_mismatched
         uint64_t slow_commands
         uint64_t slow_errors
         uint64_t messages
