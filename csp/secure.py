@@ -107,7 +107,7 @@ class SecureSocket:
         self.wants_write = False  # what is under way waits until the socket can be written
 
     def handshake(self) -> bool:
-        """Goes on with it; whether it is done. Raises OSError: see `words_of`."""
+        """Goes on with it; whether it is done. Raises OSError: see `why_broken`."""
         try:
             self._socket.do_handshake()
         except ssl.SSLWantReadError:
@@ -166,7 +166,7 @@ class SecureSocket:
         self._socket.close()
 
 
-def words_of(problem: OSError) -> str:
+def why_broken(problem: OSError) -> str:
     """What went wrong with a connection, in words."""
     if isinstance(problem, ssl.SSLCertVerificationError):
         return f"its certificate is refused: {problem.verify_message.rstrip('.')}"

@@ -48,8 +48,8 @@ FLAGS: Final = {
         Flag("-c", VALUE, HONOURED, "Master: the start-up file; its port is taken."),
         Flag("-nco", PERHAPS, IGNORED, "csp restarts the part that failed; nothing is counted."),
         Flag("-lmspath", VALUE, IGNORED, "The messages are part of the program."),
-        Flag("-transport-port", VALUE, IGNORED, "The link to the master uses any free port."),
-        Flag("-transport-address", VALUE, IGNORED, "The link to the master uses any address."),
+        Flag("-transport-port", VALUE, HONOURED, "Proxy: the port its link comes from."),
+        Flag("-transport-address", VALUE, HONOURED, "Proxy: the address its link comes from."),
         Flag("-p", FLAG, REFUSED, "There is no file with passwords: use the environment."),
         Flag("-cfglib_port", VALUE, REFUSED, "A master has the one port of --listen."),
         Flag("-checkerrors", FLAG, REFUSED, "Use `csp verify` while the master runs."),
@@ -59,8 +59,11 @@ FLAGS: Final = {
     )
 }
 # csp's own, needed where the original reads a file.
-OWN: Final = ("--db", "--listen", "--workers", "--reserve", "--state-dir")
-OWN_FLAGS: Final = ("--create-app", "--forget-memory")
+OWN: Final = (
+    *("--db", "--listen", "--workers", "--reserve", "--state-dir"),
+    *("--source", "--tls-ca", "--tls-cert", "--tls-key", "--tls-name"),
+)
+OWN_FLAGS: Final = ("--create-app", "--forget-memory", "--tls")
 LOG: Final = "-log-"
 OUTPUTS: Final = ("all", "standard", "interaction", "trace", "debug")
 
@@ -152,7 +155,12 @@ def proxy_words(line: Line) -> list[str]:
         _end(f"-port {port!r} is no port: 1 to {PORT_MAX}")
     if not values["-host"]:
         _end("-host is empty: the master's host")
-    return ["proxy", "-host", values["-host"], "-port", port, "-app", values["-app"], *line.own]
+    own = list(line.own)
+    address, source = values.get("-transport-address", ""), values.get("-transport-port", "")
+    if address or source:
+        shown = f"[{address}]" if ":" in address else address
+        own += ["--source", f"{shown}:{source}" if source else shown]
+    return ["proxy", "-host", values["-host"], "-port", port, "-app", values["-app"], *own]
 
 
 def _is_port(text: str) -> bool:

@@ -16,7 +16,9 @@ from csp.cli.server_options import (
     log_settings,
     server_options,
 )
+from csp.cli.tls_options import take_tls, tls_options
 from csp.process.context import Upstream
+from csp.process.source import Source, SourceRefused, parse_source
 from csp.supervisor.listeners import PORT_MAX, Address
 from csp.supervisor.settings import ServerSettings
 from csp.supervisor.state_folder import state_root
@@ -46,6 +48,15 @@ from csp.supervisor.state_folder import state_root
     envvar=PASSWORD_FILE_VARIABLE,
     help="The password for the master, mode 0600; read anew at SIGHUP (or CSP_PASSWORD_FILE).",
 )
+@click.option("--tls", "is_secure", is_flag=True, help="Connect to the master by TLS.")
+@tls_options
+@click.option(
+    "--source",
+    default="",
+    metavar="[ADDRESS][:PORT[:PORT]]",
+    help="Where connections to the master come from, a second port those to its backup; what the"
+    " connection in the Application says comes before.  [default: any]",
+)
 @click.option(
     "--state-dir",
     default="",
@@ -63,12 +74,15 @@ def command(
     listen: Address | None,
     create_app: bool,
     password_file: str,
+    is_secure: bool,
+    source: str,
     state_dir: str,
     workers: int | None,
     reserve: int,
     log_file: str | None,
     log_format: str,
     log_level: str,
+    **tls_values: str,
 ) -> None:
     """Run a proxy of a configuration server.
 
@@ -79,6 +93,7 @@ def command(
         raise click.UsageError("--create-app needs --listen HOST:PORT: the port goes into it")
     if create_app and listen is not None and listen.port == 0:
         raise click.UsageError("--create-app needs a --listen with a port number")
+    tls = take_tls(tls_values, is_secure, "say --tls too")
     if password_file:
         password_file = os.path.abspath(password_file)
     user, password = ask_credentials(password_file)
@@ -89,7 +104,7 @@ def command(
         worker_count=workers or default_worker_count(),
         log=log_settings(log_file, log_format, log_level),
         reserve_bytes=reserve,
-        upstream=Upstream(host, port, user, password, password_file),
+        upstream=Upstream(host, port, user, password, password_file, tls, _source(source)),
         state_root=state_root(os.environ, state_dir),
         must_create_application=create_app,
         license_place=license_place,
@@ -97,3 +112,10 @@ def command(
     from csp.supervisor.start import serve
 
     sys.exit(serve(settings))
+
+
+def _source(text: str) -> Source:
+    try:
+        return parse_source(text)
+    except SourceRefused as problem:
+        raise click.BadParameter(str(problem), param_hint="'--source'") from None

@@ -21,7 +21,7 @@ from csp.client.connection import (
 )
 from csp.client.incoming import Incoming, Value
 from csp.client.problems import ConnectionLost
-from csp.secure import Tls, words_of
+from csp.secure import Tls, why_broken
 
 
 class AsyncConnection:
@@ -116,6 +116,6 @@ class AsyncConnection:
         except OSError as problem:
             self.close()
             raise ConnectionLost(
-                f"the connection to {self.address} broke: {words_of(problem)}"
+                f"the connection to {self.address} broke: {why_broken(problem)}"
             ) from problem
         return True

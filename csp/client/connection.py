@@ -18,7 +18,7 @@ from csp.client.address import Address
 from csp.client.incoming import Incoming, Value
 from csp.client.problems import CannotConnect, ConnectionLost
 from csp.client.steps import TIMEOUT_SECONDS
-from csp.secure import SecureSocket, Tls, Wire, words_of
+from csp.secure import SecureSocket, Tls, Wire, why_broken
 
 Taken = TypeVar("Taken")
 RECEIVE_BYTES = 1 << 18  # one receive takes a quarter of the server's unsent-reply limit
@@ -31,12 +31,18 @@ KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 class Connection:
     """A connection as it was opened: RESP2, not signed in."""
 
-    def __init__(self, address: Address, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        tls: Tls | None = None,
+        bind: Callable[[socket.socket], None] | None = None,
+    ) -> None:
+        """`bind` says from where the socket goes out, before it connects."""
         self.address = address
         self._incoming = Incoming(address)
         self._unsent = bytearray()
         try:
-            self._socket = _connected(address, tls)
+            self._socket = _connected(address, tls, bind)
         except OSError as problem:
             raise cannot_connect(address, problem) from problem
         self._selector = selectors.DefaultSelector()
@@ -151,14 +157,23 @@ class Connection:
 
     def _broken(self, problem: OSError) -> ConnectionLost:
         self.close()
-        return ConnectionLost(f"the connection to {self.address} broke: {words_of(problem)}")
+        return ConnectionLost(f"the connection to {self.address} broke: {why_broken(problem)}")
 
 
-def _connected(address: Address, tls: Tls | None) -> Wire:
+def _connected(
+    address: Address, tls: Tls | None, bind: Callable[[socket.socket], None] | None
+) -> Wire:
     """A socket that does not block, with TLS over it where that is asked for."""
     wire: socket.socket | SecureSocket
-    wire = plain = socket.create_connection(address, timeout=CONNECT_SECONDS_MAX)
+    if bind is None:
+        wire = plain = socket.create_connection(address, timeout=CONNECT_SECONDS_MAX)
+    else:
+        wire = plain = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     try:
+        if bind is not None:
+            bind(plain)
+            plain.settimeout(CONNECT_SECONDS_MAX)
+            plain.connect(address)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(plain)
         if tls is not None:
@@ -173,7 +188,7 @@ def _connected(address: Address, tls: Tls | None) -> Wire:
 
 def cannot_connect(address: Address, problem: OSError) -> CannotConnect:
     """What is raised where there is no connection: why, in words."""
-    return CannotConnect(f"no connection to {address}: {words_of(problem)}")
+    return CannotConnect(f"no connection to {address}: {why_broken(problem)}")
 
 
 def keep_alive(connected: socket.socket) -> None:

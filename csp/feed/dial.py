@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from csp.feed.link import Link, LinkState
-from csp.process.lookup import Endpoint
+from csp.feed.route import Route
 from csp.process.polling import Descriptor
 
 CONNECT_MS = 500  # a live host answers a connect within that, wherever it stands
@@ -31,7 +31,7 @@ class Heeded:
     refused: Callable[[str, str], None]
 
 
-MakeLink = Callable[[Endpoint, int, Heeded], Link]
+MakeLink = Callable[[Route, int, Heeded], Link]
 
 
 class Dial:
@@ -39,7 +39,7 @@ class Dial:
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        routes: Sequence[Route],
         make: MakeLink,
         now_ms: int,
         *,
@@ -49,7 +49,7 @@ class Dial:
     ) -> None:
         """`on_broken` and `on_refused` are the link's own, once it is the one."""
         self.link: Link | None = None  # the one
-        self._endpoints = endpoints
+        self._routes = routes
         self._make = make
         self._on_ready = on_ready
         self._on_broken = on_broken
@@ -75,7 +75,7 @@ class Dial:
             return
         if self._links:
             self._join_silent(now_ms)
-        elif self._tried < len(self._endpoints):
+        elif self._tried < len(self._routes):
             self._next(now_ms)
         else:
             self._fail()
@@ -93,21 +93,21 @@ class Dial:
     def _next(self, now_ms: int) -> None:
         """Begins at the next address; behind the last the first comes again."""
         number = self._tried
-        endpoint = self._endpoints[number % len(self._endpoints)]
+        route = self._routes[number % len(self._routes)]
         self._tried += 1
         heeded = Heeded(
             ready=lambda: self._ready(number),
-            broken=lambda reason: self._broken(number, endpoint, reason),
-            refused=lambda reason, word: self._refused(number, endpoint, reason, word),
+            broken=lambda reason: self._broken(number, route, reason),
+            refused=lambda reason, word: self._refused(number, route, reason, word),
         )
-        self._links[number] = self._make(endpoint, now_ms, heeded)
+        self._links[number] = self._make(route, now_ms, heeded)
         self._began_ms[number] = now_ms
 
     def _join_silent(self, now_ms: int) -> None:
         newest = max(self._links)
         waited_ms = now_ms - self._began_ms[newest]
         is_connecting = self._links[newest].state is LinkState.CONNECTING
-        is_new = self._tried < len(self._endpoints)
+        is_new = self._tried < len(self._routes)
         if waited_ms < (CONNECT_MS if is_connecting and is_new else ANSWER_MS):
             return
         if is_new or len(self._links) < LINKS_MAX:
@@ -120,23 +120,23 @@ class Dial:
         self._links.clear()
         self._on_ready(self.link)
 
-    def _broken(self, number: int, endpoint: Endpoint, reason: str) -> None:
+    def _broken(self, number: int, route: Route, reason: str) -> None:
         if self.link is not None:
             self._on_broken(reason)
             return
         self._links.pop(number, None)
-        self._why[str(endpoint)] = reason
+        self._why[str(route)] = reason
 
-    def _refused(self, number: int, endpoint: Endpoint, reason: str, word: str) -> None:
+    def _refused(self, number: int, route: Route, reason: str, word: str) -> None:
         if self.link is not None:
             self._on_refused(reason, word)
             return
         self._refusal = word
-        self._broken(number, endpoint, reason)
+        self._broken(number, route, reason)
 
     def _fail(self) -> None:
         self._is_over = True
-        if len(self._endpoints) == 1:
+        if len(self._routes) == 1:
             reason = next(iter(self._why.values()))
         else:
             reason = "; ".join(f"{address}: {why}" for address, why in self._why.items())

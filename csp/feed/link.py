@@ -23,13 +23,14 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TypeGuard
 
+from csp.feed.route import Route
 from csp.model.feed import PACKED, REASON_CHARACTERS_MAX
 from csp.model.packing import Unpacker
 from csp.observe.events import FAULT_EVENT, words_of
 from csp.process.context import Upstream
-from csp.process.lookup import Endpoint
 from csp.process.polling import Descriptor
 from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Push, Value, request
+from csp.secure import SecureSocket, why_broken
 
 FAULT = "FAULT"  # stands for the word of a refusal where it was not the master that refused
 CONNECT_MS_MAX = 5_000  # a host that is down answers nothing at all
@@ -38,7 +39,6 @@ SIGN_IN_MS_MAX = 60_000  # a master that verifies a thousand passwords at once i
 UNSENT_BYTES_MAX = 64 * 1024 * 1024
 RECEIVE_BYTES = 1024 * 1024  # one turn's read: some 1,000 records, about 10 ms of loading
 RECEIVE_PACKED_BYTES = 128 * 1024  # the same where it comes packed
-RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024  # the kernel's; keeps a part streaming while one is applied
 
 log = logging.getLogger("csp.feed")
 
@@ -47,6 +47,7 @@ class LinkState(Enum):
     """Where a link stands."""
 
     CONNECTING = "the connection is being made"
+    SECURING = "it is made, and TLS is agreed on"
     SIGNING_IN = "HELLO was sent and is not answered"
     READY = "signed in: commands and feeds run"
     BROKEN = "closed, for good"
@@ -57,10 +58,11 @@ class Link:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        route: Route,
         upstream: Upstream,
         *,
         title: str,
+        number: int,
         now_ms: int,
         on_ready: Callable[[], None],
         on_value: Callable[[Value], None],
@@ -70,7 +72,7 @@ class Link:
         self.state = LinkState.CONNECTING
         self.paused = False  # the owner takes no values for now
         self.heard_ms = now_ms  # monotonic: when a byte last came
-        self.endpoint = endpoint
+        self.route = route
         self._upstream = upstream
         self._title = title
         self._on_ready = on_ready
@@ -89,11 +91,11 @@ class Link:
         self._started_ms = now_ms
         self._heard = False
         self._why = ""  # a reason found in the constructor, told in the first tick
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | SecureSocket | None = None
         try:
-            self._socket = self._open()
+            self._socket = route.open(number)
         except OSError as error:
-            self._why = error.strerror or str(error)
+            self._why = why_broken(error)
 
     def command(self, *arguments: bytes | str | int, answer: Callable[[Value], None]) -> None:
         """Sends a command; its reply goes to `answer`."""
@@ -126,7 +128,12 @@ class Link:
         if self._socket is None:
             return None
         events = 0 if self.paused else selectors.EVENT_READ
-        if self._unsent or self.state is LinkState.CONNECTING:
+        if self.state is LinkState.SECURING:
+            assert isinstance(self._socket, SecureSocket)
+            wants_write = self._socket.wants_write
+        else:
+            wants_write = bool(self._unsent) or self.state is LinkState.CONNECTING
+        if wants_write:
             events |= selectors.EVENT_WRITE
         return Descriptor(self._socket.fileno(), events, self.ready) if events else None
 
@@ -135,11 +142,15 @@ class Link:
         with self._containing_faults():
             if self.state is LinkState.CONNECTING:
                 self._finish_connect()
+            if self.state is LinkState.SECURING:
+                self._go_on_securing()
+            if self._is_connecting:
+                return
             if self._unsent:
                 self._flush()
                 if not self._unsent:
                     self.on_drained()
-            if not self.paused and self.state is not LinkState.CONNECTING:
+            if not self.paused:
                 self._receive()
 
     @contextmanager
@@ -148,7 +159,7 @@ class Link:
         try:
             yield
         except OSError as error:
-            self.close(error.strerror or str(error))
+            self.close(why_broken(error))
         except ProtocolError as error:
             self.close(f"it does not speak the feed's protocol: {error}", FAULT)
         except Exception as error:
@@ -162,8 +173,9 @@ class Link:
             self.heard_ms = now_ms
         if self._why:
             self.close(self._why)
-        elif self.state is LinkState.CONNECTING and now_ms - self._started_ms > CONNECT_MS_MAX:
-            self.close(f"no answer within {CONNECT_MS_MAX} ms")
+        elif self._is_connecting and now_ms - self._started_ms > CONNECT_MS_MAX:
+            what = "no answer" if self.state is LinkState.CONNECTING else "TLS was not agreed on"
+            self.close(f"{what} within {CONNECT_MS_MAX} ms")
         elif self.state is LinkState.SIGNING_IN and now_ms - self._started_ms > SIGN_IN_MS_MAX:
             self.close(f"not signed in within {SIGN_IN_MS_MAX} ms")
         elif self.state is LinkState.CONNECTING:
@@ -195,22 +207,13 @@ class Link:
             with self._containing_faults():
                 self._hand_on()
 
-    def _open(self) -> socket.socket:
-        """Begins to connect."""
-        family, address = self.endpoint
-        kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        opened = socket.socket(family, kind)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_WINDOW_BYTES)
-        code = opened.connect_ex(address)
-        if code not in (0, errno.EINPROGRESS):
-            opened.close()
-            raise OSError(code, os.strerror(code))
-        return opened
+    @property
+    def _is_connecting(self) -> bool:
+        """Whether nothing can be said yet."""
+        return self.state in (LinkState.CONNECTING, LinkState.SECURING)
 
     def _finish_connect(self) -> None:
-        assert self._socket is not None
+        assert isinstance(self._socket, socket.socket)
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
@@ -220,6 +223,18 @@ class Link:
             if error.errno == errno.ENOTCONN:
                 return
             raise
+        if self.route.tls is None:
+            self._sign_in()
+        else:
+            self._socket = self.route.secure(self._socket)
+            self.state = LinkState.SECURING
+
+    def _go_on_securing(self) -> None:
+        assert isinstance(self._socket, SecureSocket)
+        if self._socket.handshake():
+            self._sign_in()
+
+    def _sign_in(self) -> None:
         self.state = LinkState.SIGNING_IN
         hello = ["HELLO", "2", "AUTH", self._upstream.user, self._upstream.password]
         self.command(*hello, "SETNAME", self._title, answer=self._signed_in)
@@ -235,11 +250,11 @@ class Link:
         self._unsent += data
         if len(self._unsent) > UNSENT_BYTES_MAX:
             self.close("the master takes no commands")
-        elif self._socket is not None and self.state is not LinkState.CONNECTING:
+        elif self._socket is not None and not self._is_connecting:
             try:
                 self._flush()
             except OSError as error:
-                self.close(error.strerror or str(error))
+                self.close(why_broken(error))
 
     def _flush(self) -> None:
         if self._socket is None or not self._unsent:

@@ -4,6 +4,7 @@
 2. A feed has the number of its part; the one that goes on after a load keeps it.
 3. Each registers as the proxy's Application before it asks; together they hold one place.
 4. Feeds go to the address at which the session is: one name may stand for several servers.
+5. By TLS or not is said once, of all servers above: where a link goes on elsewhere it is not lost.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from csp.feed.dial import Dial, Heeded
 from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
+from csp.feed.route import Route
 from csp.model.feed import can_pack, packed_words
 from csp.process.context import Upstream
 from csp.process.lookup import Endpoint, Lookup, LookupFailed
@@ -86,7 +88,12 @@ class Links:
             self._session = link
             self._ask_place(link, lambda _: on_ready())
 
-        self._dial(SESSION, endpoints, register, self._on_answer)
+        routes = [self._route(endpoint) for endpoint in endpoints]
+        self._dial(SESSION, 0, routes, register, self._on_answer)
+
+    def _route(self, endpoint: Endpoint) -> Route:
+        up = self._upstream
+        return Route(endpoint, up.host, up.tls, up.source)
 
     def open_feed(
         self, index: int, name: str, words: Sequence[str | int], on_value: Callable[[Value], None]
@@ -98,7 +105,7 @@ class Links:
             self.feeds[index] = link
             self._ask_place(link, lambda told: self._ask_feed(link, words, told))
 
-        self._dial(name, [self._session.endpoint], register, on_value)
+        self._dial(name, 1 + index, [self._session.route], register, on_value)
 
     @property
     def session(self) -> Link:
@@ -144,15 +151,17 @@ class Links:
     def _dial(
         self,
         name: str,
-        endpoints: Sequence[Endpoint],
+        number: int,
+        routes: Sequence[Route],
         on_ready: Callable[[Link], None],
         on_value: Callable[[Value], None],
     ) -> None:
-        def make(endpoint: Endpoint, now_ms: int, heeded: Heeded) -> Link:
+        def make(route: Route, now_ms: int, heeded: Heeded) -> Link:
             return Link(
-                endpoint,
+                route,
                 self._upstream,
                 title=f"csp-proxy-{name}",
+                number=number,
                 now_ms=now_ms,
                 on_ready=heeded.ready,
                 on_value=on_value,
@@ -161,7 +170,7 @@ class Links:
             )
 
         self._dials[name] = Dial(
-            endpoints,
+            routes,
             make,
             self._clocks.monotonic_ms(),
             on_ready=on_ready,

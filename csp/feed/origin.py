@@ -69,7 +69,8 @@ class FeedOrigin:
         self._app_name = context.app_name
         self._state_folder = context.state_folder
         self._clocks = clocks or Clocks()
-        self._part_count = parts
+        # Each connection from a stated port needs one: as few as there can be.
+        self._part_count = 1 if self._upstream.source.has_port else parts
         self._backoff = Backoff(self._clocks.random)
         self._troubles = Backoff(self._clocks.random, TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX)
         self._reports = Reports(self._upstream.shown_host, self._upstream.port)

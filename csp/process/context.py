@@ -21,6 +21,8 @@ from typing import Literal
 
 from csp.process.ports import Port
 from csp.process.roles import Role
+from csp.process.source import ANYWHERE, Source
+from csp.secure import Tls
 
 Mode = Literal["master", "proxy"]
 OptionValue = int | str | bool
@@ -64,6 +66,8 @@ class Upstream:
     user: str
     password: str = field(repr=False)
     password_file: str = ""  # read before each sign-in, where it is named
+    tls: Tls | None = None  # None: it is connected to without
+    source: Source = ANYWHERE  # from where connections to it go out
 
     @property
     def shown_host(self) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from csp.client import Address, CannotConnect, Client, ConnectionLost, Credentials
+from csp.client.connection import Connection
+from csp.client.steps import Open, Step
 from csp.errors import CspError
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.model.types import ENVIRONMENT
@@ -39,9 +42,8 @@ def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> dict[str
         upstream = renewed(upstream)
     except PasswordFileRefused as error:
         log_event(log, "51335", reason=error)
-    credentials = Credentials(upstream.user, upstream.password)
     try:
-        found = _ask_somewhere(upstream, credentials, wanted)
+        found = _ask_somewhere(upstream, wanted)
     except (CannotConnect, ConnectionLost, LookupFailed) as error:
         log_event(log, "04502", **told, reason=error)
         raise StartRefused(EXIT_NO_CONNECTION, "the master is not there") from None
@@ -58,30 +60,61 @@ def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> dict[str
     return found
 
 
-def _ask_somewhere(
-    upstream: Upstream, credentials: Credentials, wanted: ApplicationWanted
-) -> dict[str, Any] | None:
+def _ask_somewhere(upstream: Upstream, wanted: ApplicationWanted) -> dict[str, Any] | None:
     """The answer of the first of the master's addresses that has one; the last one's error."""
     endpoints = Lookup(upstream.host, upstream.port).wait()
     for number, endpoint in enumerate(endpoints, 1):
         try:
-            return _ask(Address(*endpoint.sockaddr[:2]), credentials, wanted)
+            return _ask(Address(*endpoint.sockaddr[:2]), upstream, wanted)
         except (CannotConnect, ConnectionLost):
             if number == len(endpoints):
                 raise
     return None
 
 
-def _ask(
-    address: Address, credentials: Credentials, wanted: ApplicationWanted
-) -> dict[str, Any] | None:
-    name = f"csp-{wanted.name}"
-    with Client(address, credentials, name=name, reconnect_seconds=0) as master:
+def _ask(address: Address, upstream: Upstream, wanted: ApplicationWanted) -> dict[str, Any] | None:
+    with _Asking(address, upstream, wanted.name) as master:
         found = master.find("CfgApplication", name=wanted.name)
         if found is None and wanted.may_create:
             _create(master, wanted)
             found = master.find("CfgApplication", name=wanted.name)
+        if found is not None:
+            _keep_links_up(master, found)
         return found
+
+
+class _Asking(Client):
+    """A client that goes out from where the proxy's links do, by TLS if they do."""
+
+    def __init__(self, address: Address, upstream: Upstream, name: str) -> None:
+        tls = upstream.tls and replace(upstream.tls, name=upstream.tls.name_of(upstream.host))
+        credentials = Credentials(upstream.user, upstream.password)
+        super().__init__(address, credentials, name=f"csp-{name}", reconnect_seconds=0, tls=tls)
+        self._source = upstream.source
+
+    def _do(self, step: Step) -> Any:
+        if not isinstance(step, Open):
+            return super()._do(step)
+        self.close()
+        self._connection = Connection(
+            step.address,
+            self._core.tls,
+            lambda made: self._source.bind(made, to_backup=False, number=0),
+        )
+        return None
+
+
+def _keep_links_up(master: Client, application: dict[str, Any]) -> None:
+    """Leaves of its connections those to servers as the master is: they say of links what holds."""
+    kept = []
+    for connection in application.get("appServerDBIDs") or ():
+        server = master.get("CfgApplication", connection["appServerDBID"])
+        if server is not None and server.get("type") == SERVER_TYPE:
+            kept.append(connection)
+    if kept:
+        application["appServerDBIDs"] = kept
+    else:
+        application.pop("appServerDBIDs", None)
 
 
 def _create(master: Client, wanted: ApplicationWanted) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 
 from csp.conf.options import in_force
 from csp.observe.clock import wall_ms
+from csp.observe.events import log_event
 from csp.process.application import options_in, tell_problems
 from csp.process.context import OptionValue, ProcessContext, Upstream
 from csp.process.ports import Port
 from csp.process.roles import WRITER, Role, Secret, processes, roles_of
+from csp.process.source import Source, SourceRefused, source_in
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.fork import fork_child
 from csp.supervisor.instance import Instance
@@ -56,6 +58,7 @@ class Plan:
         self.started_ms = wall_ms()
         self.app_dbid = 0
         self.options = self._options_in({})
+        self.source: Source | None = None  # as the Application says, once it is known
         self._channels = {
             role.name: instance.listen_channel(role)
             for role in roles_of(settings.mode)
@@ -130,10 +133,18 @@ class Plan:
     def take_application(self, application: dict[str, Any]) -> bool:
         """Takes what the Application object says; true if children must start anew for it."""
         self.app_dbid = int(application.get("DBID", 0))
-        options = self._options_in(application)
-        has_changed = options != self.options
-        self.options = options
+        options, source = self._options_in(application), self._source_in(application)
+        has_changed = (options, source) != (self.options, self.source)
+        self.options, self.source = options, source
         return has_changed
+
+    def _source_in(self, application: dict[str, Any]) -> Source | None:
+        """From where links go out; what can't be used is told, and what was known holds."""
+        try:
+            return source_in(application) if self.settings.upstream else None
+        except SourceRefused as error:
+            log_event(log, "51338", reason=error)
+            return self.source
 
     def _options_in(self, application: dict[str, Any]) -> dict[str, OptionValue]:
         """What every process is told of the options; warns of what is set and not taken."""
@@ -179,6 +190,8 @@ class Plan:
     def _upstream(self, role: Role) -> Upstream | None:
         """The master above; its password only for who signs in there."""
         upstream = self.settings.upstream
+        if upstream is not None and self.source is not None:
+            upstream = dataclasses.replace(upstream, source=self.source)
         if upstream is None or Secret.MASTER in role.secrets:
             return upstream
         return dataclasses.replace(upstream, password="")
