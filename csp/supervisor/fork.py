@@ -4,8 +4,9 @@
    their closing is how that child learns of the supervisor's death.
 2. The child never returns into the supervisor's stack: it ends by os._exit.
 3. The child dies with the supervisor, also if it hangs (PR_SET_PDEATHSIG).
-4. A guarded child leaves no core and lets nobody of its user look into it. What the supervisor
-   reads of its progress is open before that: /proc may hide it afterwards (hidepid, ProtectProc).
+4. A guarded child leaves no core and lets nobody of its user look into it, and so does the
+   supervisor. What that reads of a child's progress is open before the child is guarded: /proc may
+   hide it afterwards (hidepid, ProtectProc).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from csp.process.context import StartRefused
 from csp.supervisor.signals import ignore_from_outside
 
 PR_SET_PDEATHSIG = 1
+PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
 STANDARD_FDS = frozenset({0, 1, 2})
 
@@ -56,10 +58,16 @@ def fork_child(
     keep = STANDARD_FDS.union(keep_fds)
     parent = os.getpid()
     is_known_fd, knows_fd = os.pipe2(os.O_CLOEXEC)
+    is_self_guarded = _libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1
+    _libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # which a child inherits: it is to be seen first
     gc.freeze()  # a collection in the child would touch, and so copy, every page of the parent
     pid = os.fork()
     if pid:
-        stat_fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            stat_fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            if is_self_guarded:
+                guard()
         os.close(is_known_fd)
         os.close(knows_fd)
         return Forked(pid, stat_fd)
@@ -69,7 +77,7 @@ def fork_child(
         os.read(is_known_fd, 1)  # its end: the supervisor has opened what it reads of this process
         _become_child(parent, keep)
         if is_guarded:
-            _guard()
+            guard()
         setproctitle.setproctitle(title)
         start_log(log_settings, process)
         exit_code = _run(main)
@@ -107,7 +115,8 @@ def _become_child(parent: int, keep: frozenset[int]) -> None:
     random.seed()
 
 
-def _guard() -> None:
+def guard() -> None:
+    """This process leaves no core from now on, and nobody of its user may look into it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 

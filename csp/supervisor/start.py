@@ -25,6 +25,7 @@ from csp.store import segment
 from csp.supervisor.application import ApplicationWanted, port_of
 from csp.supervisor.application_store import read_own_application
 from csp.supervisor.bootstrap import Bootstrap
+from csp.supervisor.fork import guard
 from csp.supervisor.instance import (
     InstanceTaken,
     RuntimeFolderRefused,
@@ -51,6 +52,7 @@ ALL_ADDRESSES = "0.0.0.0"  # where a port that comes from the Application object
 
 def serve(settings: ServerSettings) -> int:
     """Runs a server until it is stopped; returns the exit code."""
+    guard()  # it was told passwords, and shares with its children what holds keys
     setproctitle.setproctitle(f"csp {settings.app_name}: supervisor")
     start_log(settings.log, "supervisor")
     notifier = Notifier(os.environ)

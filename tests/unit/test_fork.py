@@ -19,7 +19,7 @@ from csp.process.context import Upstream
 from csp.process.roles import AUTH, ROLES, SECRET_VARIABLES, WORKER, WRITER, Role
 from csp.supervisor import plan
 from csp.supervisor.child import Child
-from csp.supervisor.fork import Forked, fork_child
+from csp.supervisor.fork import Forked, fork_child, guard
 from csp.supervisor.instance import Instance, RuntimeFolderRefused, take_instance
 from csp.supervisor.settings import ServerSettings
 
@@ -80,6 +80,17 @@ def test_a_guarded_child_leaves_no_core(is_guarded: bool) -> None:
     limits = told_by_child(lambda: resource.getrlimit(resource.RLIMIT_CORE), is_guarded=is_guarded)
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     assert limits[1] == (0 if is_guarded else hard)
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_what_a_guarded_parent_forks_is_what_it_asks_for(is_guarded: bool) -> None:
+    """In a parent of its own, as nobody is unguarded again."""
+
+    def parent() -> list[int]:
+        guard()
+        return [told_by_child(is_dumpable, is_guarded=is_guarded), is_dumpable()]
+
+    assert told_by_child(parent) == [0 if is_guarded else 1, 0]
 
 
 def test_who_hears_passwords_is_guarded() -> None:
