@@ -71,3 +71,65 @@ def trusting(root: Path, **words: Any) -> ssl.SSLContext:
     for name, value in words.items():
         setattr(context, name, value)
     return context
+
+
+class WireClient:
+    """A client whose ciphertext passes through the test's hands: cut, held back, spoilt.
+
+    Nothing is sent or received but by `push` and `pull`.
+    """
+
+    def __init__(self, port: int, context: ssl.SSLContext, *, receive_bytes: int = 0) -> None:
+        self.socket = Raw(port, receive_bytes).socket
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+
+    def shake(self) -> None:
+        """The whole handshake."""
+        while not self.step():
+            self.push()
+            self.pull()
+        self.push()
+
+    def step(self) -> bool:
+        """One step of the handshake with what has come; whether it is done on this side."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def encrypt(self, data: bytes) -> bytes:
+        """The ciphertext, with what else was to be sent."""
+        self.tls.write(data)
+        return self.outgoing.read()
+
+    def push(self) -> None:
+        """Sends what is to be sent."""
+        self.socket.sendall(self.outgoing.read())
+
+    def pull(self) -> int:
+        """Waits for some ciphertext; how much came, 0: the server has ended."""
+        data = self.socket.recv(1 << 16)
+        if data:
+            self.incoming.write(data)
+        else:
+            self.incoming.write_eof()
+        return len(data)
+
+    def read(self, size: int) -> bytes:
+        """So much plaintext, waiting for it; less only where the server has ended."""
+        found = b""
+        while len(found) < size:
+            try:
+                some = self.tls.read(size - len(found))
+            except ssl.SSLWantReadError:
+                self.pull()
+                continue
+            except ssl.SSLZeroReturnError:
+                break
+            if not some:
+                break
+            found += some
+        return found
