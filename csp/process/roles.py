@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from csp.process.channel.framing import AUTH_LIMITS, READING_LIMITS, WRITER_LIMITS, Limits
+from csp.process.channel.framing import (
+    AUTH_LIMITS,
+    BACKEND_LIMITS,
+    READING_LIMITS,
+    WRITER_LIMITS,
+    Limits,
+)
 
 
 class Secret(Enum):
@@ -55,6 +61,7 @@ class Role:
     reloads: bool = False  # takes anew what lies in files (SIGHUP)
     modes: frozenset[str] = frozenset(("master", "proxy"))  # of the servers that have it
     is_guarded: bool = False  # passwords pass through it: leaves no core, and none may look into it
+    on_demand: bool = False  # starts when somebody first connects to its channel
 
     @property
     def slot(self) -> int:
@@ -100,9 +107,29 @@ READING = Role(
     secrets=frozenset((Secret.DATABASE,)),
     is_guarded=True,
 )
+
+
+def _backend(name: str, slot: int) -> Role:
+    """A process that asks the directories of one kind; no server has it that uses none."""
+    return Role(
+        name,
+        range(slot, slot + 1),
+        ORIGIN,
+        spin_seconds_max=60.0,
+        channel=BACKEND_LIMITS,
+        is_guarded=True,
+        on_demand=True,
+    )
+
+
+LDAP = _backend("ldap", 52)
+RADIUS = _backend("radius", 53)
+KERBEROS = _backend("kerberos", 54)
 WORKER = Role("worker", range(48), CLIENTS, spin_seconds_max=60.0, serves_clients=True)
 
-ROLES: dict[str, Role] = {role.name: role for role in (WRITER, READING, AUTH, WORKER)}
+ROLES: dict[str, Role] = {
+    role.name: role for role in (WRITER, READING, LDAP, RADIUS, KERBEROS, AUTH, WORKER)
+}
 SUPERVISOR = "supervisor"  # their parent has a slot and a name, and is no child
 SUPERVISOR_SLOT = 50
 

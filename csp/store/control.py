@@ -27,7 +27,7 @@ ROLE_NAMES = ("single", "primary", "backup")
 
 # Each role has slots of its own (csp/process/roles.py), the supervisor one; guests take what is
 # free of the rest.
-GUEST_SLOTS = range(52, 64)
+GUEST_SLOTS = range(55, 64)
 
 # How long an announcement may stand while changes go on: each of them adds to what it holds.
 PIN_MS_MAX = 2_000  # a worker answers BUSY before; auth and the writer read one record

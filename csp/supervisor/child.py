@@ -21,6 +21,7 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 class ChildState(Enum):
     """Where a child is in its life."""
 
+    RESTING = "resting"  # not running, and not to: nobody has asked for it yet
     WAITING = "waiting"  # not running; starts when its time has come and its lock is free
     STARTING = "starting"  # forked, has not reported ready
     READY = "ready"
@@ -47,6 +48,11 @@ class Child:
     last_death: str = ""  # in words
     pulse: Pulse = field(default_factory=Pulse)
     policy: RestartPolicy = field(default_factory=RestartPolicy)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the server does not serve as it should until it is ready."""
+        return self.state not in (ChildState.READY, ChildState.RESTING)
 
     @property
     def is_running(self) -> bool:

@@ -27,7 +27,7 @@ class Missing:
 
     def tick(self, now: float, children: Sequence[Child], waits: str) -> None:
         """Raises or takes back; `waits` says what all that have not begun wait for, if anything."""
-        away = [child for child in children if child.state is not ChildState.READY]
+        away = [child for child in children if child.is_missing]
         self._since = {child.name: self._since.get(child.name, now) for child in away}
         late = [child for child in away if now - self._since[child.name] >= _patience(child)]
         if late:

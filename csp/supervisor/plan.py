@@ -68,9 +68,18 @@ class Plan:
     def children(self) -> list[Child]:
         """A place for every process, in the order of their first start."""
         return [
-            Child(role, slot, role.name_of(slot))
+            Child(
+                role,
+                slot,
+                role.name_of(slot),
+                ChildState.RESTING if role.on_demand else ChildState.WAITING,
+            )
             for role, slot in processes(self.settings.mode, self.settings.worker_count)
         ]
+
+    def channel_fd(self, child: Child) -> int:
+        """The socket on which a child is asked: readable while somebody waits to be taken in."""
+        return self._channels[child.role.name].fileno()
 
     def watch_segments(self, children: Sequence[Child]) -> SegmentWatch:
         """Who notices that the memory in force has lost its name."""
@@ -123,7 +132,7 @@ class Plan:
 
     def status(self, children: Sequence[Child]) -> str:
         """One line for the service manager."""
-        missing = [child.name for child in children if child.state is not ChildState.READY]
+        missing = [child.name for child in children if child.is_missing]
         if missing:
             return f"{self.address}: waiting for {', '.join(missing)}"
         if not self.is_loaded():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from csp.process.context import Mode, ProcessContext
 from csp.process.records import Records
-from csp.process.roles import AUTH, READING, WORKER, WRITER
+from csp.process.roles import AUTH, KERBEROS, LDAP, RADIUS, READING, WORKER, WRITER
 
 
 def run_role(context: ProcessContext) -> None:
@@ -24,6 +24,24 @@ def _run_auth(context: ProcessContext) -> None:
     from csp.auth.process import run_auth
 
     run_auth(context)
+
+
+def _run_ldap(context: ProcessContext) -> None:
+    from csp.ldap.process import run_ldap
+
+    run_ldap(context)
+
+
+def _run_radius(context: ProcessContext) -> None:
+    from csp.radius.process import run_radius
+
+    run_radius(context)
+
+
+def _run_kerberos(context: ProcessContext) -> None:
+    from csp.kerberos.process import run_kerberos
+
+    run_kerberos(context)
 
 
 def _run_reading(context: ProcessContext) -> None:
@@ -54,6 +72,9 @@ MAINS: dict[str, Callable[[ProcessContext], None]] = {
     WORKER.name: _run_worker,
     AUTH.name: _run_auth,
     READING.name: _run_reading,
+    LDAP.name: _run_ldap,
+    RADIUS.name: _run_radius,
+    KERBEROS.name: _run_kerberos,
     WRITER.name: _run_writer,
 }
 

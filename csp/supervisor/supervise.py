@@ -87,11 +87,18 @@ class Supervisor:
 
     def _wait(self) -> None:
         by_fd = {child.report_fd: child for child in self.children if child.report_fd >= 0}
-        fds = [self.signals.fd, *by_fd]
+        wanted = {
+            self.plan.channel_fd(child): child
+            for child in self.children
+            if child.state is ChildState.RESTING
+        }
+        fds = [self.signals.fd, *by_fd, *wanted]
         readable, _, _ = select.select(fds, [], [], self._patience())
         for fd in readable:
             if fd in by_fd:
                 by_fd[fd].take_reports(self._on_ready)
+            elif fd in wanted:  # somebody has connected: from now on it is there as the others are
+                wanted[fd].state = ChildState.WAITING
         for number in self.signals.take():
             self._on_signal(number)
 
@@ -268,7 +275,7 @@ class Supervisor:
         return (
             not self.stop.has_begun
             and self.bootstrap.is_done
-            and all(child.state is ChildState.READY for child in self.children)
+            and not any(child.is_missing for child in self.children)
         )
 
     def _wait_words(self) -> str:

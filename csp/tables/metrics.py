@@ -9,7 +9,7 @@ from pathlib import Path
 from csp.tables.rows import naming_row
 
 TABLE = Path(__file__).parent / "metrics.toml"
-PROCESSES = ("worker", "writer", "auth", "reading", "supervisor")
+PROCESSES = ("worker", "writer", "auth", "reading", "ldap", "radius", "kerberos", "supervisor")
 KINDS = ("counter", "gauge")
 
 

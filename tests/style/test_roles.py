@@ -22,6 +22,9 @@ OTHER_SENSES = {
     ("csp/tables/metrics.py", "writer"): "the same",
     ("csp/tables/metrics.py", "auth"): "the same",
     ("csp/tables/metrics.py", "reading"): "the same",
+    ("csp/tables/metrics.py", "ldap"): "the same",
+    ("csp/tables/metrics.py", "radius"): "the same",
+    ("csp/tables/metrics.py", "kerberos"): "the same",
 }
 
 

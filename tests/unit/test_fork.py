@@ -98,6 +98,9 @@ def test_who_hears_passwords_is_guarded() -> None:
         "writer",
         "auth",
         "reading",
+        "ldap",
+        "radius",
+        "kerberos",
     }
 
 

@@ -29,7 +29,7 @@ class FakePlan:
         self.notifier = SimpleNamespace(ready=self.told.append, status=lambda text: None)
 
     def children(self) -> list[Any]:
-        return [SimpleNamespace(state=ChildState.READY, name="worker 0")]
+        return [SimpleNamespace(state=ChildState.READY, is_missing=False, name="worker 0")]
 
     def watch_segments(self, children: object) -> Any:
         return SimpleNamespace(tick=lambda: None)

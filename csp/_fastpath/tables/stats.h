@@ -73,14 +73,18 @@ typedef struct csp_stats {
     uint64_t hashes; /* auth: passwords */
     uint64_t remembered; /* auth: sign-ins */
     uint64_t refused; /* auth: sign-ins */
+    uint64_t directory_answers; /* auth: questions */
     uint64_t database_questions; /* reading: questions */
     uint64_t worker_restarts; /* supervisor: processes */
     uint64_t writer_restarts; /* supervisor: processes */
     uint64_t auth_restarts; /* supervisor: processes */
     uint64_t reading_restarts; /* supervisor: processes */
+    uint64_t ldap_restarts; /* supervisor: processes */
+    uint64_t radius_restarts; /* supervisor: processes */
+    uint64_t kerberos_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 69
+#define CSP_METRIC_COUNT 73
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -147,11 +151,15 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "hashes",
     "remembered",
     "refused",
+    "directory_answers",
     "database_questions",
     "worker_restarts",
     "writer_restarts",
     "auth_restarts",
     "reading_restarts",
+    "ldap_restarts",
+    "radius_restarts",
+    "kerberos_restarts",
 };
 
 #define CSP_STATS_ROOM 128 /* counters of a row; shm.h has so many */

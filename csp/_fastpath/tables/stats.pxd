@@ -70,8 +70,12 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t hashes
         uint64_t remembered
         uint64_t refused
+        uint64_t directory_answers
         uint64_t database_questions
         uint64_t worker_restarts
         uint64_t writer_restarts
         uint64_t auth_restarts
         uint64_t reading_restarts
+        uint64_t ldap_restarts
+        uint64_t radius_restarts
+        uint64_t kerberos_restarts

@@ -45,3 +45,10 @@ AUTH_LIMITS = Limits(
     unsent_answers_bytes=4 * 1024 * 1024,
     answer_ms=60_000,
 )
+# The settings of a directory, a user, a secret (a Kerberos ticket may have 64 KB); the answer.
+BACKEND_LIMITS = Limits(
+    question_bytes=256 * 1024,
+    unsent_questions_bytes=16 * 1024 * 1024,
+    unsent_answers_bytes=4 * 1024 * 1024,
+    answer_ms=70_000,  # a backend answers before (csp/external/questions.py)
+)
