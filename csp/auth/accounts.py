@@ -1,22 +1,32 @@
-"""Finds a user's Person, account record and rules in the store, as they are now."""
+"""Finds a user's Person, account record and rules in the store, as they are now.
+
+1. Whose password a directory keeps needs no account record, and none of csp's rules for passwords,
+   locks and idle accounts holds for him; how many sessions he may have does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
-from csp.model.accounts import AccountRecord, read_record
+from csp.external.settings import NO_SEALER, Level, Problem, SignIn, sign_in_of
+from csp.model.accounts import AccountRecord, credential_of, read_record
 from csp.model.groups import is_enabled
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
+from csp.model.sealing import Sealer
+from csp.model.token_keys import KEYS_DBID, read_sealing
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 from csp.process.application import dbid_of
 from csp.process.tenants import Tenants
 from csp.rules.accounts import AccountRules, rules_of
 
 PERSON = CLASSES["CfgPerson"]
+TENANT = CLASSES["CfgTenant"]
 MEMO_COUNT_MAX = 10_000
 NO_RULES = AccountRules()
+OWN = SignIn()  # by a password that csp keeps
 
 
 class Reader(Protocol):
@@ -48,19 +58,29 @@ class Account:
     login_ms: int = 0  # the last sign-in that all servers know of; 0: none
     locked_ms: int = 0  # until when it is locked at all servers
     tenant: int = 0
+    sign_in: SignIn = OWN
 
 
 class Accounts:
     """Reads accounts, once per user and published revision."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(
+        self, reader: Reader, server: Level, tell: Callable[[Problem], None] = lambda _: None
+    ) -> None:
+        """`server`: what this server's Application states; `tell` hears what is wrong there, or in
+        an annex.
+        """
         self.reader = reader
+        self._server = server
+        self._tell = tell
+        self._keys: bytes | None = None
+        self._opener: Sealer = NO_SEALER
         self._memo: dict[bytes, Account | None] = {}
         self._memo_revision = -1
         self._tenants = Tenants()
 
     def find(self, user: bytes) -> Account | None:
-        """The account of a user name; None if there is none or it has no password."""
+        """The account of a user name; None if there is none, or no password to sign in with."""
         published = self.reader.pin()
         try:
             if published != self._memo_revision or len(self._memo) >= MEMO_COUNT_MAX:
@@ -84,10 +104,26 @@ class Accounts:
     def _read(self, user: bytes) -> Account | None:
         dbid = dbid_of(self.reader, PERSON.name, "user_name", user)
         person = self._object(PERSON.id, dbid)
-        data = self.reader.raw_get(ACCOUNT_CLASS_ID, dbid) if person is not None else None
-        if person is None or data is None:
+        if person is None:
             return None
-        return account_of(person, read_record(data), rules_of(self._tenant, person))
+        data = self.reader.raw_get(ACCOUNT_CLASS_ID, dbid)
+        tenant = self._tenant(TENANT.name, int(person.get("tenantDBID") or ENVIRONMENT))
+        sign_in = sign_in_of(person, tenant, self._server, self._sealer())
+        for problem in sign_in.problems:
+            self._tell(problem)
+        rules = rules_of(self._tenant, person)
+        if sign_in.is_external:
+            return external_account(person, credential_of(data), rules, sign_in)
+        return account_of(person, read_record(data), rules) if data is not None else None
+
+    def _sealer(self) -> Sealer:
+        """What opens secret options, by the key that the master has given its servers."""
+        record = self.reader.raw_get(ACCOUNT_CLASS_ID, KEYS_DBID)
+        if record != self._keys:
+            self._keys = record
+            key = read_sealing(record)
+            self._opener = NO_SEALER if key is None else Sealer(key)
+        return self._opener
 
     def _tenant(self, class_name: str, dbid: int) -> dict[str, Any] | None:
         return self._tenants.get(self.reader, class_name, dbid)
@@ -115,4 +151,20 @@ def account_of(person: dict[str, Any], record: AccountRecord, rules: AccountRule
         login_ms=record.login_ms,
         locked_ms=record.locked_ms,
         tenant=int(person.get("tenantDBID") or 0),
+    )
+
+
+def external_account(
+    person: dict[str, Any], revision: int, rules: AccountRules, sign_in: SignIn
+) -> Account:
+    """What a sign-in must know of a Person whose password a directory keeps."""
+    return Account(
+        dbid=int(person["DBID"]),
+        revision=revision,
+        is_enabled=is_enabled(person),
+        algorithm="",
+        hash="",
+        rules=AccountRules(sessions=rules.sessions),
+        tenant=int(person.get("tenantDBID") or 0),
+        sign_in=sign_in,
     )

@@ -3,6 +3,8 @@
 1. The main thread alone touches the store and the sockets.
 2. What workers refuse themselves, tokens, is told here too, as wrong passwords are.
 3. Before the store is loaded nobody can sign in: LOADING.
+4. Whose password a directory keeps is asked of a backend (external.py); only for those who may sign
+   in at all, and nobody changes such a password here.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Mapping
 import orjson
 
 from csp.auth.accounts import Account
+from csp.auth.directory_alarms import DirectoryAlarms
+from csp.auth.external import External
 from csp.auth.failure_alarm import Rule
 from csp.auth.failures import Failures, printable
 from csp.auth.line import line_of
@@ -21,18 +25,23 @@ from csp.auth.passwords import ARGON2ID
 from csp.auth.store import StoreView
 from csp.auth.verdicts import Verdicts
 from csp.auth.verifier import BUSY, WRONG, Verifier
-from csp.errors import BadValue, Locked
+from csp.errors import BadValue, Locked, NoPerm
+from csp.external.settings import level_of
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.observe.log import set_level
 from csp.process.channel.answering import Answerer, Message, Peer
-from csp.process.channel.framing import AUTH_LIMITS
+from csp.process.channel.asking import Asker
+from csp.process.channel.framing import AUTH_LIMITS, BACKEND_LIMITS
 from csp.process.context import OptionValue, ProcessContext, Request
 from csp.process.own_options import CHECK_MS, OwnOptions
-from csp.process.polling import READ, Descriptor, Poller
+from csp.process.polling import READ, Descriptor, Poller, Watched
+from csp.process.roles import Role
 from csp.rules.accounts import SECTION
 
 POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is noticed
+
+KEPT_ELSEWHERE = NoPerm("a directory keeps this password: it is changed there").line
 
 ENDS = (Request.DRAIN, Request.EXIT)
 
@@ -53,6 +62,10 @@ class AuthProcess:
         self._verifier = Verifier(self._store.find_account, self._store.count)
         self._failures = Failures(self._store.flags, _now_ms())
         self._verdicts = Verdicts(wall_ms, is_master=context.mode == "master")
+        self._watched = Watched()
+        self._askers: dict[str, Asker] = {}
+        alarms = DirectoryAlarms(self._store.flags)
+        self._external = External(self._asker, self._store.count, alarms)
         self._poller = Poller()
         self._own_descriptors = (
             Descriptor(context.control_fd, READ, self._take_requests),
@@ -70,8 +83,10 @@ class AuthProcess:
         """Turns until drained."""
         self._context.report_ready()
         while not self._is_ended:
-            self._poller.wait(self._descriptors(), POLL_SECONDS)
+            self._poller.wait(self._descriptors(), self._watched.patience(POLL_SECONDS))
+            self._watched.take_due()
             self._verifier.work_off()
+            self._external.work_off()
             self._failures.tick(_now_ms())
             self._channel.flush()
             self._look_at_options(_now_ms())
@@ -79,12 +94,26 @@ class AuthProcess:
         self._poller.close()
 
     def _descriptors(self) -> list[Descriptor]:
-        return [*self._own_descriptors, *self._channel.descriptors()]
+        return [
+            *self._own_descriptors,
+            *self._channel.descriptors(),
+            *self._watched.descriptors(),
+        ]
+
+    def _asker(self, role: Role) -> Asker:
+        """The channel to a backend; the first question starts its process."""
+        asker = self._askers.get(role.name)
+        if asker is None:
+            path = f"{self._context.runtime_folder}/{role.socket_name}"
+            asker = self._askers[role.name] = Asker(self._watched, path, BACKEND_LIMITS)
+        return asker
 
     def _look_at_options(self, now_ms: int) -> None:
         if now_ms >= self._next_look_ms and self._store.is_loaded:
             self._next_look_ms = now_ms + CHECK_MS
-            self._options.look(self._store.application(self._context.app_name))
+            news = self._options.look(self._store.application(self._context.app_name))
+            if news is not None:
+                self._store.take_server(level_of(news.application, "options"))
 
     def _take_options(self, values: Mapping[str, OptionValue]) -> None:
         set_level(self._options.log_level)
@@ -130,7 +159,11 @@ class AuthProcess:
             self._verifier.count("refused")
             answer(WRONG)
             return
-        self._verifier.verify(user, password, answer, line_of(address))
+        account = self._store.find_account(user)
+        if account is not None and account.sign_in.is_external and account.is_enabled:
+            self._external.verify(user, password, account, answer, line_of(address))
+        else:  # a disabled one too: it costs what a wrong password does, and is told the same
+            self._verifier.verify(user, password, answer, line_of(address))
 
     def _refuse(self, peer: Peer, number: bytes, user: bytes, address: str, reason: str) -> None:
         """Says no; where an account is locked by it, with the note of that."""
@@ -155,6 +188,10 @@ class AuthProcess:
         """Answers PASSWD once the old password was right."""
         number, user, new, other = parts[1], parts[3], parts[5], parts[6]
         is_own = not other or other == user
+        whose = account if is_own else self._store.find_account(other)
+        if whose is not None and whose.sign_in.is_external:
+            peer.fail(number, KEPT_ELSEWHERE)
+            return
         rules = account.rules if is_own else self._store.rules(other)
         why = rules.why_not(new.decode("utf-8", "replace"))
         if why:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import os
+from typing import Final
 
 from csp._fastpath import Control
 from csp.auth.accounts import Account, Accounts
+from csp.external.settings import Level, Problem
+from csp.observe.events import log_event
 from csp.process.application import application_of
 from csp.process.context import ProcessContext
 from csp.rules.accounts import AccountRules
@@ -13,6 +18,10 @@ from csp.store import locks, segment
 from csp.store.control import STATE_READY
 from csp.store.guest import open_reader
 from csp.tables.metrics import PLACES
+
+TOLD_MAX: Final = 1_000  # different things that are wrong with options
+
+log = logging.getLogger("csp.auth")
 
 
 class StoreView:
@@ -25,6 +34,8 @@ class StoreView:
         self._control.claim_slot(context.slot, os.getpid())
         self._generation = 0
         self._accounts: Accounts | None = None
+        self._server = Level("CfgApplication", 0)
+        self._told: set[Problem] = set()
 
     @property
     def is_loaded(self) -> bool:
@@ -57,12 +68,27 @@ class StoreView:
         finally:
             reader.unpin()
 
+    def take_server(self, server: Level) -> None:
+        """What this server's Application states, of external sign-in too."""
+        if server != self._server:
+            self._server = server
+            if self._accounts is not None:
+                self._accounts = Accounts(self._accounts.reader, server, self._tell)
+
+    def _tell(self, problem: Problem) -> None:
+        """Once; what is told is forgotten together when it is much."""
+        if problem in self._told:
+            return
+        if len(self._told) >= TOLD_MAX:
+            self._told.clear()
+        self._told.add(problem)
+        log_event(log, "51255", **dataclasses.asdict(problem))
+
     def _attached(self) -> Accounts:
         """The accounts of the generation in force."""
         if self._accounts is None or self._control.generation != self._generation:
             self._generation = self._control.generation
             context = self._context
-            self._accounts = Accounts(
-                open_reader(context.instance, self._control, context.slot, self._generation)
-            )
+            reader = open_reader(context.instance, self._control, context.slot, self._generation)
+            self._accounts = Accounts(reader, self._server, self._tell)
         return self._accounts

@@ -84,6 +84,11 @@ def read_record(data: bytes) -> AccountRecord:
     return record_of(user, algorithm, hashed, int(found["revision"]), found)
 
 
+def credential_of(data: bytes | None) -> int:
+    """What sessions and tokens of an account stand on, of its record; 0 where it has none."""
+    return 0 if data is None else read_record(data).credential
+
+
 def digest_in(stored: str) -> bytes:
     """The MD5 or SHA-256 digest that a text is, in hexadecimal digits or base64; else empty."""
     for read in (binascii.unhexlify, read_base64):

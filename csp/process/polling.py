@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import selectors
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -52,3 +55,48 @@ class Poller:
     def close(self) -> None:
         """Ends the poll; the descriptors stay open."""
         self._selector.close()
+
+
+class Watched:
+    """Descriptors and moments that somebody else has watched by a loop of turns: an asker's loop.
+
+    The loop takes its descriptors in each turn, and tells it after the wait that time has passed.
+    """
+
+    def __init__(
+        self, now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
+    ) -> None:
+        self._now_ms = now_ms
+        self._descriptors: dict[int, Descriptor] = {}
+        self._moments: list[tuple[int, int, Callable[[], None]]] = []  # a heap
+        self._numbers = itertools.count()
+
+    def add_fd(self, fd: int, callback: Callable[[], None], *, write: bool = False) -> None:
+        """Watches a descriptor from the next turn on."""
+        self._descriptors[fd] = Descriptor(fd, WRITE if write else READ, callback)
+
+    def remove_fd(self, fd: int) -> None:
+        """Lets go of one."""
+        self._descriptors.pop(fd, None)
+
+    def call_later(self, delay_ms: int, callback: Callable[[], None]) -> object:
+        """Calls back once, no sooner than that."""
+        moment = (self._now_ms() + delay_ms, next(self._numbers), callback)
+        heapq.heappush(self._moments, moment)
+        return moment
+
+    def descriptors(self) -> list[Descriptor]:
+        """What is to be watched now."""
+        return list(self._descriptors.values())
+
+    def patience(self, seconds: float) -> float:
+        """How long a turn may wait, `seconds` at most."""
+        if not self._moments:
+            return seconds
+        return min(seconds, max(0, self._moments[0][0] - self._now_ms()) / 1000)
+
+    def take_due(self) -> None:
+        """Calls back whose moment has come."""
+        now_ms = self._now_ms()
+        while self._moments and self._moments[0][0] <= now_ms:
+            heapq.heappop(self._moments)[2]()

@@ -32,6 +32,8 @@ ALARM_PROCESS = ALARMS["process missing"]
 ALARM_CLIENTS = ALARMS["clients refused"]
 ALARM_NAMELESS = ALARMS["memory without a name"]
 ALARM_SNAPSHOT = ALARMS["no snapshot"]
+ALARM_DIRECTORY = ALARMS["directory away"]
+ALARM_EXTERNAL = ALARMS["external sign-in"]
 
 log = logging.getLogger("csp.alarms")
 

@@ -6,7 +6,9 @@
    written is told what became of that first.
 3. A changed password does not end the link of a proxy: it signs in anew with what its file holds
    then. Disabling its account does.
-4. Where what has changed is no longer in the log, all sessions are looked at, in slices.
+4. An account without a record (a directory keeps its password) has the credential 0; what a
+   directory decides anew is no change here.
+5. Where what has changed is no longer in the log, all sessions are looked at, in slices.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections import deque
 
 import orjson
 
-from csp.model.accounts import read_record
+from csp.model.accounts import credential_of
 from csp.model.groups import is_enabled
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.worker.call import Lane, State
@@ -59,21 +61,19 @@ class AccountWatch:
         if state is not None and state.is_writing and state.awaiting:
             self._lane.loop.call_later(AGAIN_MS, lambda: self._look_again(conn, account))
         else:
-            self._end(conn, account, CHANGED if now else DISABLED)
+            self._end(conn, account, DISABLED if now is None else CHANGED)
 
     def _look_again(self, conn: int, account: int) -> None:
         for found in self._lane.loop.accounts.of([account]):
             if found[0] == conn:
                 self._look_at(*found)
 
-    def _credential(self, account: int) -> int:
-        """What the account's sessions stand on now; 0 where it may have none."""
-        reader = self._lane.reader
-        person = reader.raw_get(PERSON.id, account)
-        record = reader.raw_get(ACCOUNT_CLASS_ID, account)
-        if person is None or record is None:
-            return 0
-        return read_record(record).credential if is_enabled(orjson.loads(person)) else 0
+    def _credential(self, account: int) -> int | None:
+        """What the account's sessions stand on now; None where it may have none."""
+        person = self._lane.reader.raw_get(PERSON.id, account)
+        if person is None or not is_enabled(orjson.loads(person)):
+            return None
+        return credential_of(self._lane.reader.raw_get(ACCOUNT_CLASS_ID, account))
 
     def _end(self, conn: int, account: int, why: str) -> None:
         """Unless it has ended meanwhile, or is another account's."""

@@ -3,7 +3,9 @@
 1. The keys come from the store, as the master made them: a proxy needs nobody to check a token.
 2. A token is refused at once: forged, old, of an account that was disabled, deleted, or whose
    password has changed since, or whose Application is gone, disabled or a configuration server's.
-3. Its place refuses nothing: what this history can't go on from is told by `resync` later.
+3. An account without a record, whose password a directory keeps, has the credential 0: its tokens
+   are good for their time while the person is enabled, also while the directory is away.
+4. Its place refuses nothing: what this history can't go on from is told by `resync` later.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 import orjson
 
 from csp.errors import NoPerm, WrongPass
-from csp.model.accounts import read_record
+from csp.model.accounts import credential_of
 from csp.model.groups import is_enabled
 from csp.model.token import VERSION, Token, is_signed, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey, read_keys
@@ -78,11 +80,11 @@ class Tokens:
     def _look_at(self, token: Token, user: str) -> tuple[dict[str, Any], int]:
         person = self._object(PERSON.id, token.account)
         account = self._lane.reader.raw_get(ACCOUNT_CLASS_ID, token.account)
-        if person is None or account is None or person.get("userName") != user:
+        if person is None or person.get("userName") != user:
             raise WrongPass(WRONG)
         if not is_enabled(person):
             raise WrongPass(WRONG)
-        if read_record(account).credential != token.credential:
+        if credential_of(account) != token.credential:
             raise WrongPass("the password has changed since the token was made: sign in with it")
         application = self._object(APPLICATION.id, token.application)
         if application is None or not is_enabled(application):

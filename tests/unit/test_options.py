@@ -98,8 +98,10 @@ def test_defaults_keep_their_own_rules() -> None:
 
 
 def test_further_directories_have_the_options_of_the_first() -> None:
-    options = load({"gauth_ldap_2": {"ldap-url": "ldap://b", "retry-attempts": "many", "hat": 1}})
+    options = load({"gauth_ldap_2": {"ldap_url": "ldap://b", "retry-attempts": "many", "hat": 1}})
     problems = {one.option: str(one) for one in options.problems}
-    assert problems["ldap-url"] == "[gauth_ldap_2] ldap-url: not yet"
+    assert problems["ldap_url"] == (
+        "[gauth_ldap_2] ldap_url: the spelling of older releases: use ldap-url"
+    )
     assert "is not an integer" in problems["retry-attempts"]
     assert "no such option" in problems["hat"]

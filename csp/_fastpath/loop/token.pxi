@@ -129,7 +129,7 @@ cdef bint token_make(worker_t *w, csp_conn *c, char *text) noexcept nogil:
     cdef subs_t *subs = <subs_t *> c.subs
     cdef uint64_t revision = 0, mark = 0
     cdef token_t token
-    if client.application_dbid == 0 or c.flags & CSP_CONN_SERVER or client.credential == 0 \
+    if client.application_dbid == 0 or c.flags & CSP_CONN_SERVER or client.account_dbid == 0 \
             or w.token_key.id == 0 or w.store == NULL:
         return False
     token_place(w, c, &revision, &mark)
