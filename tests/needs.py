@@ -47,6 +47,7 @@ NEEDS = {
     "fish": Need("fish", "fish"),
     "postgres": Need("postgres", "postgresql"),
     "etcd": Need("etcd", "etcd-server"),  # what writes are measured against
+    "slapd": Need("slapd", "slapd"),
     "freeradius": Need("freeradius", "freeradius"),
     "krb5kdc": Need("krb5kdc", "krb5-kdc"),
     "kadmin.local": Need("kadmin.local", "krb5-admin-server"),

@@ -1,0 +1,175 @@
+"""Speaks TLS with an LDAP server, on csp's own socket: the LDAP library waits without an end there.
+
+1. The library sees one end of a pair of sockets; a thread passes on what it says and hears, through
+   TLS, until either side ends.
+2. A certificate is demanded and checked, its name too; there is no option to do without.
+3. Nothing is sent before TLS stands but the request for it (StartTLS), and nothing that came before
+   it is taken for an answer.
+4. Files are read anew when they have changed.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from typing import Final
+
+from csp.external.backend import Unusable, left
+from csp.external.servers import ServerAway
+from csp.ldap.server import LdapServer
+
+RECEIVE_BYTES: Final = 65_536
+ANSWER_BYTES_MAX: Final = 4_096  # to StartTLS
+# ExtendedRequest 1 with the name of StartTLS (RFC 4511, 4.14).
+START_TLS: Final = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
+SEQUENCE, EXTENDED_RESPONSE, ENUMERATED, INTEGER = 0x30, 0x78, 0x0A, 0x02
+
+Stamps = tuple[tuple[int, int, int], ...]
+
+
+class Contexts:
+    """What TLS with each server is begun with."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._known: dict[LdapServer, tuple[Stamps, ssl.SSLContext]] = {}
+
+    def of(self, server: LdapServer) -> ssl.SSLContext:
+        """The context for a server; raises Unusable."""
+        try:
+            stamps = tuple(_stamp(path) for path in server.tls_files())
+            with self._guard:
+                known = self._known.get(server)
+                if known is None or known[0] != stamps:
+                    known = self._known[server] = (stamps, _made(server))
+                return known[1]
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            names = ", ".join(server.tls_files()) or "this machine's certificate authorities"
+            raise Unusable(f"no TLS with {server.name} by {names}: {_words(error)}") from None
+
+
+def connect_tls(server: LdapServer, context: ssl.SSLContext, deadline: float) -> socket.socket:
+    """One end of a pair whose other end is the server, behind TLS; raises ServerAway."""
+    host, port = server.search.host, server.search.port
+    try:
+        sock = socket.create_connection((host, port), timeout=left(deadline))
+    except OSError as error:
+        raise ServerAway(_words(error)) from None
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if server.start_tls:
+            _ask_for_tls(sock, deadline)
+        sock.settimeout(left(deadline))
+        outer = context.wrap_socket(sock, server_hostname=host)
+    except OSError as error:
+        sock.close()
+        raise ServerAway(f"no TLS: {_words(error)}") from None
+    ours, theirs = socket.socketpair()
+    outer.settimeout(server.response_seconds)
+    threading.Thread(target=_pass_on, args=(outer, theirs), name="tls", daemon=True).start()
+    return ours
+
+
+def _ask_for_tls(sock: socket.socket, deadline: float) -> None:
+    """StartTLS; raises OSError where the server does not agree."""
+    sock.settimeout(left(deadline))
+    sock.sendall(START_TLS)
+    answer = b""
+    while not _is_whole(answer):
+        sock.settimeout(left(deadline))
+        data = sock.recv(ANSWER_BYTES_MAX)
+        answer += data
+        if not data or len(answer) > ANSWER_BYTES_MAX:
+            raise ConnectionError("the server ends at StartTLS")
+    if not _is_agreed(answer):
+        raise ConnectionError("the server refuses StartTLS")
+
+
+def _is_whole(answer: bytes) -> bool:
+    """Whether one message is there, and no byte more: what is sent before TLS is nobody's."""
+    if len(answer) < 2:
+        return False
+    size = _length(answer, 1)
+    if size is None:
+        return False
+    if len(answer) > size:
+        raise ConnectionError("the server says more than an answer to StartTLS")
+    return len(answer) == size
+
+
+def _is_agreed(answer: bytes) -> bool:
+    """Whether it is an ExtendedResponse to request 1 with the result `success`."""
+    at = 2 if answer[1] < 0x80 else 2 + (answer[1] & 0x7F)
+    if answer[0] != SEQUENCE or answer[at : at + 3] != bytes((INTEGER, 1, 1)):
+        return False
+    at += 3
+    if answer[at] != EXTENDED_RESPONSE:
+        return False
+    at += 2 if answer[at + 1] < 0x80 else 2 + (answer[at + 1] & 0x7F)
+    return answer[at : at + 3] == bytes((ENUMERATED, 1, 0))
+
+
+def _length(data: bytes, at: int) -> int | None:
+    """Where the element ends whose length stands at a place; None while it is not there."""
+    first = data[at]
+    if first < 0x80:
+        return at + 1 + first
+    count = first & 0x7F
+    if not 0 < count <= 2:
+        raise ConnectionError("the server's answer to StartTLS is none")
+    if len(data) < at + 1 + count:
+        return None
+    return at + 1 + count + int.from_bytes(data[at + 1 : at + 1 + count], "big")
+
+
+def _pass_on(outer: ssl.SSLSocket, inner: socket.socket) -> None:
+    """Until either side ends; requests and answers take turns, so neither waits for the other."""
+    with outer, inner, suppress(OSError), selectors.DefaultSelector() as selector:
+        selector.register(outer, selectors.EVENT_READ)
+        selector.register(inner, selectors.EVENT_READ)
+        while True:
+            ready = [key.fileobj for key, _ in selector.select()]
+            if inner in ready:
+                data = inner.recv(RECEIVE_BYTES)
+                if not data:
+                    return
+                outer.sendall(data)
+            if outer in ready:
+                data = outer.recv(RECEIVE_BYTES)
+                while data and outer.pending():
+                    data += outer.recv(RECEIVE_BYTES)
+                if not data:
+                    return
+                inner.sendall(data)
+
+
+def _made(server: LdapServer) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=server.ca_file or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not server.ca_file and not context.cert_store_stats()["x509_ca"]:
+        raise ValueError("there are none: set cacert-path")
+    if server.certificate_file:
+        context.load_cert_chain(server.certificate_file, server.key_file, password=_no_password)
+    return context
+
+
+def _no_password() -> str:
+    """A key that asks for one: nobody is there to type it."""
+    raise ValueError("the key is encrypted")
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    state = os.stat(path)
+    return state.st_mtime_ns, state.st_ino, state.st_size
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return str(error.verify_message)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(getattr(error, "strerror", None) or getattr(error, "reason", None) or error)
