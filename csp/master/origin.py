@@ -401,6 +401,7 @@ class DatabaseOrigin:
     def _look_for_it(self, outage: Outage) -> None:
         found = outage.found()
         if found is None:
+            self._tell_why(outage.why)
             return
         self.database.adopt(found.connection)
         try:
@@ -414,6 +415,12 @@ class DatabaseOrigin:
         assert self._host is not None
         self._host.end_alarm(ALARM_DATABASE)
         self._watch_over()
+
+    def _tell_why(self, why: str) -> None:
+        """That it is away goes on, but for another reason: whom writes are refused is told that."""
+        if why and why != self.database.lost:
+            self.database.lost = why
+            log_event(log, "51349", reason=why)
 
     def _go_on(self, found: Found) -> None:
         """Serves on if nobody took the database over meanwhile."""

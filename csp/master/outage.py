@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from csp.errors import CspError
-from csp.master.database import Database, Head
+from csp.master.database import Database, Head, said
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -31,6 +31,7 @@ class Outage:
     """One time without the database, from its loss to a connection."""
 
     def __init__(self, database: Database) -> None:
+        self.why = ""  # of the newest attempt, once one has failed
         self._database = database
         self._ended = threading.Event()
         self._found: Found | None = None
@@ -58,8 +59,12 @@ class Outage:
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
             try:
                 found = Found(*self._database.connect())
-            except (SQLAlchemyError, CspError):
-                continue  # the loss was logged; that it goes on is no news
+            except SQLAlchemyError as error:
+                self.why = said(error)
+                continue
+            except CspError as error:
+                self.why = error.text
+                continue
             if self._ended.is_set():
                 found.connection.close()
             else:

@@ -3,7 +3,8 @@
 1. Its data, its socket, its shared memory and its log lie in one folder that goes when it stops;
    no other cluster of this machine is touched.
 2. Its programs refuse to run as root, so root starts them as the user `postgres`.
-3. It speaks over a Unix socket only; connections as its own user need no password.
+3. It speaks over a Unix socket only; connections as its own user need no password. With `secure`
+   it listens on the loopback too, there by TLS alone and with a password.
 4. fsync is off unless asked for: what a killed server process loses, the system still has.
 """
 
@@ -25,6 +26,7 @@ import psutil
 import psycopg
 
 from tests.needs import postgres_folder
+from tests.neighbours.certificates import Certificate
 from tests.neighbours.ports import free_port
 from tests.neighbours.waiting import wait_until
 
@@ -53,6 +55,7 @@ class Postgres:
         self.log = self.folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self._fsync = fsync
+        self._settings: dict[str, str] = {}
         self._numbers = count(1)
         is_root = os.geteuid() == 0
         self._identity: dict[str, Any] = {}
@@ -65,13 +68,36 @@ class Postgres:
         self._run("initdb", "-D", str(self.data), "-A", "trust", "-E", "UTF8", "--locale=C",
                   "--no-sync", "--no-instructions")  # fmt: skip
 
+    def secure(self, certificate: Certificate, *, ca: Path | None = None) -> None:
+        """By TLS with this certificate from the next start on; `ca`: who connects needs one too."""
+        for name, source in (
+            ("server.crt", certificate.certificate),
+            ("server.key", certificate.key),
+        ):
+            shutil.copyfile(source, self.data / name)
+            (self.data / name).chmod(0o600)
+        demanded = "clientcert=verify-ca" if ca else ""
+        lines = f"local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256 {demanded}\n"
+        (self.data / "pg_hba.conf").write_text(lines)
+        self._settings |= {"listen_addresses": "'127.0.0.1'", "ssl": "on"}
+        if ca is not None:
+            shutil.copyfile(ca, self.data / "root.crt")
+            self._settings["ssl_ca_file"] = "'root.crt'"
+        if self._identity:
+            for file in self.data.iterdir():
+                shutil.chown(file, SYSTEM_USER, SYSTEM_USER)
+
     def start(self) -> Self:
         """Starts it, also after a kill, and waits until it takes connections."""
-        settings = SETTINGS | {
-            "fsync": "on" if self._fsync else "off",
-            "unix_socket_directories": f"'{self.folder}'",
-            "port": str(self.port),
-        }
+        settings = (
+            SETTINGS
+            | self._settings
+            | {
+                "fsync": "on" if self._fsync else "off",
+                "unix_socket_directories": f"'{self.folder}'",
+                "port": str(self.port),
+            }
+        )
         lines = [f"{name} = {value}\n" for name, value in settings.items()]
         conf = self.data / "postgresql.auto.conf"
         conf.write_text("".join(lines))
