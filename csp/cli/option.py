@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
+import sys
 from typing import Any
 
 import click
@@ -18,9 +20,11 @@ from csp.cli.connecting import (
     signed_in,
 )
 from csp.exits import EXIT_NOT_FOUND
+from csp.tables.options import secret_names
 
 WITH_OPTIONS = ("CfgApplication", "CfgAppPrototype")
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+ASKED = "-"  # instead of a secret VALUE, which others would see among the arguments
 
 
 # A negative number is a value, not an option that nobody knows.
@@ -54,13 +58,15 @@ def command(
     """Show the option NAME of SECTION, set it to VALUE, or delete it.
 
     KEY is an application or application template, whose options are meant, or any other object,
-    whose annex is meant. Exit code 1: there is no such object or option.
+    whose annex is meant. A secret VALUE, such as [gauth_ldap] password, is written as - and read
+    from standard input, or asked for twice. Exit code 1: there is no such object or option.
     """
+    is_secret = name in secret_names(section)
     if is_deletion and value is not None:
         raise click.UsageError("VALUE and --delete exclude each other")
     if value is not None and value.startswith("--"):
         raise click.UsageError(f"there is no option {value}")
-    given = None if value is None else _typed(value, kind)
+    given = None if value is None else _secret(name, value) if is_secret else _typed(value, kind)
     with signed_in(server, "option") as client:
         key = resolve_key(client, text_key)
         found = None if key is None else client.get(*key)
@@ -71,7 +77,8 @@ def command(
         report: dict[str, Any] = {"key": f"{key[0]}:{key[1]}", "section": section, "name": name}
         if given is not None:
             delta: dict[str, Any] = {attribute: {"changed": {section: {name: given}}}}
-            report |= {"value": given, "revision": client.update(*key, delta)}
+            report |= {} if is_secret else {"value": given}
+            report["revision"] = client.update(*key, delta)
         elif held is None:
             fail("option", f"{text_key} has no [{section}] {name}", EXIT_NOT_FOUND)
         elif is_deletion:
@@ -86,6 +93,17 @@ def command(
         click.echo(f"{report['key']} [{section}] {name} {done}, revision {report['revision']}")
     else:
         click.echo(held if isinstance(held, str) else orjson.dumps(held).decode())
+
+
+def _secret(name: str, text: str) -> str:
+    """A value that stands in no argument."""
+    if text != ASKED:
+        raise click.UsageError(
+            f"{name} is secret: write {ASKED} as VALUE, and give it on standard input"
+        )
+    if os.isatty(0):
+        return str(click.prompt(name, hide_input=True, confirmation_prompt="Once more", err=True))
+    return sys.stdin.readline().rstrip("\n")
 
 
 def _typed(text: str, kind: str) -> str | int | dict[str, str]:

@@ -265,14 +265,14 @@ class Proxy(Server):
 
 
 def run_cli(
-    *arguments: str, within: float = 120.0, **environment: str
+    *arguments: str, within: float = 120.0, told: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `csp ARGUMENTS` to its end."""
+    """Runs `csp ARGUMENTS` to its end; `told` is what it finds on its standard input."""
     secrets.note(*(text for name, text in environment.items() if name.endswith("PASSWORD")))
     return subprocess.run(
         [sys.executable, "-m", "csp", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT), "CSP_PASSWORD": PASSWORD} | environment,
-        stdin=subprocess.DEVNULL,
+        input=told,
         capture_output=True,
         text=True,
         timeout=within,

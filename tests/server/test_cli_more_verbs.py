@@ -280,3 +280,17 @@ def test_confserv_runs_a_master(tmp_path: Path, runtime: str) -> None:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def test_a_secret_option_comes_by_standard_input_alone(master: Master) -> None:
+    where = ("CfgApplication/name=confserv", "gauth_ldap", "password")
+    refused = master.cli("option", *where, "in-an-argument-1")
+    assert refused.returncode == 2
+    assert "give it on standard input" in refused.stderr
+    assert "in-an-argument-1" not in refused.stderr
+    done = master.cli("option", *where, "-", "--json", told="by-a-pipe-1\n")
+    assert done.returncode == 0, done.stderr
+    assert "value" not in json.loads(done.stdout)
+    shown = master.cli("option", *where)
+    assert shown.stdout.startswith("sealed:1:")
+    assert master.cli("option", *where, "--delete").returncode == 0
