@@ -6,7 +6,8 @@
    each sign-in, so what is disabled there is out here.
 3. A refusal is final and comes with the directory's words. Only where no server of a directory
    answers the next module that `library` names is asked; where none is left, nobody gets in.
-4. A backend that ended meanwhile is asked again, BROKEN_MAX times: a question changes nothing.
+4. A backend that ended meanwhile is asked again, BROKEN_MAX times, and one that is not there is
+   waited for, AWAY_MAX times: a question changes nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from csp.process.roles import LDAP, RADIUS, Role
 ROLE_OF: Final[dict[str, Role]] = {"gauth_ldap": LDAP, "gauth_radius": RADIUS}
 WITHIN_MS: Final = 30_000  # for all of a sign-in; a connection has 40 s to sign in
 BROKEN_MAX: Final = 2
+AWAY_MS: Final = 50  # until a backend that is not there is asked again
+AWAY_MAX: Final = 100  # 5 s: a restarted one serves within one
 ROOMS_MAX: Final = 1_000  # directories with a line
 
 EMPTY = WrongPass("an empty password is not passed on to a directory").line
@@ -54,7 +57,8 @@ class SignInTask:
     until_ms: int
     answers: list[Answer] = field(default_factory=list)
     asked: int = 0  # which of the account's directories
-    broken: int = 0
+    broken: int = 0  # how often the backend ended meanwhile
+    away: int = 0  # how often it was not there
 
 
 class Room:
@@ -79,12 +83,14 @@ class External:
     def __init__(
         self,
         asker: Callable[[Role], Asker],
+        later: Callable[[int, Callable[[], None]], object],
         count: Callable[[str], None],
         alarms: DirectoryAlarms,
         now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
     ) -> None:
-        """`asker` gives the channel to a backend's process."""
+        """`asker` gives the channel to a backend's process; `later` calls back after so many ms."""
         self._asker = asker
+        self._later = later
         self._count = count
         self._alarms = alarms
         self._now_ms = now_ms
@@ -171,6 +177,9 @@ class External:
             case Broken(is_late=False) if task.broken < BROKEN_MAX:
                 task.broken += 1
                 self._ask(room, task)
+            case Absent(is_away=True) if task.away < AWAY_MAX:
+                task.away += 1
+                self._later(AWAY_MS, lambda: self._ask(room, task))
             case Fail(text):
                 self._end(task, text)
             case Broken() | Absent():

@@ -65,7 +65,8 @@ class AuthProcess:
         self._watched = Watched()
         self._askers: dict[str, Asker] = {}
         alarms = DirectoryAlarms(self._store.flags)
-        self._external = External(self._asker, self._store.count, alarms)
+        later = self._watched.call_later
+        self._external = External(self._asker, later, self._store.count, alarms)
         self._poller = Poller()
         self._own_descriptors = (
             Descriptor(context.control_fd, READ, self._take_requests),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import selectors
@@ -73,7 +74,10 @@ class Watched:
 
     def add_fd(self, fd: int, callback: Callable[[], None], *, write: bool = False) -> None:
         """Watches a descriptor from the next turn on."""
-        self._descriptors[fd] = Descriptor(fd, WRITE if write else READ, callback)
+        # Equal to no other: the number may be that of one that was closed in this very turn, which
+        # the poll has let go of.
+        own = functools.partial(callback)
+        self._descriptors[fd] = Descriptor(fd, WRITE if write else READ, own)
 
     def remove_fd(self, fd: int) -> None:
         """Lets go of one."""

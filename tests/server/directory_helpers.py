@@ -20,9 +20,9 @@ _numbers = itertools.count(1)
 Sections = Mapping[str, Mapping[str, Any]]
 
 
-def plain(server: Server) -> socket.socket:
-    """A connection that no library has sent anything on."""
-    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
+def plain(server: Server, host: str = "127.0.0.1") -> socket.socket:
+    """A connection, from an address of this machine, that no library has sent anything on."""
+    return socket.create_connection(("127.0.0.1", server.port), 60, source_address=(host, 0))
 
 
 def ask(connection: socket.socket, *words: str) -> str:
