@@ -3,7 +3,8 @@
 1. The first link that is signed in is the one; all others are closed.
 2. An address that refuses is left for the next at once; one that says nothing to a connect gets
    company after CONNECT_MS, one that is connected and silent after ANSWER_MS. So an address that
-   is dead, or a balancer whose server is, costs that long and not the whole patience.
+   is dead, or a balancer whose server is, costs that long and not the whole patience. Beside a
+   master that is silent its backup is tried after BACKUP_MS.
 3. It fails when all addresses were tried and no link is under way: once, with each one's reason.
    A refusal of the sign-in is told as such.
 """
@@ -18,6 +19,7 @@ from csp.feed.route import Route
 from csp.process.polling import Descriptor
 
 CONNECT_MS = 500  # a live host answers a connect within that, wherever it stands
+BACKUP_MS = 2_000  # of silence before the master's backup is tried beside it
 ANSWER_MS = 10_000  # a master that verifies a thousand passwords at once may need it
 LINKS_MAX = 3  # side by side
 
@@ -108,10 +110,15 @@ class Dial:
         waited_ms = now_ms - self._began_ms[newest]
         is_connecting = self._links[newest].state is LinkState.CONNECTING
         is_new = self._tried < len(self._routes)
-        if waited_ms < (CONNECT_MS if is_connecting and is_new else ANSWER_MS):
+        if waited_ms < (self._connect_ms() if is_connecting and is_new else ANSWER_MS):
             return
         if is_new or len(self._links) < LINKS_MAX:
             self._next(now_ms)
+
+    def _connect_ms(self) -> int:
+        """How long an address may say nothing to a connect before the next one is tried."""
+        last, following = self._routes[self._tried - 1], self._routes[self._tried]
+        return BACKUP_MS if following.to_backup and not last.to_backup else CONNECT_MS
 
     def _ready(self, number: int) -> None:
         self.link = self._links.pop(number)

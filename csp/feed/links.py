@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from csp.feed.above import Above
 from csp.feed.dial import Dial, Heeded
 from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
 from csp.feed.route import Route
 from csp.model.feed import can_pack, packed_words
 from csp.process.context import Upstream
-from csp.process.lookup import Endpoint, Lookup, LookupFailed
+from csp.process.lookup import LookupFailed
 from csp.process.polling import Descriptor
 from csp.resp import ErrorReply, Value
 
@@ -37,9 +38,12 @@ class Links:
         on_answer: Callable[[Value], None],
         *,
         packs: bool,
+        folder: str,
+        revision: Callable[[], int],
     ) -> None:
         """`on_answer` takes what the session is sent that answers no command; `packs`: feeds come
-        packed from a master that can.
+        packed from a master that can; `folder`: where it is kept who the master's backup is;
+        `revision`: the one that is served.
         """
         self.feeds: dict[int, Link] = {}
         self._upstream = upstream
@@ -51,12 +55,14 @@ class Links:
         self._on_answer = on_answer
         self._session: Link | None = None
         self._dials: dict[str, Dial] = {}
-        self._lookup = Lookup(upstream.host, upstream.port)
+        self.above = Above(upstream, folder)
+        self._revision = revision
         self._on_session: Callable[[], None] | None = None  # waits for the master's addresses
 
     def use(self, upstream: Upstream) -> None:
         """Signs in with these credentials from now on; links that are there stay."""
         self._upstream = upstream
+        self.above.use(upstream)
 
     def try_credentials(self, answer: Callable[[Value], None]) -> None:
         """Signs in once more on the session, where there is one: does the master take them?"""
@@ -66,7 +72,7 @@ class Links:
 
     def open_session(self, on_ready: Callable[[], None]) -> None:
         """Looks the master up, connects, signs in and registers; then commands may be asked."""
-        self._lookup.begin(self._clocks.monotonic_ms())
+        self.above.begin(self._clocks.monotonic_ms())
         self._on_session = on_ready
         self._take_addresses()
 
@@ -75,25 +81,25 @@ class Links:
         if self._on_session is None:
             return
         try:
-            endpoints = self._lookup.take(self._clocks.monotonic_ms())
+            routes = self.above.take(self._clocks.monotonic_ms())
         except LookupFailed as error:
             self._on_session = None
             self._on_broken(str(error))
             return
-        if endpoints is None:
+        if routes is None:
             return
         on_ready, self._on_session = self._on_session, None
 
         def register(link: Link) -> None:
             self._session = link
-            self._ask_place(link, lambda _: on_ready())
+            self._ask_place(link, placed)
 
-        routes = [self._route(endpoint) for endpoint in endpoints]
+        def placed(told: Value) -> None:
+            if not self.session.route.to_backup:
+                self.above.learn(told)
+            on_ready()
+
         self._dial(SESSION, 0, routes, register, self._on_answer)
-
-    def _route(self, endpoint: Endpoint) -> Route:
-        up = self._upstream
-        return Route(endpoint, up.host, up.tls, up.source)
 
     def open_feed(
         self, index: int, name: str, words: Sequence[str | int], on_value: Callable[[Value], None]
@@ -197,4 +203,7 @@ class Links:
             else:
                 then(value)
 
-        link.command("CFG.REGISTER", *self._register, answer=answered)
+        words = list(self._register)
+        if link.route.to_backup:  # one that is behind is no way on: it would take us back
+            words += ["MINREV", self._revision()]
+        link.command("CFG.REGISTER", *words, answer=answered)

@@ -86,6 +86,8 @@ class FeedOrigin:
             self._refused,
             self._answered,
             packs=bool(context.options.get("link-compression", True)),
+            folder=context.state_folder,
+            revision=lambda: self._host.published if self._host.loaded else 0,
         )
         self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
         self._notes = NotesUp(self._forwards)
@@ -145,8 +147,9 @@ class FeedOrigin:
         return None
 
     def take_options(self, options: OwnOptions) -> None:
-        """Whether writes are passed on holds at once."""
+        """Whether writes are passed on holds at once, which port of a backup at the next link."""
         self._is_writable = options.values.get("proxy-writable") is True
+        self._links.above.is_same_port = options.values.get("consistent-port-selection") is True
 
     def head(self) -> Later[int]:
         """Asks the master for what the root has now."""
@@ -247,7 +250,11 @@ class FeedOrigin:
         self._links.open_session(self._registered)
 
     def _registered(self) -> None:
-        log_event(log, "04503", host=self._upstream.shown_host, port=self._upstream.port)
+        route = self._links.session.route
+        if route.to_backup:
+            log_event(log, "51337", address=route)
+        else:
+            log_event(log, "04503", host=self._upstream.shown_host, port=self._upstream.port)
         self.phase = Phase.GREETING
         self._forwards.use(self._links.session)
         if self._must_load or not self._host.loaded:

@@ -30,7 +30,7 @@ def rows(*addresses: tuple[str, int]) -> list[tuple[Any, ...]]:
 
 def names(stage: Stage, look_up: Any) -> None:
     """The master has a name, and this is the resolver."""
-    stage.origin._links._lookup = Lookup("master.example", stage.master.port, look_up)
+    stage.origin._links.above._master = Lookup("master.example", stage.master.port, look_up)
 
 
 @pytest.fixture
