@@ -418,6 +418,7 @@ static const csp_filter_key_t csp_keys[CSP_KEY_LIMIT] = {
     [205] = {"first_name", 10, 3, 0, 0, 2, 2, -1, 0},
     [206] = {"last_name", 9, 3, 0, 0, 2, 2, -1, 0},
     [207] = {"switch_dbid", 11, 3, 966, 202, 2, 1, -1, 0},
+    [208] = {"external_id", 11, 3, 0, 0, 2, 2, -1, 0},
     [257] = {"dbid", 4, 4, 0, 0, 6, 1, -1, 0},
     [258] = {"folder_dbid", 11, 4, 0, 0, 2, 1, -1, 0},
     [259] = {"tenant_dbid", 11, 4, 0, 0, 2, 1, -1, 0},
