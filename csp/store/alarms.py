@@ -32,6 +32,10 @@ ALARM_PROCESS = ALARMS["process missing"]
 ALARM_CLIENTS = ALARMS["clients refused"]
 ALARM_NAMELESS = ALARMS["memory without a name"]
 ALARM_SNAPSHOT = ALARMS["no snapshot"]
+ALARM_CERTIFICATE = ALARMS["certificate refused"]
+ALARM_EXPIRES = ALARMS["certificate expires"]
+ALARM_REVOCATIONS = ALARMS["revocation list expires"]
+
 ALARM_DIRECTORY = ALARMS["directory away"]
 ALARM_EXTERNAL = ALARMS["external sign-in"]
 
