@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import orjson
 
 from csp.auth.accounts import Account
+from csp.auth.certificates import Certificates
 from csp.auth.directory_alarms import DirectoryAlarms
 from csp.auth.external import External
 from csp.auth.failure_alarm import Rule
@@ -44,6 +45,7 @@ POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is 
 KEPT_ELSEWHERE = NoPerm("a directory keeps this password: it is changed there").line
 
 ENDS = (Request.DRAIN, Request.EXIT)
+CERTIFICATE_ONLY = "WRONGPASS the password is right, but the account is certificate-only"
 
 log = logging.getLogger("csp.auth")
 
@@ -67,10 +69,12 @@ class AuthProcess:
         alarms = DirectoryAlarms(self._store.flags)
         later = self._watched.call_later
         self._external = External(self._asker, later, self._store.count, alarms)
+        self._certificates = Certificates(context, self._store.flags)
         self._poller = Poller()
         self._own_descriptors = (
             Descriptor(context.control_fd, READ, self._take_requests),
             Descriptor(self._verifier.done_fd, READ, self._verifier.take_done),
+            *self._certificates.descriptors(),
         )
         self._channel = Answerer(context.channel_fd, AUTH_LIMITS, ask=self._on_question, log=log)
         self._options = OwnOptions(
@@ -91,6 +95,7 @@ class AuthProcess:
             self._failures.tick(_now_ms())
             self._channel.flush()
             self._look_at_options(_now_ms())
+            self._certificates.tick()
         self._channel.close()
         self._poller.close()
 
@@ -112,23 +117,31 @@ class AuthProcess:
     def _look_at_options(self, now_ms: int) -> None:
         if now_ms >= self._next_look_ms and self._store.is_loaded:
             self._next_look_ms = now_ms + CHECK_MS
-            news = self._options.look(self._store.application(self._context.app_name))
+            application = self._store.application(self._context.app_name)
+            news = self._options.look(application)
             if news is not None:
                 self._store.take_server(level_of(news.application, "options"))
+            self._certificates.look(application, self._store.host)
 
     def _take_options(self, values: Mapping[str, OptionValue]) -> None:
         set_level(self._options.log_level)
         self._failures.alarm.take(Rule.of(values), _now_ms())
         self._verdicts.take_options(values)
+        self._certificates.take_options(values)
 
     def _take_requests(self) -> None:
         # Nothing that was asked changes anything yet: a sign-in is asked again of the successor.
         asked = self._context.read_requests()
+        if Request.RELOAD in asked:
+            self._certificates.reload()
         self._is_ended = self._is_ended or any(one in ENDS for one in asked)
 
     def _on_question(self, peer: Peer, parts: Message) -> None:
         if len(parts) == 5 and parts[0] == b"REFUSED":
             self._tell_refused(peer, parts)
+            return
+        if len(parts) == 4 and parts[0] == b"CERTIFICATE":
+            self._by_certificate(peer, parts)
             return
         is_change = len(parts) == 7 and parts[0] == b"PASSWD"
         if not is_change and (len(parts) != 5 or parts[0] != b"VERIFY"):
@@ -144,6 +157,12 @@ class AuthProcess:
         def answer(result: Account | str) -> None:
             if isinstance(result, str):
                 self._refuse(peer, number, user, address, result)
+                return
+            if result.certificate_only and not is_change:
+                # Who has the right password hears no more than who has not.
+                self._verifier.count("refused")
+                self._failures.add(user, address, CERTIFICATE_ONLY, _now_ms())
+                peer.fail(number, WRONG)
                 return
             self._failures.add_right(_now_ms())
             refusal = self._verdicts.refusal(result)
@@ -165,6 +184,28 @@ class AuthProcess:
             self._external.verify(user, password, account, answer, line_of(address))
         else:  # a disabled one too: it costs what a wrong password does, and is told the same
             self._verifier.verify(user, password, answer, line_of(address))
+
+    def _by_certificate(self, peer: Peer, parts: Message) -> None:
+        """Decides on a user whose certificate was shown; his password plays no part."""
+        number, host, user = parts[1:4]
+        address = host.decode("ascii", "replace")
+        if not self._store.is_loaded:
+            peer.fail(number, "LOADING the store is being loaded, nobody can sign in yet")
+            return
+        account = self._store.by_certificate(user)
+        refusal = WRONG
+        if account is not None and account.is_enabled:
+            refusal = self._verdicts.refusal(account, by_certificate=True)
+        if account is None or refusal:
+            self._verifier.count("refused")
+            self._failures.add(user, address, refusal, _now_ms())
+            peer.fail(number, refusal)
+            return
+        self._failures.add_right(_now_ms())
+        told = {"user": user.decode(), "dbid": account.dbid, "revision": account.revision}
+        peer.done(
+            number, orjson.dumps(told | self._verdicts.signed_in(account, by_certificate=True))
+        )
 
     def _refuse(self, peer: Peer, number: bytes, user: bytes, address: str, reason: str) -> None:
         """Says no; where an account is locked by it, with the note of that."""

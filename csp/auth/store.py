@@ -10,6 +10,7 @@ from typing import Final
 from csp._fastpath import Control
 from csp.auth.accounts import Account, Accounts
 from csp.external.settings import Level, Problem
+from csp.model.types import CLASSES
 from csp.observe.events import log_event
 from csp.process.application import application_of
 from csp.process.context import ProcessContext
@@ -19,6 +20,7 @@ from csp.store.control import STATE_READY
 from csp.store.guest import open_reader
 from csp.tables.metrics import PLACES
 
+HOST = CLASSES["CfgHost"]
 TOLD_MAX: Final = 1_000  # different things that are wrong with options
 
 log = logging.getLogger("csp.auth")
@@ -55,6 +57,10 @@ class StoreView:
         """The account of a user name, as it is now."""
         return self._attached().find(user)
 
+    def by_certificate(self, user: bytes) -> Account | None:
+        """The account of a user name, whether it has a password or not."""
+        return self._attached().by_certificate(user)
+
     def rules(self, user: bytes) -> AccountRules:
         """The rules for a user's password, as they are now."""
         return self._attached().rules(user)
@@ -65,6 +71,15 @@ class StoreView:
         reader.pin()
         try:
             return application_of(reader, name)
+        finally:
+            reader.unpin()
+
+    def host(self, dbid: int) -> bytes:
+        """The JSON of a Host, as it is now; b"" where there is none."""
+        reader = self._attached().reader
+        reader.pin()
+        try:
+            return reader.get(HOST.id, dbid) or b""
         finally:
             reader.unpin()
 

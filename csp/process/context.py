@@ -46,7 +46,7 @@ class Request(Enum):
 
     DRAIN = b"D"  # take nothing new, finish what is under way, exit 0
     PING = b"P"  # answered by Report.BEAT
-    RELOAD = b"H"  # writer: takes anew what lies in files, the master's password
+    RELOAD = b"H"  # takes anew what lies in files: the master's password, certificates
     EXIT = b""  # the supervisor is dead: exit now
 
 
@@ -113,6 +113,7 @@ class ProcessContext:
     upstream: Upstream | None = None  # proxy only
     ports: tuple[Port, ...] = ()  # of the server; a port's number is its place
     listen_ports: tuple[int, ...] = ()  # by which of them each of `listen_fds` listens
+    tls_fd: int = -1  # memory of the ports' certificates (csp/tls), for who keeps or uses them
     # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).
     options: Mapping[str, OptionValue] = field(default_factory=dict)
 

@@ -60,7 +60,9 @@ class Role:
     secrets: frozenset[Secret] = frozenset()  # which it may know
     reloads: bool = False  # takes anew what lies in files (SIGHUP)
     modes: frozenset[str] = frozenset(("master", "proxy"))  # of the servers that have it
-    is_guarded: bool = False  # passwords pass through it: leaves no core, and none may look into it
+    # Passwords pass through it, or it holds keys: it leaves no core, and none may look into it.
+    is_guarded: bool = False
+    holds_keys: bool = False  # of the ports' certificates: shares the memory in which they are
     on_demand: bool = False  # starts when somebody first connects to its channel
 
     @property
@@ -95,7 +97,9 @@ AUTH = Role(
     ORIGIN,
     spin_seconds_max=60.0,
     channel=AUTH_LIMITS,
+    reloads=True,
     is_guarded=True,
+    holds_keys=True,
 )
 READING = Role(
     "reading",
@@ -125,7 +129,15 @@ def _backend(name: str, slot: int) -> Role:
 LDAP = _backend("ldap", 52)
 RADIUS = _backend("radius", 53)
 KERBEROS = _backend("kerberos", 54)
-WORKER = Role("worker", range(48), CLIENTS, spin_seconds_max=60.0, serves_clients=True)
+WORKER = Role(
+    "worker",
+    range(48),
+    CLIENTS,
+    spin_seconds_max=60.0,
+    serves_clients=True,
+    is_guarded=True,
+    holds_keys=True,
+)
 
 ROLES: dict[str, Role] = {
     role.name: role for role in (WRITER, READING, LDAP, RADIUS, KERBEROS, AUTH, WORKER)

@@ -28,6 +28,7 @@ from csp.supervisor.roles import run_role
 from csp.supervisor.segment_watch import SegmentWatch
 from csp.supervisor.segments import Segments
 from csp.supervisor.settings import ServerSettings
+from csp.tls.published import make_memory
 
 log = logging.getLogger("csp.supervisor")
 
@@ -54,6 +55,7 @@ class Plan:
         self.notifier = notifier
         self.address = address
         self.ports = (Port(0, address=address),)
+        self._tls_fd = make_memory(instance.name)  # as long as the server: keepers come and go
         self.state_folder = state_folder
         self.started_ms = wall_ms()
         self.app_dbid = 0
@@ -92,7 +94,7 @@ class Plan:
         context = self._context(child, control_fd, report_fd)
         keep = [
             *(control_fd, report_fd, context.session_fd, context.channel_fd),
-            *(*context.listen_fds, *context.wake_fds),
+            *(*context.listen_fds, *context.wake_fds, context.tls_fd),
         ]
         child.started_at = time.monotonic()
         child.pid, child.stat_fd = fork_child(
@@ -181,6 +183,7 @@ class Plan:
             listen_fds=tuple(one.fileno() for one in listeners),
             listen_ports=(0,) * len(listeners),
             ports=self.ports,
+            tls_fd=self._tls_fd if role.holds_keys else -1,
             wake_fds=self.segments.wake_fds,
             channel_fd=channel.fileno() if channel else -1,
             control_fd=control_fd,

@@ -232,7 +232,7 @@ class Supervisor:
             return
         text = "log files are opened anew"
         if number in RELOADING:
-            text += ", the master's password is read anew"
+            text += ", the master's password and certificates are read anew"
             for child in self.children:
                 if child.role.reloads and child.state is ChildState.READY:
                     child.ask(Request.RELOAD)

@@ -97,6 +97,7 @@ def test_who_hears_passwords_is_guarded() -> None:
     assert {role.name for role in ROLES.values() if role.is_guarded} == {
         "writer",
         "auth",
+        "worker",
         "reading",
         "ldap",
         "radius",
