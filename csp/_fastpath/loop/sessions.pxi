@@ -194,6 +194,13 @@ cdef class Session:
             peer = SSL_get0_peer_certificate((<tls_conn_t *> c.tls).ssl)
         return None if peer == NULL else certificate_facts(peer)
 
+    def is_revoked(self, TlsContext context not None) -> bool:
+        """Whether a list of this context names what its client has shown."""
+        cdef csp_conn *c = self.row()
+        if c.flags & CSP_CONN_TLS == 0:
+            return False
+        return client_is_revoked((<tls_conn_t *> c.tls).ssl, SSL_CTX_get_cert_store(context.ctx))
+
     @property
     def created_ms(self) -> int:
         return self.client().created_ms

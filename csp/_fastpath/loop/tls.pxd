@@ -118,6 +118,25 @@ cdef extern from "<openssl/x509_vfy.h>" nogil:
     long X509_V_OK
     const char *X509_verify_cert_error_string(long error)
 
+    ctypedef struct X509_REVOKED:
+        pass
+    ctypedef struct X509_OBJECT:
+        pass
+    ctypedef struct X509_OBJECTS "STACK_OF(X509_OBJECT)":
+        pass
+    ctypedef struct X509_CHAIN "STACK_OF(X509)":
+        pass
+    X509_OBJECTS *X509_STORE_get0_objects(const X509_STORE *store)
+    int sk_X509_OBJECT_num(const X509_OBJECTS *objects)
+    X509_OBJECT *sk_X509_OBJECT_value(const X509_OBJECTS *objects, int at)
+    X509_CRL *X509_OBJECT_get0_X509_CRL(const X509_OBJECT *one)
+    X509_NAME *X509_get_issuer_name(const X509 *certificate)
+    X509_NAME *X509_CRL_get_issuer(const X509_CRL *crl)
+    int X509_NAME_cmp(const X509_NAME *one, const X509_NAME *other)
+    int X509_CRL_get0_by_cert(X509_CRL *crl, X509_REVOKED **found, X509 *certificate)
+    int sk_X509_num(const X509_CHAIN *chain)
+    X509 *sk_X509_value(const X509_CHAIN *chain, int at)
+
 cdef extern from "<openssl/x509v3.h>" nogil:
     ctypedef struct GENERAL_NAME:
         pass
@@ -199,6 +218,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_get_verify_mode(const SSL *ssl)
     long SSL_get_verify_result(const SSL *ssl)
     X509 *SSL_get0_peer_certificate(const SSL *ssl)
+    X509_CHAIN *SSL_get_peer_cert_chain(const SSL *ssl)
     int SSL_VERIFY_NONE
     int SSL_VERIFY_PEER
     int SSL_VERIFY_FAIL_IF_NO_PEER_CERT
