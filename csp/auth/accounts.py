@@ -20,13 +20,14 @@ from csp.model.token_keys import KEYS_DBID, read_sealing
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 from csp.process.application import dbid_of
 from csp.process.tenants import Tenants
-from csp.rules.accounts import AccountRules, rules_of
+from csp.rules.accounts import AccountRules, is_certificate_only, rules_of
 
 PERSON = CLASSES["CfgPerson"]
 TENANT = CLASSES["CfgTenant"]
 MEMO_COUNT_MAX = 10_000
 NO_RULES = AccountRules()
 OWN = SignIn()  # by a password that csp keeps
+NO_RECORD = AccountRecord("", "", "", 0, 0)  # of an account that has no password
 
 
 class Reader(Protocol):
@@ -59,6 +60,7 @@ class Account:
     locked_ms: int = 0  # until when it is locked at all servers
     tenant: int = 0
     sign_in: SignIn = OWN
+    certificate_only: bool = False  # no password signs it in
 
 
 class Accounts:
@@ -92,6 +94,14 @@ class Accounts:
         finally:
             self.reader.unpin()
 
+    def by_certificate(self, user: bytes) -> Account | None:
+        """The account of a user name, whether it has a password or not."""
+        self.reader.pin()
+        try:
+            return self._read(user, may_lack_password=True)
+        finally:
+            self.reader.unpin()
+
     def rules(self, user: bytes) -> AccountRules:
         """The rules for a user's password, whether he has one or not."""
         self.reader.pin()
@@ -101,7 +111,7 @@ class Accounts:
         finally:
             self.reader.unpin()
 
-    def _read(self, user: bytes) -> Account | None:
+    def _read(self, user: bytes, *, may_lack_password: bool = False) -> Account | None:
         dbid = dbid_of(self.reader, PERSON.name, "user_name", user)
         person = self._object(PERSON.id, dbid)
         if person is None:
@@ -114,7 +124,9 @@ class Accounts:
         rules = rules_of(self._tenant, person)
         if sign_in.is_external:
             return external_account(person, credential_of(data), rules, sign_in)
-        return account_of(person, read_record(data), rules) if data is not None else None
+        if data is None and not may_lack_password:
+            return None
+        return account_of(person, read_record(data) if data is not None else NO_RECORD, rules)
 
     def _sealer(self) -> Sealer:
         """What opens secret options, by the key that the master has given its servers."""
@@ -151,6 +163,7 @@ def account_of(person: dict[str, Any], record: AccountRecord, rules: AccountRule
         login_ms=record.login_ms,
         locked_ms=record.locked_ms,
         tenant=int(person.get("tenantDBID") or 0),
+        certificate_only=is_certificate_only(person),
     )
 
 
@@ -167,4 +180,5 @@ def external_account(
         rules=AccountRules(sessions=rules.sessions),
         tenant=int(person.get("tenantDBID") or 0),
         sign_in=sign_in,
+        certificate_only=is_certificate_only(person),
     )

@@ -13,13 +13,12 @@ from dataclasses import replace
 
 import orjson
 
-import csp._fastpath
+from csp._fastpath import TlsContext
 from csp.observe.clock import wall_ms
 from csp.process.context import OptionValue, ProcessContext
 from csp.process.polling import READ, Descriptor
 from csp.process.ports import Port, Security
 from csp.store.alarms import Flags
-from csp.tls.files import Check
 from csp.tls.keeper import Keeper
 from csp.tls.looks import Looks
 from csp.tls.published import Memory
@@ -41,10 +40,9 @@ class Certificates:
         if not self._ports:
             self._trouble.end_all()
             return
-        check: Check = vars(csp._fastpath)["TlsContext"]
-        self._looks = Looks(check)
+        self._looks = Looks(TlsContext)
         self._keeper = Keeper(
-            Memory(context.tls_fd), self._looks, self._trouble, check, _now_ms, wall_ms
+            Memory(context.tls_fd), self._looks, self._trouble, TlsContext, _now_ms, wall_ms
         )
         self._keeper.take(tls_ports(self._ports))
 

@@ -30,7 +30,10 @@ def command(classes: bool, server: Server, as_json: bool) -> None:
     if as_json:
         show_json(status | ({"classes": counts} if classes else {}))
     else:
+        certificates: list[dict[str, Any]] = status.pop("certificates")
         show_mapping(status | {"alarms": len(alarms) or "none"})
+        for one in certificates:
+            show_certificate(one)
         if classes:
             show_mapping(counts)
         for one in alarms:
@@ -39,9 +42,20 @@ def command(classes: bool, server: Server, as_json: bool) -> None:
         sys.exit(EXIT_ALARM)
 
 
+def show_certificate(one: dict[str, Any]) -> None:
+    """What an encrypted port shows its clients, and until when."""
+    ends = f"until {_when(one['until'])}"
+    if one["crl_until"]:
+        ends += f", list of revoked ones until {_when(one['crl_until'])}"
+    click.echo(f"certificate {one['number']} of port {one['port']}: {one['subject']}, {ends}")
+
+
 def show_alarm(one: dict[str, Any]) -> None:
     """An alarm in words: what, since when, and what to do."""
-    since = datetime.fromtimestamp(one["since"] / 1000, UTC)
-    click.echo(f"\nALARM {one['number']} {one['name']}, since {since:%Y-%m-%d %H:%M:%S} UTC")
+    click.echo(f"\nALARM {one['number']} {one['name']}, since {_when(one['since'])}")
     click.echo(f"  {one['text']}")
     click.echo(f"  What to do: {one['todo']}")
+
+
+def _when(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -28,7 +28,8 @@ def as_mapping(value: Value) -> dict[str, Any]:
 def as_status(value: Value) -> dict[str, Any]:
     """The reply of CFG.STATUS; its alarms are a list of maps, also where they came as lists."""
     found = as_mapping(value)
-    found["alarms"] = [as_mapping(one) for one in found.get("alarms") or ()]
+    for name in ("alarms", "certificates"):
+        found[name] = [as_mapping(one) for one in found.get(name) or ()]
     return found
 
 

@@ -14,6 +14,7 @@ import orjson
 
 SIGN_IN: Final = "sign-in"
 RESTORE: Final = "restore"
+CERTIFICATE: Final = "certificate"
 END: Final = "end"
 
 

@@ -22,6 +22,8 @@ from csp.tables.options import OPTIONS, Value, parse_value
 
 SECTION: Final = "security-authentication-rules"
 OVERRIDE: Final = "tenant-override-section"
+CERTIFICATE_ONLY: Final = "certificate-only"  # of [authentication], in a person's annex
+AUTHENTICATION: Final = "authentication"
 PERSON: Final = CLASSES["CfgPerson"]
 TENANT: Final = CLASSES["CfgTenant"]
 DEFAULT_ACCOUNT: Final = min(PERSON.builtin)
@@ -92,6 +94,16 @@ def rules_of(get: Get, person: Mapping[str, Any]) -> AccountRules:
             rules, idle_days=0, password_days=0, sessions=0, lock_ms=lock_ms, reset_first=False
         )
     return replace(rules, problems=rules.problems + problems) if problems else rules
+
+
+def is_certificate_only(person: Mapping[str, Any]) -> bool:
+    """Whether a person signs in by his certificate alone: his own annex says so."""
+    section = (person.get("userProperties") or {}).get(AUTHENTICATION) or {}
+    option = OPTIONS[AUTHENTICATION, CERTIFICATE_ONLY]
+    try:
+        return bool(parse_value(option, section.get(CERTIFICATE_ONLY, option.default)))
+    except ValueError:
+        return True  # somebody has tried to say it
 
 
 def check_password(rules: AccountRules, shown: str, password: str) -> None:

@@ -5,7 +5,7 @@
 2. Who changes his own password by CFG.PASSWD keeps the connection that he does it on; whoever has
    written is told what became of that first.
 3. A changed password does not end the link of a proxy: it signs in anew with what its file holds
-   then. Disabling its account does.
+   then; nor who signed in by a certificate. Disabling the account does.
 4. An account without a record (a directory keeps its password) has the credential 0; what a
    directory decides anew is no change here.
 5. Where what has changed is no longer in the log, all sessions are looked at, in slices.
@@ -56,6 +56,8 @@ class AccountWatch:
     def _look_at(self, conn: int, account: int, credential: int) -> None:
         now = self._credential(account)
         if now == credential:
+            return
+        if now is not None and self._lane.certificates.account_of(conn) == account:
             return
         state = self._lane.states.get(conn)
         if state is not None and state.is_writing and state.awaiting:

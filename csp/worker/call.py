@@ -14,6 +14,7 @@ from csp.model.token import Token
 from csp.process.channel.asking import Asker
 from csp.resp.encode import encode
 from csp.resp.values import Value
+from csp.tls.files import InForce
 from csp.worker.applications import Applications
 from csp.worker.asked import Asked
 from csp.worker.feed import Feed
@@ -149,6 +150,7 @@ class Restored:
     user: str
     application: dict[str, Any]
     sessions: int = 0  # most of the account on this server; 0: no limit
+    certificate_only: bool = False  # of no use where the account's certificate was not shown
 
 
 class Tokens(Protocol):
@@ -179,6 +181,28 @@ class AccountNotes(Protocol):
 
     def add(self, note: dict[str, Any]) -> None:
         """Something of an account is news to others."""
+
+
+class Certificates(Protocol):
+    """The connections whose clients have shown a certificate."""
+
+    def waits(self, conn: int) -> bool:
+        """Whether who it is is still to be decided."""
+
+    def decided(self, conn: int) -> None:
+        """Its requests are answered from here on."""
+
+    def became(self, conn: int, account: int, how: str) -> None:
+        """A connection is an account's now, by whatever proved it."""
+
+    def account_of(self, conn: int) -> int:
+        """Whose connection it is by its certificate; 0: nobody's."""
+
+
+class Bundles(Protocol):
+    """The certificates of the ports, as they are in force here."""
+
+    shown: dict[int, InForce]  # by port
 
 
 class Replays(Protocol):
@@ -231,6 +255,10 @@ class Lane(Protocol):
     @property
     def replays(self) -> Replays: ...
     @property
+    def certificates(self) -> Certificates: ...
+    @property
+    def bundles(self) -> Bundles: ...
+    @property
     def session_records(self) -> SessionRecords: ...
     @property
     def account_notes(self) -> AccountNotes: ...
@@ -270,6 +298,9 @@ class Lane(Protocol):
 
     def answered(self, conn: int) -> None:
         """The loop has made the reply of a deferred command."""
+
+    def admit(self, conn: int) -> None:
+        """It is decided who came by a certificate: the requests of the connection are answered."""
 
     def tell_client(self, conn: int, number: str) -> None:
         """Traces a client that signed in or went."""

@@ -28,6 +28,7 @@ def become(call: Call, user: str, account_dbid: int, credential: int, how: str =
     session.authenticated = True
     session.must_change = False
     call.state.forced = None
+    call.lane.certificates.became(conn, account_dbid, how)
     call.lane.session_records.note(conn, how)
     call.lane.tell_client(conn, "51204")
 

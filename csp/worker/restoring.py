@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from csp.errors import CspError
+from csp.errors import CspError, WrongPass
 from csp.model.sessions import RESTORE
 from csp.resp.encode import error
 from csp.worker.call import Call, Restored
@@ -18,6 +18,7 @@ from csp.worker.identity import become, check_sessions
 from csp.worker.refusal import text_of
 from csp.worker.register import wish_of
 from csp.worker.scoped import stream_of
+from csp.worker.tokens import WRONG
 
 TOKEN_WAIT_MS = 5_000
 
@@ -26,6 +27,8 @@ def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> 
     """Answers with what `then` makes, once the client is signed in; a refusal is raised."""
     lane, conn = call.lane, call.conn
     restored = lane.tokens.check(text_of(user), text)
+    if restored.certificate_only and lane.certificates.account_of(conn) != restored.token.account:
+        raise WrongPass(f"{WRONG}: the account is certificate-only")
 
     def reached(_: bool) -> None:
         if conn not in lane.states:

@@ -12,6 +12,7 @@ from csp import __version__
 
 if TYPE_CHECKING:
     from csp.process.context import OptionValue, ProcessContext
+    from csp.process.ports import Port
 
 # Of the module `csp`, as HELLO and MODULE LIST show it: 0.1.2 is 102.
 _MAJOR, _MINOR, _PATCH = (int(part) for part in __version__.split(".")[:3])
@@ -34,6 +35,8 @@ class ServerInfo:
     worker_count: int = 1
     client_count_max: int = 10_000
     folder: str = ""  # the runtime folder, where the channels' sockets lie
+    ports: tuple[Port, ...] = ()
+    tls_fd: int = -1  # memory of the ports' certificates
     upstream: str = ""
     release: str = __version__
     host: str = field(default_factory=socket.gethostname)
@@ -71,6 +74,8 @@ def info_of(context: ProcessContext) -> ServerInfo:
         worker_count=context.worker_count,
         client_count_max=context.client_count_max,
         folder=context.runtime_folder,
+        ports=context.ports,
+        tls_fd=context.tls_fd,
         upstream=upstream.address if upstream else "",
         options=context.options,
     )

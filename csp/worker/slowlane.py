@@ -25,7 +25,9 @@ from csp.worker import transactions
 from csp.worker.account_notes import AccountNotes
 from csp.worker.account_watch import AccountWatch
 from csp.worker.applications import Applications
+from csp.worker.bundles import Bundles, make_context
 from csp.worker.call import Call, Handler, State
+from csp.worker.certificates import Certificates
 from csp.worker.feed_server import Feeds
 from csp.worker.guest import Guest, OpenGuest
 from csp.worker.handlers import HANDLERS, QUESTIONS
@@ -82,6 +84,9 @@ class SlowLane:
         self.own_options.start()
         self.turned_away = TurnedAway(self)
         self.turned_away.start()
+        self.certificates = Certificates(self)
+        self.bundles = Bundles(self, make_context, self.certificates.changed)
+        self.bundles.start()
         folder = Path(self.info.folder)
         self.writer = Asker(
             loop,
@@ -273,10 +278,20 @@ class SlowLane:
         state = self.states.get(conn)
         self.session_records.ended(conn, why or (state.why_ending if state else "") or ENDED_HERE)
         self.states.pop(conn, None)
+        self.certificates.closed(conn)
         if state is None:
             return
         for undo in list(state.on_close.values()):
             undo()
+
+    def certified(self, conn: int) -> None:
+        """A client has shown its certificate, or none where it was asked for one."""
+        self.certificates.certified(conn)
+
+    def admit(self, conn: int) -> None:
+        """It is decided who came by a certificate: the requests of the connection are answered."""
+        self._forget_blank(conn)
+        self.loop.admit(conn)
 
     def tell_client(self, conn: int, number: str) -> None:
         """Traces a client that signed in or went."""
@@ -294,10 +309,6 @@ class SlowLane:
     def show_states(self, conn: int) -> None:
         """A subscriber is to see the objects that there are."""
         self.states_shown.show(conn)
-
-    def certified(self, conn: int) -> None:
-        """A client has shown a certificate: it signs in as any other."""
-        self.loop.admit(conn)
 
     def writable(self, conn: int) -> None:
         """A feed may go on."""

@@ -16,6 +16,7 @@ from csp.store.control import (
     LINK_NAMES,
 )
 from csp.tables.metrics import of_process
+from csp.tls.files import InForce
 from csp.worker.call import Call, Handler
 
 
@@ -115,8 +116,20 @@ def status(call: Call) -> bytes:
     """CFG.STATUS"""
     values: dict[Value, Value] = {}
     values.update(status_of(call))
+    values["certificates"] = [_certificate(*one, call) for one in call.lane.bundles.shown.items()]
     values["alarms"] = [_shown(one, call) for one in raised(call.lane.control)]
     return call.encode(values)
+
+
+def _certificate(port: int, one: InForce, call: Call) -> Value:
+    """What an encrypted port shows, and until when; times in milliseconds UTC, 0: no end."""
+    return {
+        "port": call.lane.info.ports[port].id,
+        "number": one.number,
+        "subject": one.facts.subject,
+        "until": one.facts.until_ms,
+        "crl_until": one.facts.crl_until_ms,
+    }
 
 
 def _shown(one: Raised, call: Call) -> Value:

@@ -23,7 +23,7 @@ from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.observe.clock import wall_ms
 from csp.process.application import SERVER_TYPE
 from csp.process.tenants import Tenants
-from csp.rules.accounts import rules_of
+from csp.rules.accounts import is_certificate_only, rules_of
 from csp.worker.call import Lane, Restored
 from csp.worker.scoped import stream_of
 
@@ -40,7 +40,7 @@ class Tokens:
         self._lane = lane
         self._record: bytes | None = None
         self._keys: dict[int, bytes] = {}  # derived, by number
-        self._found: dict[tuple[str, int, int, int], tuple[dict[str, Any], int]] = {}
+        self._found: dict[tuple[str, int, int, int], tuple[dict[str, Any], int, bool]] = {}
         self._tenants = Tenants()
         self._looked_at = (b"", -1)  # the state of which those are
 
@@ -63,9 +63,9 @@ class Tokens:
             raise WrongPass("the token is older than a day: sign in with the password")
         return Restored(token, user, *self._found_of(token, user))
 
-    def _found_of(self, token: Token, user: str) -> tuple[dict[str, Any], int]:
-        """The Application that the token's account serves, and how many sessions that account may
-        have; looked at once at each revision.
+    def _found_of(self, token: Token, user: str) -> tuple[dict[str, Any], int, bool]:
+        """The Application that the token's account serves, how many sessions that account may
+        have, and whether it signs in by a certificate alone; looked at once at each revision.
         """
         reader = self._lane.reader
         if (reader.stream, reader.revision) != self._looked_at:
@@ -77,12 +77,10 @@ class Tokens:
             found = self._found[key] = self._look_at(token, user)
         return found
 
-    def _look_at(self, token: Token, user: str) -> tuple[dict[str, Any], int]:
+    def _look_at(self, token: Token, user: str) -> tuple[dict[str, Any], int, bool]:
         person = self._object(PERSON.id, token.account)
         account = self._lane.reader.raw_get(ACCOUNT_CLASS_ID, token.account)
-        if person is None or person.get("userName") != user:
-            raise WrongPass(WRONG)
-        if not is_enabled(person):
+        if person is None or person.get("userName") != user or not is_enabled(person):
             raise WrongPass(WRONG)
         if credential_of(account) != token.credential:
             raise WrongPass("the password has changed since the token was made: sign in with it")
@@ -91,7 +89,7 @@ class Tokens:
             raise NoPerm("the token's application is gone or disabled: sign in with the password")
         if application.get("type") == SERVER_TYPE:
             raise NoPerm("configuration servers sign in with the password")
-        return application, rules_of(self._tenant, person).sessions
+        return application, rules_of(self._tenant, person).sessions, is_certificate_only(person)
 
     def _tenant(self, class_name: str, dbid: int) -> dict[str, Any] | None:
         return self._tenants.get(self._lane.reader, class_name, dbid)

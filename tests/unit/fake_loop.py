@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csp._fastpath import judge_for
+from csp._fastpath import TlsContext, judge_for
 from csp.model.rights import ALL
 from csp.process.roles import AUTH, READING, WRITER
 from csp.resp import Decoder, Value, request
@@ -27,6 +27,7 @@ class FakeSession:
     id: int
     address: str = "127.0.0.1:50000"
     port: int = 0
+    certificate: dict[str, Any] | None = None
     authenticated: bool = True
     must_change: bool = False
     administrator: bool = True
@@ -46,6 +47,10 @@ class FakeSession:
     subscriptions: int = 0
     command: int = 0
     age_ms: int = 0
+    revoked: bool = False  # its certificate is
+
+    def is_revoked(self, context: TlsContext) -> bool:
+        return self.revoked
 
 
 @dataclass
@@ -150,6 +155,8 @@ class FakeLoop:
         self.replayed: dict[int, list[bytes]] = {}
         self.replay_ends: dict[int, bool] = {}  # whether it was lost
         self.token_key: tuple[int, bytes, bytes] = (0, b"", b"")
+        self.contexts: dict[int, TlsContext | None] = {}  # by port
+        self.admitted: list[int] = []
         self.tracking = FakeTracking()
         self._numbers = itertools.count()
 
@@ -257,6 +264,12 @@ class FakeLoop:
 
     def lose_place(self, conn: int) -> None:
         self.lost.add(conn)
+
+    def set_tls(self, port: int, context: TlsContext | None) -> None:
+        self.contexts[port] = context
+
+    def admit(self, conn: int) -> None:
+        self.admitted.append(conn)
 
     def set_token_key(self, number: int, stream: bytes, key: bytes) -> None:
         self.token_key = (number, stream, key)
