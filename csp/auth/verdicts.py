@@ -101,7 +101,7 @@ class Verdicts:
         self._logins.move_to_end(account.dbid)
         if len(self._logins) > LOGINS_MAX:
             self._logins.popitem(last=False)
-        if self._is_master or self._exchanges:
+        if account.revision and (self._is_master or self._exchanges):  # else: no record to note it
             return self._note(account, login=now_ms)
         return {}
 

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import socket
 import ssl
@@ -69,8 +70,8 @@ def connect_tls(server: LdapServer, context: ssl.SSLContext, deadline: float) ->
         sock.close()
         raise ServerAway(f"no TLS: {_words(error)}") from None
     ours, theirs = socket.socketpair()
-    outer.settimeout(server.response_seconds)
-    threading.Thread(target=_pass_on, args=(outer, theirs), name="tls", daemon=True).start()
+    passing = outer, theirs, float(server.response_seconds)
+    threading.Thread(target=_pass_on, args=passing, name="tls", daemon=True).start()
     return ours
 
 
@@ -126,8 +127,9 @@ def _length(data: bytes, at: int) -> int | None:
     return at + 1 + count + int.from_bytes(data[at + 1 : at + 1 + count], "big")
 
 
-def _pass_on(outer: ssl.SSLSocket, inner: socket.socket) -> None:
+def _pass_on(outer: ssl.SSLSocket, inner: socket.socket, seconds: float) -> None:
     """Until either side ends; requests and answers take turns, so neither waits for the other."""
+    outer.setblocking(False)
     with outer, inner, suppress(OSError), selectors.DefaultSelector() as selector:
         selector.register(outer, selectors.EVENT_READ)
         selector.register(inner, selectors.EVENT_READ)
@@ -137,14 +139,41 @@ def _pass_on(outer: ssl.SSLSocket, inner: socket.socket) -> None:
                 data = inner.recv(RECEIVE_BYTES)
                 if not data:
                     return
-                outer.sendall(data)
-            if outer in ready:
-                data = outer.recv(RECEIVE_BYTES)
-                while data and outer.pending():
-                    data += outer.recv(RECEIVE_BYTES)
-                if not data:
-                    return
-                inner.sendall(data)
+                _send(outer, data, seconds)
+            if outer in ready and not _hear(outer, inner):
+                return
+
+
+def _send(outer: ssl.SSLSocket, data: bytes, seconds: float) -> None:
+    """All of it; raises TimeoutError where the server takes nothing for so long."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[outer.send(rest) :]
+        except ssl.SSLWantWriteError:
+            _wait(outer, select.POLLOUT, seconds)
+        except ssl.SSLWantReadError:
+            _wait(outer, select.POLLIN, seconds)
+
+
+def _wait(sock: socket.socket, event: int, seconds: float) -> None:
+    """Until a socket is ready; raises TimeoutError."""
+    poll = select.poll()
+    poll.register(sock, event)
+    if not poll.poll(seconds * 1000):
+        raise TimeoutError
+
+
+def _hear(outer: ssl.SSLSocket, inner: socket.socket) -> bool:
+    """Passes on what has come, if that is more than TLS's own; False at the server's end."""
+    while True:
+        try:
+            data = outer.recv(RECEIVE_BYTES)
+        except ssl.SSLWantReadError:
+            return True
+        if not data:
+            return False
+        inner.sendall(data)
 
 
 def _made(server: LdapServer) -> ssl.SSLContext:

@@ -25,6 +25,7 @@ from tests.server.directory_helpers import (
     sign_in,
     wait_sign_in,
 )
+from tests.server.feed_helpers import let_in
 
 pytestmark = pytest.mark.needs("slapd")
 
@@ -190,6 +191,41 @@ def test_nobody_changes_a_password_here_that_a_directory_keeps(master: Master) -
     with master.client() as client, pytest.raises(redis.ResponseError, match="a directory keeps"):
         client.execute_command("CFG.PASSWD", "bob", "correct horse", "another-word-1")
     assert sign_in(master, "bob", PEOPLE["bob"]) == "+OK"
+
+
+def test_who_is_kept_elsewhere_changes_anothers_password_here(master: Master) -> None:
+    """By his own of the directory, if he may."""
+    let_in(master, person(master, "chief", external_id="cy"))
+    with plain(master) as connection:
+        assert ask(connection, "AUTH", "chief", PEOPLE["cy"]) == "+OK"
+        said = ask(connection, "CFG.PASSWD", "local", "no-word-of-his", "local-word-3")
+        assert said.startswith("-WRONGPASS the old password is wrong")
+        assert ask(connection, "CFG.PASSWD", "local", PEOPLE["cy"], "local-word-3") == "+OK"
+    assert sign_in(master, "local", "local-word-3") == "+OK"
+
+
+def test_rules_for_passwords_and_locks_are_the_directorys_and_sessions_are_counted(
+    master: Master, slapd: Slapd
+) -> None:
+    tenant = create_tenant(master)
+    rules = {"account-lockout-threshold": 2, "force-password-reset": "true"}
+    rules |= {"password-expiration": 1, "max-account-sessions": 1}
+    section_of_rules = {"security-authentication-rules": rules}
+    change(master, "CfgTenant", tenant, {"userProperties": {"changed": section_of_rules}})
+    person(
+        master,
+        "ruled",
+        external_id="ann",
+        tenantDBID=tenant,
+        password="ruled-word-1",
+        changePasswordOnNextLogin=True,
+    )
+    for _ in range(3):
+        assert sign_in(master, "ruled", "no-word-of-hers").startswith(WRONG)
+    with plain(master) as connection:
+        assert ask(connection, "AUTH", "ruled", PEOPLE["ann"]) == "+OK"
+        assert sign_in(master, "ruled", PEOPLE["ann"]).startswith("-BUSY ")
+    wait_sign_in(master, "ruled", PEOPLE["ann"], "+OK")
 
 
 def test_t40_a_module_that_is_missing_refuses_and_says_which(tmp_path: Path, slapd: Slapd) -> None:
