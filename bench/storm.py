@@ -180,37 +180,37 @@ class Stage:
 
     def storm(self, peer: Peer, count: int) -> Seen:
         """One storm by the script that was written for it."""
-        command = [
-            program("desktops"),
-            str(peer.port),
-            self.folder / f"{peer.name}.script",
-            str(self.at_once),
-        ]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as driver:
-            psutil.Process(driver.pid).cpu_affinity(CORES[-1:])
-            assert driver.stdin is not None
-            assert driver.stdout is not None
-            if driver.stdout.readline() != "ready\n":
-                raise WrongReplies(f"{peer.name}: the desktops did not get ready")
-            before = cpu_seconds(peer.processes)
-            driver.stdin.write("go\n")
-            driver.stdin.flush()
-            line = driver.stdout.readline()
-            cpu = cpu_seconds(peer.processes) - before
-            driver.stdin.close()
-        told = orjson.loads(line) if line else {"errors": "the desktops gave up"}
-        if told["errors"]:
-            raise WrongReplies(f"{peer.name}: {told['errors']}")
-        return Seen(
-            cpu_us=cpu / count * 1e6,
-            bytes_out=told["bytes_in"] / count,
-            p50_ms=told["p50_ms"],
-            p99_ms=told["p99_ms"],
-            a_second=count / told["seconds"],
-            a_core_second=count / cpu,
-        )
+        return storm_of(peer, self.folder / f"{peer.name}.script", count, self.at_once)
+
+
+def storm_of(peer: Peer, script: Path, count: int, at_once: int) -> Seen:
+    """One storm of so many desktops, by a script; raises WrongReplies where one had an error."""
+    command = [program("desktops"), str(peer.port), script, str(at_once)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        psutil.Process(driver.pid).cpu_affinity(CORES[-1:])
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        if driver.stdout.readline() != "ready\n":
+            raise WrongReplies(f"{peer.name}: the desktops did not get ready")
+        before = cpu_seconds(peer.processes)
+        driver.stdin.write("go\n")
+        driver.stdin.flush()
+        line = driver.stdout.readline()
+        cpu = cpu_seconds(peer.processes) - before
+        driver.stdin.close()
+    told = orjson.loads(line) if line else {"errors": "the desktops gave up"}
+    if told["errors"]:
+        raise WrongReplies(f"{peer.name}: {told['errors']}")
+    return Seen(
+        cpu_us=cpu / count * 1e6,
+        bytes_out=told["bytes_in"] / count,
+        p50_ms=told["p50_ms"],
+        p99_ms=told["p99_ms"],
+        a_second=count / told["seconds"],
+        a_core_second=count / cpu,
+    )
 
 
 def _shown(port: int, steps: list[Step]) -> dict[str, set[bytes]]:

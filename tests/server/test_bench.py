@@ -104,6 +104,24 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
             ["storm", "--agents", "60", "--desktops", "20", "--rounds", "1"],
             ["storm of 20: CPU a desktop / redis", "storm of 20, brief list of all agents: bytes"],
         ),
+        pytest.param(
+            [
+                *("tls", "--persons", "200", "--requests", "6400", "--subscribers", "20"),
+                *("--deliveries", "100", "--handshakes", "20", "--connections", "20"),
+                *("--users", "6", "--answer-seconds", "0.5", "--reload-seconds", "2"),
+                *("--rounds", "1", "--only", "bulk", "--only", "fanout", "--only", "handshakes"),
+                *("--only", "memory", "--only", "reload", "--only", "directory"),
+            ],
+            [
+                "GET 600 bytes over TLS, pipeline 64 / redis-server",
+                "one change to 20 over TLS / redis-server",
+                "connection with a resumed handshake / redis-server",
+                "idle TLS connection / KiB",
+                "handshakes that failed beside reloads / none",
+                "own sign-ins beside 6 at a slow directory, again: p99 / without",
+            ],
+            marks=[pytest.mark.needs("slapd"), pytest.mark.needs("openssl")],
+        ),
         (
             ["find", "--objects", "100", "--requests", "2000", "--rounds", "1"],
             ["CFG.FIND by name, pipeline 16 / GET"],
