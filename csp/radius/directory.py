@@ -12,13 +12,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from csp.external.backend import Directory, Kind, Unusable, Verdict
 from csp.external.settings import Settings
 from csp.observe.events import log_event
 from csp.process.lookup import Lookup, LookupFailed
-from csp.radius.settings import SECTION, RadiusSettings, Server, read_settings
+from csp.radius.settings import SECTION, RadiusSettings, Server, read_settings, state_of_files
+from csp.tables.options import Value
 
 try:
     from csp.radius import exchange
@@ -42,18 +44,20 @@ class RadiusBackend:
             raise Unusable(f"RADIUS needs a Python package: pip install csp[radius] ({WHY_NOT})")
         if len(settings.sections) != 1:
             raise Unusable(f"RADIUS has one section, {SECTION}, which names all servers")
-        return RadiusDirectory(read_settings(settings.sections[0]))
+        return RadiusDirectory(settings.sections[0])
 
 
 class RadiusDirectory:
     """The servers of one section; asked from several threads at once."""
 
-    def __init__(self, settings: RadiusSettings) -> None:
-        self.name = "RADIUS " + ", ".join(one.address for one in settings.servers)
-        self._settings = settings
+    def __init__(self, section: Mapping[str, Value]) -> None:
+        self._section = section
+        self._files = state_of_files(section)
+        self._settings = read_settings(section)
+        self.name = "RADIUS " + ", ".join(one.address for one in self._settings.servers)
         self._active = 0  # which of the servers is asked first
         self._lock = threading.Lock()
-        for server in settings.servers:
+        for server in self._settings.servers:
             if not server.needs_signature:
                 log_event(log, "51240", server=server.address)
 
@@ -66,36 +70,47 @@ class RadiusDirectory:
             words = f"a RADIUS password has at most {PASSWORD_BYTES_MAX} bytes, none of them 0"
             return Verdict(Kind.REFUSED, words)
         silent: list[str] = []
-        servers, first = self._settings.servers, self._active
+        settings, first = self._newest()
+        servers = settings.servers
         for at in (*range(first, len(servers)), *range(first)):
-            found = self._ask(servers[at], name, secret, deadline)
+            found = _ask(settings, servers[at], name, secret, deadline)
             if isinstance(found, exchange.Reply):
                 return _verdict(found)
             silent.append(f"{servers[at].address}: {found.why}")
             if found.is_certain:
-                self._moves_on(at)
+                self._moves_on(settings, at)
             if time.monotonic() >= deadline:
                 break
         return Verdict(Kind.AWAY, "; ".join(silent))
 
-    def _ask(
-        self, server: Server, user: bytes, password: bytes, deadline: float
-    ) -> exchange.Reply | exchange.Silence:
-        question = exchange.Exchange(self._settings, server, user, password)
-        try:
-            endpoint = Lookup(server.host, server.port).wait()[0]
-        except LookupFailed as error:
-            return exchange.Silence(str(error))
-        return question.ask(endpoint, deadline)
-
-    def _moves_on(self, silent: int) -> None:
-        servers = self._settings.servers
+    def _newest(self) -> tuple[RadiusSettings, int]:
+        """The settings as the files are now, and which server is asked first; raises Unusable."""
         with self._lock:
-            if self._active != silent or len(servers) == 1:
+            files = state_of_files(self._section)
+            if files != self._files:
+                self._settings = read_settings(self._section)
+                self._files, self._active = files, 0
+            return self._settings, self._active
+
+    def _moves_on(self, settings: RadiusSettings, silent: int) -> None:
+        servers = settings.servers
+        with self._lock:
+            if self._settings is not settings or self._active != silent or len(servers) == 1:
                 return
             self._active = (silent + 1) % len(servers)
             after = servers[self._active]
         log_event(log, "51241", server=servers[silent].address, next=after.address)
+
+
+def _ask(
+    settings: RadiusSettings, server: Server, user: bytes, password: bytes, deadline: float
+) -> exchange.Reply | exchange.Silence:
+    question = exchange.Exchange(settings, server, user, password)
+    try:
+        endpoint = Lookup(server.host, server.port).wait()[0]
+    except LookupFailed as error:
+        return exchange.Silence(str(error))
+    return question.ask(endpoint, deadline)
 
 
 def _verdict(reply: exchange.Reply) -> Verdict:

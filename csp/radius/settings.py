@@ -2,7 +2,8 @@
 
 1. A secret stands in no option: who reads the configuration would have it. It lies in a file of
    mode 0600 that only the server's user reads, and is never shown.
-2. Whatever is missing, double or can't be read is refused as a whole: no server is left out
+2. A file is read anew when it has changed: `state_of_files` tells.
+3. Whatever is missing, double or can't be read is refused as a whole: no server is left out
    silently.
 """
 
@@ -74,6 +75,20 @@ def read_settings(section: Mapping[str, Value]) -> RadiusSettings:
         attempt_s=float(section["response-timeout"]),
         nas_identifier=str(section["nas-identifier"]),
     )
+
+
+def state_of_files(section: Mapping[str, Value]) -> tuple[tuple[int, ...], ...]:
+    """What tells that a file with secrets is another one, or has another text."""
+    paths = _words(section["secret-file"]) + _words(section["servers-file"])
+    return tuple(_state(path) for path in paths)
+
+
+def _state(path: str) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode
 
 
 def shown(host: str, port: int) -> str:

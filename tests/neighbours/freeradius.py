@@ -117,14 +117,17 @@ class FreeRadius:
         *,
         secret: str = "testing-secret-1",
         signs: bool = True,
+        port: int = 0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.secret = secret
+        self.secret_file = folder / "secret"  # as csp reads it
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
         note(secret, *users.values())
+        self._write("secret", f"{secret}\n")
         lines = [
             f'{name} Cleartext-Password := "{password}"\n    Reply-Message := "{WELCOME}"\n'
             for name, password in users.items()
