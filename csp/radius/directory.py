@@ -78,7 +78,7 @@ class RadiusDirectory:
                 return _verdict(found)
             silent.append(f"{servers[at].address}: {found.why}")
             if found.is_certain:
-                self._moves_on(settings, at)
+                self._moves_on(settings, at, found.why)
             if time.monotonic() >= deadline:
                 break
         return Verdict(Kind.AWAY, "; ".join(silent))
@@ -92,14 +92,15 @@ class RadiusDirectory:
                 self._files, self._active = files, 0
             return self._settings, self._active
 
-    def _moves_on(self, settings: RadiusSettings, silent: int) -> None:
+    def _moves_on(self, settings: RadiusSettings, silent: int, why: str) -> None:
         servers = settings.servers
         with self._lock:
             if self._settings is not settings or self._active != silent or len(servers) == 1:
                 return
             self._active = (silent + 1) % len(servers)
             after = servers[self._active]
-        log_event(log, "51241", server=servers[silent].address, next=after.address)
+        reason = f"{servers[silent].address}: {why}"
+        log_event(log, "51254", directory=self.name, server=after.address, reason=reason)
 
 
 def _ask(

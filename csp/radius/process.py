@@ -1,17 +1,12 @@
-"""The process that asks RADIUS servers."""
+"""The process of the role `radius`: it asks RADIUS servers for auth."""
 
 from __future__ import annotations
 
-from csp.external.backend import Backend, Unusable
 from csp.external.process import run_backend
 from csp.process.context import ProcessContext
+from csp.radius.directory import RadiusBackend
 
 
 def run_radius(context: ProcessContext) -> None:
-    """Serves until asked to end."""
-    run_backend(context, open_radius)
-
-
-def open_radius() -> Backend:
-    """The backend; raises Unusable."""
-    raise Unusable("this release asks no RADIUS servers yet")
+    """Serves until asked to end; without its package it says so to whoever asks."""
+    run_backend(context, RadiusBackend)

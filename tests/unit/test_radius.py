@@ -219,7 +219,7 @@ def test_many_who_wait_for_a_silent_server_move_on_once(
         for one in waiting:
             one.join(PATIENCE_S)
         assert found == [Kind.ACCEPTED] * 8
-        moves = [one for one in caplog.records if getattr(one, "event", "") == "51241"]
+        moves = [one for one in caplog.records if getattr(one, "event", "") == "51254"]
         assert len(moves) == 1
 
 
