@@ -8,6 +8,7 @@ import click
 
 from csp.cli.connecting import Server, client_options, show_json, signed_in
 from csp.client.connection import Connection
+from csp.client.core import Credentials
 from csp.errors import MustChange, from_line
 from csp.resp import ErrorReply, request
 
@@ -25,7 +26,7 @@ def command(user: str | None, server: Server, as_json: bool) -> None:
     CSP_USER, also where another user's password is changed.
     """
     with signed_in(server, "passwd") as client:
-        assert client.credentials is not None
+        assert isinstance(client.credentials, Credentials)
         own, old = client.credentials.user, client.credentials.password
         try:
             # Signs in first: who may not, is not asked for a new password.

@@ -5,7 +5,8 @@ from csp.client.async_client import AsyncClient, AsyncSubscription, AsyncTransac
 from csp.client.client import Client, Subscription, Transaction
 from csp.client.connection import Connection
 from csp.client.core import Credentials
-from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
+from csp.client.kerberos import Kerberos
+from csp.client.problems import CannotConnect, ConnectionLost, NotApplied, NoTicket
 from csp.client.results import Created, Inherited, Outcome, Page, Permissions
 from csp.client.session import Session
 from csp.client.shape import Delta, Object, Sections
@@ -30,6 +31,8 @@ __all__ = [
     "Gap",
     "Handle",
     "Inherited",
+    "Kerberos",
+    "NoTicket",
     "NotApplied",
     "Notice",
     "Object",

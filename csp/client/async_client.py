@@ -22,7 +22,7 @@ from csp.client.problems import ConnectionLost
 from csp.client.results import Created, Outcome, Page, Permissions
 from csp.client.shape import ClassOf, Every, Object, Shown, Stated, StatedDelta, Typed
 from csp.client.shell import Shell
-from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps
+from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps, Work
 from csp.client.subscription import Event, Watching
 from csp.client.transaction import Writes
 from csp.client.values import Filters, FilterValue
@@ -269,6 +269,8 @@ class AsyncClient(Shell[AsyncConnection]):
                 return await self._open_one().next_push(seconds)
             case Pause(seconds):
                 await asyncio.sleep(seconds)
+            case Work(call):
+                return await asyncio.to_thread(call)
         return None
 
 

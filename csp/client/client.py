@@ -23,7 +23,7 @@ from csp.client.problems import ConnectionLost
 from csp.client.results import Created, Outcome, Page, Permissions
 from csp.client.shape import ClassOf, Every, Object, Shown, Stated, StatedDelta, Typed
 from csp.client.shell import Shell
-from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps
+from csp.client.steps import Close, Exchange, Listen, Open, Pause, Step, Steps, Work
 from csp.client.subscription import Event, Watching
 from csp.client.transaction import Writes
 from csp.client.values import Filters, FilterValue
@@ -269,6 +269,8 @@ class Client(Shell[Connection]):
                 return self._open_one().next_push(seconds)
             case Pause(seconds):
                 time.sleep(seconds)
+            case Work(call):
+                return call()
         return None
 
 

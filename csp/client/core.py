@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from csp import __version__
 from csp.client.address import Address, AddressLike, servers_of
 from csp.client.incoming import Argument, Value
+from csp.client.kerberos import Kerberos, Ticket
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Outcome
 from csp.client.session import Session
-from csp.client.steps import TIMEOUT_SECONDS, Close, Exchange, Open, Pause, Steps
+from csp.client.steps import TIMEOUT_SECONDS, Close, Exchange, Open, Pause, Steps, Work
 from csp.client.values import as_text
 from csp.errors import (
     Busy,
@@ -66,7 +67,7 @@ class Core:
     def __init__(
         self,
         addresses: AddressLike | Sequence[AddressLike],
-        credentials: Credentials | None,
+        credentials: Credentials | Kerberos | None,
         *,
         name: str,
         timeout: float | None = TIMEOUT_SECONDS,
@@ -134,21 +135,40 @@ class Core:
     def _sign_in(self) -> Steps[None]:
         if self.credentials is None:
             return
-        try:
-            yield from self._hello(self.session.token or self.credentials.password)
-        except (WrongPass, NoPerm):
-            if not self.session.token:
-                raise
-            self.session.token = ""
-            yield from self._hello(self.credentials.password)
+        if not (yield from self._restored(self.credentials)):
+            yield from self._prove(self.credentials)
         yield from self._register()
         library = (("LIB-NAME", "csp"), ("LIB-VER", __version__))
         named = b"".join(request("CLIENT", "SETINFO", *pair) for pair in library)
         yield Exchange(named, len(library))
 
-    def _hello(self, secret: str) -> Steps[None]:
-        assert self.credentials is not None
-        hello: list[Argument] = ["HELLO", 3, "AUTH", self.credentials.user, secret]
+    def _restored(self, credentials: Credentials | Kerberos) -> Steps[bool]:
+        """Whether the session's token has signed in; one that is refused is dropped."""
+        session = self.session
+        user = credentials.user if isinstance(credentials, Credentials) else session.user
+        if not session.token or not user:
+            return False
+        try:
+            yield from self._hello("AUTH", user, session.token)
+        except (WrongPass, NoPerm):
+            session.token = ""
+            return False
+        return True
+
+    def _prove(self, credentials: Credentials | Kerberos) -> Steps[None]:
+        """Signs in by the password, or by a ticket."""
+        if isinstance(credentials, Credentials):
+            yield from self._hello("AUTH", credentials.user, credentials.password)
+            return
+        ticket: Ticket = yield Work(lambda: credentials.begin(self.address))
+        words = request("CFG.AUTH", "GSSAPI", ticket.token)
+        reply = yield from exchange_one(words, self._at_most(SIGN_IN_SECONDS))
+        ticket.finish(as_text(reply))
+        yield from self._hello()
+        self.session.user = as_text((yield from exchange_one(request("ACL", "WHOAMI"))))
+
+    def _hello(self, *auth: str) -> Steps[None]:
+        hello: list[Argument] = ["HELLO", 3, *auth]
         if self.name:
             hello += ["SETNAME", self.name]
         yield from exchange_one(request(*hello), self._at_most(SIGN_IN_SECONDS))

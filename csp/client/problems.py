@@ -18,6 +18,10 @@ class NotApplied(ConnectionLost):
     """The connection broke before the write was done; it was not done, and never will be."""
 
 
+class NoTicket(CspError):
+    """There is no Kerberos ticket, or the server does not prove that it is meant by it."""
+
+
 def error_of(reply: ErrorReply) -> CspError:
     """The error reply as an exception of the class that its first word names."""
     return from_line(str(reply))

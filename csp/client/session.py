@@ -19,6 +19,7 @@ class Session:
 
     application: str = ""  # registered as at each connection; empty: as none
     token: str = field(default="", repr=False)
+    user: str = ""  # as the server knows who signed in by a ticket
     seen: int = 0  # the newest revision that this client was shown
     restored: int = 0  # sign-ins by a token
     rereads: int = 0  # gaps told, after each of which the application has to read anew

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, Self, TypeVar
 from csp.client.address import Address, AddressLike
 from csp.client.commands import Commands
 from csp.client.core import OUTCOME_SECONDS, RECONNECT_SECONDS, Credentials
+from csp.client.kerberos import Kerberos
 from csp.client.problems import ConnectionLost
 from csp.client.session import Session
 from csp.client.steps import TIMEOUT_SECONDS
@@ -42,6 +43,7 @@ class Shell(Generic[Link]):
     timeout: seconds in which nothing came after which a call gives its connection up; None: never.
     reconnect_seconds 0: never connect again by itself.
     application: what it registers as at each connection; it then signs in by the newest token.
+    credentials: a user and a password, or Kerberos(): the ticket of whoever runs this process.
     session: shared by clients of one user: token, what was seen, how often it had to read anew.
     tls: how TLS is spoken; "rediss://HOST:PORT" alone means with what the system trusts.
     In a process that was forked it opens a connection of its own.
@@ -50,7 +52,7 @@ class Shell(Generic[Link]):
     def __init__(
         self,
         addresses: AddressLike | Sequence[AddressLike],
-        credentials: Credentials | None,
+        credentials: Credentials | Kerberos | None,
         *,
         name: str = "",
         timeout: float | None = TIMEOUT_SECONDS,

@@ -7,7 +7,7 @@ A step that fails is thrown into the generator as a CspError.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -55,5 +55,12 @@ class Pause:
     seconds: float
 
 
-Step = Open | Close | Exchange | Listen | Pause
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Answer with what this call gives, which may wait; a CspError that it raises is thrown."""
+
+    call: Callable[[], object]
+
+
+Step = Open | Close | Exchange | Listen | Pause | Work
 Steps = Generator[Step, Any, Result]

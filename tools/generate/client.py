@@ -27,6 +27,7 @@ REPLACED = (
     ),
     ("asyncio.Lock", "threading.Lock"),
     ("asyncio.sleep", "time.sleep"),
+    ("await asyncio.to_thread(call)", "call()"),
     ("AsyncConnection.open(", "Connection("),
     ("async_connection", "connection"),
     ("Async", ""),
