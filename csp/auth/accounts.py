@@ -15,19 +15,21 @@ import orjson
 from csp.external.settings import NO_SEALER, Level, Problem, SignIn, sign_in_of
 from csp.model.accounts import AccountRecord, credential_of, read_record
 from csp.model.groups import is_enabled
+from csp.model.keys import KEYS
 from csp.model.sealing import Sealer
 from csp.model.token_keys import KEYS_DBID, read_sealing
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, ENVIRONMENT
 from csp.process.application import dbid_of
 from csp.process.tenants import Tenants
-from csp.rules.accounts import AccountRules, is_certificate_only, rules_of
+from csp.rules.accounts import DEFAULT_ACCOUNT, AccountRules, is_certificate_only, rules_of
 
 PERSON = CLASSES["CfgPerson"]
 TENANT = CLASSES["CfgTenant"]
 MEMO_COUNT_MAX = 10_000
 NO_RULES = AccountRules()
-OWN = SignIn()  # by a password that csp keeps
 NO_RECORD = AccountRecord("", "", "", 0, 0)  # of an account that has no password
+EXTERNAL_ID = KEYS[PERSON.name, "external_id"].key_id
+OWN = SignIn()  # by a password that csp keeps
 
 
 class Reader(Protocol):
@@ -101,6 +103,31 @@ class Accounts:
             return self._read(user, may_lack_password=True)
         finally:
             self.reader.unpin()
+
+    def by_principal(self, principal: str) -> tuple[bytes, Account | None]:
+        """The account of a Kerberos principal, whether it has a password or not, and its user name;
+        the principal where it is nobody's.
+
+        It is the person whose External ID is all of it, else the one whose user name stands before
+        the realm; two with that External ID are nobody. `default` has to be named by the first: a
+        realm in which somebody may be called that would have an administrator here.
+        """
+        self.reader.pin()
+        try:
+            user = self._user_of(principal).encode()
+            account = self._read(user, may_lack_password=True) if user else None
+            return user if account is not None else principal.encode(), account
+        finally:
+            self.reader.unpin()
+
+    def _user_of(self, principal: str) -> str:
+        dbids = self.reader.find(EXTERNAL_ID, principal.encode())
+        if dbids:
+            person = self._object(PERSON.id, dbids[0])
+            return str(person["userName"]) if person is not None and len(dbids) == 1 else ""
+        name = principal.rpartition("@")[0]
+        dbid = dbid_of(self.reader, PERSON.name, "user_name", name.encode())
+        return name if name and dbid != DEFAULT_ACCOUNT else ""
 
     def rules(self, user: bytes) -> AccountRules:
         """The rules for a user's password, whether he has one or not."""

@@ -24,6 +24,7 @@ from csp.auth.failures import Failures, printable
 from csp.auth.line import line_of
 from csp.auth.passwords import ARGON2ID
 from csp.auth.store import StoreView
+from csp.auth.tickets import Ticket, Tickets
 from csp.auth.verdicts import Verdicts
 from csp.auth.verifier import BUSY, WRONG, Verifier
 from csp.errors import BadValue, Locked, NoPerm
@@ -44,7 +45,10 @@ POLL_SECONDS = 0.2  # how soon a store that was loaded, or a new generation, is 
 
 KEPT_ELSEWHERE = NoPerm("a directory keeps this password: it is changed there").line
 
+LOADING = "LOADING the store is being loaded, nobody can sign in yet"
+
 ENDS = (Request.DRAIN, Request.EXIT)
+NOTHING: Mapping[str, str] = {}
 CERTIFICATE_ONLY = "WRONGPASS the password is right, but the account is certificate-only"
 
 log = logging.getLogger("csp.auth")
@@ -70,6 +74,7 @@ class AuthProcess:
         later = self._watched.call_later
         self._external = External(self._asker, later, self._store.count, alarms)
         self._certificates = Certificates(context, self._store.flags)
+        self._tickets = Tickets(self._asker, alarms)
         self._poller = Poller()
         self._own_descriptors = (
             Descriptor(context.control_fd, READ, self._take_requests),
@@ -92,6 +97,7 @@ class AuthProcess:
             self._watched.take_due()
             self._verifier.work_off()
             self._external.work_off()
+            self._tickets.work_off()
             self._failures.tick(_now_ms())
             self._channel.flush()
             self._look_at_options(_now_ms())
@@ -120,7 +126,9 @@ class AuthProcess:
             application = self._store.application(self._context.app_name)
             news = self._options.look(application)
             if news is not None:
-                self._store.take_server(level_of(news.application, "options"))
+                server = level_of(news.application, "options")
+                self._store.take_server(server)
+                self._tickets.take_server(server)
             self._certificates.look(application, self._store.host)
 
     def _take_options(self, values: Mapping[str, OptionValue]) -> None:
@@ -143,6 +151,9 @@ class AuthProcess:
         if len(parts) == 4 and parts[0] == b"CERTIFICATE":
             self._by_certificate(peer, parts)
             return
+        if len(parts) == 4 and parts[0] == b"TICKET":
+            self._by_ticket(peer, parts)
+            return
         is_change = len(parts) == 7 and parts[0] == b"PASSWD"
         if not is_change and (len(parts) != 5 or parts[0] != b"VERIFY"):
             log_event(log, "51191", question=repr(parts[:1]))
@@ -151,7 +162,7 @@ class AuthProcess:
         number, host, user, password = parts[1:5]
         address = host.decode("ascii", "replace")
         if not self._store.is_loaded:
-            peer.fail(number, "LOADING the store is being loaded, nobody can sign in yet")
+            peer.fail(number, LOADING)
             return
 
         def answer(result: Account | str) -> None:
@@ -186,26 +197,62 @@ class AuthProcess:
             self._verifier.verify(user, password, answer, line_of(address))
 
     def _by_certificate(self, peer: Peer, parts: Message) -> None:
-        """Decides on a user whose certificate was shown; his password plays no part."""
+        """Decides on a user whose certificate was shown."""
         number, host, user = parts[1:4]
-        address = host.decode("ascii", "replace")
         if not self._store.is_loaded:
-            peer.fail(number, "LOADING the store is being loaded, nobody can sign in yet")
+            peer.fail(number, LOADING)
             return
         account = self._store.by_certificate(user)
-        refusal = WRONG
-        if account is not None and account.is_enabled:
-            refusal = self._verdicts.refusal(account, by_certificate=True)
-        if account is None or refusal:
-            self._verifier.count("refused")
-            self._failures.add(user, address, refusal, _now_ms())
-            peer.fail(number, refusal)
+        self._let_in(peer, number, host, user, account)
+
+    def _by_ticket(self, peer: Peer, parts: Message) -> None:
+        """Decides on a client's Kerberos ticket."""
+        number, host, token = parts[1:]
+        if not self._store.is_loaded:
+            peer.fail(number, LOADING)
+            return
+
+        def answer(found: Ticket | str) -> None:
+            if isinstance(found, str):
+                self._refuse_without(peer, number, host, b"a ticket", found)
+                return
+            user, account = self._store.by_principal(found.principal)
+            if account is not None and account.certificate_only:
+                account = None
+            told = {"digest": found.digest, "reply": found.reply}
+            self._let_in(peer, number, host, user, account, told)
+
+        self._tickets.ask(token, answer, line_of(host.decode("ascii", "replace")))
+
+    def _let_in(
+        self,
+        peer: Peer,
+        number: bytes,
+        host: bytes,
+        user: bytes,
+        account: Account | None,
+        more: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """Answers who has proved himself otherwise than by a password, which plays no part."""
+        if account is None or not account.is_enabled:
+            self._refuse_without(peer, number, host, user, WRONG)
+            return
+        refusal = self._verdicts.refusal(account, without_password=True)
+        if refusal:
+            self._refuse_without(peer, number, host, user, refusal)
             return
         self._failures.add_right(_now_ms())
         told = {"user": user.decode(), "dbid": account.dbid, "revision": account.revision}
-        peer.done(
-            number, orjson.dumps(told | self._verdicts.signed_in(account, by_certificate=True))
-        )
+        told |= self._verdicts.signed_in(account, without_password=True)
+        peer.done(number, orjson.dumps({**told, **more}))
+
+    def _refuse_without(
+        self, peer: Peer, number: bytes, host: bytes, user: bytes, reason: str
+    ) -> None:
+        """Says no where no password was wrong: nothing is locked by it."""
+        self._verifier.count("refused")
+        self._failures.add(user, host.decode("ascii", "replace"), reason, _now_ms())
+        peer.fail(number, reason)
 
     def _refuse(self, peer: Peer, number: bytes, user: bytes, address: str, reason: str) -> None:
         """Says no; where an account is locked by it, with the note of that."""

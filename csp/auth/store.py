@@ -61,6 +61,10 @@ class StoreView:
         """The account of a user name, whether it has a password or not."""
         return self._attached().by_certificate(user)
 
+    def by_principal(self, principal: str) -> tuple[bytes, Account | None]:
+        """The account of a Kerberos principal, as it is now, and its user name."""
+        return self._attached().by_principal(principal)
+
     def rules(self, user: bytes) -> AccountRules:
         """The rules for a user's password, as they are now."""
         return self._attached().rules(user)

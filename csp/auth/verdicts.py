@@ -56,7 +56,7 @@ class Verdicts:
         log_event(log, "51208", user=user, count=count, address=address)
         return self._note(account, locked=until_ms)
 
-    def refusal(self, account: Account, *, by_certificate: bool = False) -> str:
+    def refusal(self, account: Account, *, without_password: bool = False) -> str:
         """Why nobody signs in by the right password, or by a certificate; empty where it may be."""
         self._tell_problems(account)
         now_ms = self._wall_ms()
@@ -66,19 +66,19 @@ class Verdicts:
         rules = account.rules
         age_ms = now_ms - account.changed_ms if account.changed_ms else 0
         is_too_old = rules.password_days and age_ms >= rules.password_days * DAY_MS
-        if is_too_old and not by_certificate:
+        if is_too_old and not without_password:
             return Expired("the password is too old: an administrator sets a new one").line
         last_ms = self._last_ms(account) if self._may_expire(account) else 0
         if last_ms and now_ms - last_ms >= rules.idle_days * DAY_MS:
             return Expired("the account was not used for too long").line
         return ""
 
-    def signed_in(self, account: Account, *, by_certificate: bool = False) -> dict[str, Any]:
+    def signed_in(self, account: Account, *, without_password: bool = False) -> dict[str, Any]:
         """What the worker is told of a sign-in besides who it is.
 
         By a certificate: its password, if it has one, needs neither changing nor renewing for that.
         """
-        if by_certificate:
+        if without_password:
             account = replace(account, must_change=False, changed_ms=0)
         now_ms, rules = self._wall_ms(), account.rules
         found: dict[str, Any] = {"sessions": rules.sessions, "must_change": account.must_change}

@@ -1,17 +1,12 @@
-"""The process that takes Kerberos tickets."""
+"""The process of the role `kerberos`: it accepts tickets for auth."""
 
 from __future__ import annotations
 
-from csp.external.backend import Backend, Unusable
 from csp.external.process import run_backend
+from csp.kerberos.acceptor import KerberosBackend
 from csp.process.context import ProcessContext
 
 
 def run_kerberos(context: ProcessContext) -> None:
-    """Serves until asked to end."""
-    run_backend(context, open_kerberos)
-
-
-def open_kerberos() -> Backend:
-    """The backend; raises Unusable."""
-    raise Unusable("this release takes no Kerberos tickets yet")
+    """Serves until asked to end; without its package it says so to whoever asks."""
+    run_backend(context, KerberosBackend)

@@ -166,6 +166,16 @@ class Tokens(Protocol):
         """What this user's token leads to; refused where it is worth nothing."""
 
 
+class Tickets(Protocol):
+    """Whether the master can be asked about Kerberos tickets."""
+
+    def master_is_away(self, why: str) -> None:
+        """A ticket was taken without asking it."""
+
+    def master_has_answered(self) -> None:
+        """It was asked."""
+
+
 class SessionRecords(Protocol):
     """The records of this worker's sessions."""
 
@@ -252,6 +262,8 @@ class Lane(Protocol):
     def registrations(self) -> Registrations: ...
     @property
     def tokens(self) -> Tokens: ...
+    @property
+    def tickets(self) -> Tickets: ...
     @property
     def replays(self) -> Replays: ...
     @property

@@ -25,6 +25,7 @@ from csp.worker import (
     status,
     sums,
     sync,
+    tickets,
     tracking,
     transactions,
     writes,
@@ -53,6 +54,7 @@ HANDLERS: Mapping[str, Handler] = {
     **sums.HANDLERS,
     **sync.HANDLERS,
     **history.HANDLERS,
+    **tickets.HANDLERS,
     **password.HANDLERS,
     **permissions.HANDLERS,
 }

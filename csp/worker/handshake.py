@@ -198,11 +198,11 @@ class PasswordSignIn:
             return
         reply = _sign_in_reply(answer)
         if not isinstance(reply, bytes):
-            reply = _take(self.call, reply, self.then)
+            reply = take_verdict(self.call, reply, self.then)
         lane.finish(conn, reply)
 
 
-def _take(call: Call, told: dict[str, Any], then: Callable[[], bytes]) -> bytes:
+def take_verdict(call: Call, told: dict[str, Any], then: Callable[[], bytes]) -> bytes:
     """What auth has decided, done; the reply."""
     if "note" in told:
         call.lane.account_notes.add(told["note"])

@@ -42,6 +42,7 @@ from csp.worker.replays import Replays
 from csp.worker.server_info import ServerInfo
 from csp.worker.session_records import ENDED_HERE, SessionRecords
 from csp.worker.states import States
+from csp.worker.tickets import Tickets
 from csp.worker.tokens import Tokens
 from csp.worker.turned_away import TurnedAway
 
@@ -80,6 +81,7 @@ class SlowLane:
         self.states_shown = States(self)
         self.tokens = Tokens(self)
         self.tokens.start()
+        self.tickets = Tickets()
         self.own_options = Following(self)
         self.own_options.start()
         self.turned_away = TurnedAway(self)

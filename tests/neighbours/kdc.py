@@ -106,6 +106,16 @@ class Kdc:
         self.administer(f"addprinc -randkey {name}")
         self.administer(f"ktadd -k {keytab} {name}")
 
+    def trust(self, other: Kdc) -> None:
+        """The other realm's users get tickets for services of this one."""
+        name = f"krbtgt/{self.realm}@{other.realm}"
+        for one in (self, other):
+            one.administer(f"addprinc -pw shared-by-both-1 {name}")
+        conf = other.folder / "krb5.conf"
+        ours = f"    {self.realm} = {{\n        kdc = 127.0.0.1:{self.port}\n    }}\n"
+        text = conf.read_text().replace("[realms]\n", f"[realms]\n{ours}")
+        conf.write_text(text.replace(f"localhost = {other.realm}", f"localhost = {self.realm}"))
+
     def administer(self, words: str) -> str:
         """What an administrator types into kadmin."""
         return self._run("kadmin.local", "-r", self.realm, "-q", words)
@@ -146,6 +156,7 @@ class Kdc:
         command = [*_faked(at), sys.executable, "-c", CLIENT, service, "mutual" if mutual else "-"]
         token = self._run(*command, more={"KRB5CCNAME": f"FILE:{found}"}).strip()
         base64.b64decode(token, validate=True)
+        note(token)
         return token
 
     def stop(self) -> None:
