@@ -25,6 +25,11 @@ class Purpose(Enum):
     HA_SYNC = 2  # the peer of a pair alone
     MANAGEMENT = 3  # administrators alone
 
+    @property
+    def word(self) -> str:
+        """What it is called in words: `user-interface`."""
+        return self.name.lower().replace("_", "-")
+
 
 class Security(Enum):
     """What a port's first bytes have to be."""
@@ -33,6 +38,11 @@ class Security(Enum):
     SECURED = 1  # a TLS hello
     AUTO = 2  # either: the first byte decides
 
+    @property
+    def word(self) -> str:
+        """What it is called in words: `secured`."""
+        return self.name.lower()
+
 
 @dataclass(frozen=True)
 class Port:
@@ -40,10 +50,12 @@ class Port:
 
     number: int
     id: str = DEFAULT_ID
+    tcp: int = 0  # as bound; before that as its Application says, 0: it does not
     address: str = ""  # HOST:PORT as bound
     purpose: Purpose = Purpose.CLIENTS
     security: Security = Security.UNSECURED
     proxy_from: tuple[Network, ...] = ()  # balancers that say whose connection it is; no others
     listed: tuple[Network, ...] = ()  # who may connect at all; empty: everybody
-    # What its transport parameters say of certificates, by their names.
+    # What its transport parameters say of certificates, by their names, filled in by the options of
+    # its Application and Host (csp/process/port_infos.py); empty where it is not secured.
     tls: Mapping[str, str] = field(default_factory=dict)
