@@ -9,12 +9,15 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+import orjson
+
 from csp.conf.options import Options, Problem, load
 from csp.model.keys import KEYS
 from csp.model.types import CLASSES
 from csp.observe.events import log_event
 
 APPLICATION = CLASSES["CfgApplication"]
+HOST = CLASSES["CfgHost"]
 # What the Application of every Configuration Server is, a proxy's too.
 SERVER_TYPE = "configurationserver"
 
@@ -38,6 +41,19 @@ def application_of(reader: Finder, name: str | bytes) -> bytes:
     """The JSON of the Application of this name; b"" where there is none."""
     dbid = dbid_of(reader, APPLICATION.name, "name", name)
     return (reader.get(APPLICATION.id, dbid) if dbid else None) or b""
+
+
+def host_of(reader: Finder, application: Mapping[str, Any]) -> dict[str, Any]:
+    """The Host on which an Application runs; empty where it names none."""
+    dbid = host_dbid_of(application)
+    data = reader.get(HOST.id, dbid) if dbid else None
+    found: dict[str, Any] = orjson.loads(data) if data else {}
+    return found
+
+
+def host_dbid_of(application: Mapping[str, Any]) -> int:
+    """The DBID of the Host that an Application names; 0 for none."""
+    return int((application.get("serverInfo") or {}).get("hostDBID") or 0)
 
 
 def options_in(application: Mapping[str, Any], *, mode: str, app_name: str) -> Options:

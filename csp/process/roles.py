@@ -55,6 +55,7 @@ class Role:
     phase: Phase
     spin_seconds_max: float  # busy but deaf, until it counts as hung
     channel: Limits | None = None  # of the socket on which the others ask it
+    knows_ports: bool = False  # starts anew when the Application has said which there are
     serves_clients: bool = False  # owns listeners; alone holds up nobody but its own
     needs_application: bool = False  # starts only when a proxy's Application is known
     secrets: frozenset[Secret] = frozenset()  # which it may know
@@ -100,6 +101,7 @@ AUTH = Role(
     reloads=True,
     is_guarded=True,
     holds_keys=True,
+    knows_ports=True,
 )
 READING = Role(
     "reading",
@@ -137,6 +139,7 @@ WORKER = Role(
     serves_clients=True,
     is_guarded=True,
     holds_keys=True,
+    knows_ports=True,
 )
 
 ROLES: dict[str, Role] = {

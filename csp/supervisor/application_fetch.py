@@ -1,4 +1,4 @@
-"""Reads a proxy's own Application object from the master, or makes it there.
+"""Reads a proxy's own Application object, and its Host, from the master, or makes them there.
 
 Runs in a short-lived child, before the writer: the supervisor itself never waits for the network.
 """
@@ -20,7 +20,7 @@ from csp.errors import CspError
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.model.types import ENVIRONMENT
 from csp.observe.events import log_event
-from csp.process.application import SERVER_TYPE
+from csp.process.application import SERVER_TYPE, host_dbid_of
 from csp.process.context import StartRefused, Upstream
 from csp.process.credentials import PasswordFileRefused, renewed
 from csp.process.lookup import Lookup, LookupFailed
@@ -29,13 +29,14 @@ from csp.supervisor.application import (
     ApplicationWanted,
     why_unfit,
 )
+from csp.supervisor.bootstrap import Own
 
 WAIT_WORDS = ("LOADING", "BUSY", "MASTERDOWN")  # a master that can't answer yet
 log = logging.getLogger("csp.supervisor")
 
 
-def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> dict[str, Any]:
-    """The Application object; raises StartRefused with the exit code that fits."""
+def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> Own:
+    """The Application object and its Host; raises StartRefused with the exit code that fits."""
     told = {"host": upstream.shown_host, "port": upstream.port}
     log_event(log, "04500", **told)
     try:
@@ -54,13 +55,13 @@ def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> dict[str
         raise StartRefused(
             EXIT_REFUSED, f"refused by the master {upstream.address}: {error.line}"
         ) from None
-    reason = why_unfit(found, wanted)
+    reason = why_unfit(found.application if found else None, wanted)
     if found is None or reason:
         raise StartRefused(EXIT_USAGE, f"Application {wanted.name!r} {reason}")
     return found
 
 
-def _ask_somewhere(upstream: Upstream, wanted: ApplicationWanted) -> dict[str, Any] | None:
+def _ask_somewhere(upstream: Upstream, wanted: ApplicationWanted) -> Own | None:
     """The answer of the first of the master's addresses that has one; the last one's error."""
     endpoints = Lookup(upstream.host, upstream.port).wait()
     for number, endpoint in enumerate(endpoints, 1):
@@ -72,15 +73,18 @@ def _ask_somewhere(upstream: Upstream, wanted: ApplicationWanted) -> dict[str, A
     return None
 
 
-def _ask(address: Address, upstream: Upstream, wanted: ApplicationWanted) -> dict[str, Any] | None:
+def _ask(address: Address, upstream: Upstream, wanted: ApplicationWanted) -> Own | None:
     with _Asking(address, upstream, wanted.name) as master:
         found = master.find("CfgApplication", name=wanted.name)
         if found is None and wanted.may_create:
             _create(master, wanted)
             found = master.find("CfgApplication", name=wanted.name)
-        if found is not None:
-            _keep_links_up(master, found)
-        return found
+        if found is None:
+            return None
+        _keep_links_up(master, found)
+        dbid = host_dbid_of(found)
+        host = master.find("CfgHost", dbid=str(dbid)) if dbid else None
+        return Own(found, host or {})
 
 
 class _Asking(Client):

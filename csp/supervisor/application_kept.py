@@ -15,7 +15,7 @@ from csp.observe.events import log_event
 from csp.snapshot.file import NAME
 from csp.snapshot.keep import info_of
 from csp.supervisor.application import ApplicationWanted, why_unfit
-from csp.supervisor.bootstrap import APPLICATION_FILE, write_application
+from csp.supervisor.bootstrap import APPLICATION_FILE, write_down
 
 log = logging.getLogger("csp.supervisor")
 
@@ -31,7 +31,7 @@ def keep_newest(folder: Path, wanted: ApplicationWanted) -> None:
         log_event(log, "51017", app=wanted.name, reason=why)
         return
     if _revision_of(folder / APPLICATION_FILE) < int(kept.get("revision", 0)):
-        write_application(folder, kept)
+        write_down(folder / APPLICATION_FILE, kept)
 
 
 def _revision_of(path: Path) -> int:

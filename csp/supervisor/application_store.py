@@ -1,4 +1,4 @@
-"""Reads a master's own Application object from the store that its writer has loaded.
+"""Reads a master's own Application, and its Host, from the store that its writer has loaded.
 
 Runs in a short-lived child: the supervisor itself maps no data.
 """
@@ -6,18 +6,18 @@ Runs in a short-lived child: the supervisor itself maps no data.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
 
 from csp.exits import EXIT_NO_CONNECTION
 from csp.process.context import StartRefused
+from csp.supervisor.bootstrap import Own
 
 
-def read_own_application(instance: str, app_name: str) -> dict[str, Any]:
-    """The Application; empty if there is none of that name."""
+def read_own_application(instance: str, app_name: str) -> Own:
+    """The Application and its Host; empty if there is none of that name."""
     import orjson
 
     from csp._fastpath import Control
-    from csp.process.application import application_of
+    from csp.process.application import application_of, host_of
     from csp.store import segment
     from csp.store.guest import Guest
     from csp.store.locks import LockHeld
@@ -27,5 +27,5 @@ def read_own_application(instance: str, app_name: str) -> dict[str, Any]:
     except LockHeld as error:
         raise StartRefused(EXIT_NO_CONNECTION, str(error)) from None
     with closing(guest):
-        found: dict[str, Any] = orjson.loads(application_of(guest.reader, app_name) or b"{}")
-    return found
+        application = orjson.loads(application_of(guest.reader, app_name) or b"{}")
+        return Own(application, host_of(guest.reader, application))

@@ -5,6 +5,7 @@
 2. A proxy asks its master before its writer starts; while the master is away, what its state folder
    holds serves instead.
 3. A master finds its Application in its own store once that is loaded.
+4. The Host that the Application names comes with it: its options fill in the Application's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from csp.exits import EXIT_REFUSED, EXIT_USAGE
 from csp.observe.events import log_event
@@ -25,6 +26,7 @@ from csp.observe.log import LogSettings
 from csp.supervisor.fork import fork_helper
 
 APPLICATION_FILE = "application.json"
+HOST_FILE = "host.json"
 RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
 # A master that is silent so long is not waited for by a proxy that knows what it said before.
@@ -35,12 +37,19 @@ FATAL_EXITS = (EXIT_USAGE, EXIT_REFUSED)
 log = logging.getLogger("csp.supervisor")
 
 
+class Own(NamedTuple):
+    """The server's own objects; empty where there are none."""
+
+    application: dict[str, Any]
+    host: dict[str, Any]
+
+
 class Bootstrap:
     """The attempts of one start to read the Application object."""
 
     def __init__(
         self,
-        fetch: Callable[[], dict[str, Any]],
+        fetch: Callable[[], Own],
         folder: Path,
         app_name: str,
         log: LogSettings,
@@ -48,7 +57,7 @@ class Bootstrap:
         needs_store: bool,
     ) -> None:
         self.needs_store = needs_store
-        self._fetch_application = fetch
+        self._fetch_own = fetch
         self._title = f"csp {app_name}: bootstrap"
         self._folder = folder
         self._file = folder / APPLICATION_FILE
@@ -60,6 +69,7 @@ class Bootstrap:
         self.is_done = False
         self.has_failed = False
         self.application: dict[str, Any] = {}
+        self.host: dict[str, Any] = {}
 
     @property
     def is_running(self) -> bool:
@@ -79,8 +89,7 @@ class Bootstrap:
         """Takes the end of an attempt; returns the exit code that ends the whole server."""
         self.pid = 0
         if exit_code == 0:
-            self.application = json.loads(self._file.read_bytes())
-            self.is_done = True
+            self._take()
             return None
         if exit_code in FATAL_EXITS:
             return exit_code
@@ -126,19 +135,28 @@ class Bootstrap:
 
     def _recall(self) -> bool:
         try:
-            self.application = json.loads(self._file.read_bytes())
+            self._take()
         except (FileNotFoundError, ValueError):
             return False
-        self.is_done = True
         return True
 
+    def _take(self) -> None:
+        """Takes what was written down."""
+        self.application = json.loads(self._file.read_bytes())
+        try:
+            self.host = json.loads((self._folder / HOST_FILE).read_bytes())
+        except FileNotFoundError:  # an earlier release wrote none
+            self.host = {}
+        self.is_done = True
+
     def _fetch(self) -> None:
-        write_application(self._folder, self._fetch_application())
+        own = self._fetch_own()
+        write_down(self._folder / HOST_FILE, own.host)
+        write_down(self._folder / APPLICATION_FILE, own.application)
 
 
-def write_application(folder: Path, application: dict[str, Any]) -> None:
-    """Writes an Application down, whole or not at all."""
-    file = folder / APPLICATION_FILE
+def write_down(file: Path, found: dict[str, Any]) -> None:
+    """Writes an object down, whole or not at all."""
     draft = file.with_suffix(".new")
-    draft.write_text(json.dumps(application))
+    draft.write_text(json.dumps(found))
     draft.replace(file)

@@ -1,4 +1,4 @@
-"""Binds the client port: each worker gets a listening socket per address, owned by the supervisor.
+"""Binds a port: each worker gets a listening socket per address, owned by the supervisor.
 
 1. A socket is created once and never closed before the stop, so what waits in the queue of a dead
    worker is served by its replacement.
@@ -13,11 +13,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 BACKLOG = 4096  # a whole site's desktops reconnect at once; the kernel caps it at somaxconn
 PORT_MAX = 65_535
+
+Rows = list[list[socket.socket]]  # by worker, one an address
 
 
 class PortTaken(Exception):
@@ -49,11 +52,24 @@ def parse_address(text: str) -> Address:
     return Address(host or "0.0.0.0", int(port))
 
 
-def bind_listeners(address: Address, count: int) -> list[list[socket.socket]]:
+def bind_listeners(address: Address, count: int) -> Rows:
     """Opens a socket per address for each of `count` workers, all on one port; raises PortTaken."""
-    rows: list[list[socket.socket]] = [[] for _ in range(count)]
     try:
         names = _names_of(address)
+    except OSError as error:
+        raise PortTaken(f"cannot listen on {address}: {error.strerror}") from None
+    return _bind(names, address, count)
+
+
+def bind_beside(listeners: Sequence[socket.socket], port: int, count: int) -> Rows:
+    """The same on another port, at the addresses of these listeners; no name is looked up."""
+    names = [(one.family, one.getsockname()) for one in listeners]
+    return _bind(names, Address(str(names[0][1][0]), port), count)
+
+
+def _bind(names: Sequence[tuple[int, tuple[Any, ...]]], address: Address, count: int) -> Rows:
+    rows: Rows = [[] for _ in range(count)]
+    try:
         port = address.port
         missing: OSError | None = None
         for family, name in names:
@@ -84,9 +100,7 @@ def _names_of(address: Address) -> list[tuple[int, tuple[Any, ...]]]:
     return list(dict.fromkeys((family, name) for family, _, _, _, name in found))
 
 
-def _bind_one(
-    family: int, name: tuple[Any, ...], rows: list[list[socket.socket]], *, is_one_of_many: bool
-) -> None:
+def _bind_one(family: int, name: tuple[Any, ...], rows: Rows, *, is_one_of_many: bool) -> None:
     """Binds one address for every worker, or for none."""
     opened: list[socket.socket] = []
     with contextlib.ExitStack() as undo:

@@ -6,21 +6,20 @@ import dataclasses
 import logging
 import os
 import select
-import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from csp.conf.options import in_force
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.process.application import options_in, tell_problems
 from csp.process.context import OptionValue, ProcessContext, Upstream
-from csp.process.ports import Port
 from csp.process.roles import WRITER, Role, Secret, processes, roles_of
 from csp.process.source import Source, SourceRefused, source_in
 from csp.supervisor.child import Child, ChildState
+from csp.supervisor.doors import Doors
 from csp.supervisor.fork import fork_child
 from csp.supervisor.instance import Instance
 from csp.supervisor.notify import Notifier
@@ -33,6 +32,17 @@ from csp.tls.published import make_memory
 log = logging.getLogger("csp.supervisor")
 
 
+class Changed(NamedTuple):
+    """What of that with which children were started no longer holds."""
+
+    options: bool
+    ports: bool
+
+    def concerns(self, role: Role) -> bool:
+        """Whether a child of the role has to start anew for it."""
+        return (self.options and role.serves_clients) or (self.ports and role.knows_ports)
+
+
 class Plan:
     """All that the processes of one server have in common."""
 
@@ -40,7 +50,7 @@ class Plan:
         self,
         settings: ServerSettings,
         instance: Instance,
-        listeners: Sequence[Sequence[socket.socket]],  # by slot
+        doors: Doors,
         segments: Segments,
         client_count_max: int,
         notifier: Notifier,
@@ -49,12 +59,11 @@ class Plan:
     ) -> None:
         self.settings = settings
         self.instance = instance
-        self.listeners = listeners
+        self.doors = doors
         self.segments = segments
         self.client_count_max = client_count_max
         self.notifier = notifier
         self.address = address
-        self.ports = (Port(0, address=address),)
         self._tls_fd = make_memory(instance.name)  # as long as the server: keepers come and go
         self.state_folder = state_folder
         self.started_ms = wall_ms()
@@ -122,7 +131,7 @@ class Plan:
         """Whom a hung child holds up, or None."""
         if not child.role.serves_clients:
             return "everybody"
-        if select.select(self.listeners[child.slot], [], [], 0)[0]:
+        if select.select(self.doors.listeners(child.slot), [], [], 0)[0]:
             return "connections in its queue"
         if self.segments.holds_reclaim(child.slot):
             return "the reclaiming of memory"
@@ -141,13 +150,13 @@ class Plan:
             return f"{self.address}: loading"
         return f"{self.address}: serving, {self.settings.worker_count} workers"
 
-    def take_application(self, application: dict[str, Any]) -> bool:
-        """Takes what the Application object says; true if children must start anew for it."""
+    def take_application(self, application: dict[str, Any], host: dict[str, Any]) -> Changed:
+        """Takes what the Application object says, and its Host."""
         self.app_dbid = int(application.get("DBID", 0))
-        options, source = self._options_in(application), self._source_in(application)
-        has_changed = (options, source) != (self.options, self.source)
-        self.options, self.source = options, source
-        return has_changed
+        before = self.options, self.source
+        self.options, self.source = self._options_in(application), self._source_in(application)
+        has_changed = before != (self.options, self.source)
+        return Changed(has_changed, self.doors.take(application, host))
 
     def _source_in(self, application: dict[str, Any]) -> Source | None:
         """From where links go out; what can't be used is told, and what was known holds."""
@@ -167,7 +176,7 @@ class Plan:
     def _context(self, child: Child, control_fd: int, report_fd: int) -> ProcessContext:
         role = child.role
         channel = self._channels.get(role.name)
-        listeners = self.listeners[child.slot] if role.serves_clients else ()
+        listeners = self.doors.listeners(child.slot) if role.serves_clients else []
         return ProcessContext(
             mode=self.settings.mode,
             role=role,
@@ -181,8 +190,9 @@ class Plan:
             worker_count=self.settings.worker_count,
             client_count_max=self.client_count_max,
             listen_fds=tuple(one.fileno() for one in listeners),
-            listen_ports=(0,) * len(listeners),
-            ports=self.ports,
+            listen_ports=self.doors.numbers if role.serves_clients else (),
+            ports=self.doors.ports,
+            shut_ports=tuple(str(one) for one in self.doors.shut),
             tls_fd=self._tls_fd if role.holds_keys else -1,
             wake_fds=self.segments.wake_fds,
             channel_fd=channel.fileno() if channel else -1,

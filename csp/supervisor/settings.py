@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class ServerSettings:
     must_create_application: bool = False
     must_restore_default: bool = False  # the account of that name, with CSP_DEFAULT_PASSWORD
     must_forget_memory: bool = False  # what an earlier run left in memory is removed
+    # What the command line says of the default port, as transport parameters: `tls`, `certificate`…
+    default_port: Mapping[str, str] = field(default_factory=dict)
     license_place: str = ""  # accepted for the sake of old start scripts; csp needs no licence
 
     def forget(self, role: Role, environment: MutableMapping[str, str]) -> None:

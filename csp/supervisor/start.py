@@ -13,7 +13,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import setproctitle
 
@@ -24,7 +24,8 @@ from csp.observe.log import start_log, stop_log
 from csp.store import segment
 from csp.supervisor.application import ApplicationWanted, port_of
 from csp.supervisor.application_store import read_own_application
-from csp.supervisor.bootstrap import Bootstrap
+from csp.supervisor.bootstrap import Bootstrap, Own
+from csp.supervisor.doors import Doors
 from csp.supervisor.fork import guard
 from csp.supervisor.instance import (
     InstanceTaken,
@@ -106,11 +107,12 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
         undo.callback(lambda: segments.remove(but_data=segments.is_taken_over))
         _log_start(settings, name)
         plan = Plan(
-            *(settings, instance, listeners, segments, client_count_max, notifier, str(address)),
+            *(settings, instance, Doors(listeners, settings.default_port), segments),
+            *(client_count_max, notifier, str(address)),
             state_folder=folder,
         )
         if bootstrap.is_done:
-            plan.take_application(bootstrap.application)
+            plan.take_application(bootstrap.application, bootstrap.host)
         supervisor = Supervisor(plan, bootstrap, snapshots)
         undo.pop_all()
     exit_code = supervisor.run()
@@ -154,7 +156,7 @@ def _bootstrap(settings: ServerSettings, folder: Path) -> Bootstrap:
         )
     wanted = ApplicationWanted(name, settings.listen, settings.must_create_application)
 
-    def fetch() -> dict[str, Any]:
+    def fetch() -> Own:
         from csp.supervisor.application_fetch import fetch_application
         from csp.supervisor.application_kept import keep_newest
 

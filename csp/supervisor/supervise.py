@@ -172,12 +172,12 @@ class Supervisor:
         verdict = self.bootstrap.on_end(exit_code, time.monotonic())
         if verdict is not None:
             self.stop.begin(f"refused at start, exit {verdict}", exit_code=verdict)
-        elif self.bootstrap.is_done and self.plan.take_application(self.bootstrap.application):
+        elif self.bootstrap.is_done:
+            own = self.bootstrap
+            changed = self.plan.take_application(own.application, own.host)
             for child in self.children:
-                if child.role.serves_clients:
-                    child.replace(
-                        "its options no longer hold"
-                    )  # forked with options that no longer hold
+                if changed.concerns(child.role):
+                    child.replace("what it was started with no longer holds")
 
     def _on_death(self, child: Child, status: int) -> None:
         child.take_reports(self._on_ready)  # what it said last
