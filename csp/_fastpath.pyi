@@ -42,6 +42,7 @@ def judge_for(
     resp2_subscriber: bool = False,
     loading: bool = False,
     must_change: bool = False,
+    peer_first: bool = False,
 ) -> tuple[int, bytes]: ...
 
 class AccountSessions:
@@ -272,6 +273,7 @@ TLS_PROTOCOLS: tuple[str, ...]
 class Session:
     authenticated: bool
     must_change: bool
+    peer_first: bool
     server: bool
     proto: int
     in_multi: bool

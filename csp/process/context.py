@@ -114,6 +114,7 @@ class ProcessContext:
     ports: tuple[Port, ...] = ()  # of the server; a port's number is its place
     listen_ports: tuple[int, ...] = ()  # by which of them each of `listen_fds` listens
     tls_fd: int = -1  # memory of the ports' certificates (csp/tls), for who keeps or uses them
+    default_port: Mapping[str, str] = field(default_factory=dict)  # as the command line states it
     shut_ports: tuple[str, ...] = ()  # what is to be told of ports that could not be bound
     # Name as in options.toml (`packet-size`), value in base units (bytes, milliseconds, count).
     options: Mapping[str, OptionValue] = field(default_factory=dict)

@@ -192,6 +192,7 @@ class Plan:
             listen_fds=tuple(one.fileno() for one in listeners),
             listen_ports=self.doors.numbers if role.serves_clients else (),
             ports=self.doors.ports,
+            default_port=self.settings.default_port,
             shut_ports=tuple(str(one) for one in self.doors.shut),
             tls_fd=self._tls_fd if role.holds_keys else -1,
             wake_fds=self.segments.wake_fds,

@@ -29,6 +29,7 @@ FLAGS = {
     "later": 4096,
     "shows": 8192,
     "forced": 16384,
+    "entry": 32768,
 }
 # Who may call a command, and the flags of a connection (csp/_fastpath/loop/conn.h) that it takes.
 WHO = {

@@ -14,7 +14,7 @@ from csp.process.application import dbid_of
 from csp.resp.encode import OK, error, integer
 from csp.worker import mailbox
 from csp.worker.call import Call, Handler, Lane, State
-from csp.worker.clients import Row, Test, go_through, of_type
+from csp.worker.clients import Row, Test, go_through, laddr_of, of_type
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import ServerInfo
 
@@ -120,7 +120,7 @@ def _test(option: bytes, value: bytes, info: ServerInfo) -> Test:
     if option == b"addr":
         return lambda row: row.get("address") == text
     if option == b"laddr":
-        return lambda _: text == info.address
+        return lambda row: text == laddr_of(row, info)
     if option == b"user":
         return lambda row: row.get("user") == text
     if option == b"type":

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,7 @@ Test = Callable[[Row], bool]
 
 ROWS_AT_ONCE = 64  # some 0.5 ms
 SLICE_SECONDS = 0.002  # of a turn
+NO_WORD = re.compile(r"[^!-~]")  # would end a field, or the line
 
 HELP = """CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
 CACHING (YES|NO)
@@ -169,7 +171,7 @@ def line_of(row: Row, info: ServerInfo) -> str:
     fields = {
         "id": row["id"],
         "addr": row.get("address", ""),
-        "laddr": info.address,
+        "laddr": laddr_of(row, info),
         "fd": row.get("fd", -1),
         "name": row.get("name", ""),
         "age": int(row.get("age_ms", 0)) // 1000,
@@ -198,8 +200,14 @@ def line_of(row: Row, info: ServerInfo) -> str:
         "lib-name": row.get("lib_name", ""),
         "lib-ver": row.get("lib_ver", ""),
         "worker": row.get("slot", 0),
+        "port": NO_WORD.sub("_", info.port_of(row.get("port", 0)).id),
     }
     return " ".join(f"{key}={value}" for key, value in fields.items())
+
+
+def laddr_of(row: Row, info: ServerInfo) -> str:
+    """Where its port listens."""
+    return info.port_of(row.get("port", 0)).address
 
 
 def _flags(row: Row) -> str:

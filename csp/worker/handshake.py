@@ -25,6 +25,7 @@ from csp.worker.call import Call, Forced, Handler, State
 from csp.worker.clients import check_name
 from csp.worker.identity import DEFAULT_USER, become, check_sessions
 from csp.worker.ports import Session
+from csp.worker.purposes import check_account
 from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
 from csp.worker.restoring import restore
 from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
@@ -213,13 +214,14 @@ def take_verdict(call: Call, told: dict[str, Any], then: Callable[[], bytes]) ->
         if told.get("sessions"):
             check_sessions(call, forced.dbid, int(told["sessions"]))
         if told.get("must_change"):
+            check_account(call, forced.dbid)
             raise MustChange(f"{MustChange.TEXT}: CFG.PASSWD <old> <new>")
+        become(call, *forced)
     except CspError as refusal:
         if isinstance(refusal, MustChange) and not call.session.authenticated:
             call.session.must_change = True
             call.state.forced = forced
         return error(refusal.line)
-    become(call, *forced)
     call.state.facts = {name: int(told[name]) for name in FACTS if told.get(name)} or None
     return then()
 

@@ -6,15 +6,17 @@ from csp.errors import Busy
 from csp.model.sessions import SIGN_IN
 from csp.worker import tracking
 from csp.worker.call import Call
+from csp.worker.purposes import check_account
 
 DEFAULT_USER = "default"
 
 
 def become(call: Call, user: str, account_dbid: int, credential: int, how: str = SIGN_IN) -> None:
-    """The session is this account's from now on.
+    """The session is this account's from now on; raises NoPerm where the port is not for it.
 
     What another account was told on its subscriptions is none of its business, nor the reverse.
     """
+    check_account(call, account_dbid)
     session, conn = call.session, call.conn
     if session.authenticated and session.account_dbid != account_dbid:
         call.lane.session_records.ended(conn, "another account signed in")

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from csp.errors import BadKey, BadValue, Busy, MustChange, NoPerm, TooBig, WrongPass
+from csp.errors import BadKey, BadValue, Busy, CspError, MustChange, NoPerm, TooBig, WrongPass
 from csp.model.token import is_token
 from csp.process.application import dbid_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
@@ -108,7 +108,10 @@ def _store(call: Call, dbid: int, is_own: bool, hashed: dict[str, Any]) -> None:
         """Whose own password it is goes on with the new one; who had to change it is signed in."""
         if is_own and call.conn in call.lane.states:
             if call.state.forced is not None:
-                become(call, call.state.forced.user, dbid, revision)
+                try:
+                    become(call, call.state.forced.user, dbid, revision)
+                except CspError as refusal:  # what he may do has changed meanwhile
+                    return error(refusal.line)
             call.session.credential_revision = revision
         return OK
 

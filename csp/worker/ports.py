@@ -18,6 +18,7 @@ class Session(Protocol):
 
     authenticated: bool
     must_change: bool
+    peer_first: bool  # it has yet to register as this server's peer
     server: bool
     proto: int
     in_multi: bool

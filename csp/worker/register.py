@@ -21,10 +21,12 @@ from csp.model.feed import COMPRESSION
 from csp.model.rights import EXECUTE, READ
 from csp.process.application import APPLICATION, SERVER_TYPE
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
+from csp.process.ports import Purpose
 from csp.resp.encode import encode, error
 from csp.resp.values import Value
 from csp.worker.backup import backup_of
 from csp.worker.call import Call, Handler, Lane
+from csp.worker.purposes import check_application, purpose_of
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
 
 TEXT_CHARACTERS_MAX = 255
@@ -58,6 +60,7 @@ class Registrations:
         state.application = str(wish["application"])
         session = self._lane.loop.session(conn)
         session.server = wish["shared"]
+        session.peer_first = False  # who is not the peer was refused a place
         session.application_dbid = wish["dbid"]
         state.on_close[_SESSION] = lambda: self._remove(conn)
         for other, held in list(self._wishes.items()) if replaced else ():
@@ -71,6 +74,7 @@ class Registrations:
         if state is not None:
             session = self._lane.loop.session(conn)
             session.server = False
+            session.peer_first = purpose_of(self._lane, session) is Purpose.HA_SYNC
             session.application_dbid = 0
             state.application = ""
             state.on_close.pop(_SESSION, None)
@@ -147,6 +151,7 @@ def register(call: Call) -> None:
     application = _application(call, call.args[1])
     if call.state.restored not in (0, application["DBID"]):
         raise NoPerm("the token of this session is another application's: sign in with a password")
+    check_application(call, application)
     wish = wish_of(call, application, options)
 
     def reached(there: bool) -> None:

@@ -15,6 +15,7 @@ from csp.model.sessions import RESTORE
 from csp.resp.encode import error
 from csp.worker.call import Call, Restored
 from csp.worker.identity import become, check_sessions
+from csp.worker.purposes import check_application
 from csp.worker.refusal import text_of
 from csp.worker.register import wish_of
 from csp.worker.scoped import stream_of
@@ -29,6 +30,7 @@ def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> 
     restored = lane.tokens.check(text_of(user), text)
     if restored.certificate_only and lane.certificates.account_of(conn) != restored.token.account:
         raise WrongPass(f"{WRONG}: the account is certificate-only")
+    check_application(call, restored.application)
 
     def reached(_: bool) -> None:
         if conn not in lane.states:
@@ -36,10 +38,10 @@ def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> 
         try:
             if restored.sessions:
                 check_sessions(call, restored.token.account, restored.sessions)
+            _sign_in(call, restored)
         except CspError as refusal:
             lane.finish(conn, error(refusal.line))
             return
-        _sign_in(call, restored)
         lane.registrations.ask_again(conn, wish_of(call, restored.application, {}))
         lane.finish(conn, then())
 

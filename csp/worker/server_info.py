@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from csp import __version__
+from csp.process.ports import Port
 
 if TYPE_CHECKING:
     from csp.process.context import OptionValue, ProcessContext
-    from csp.process.ports import Port
 
 # Of the module `csp`, as HELLO and MODULE LIST show it: 0.1.2 is 102.
 _MAJOR, _MINOR, _PATCH = (int(part) for part in __version__.split(".")[:3])
@@ -35,9 +35,11 @@ class ServerInfo:
     worker_count: int = 1
     client_count_max: int = 10_000
     folder: str = ""  # the runtime folder, where the channels' sockets lie
-    ports: tuple[Port, ...] = ()
     tls_fd: int = -1  # memory of the ports' certificates
     upstream: str = ""
+    ports: tuple[Port, ...] = ()
+    default_port: Mapping[str, str] = field(default_factory=dict)  # as the command line states it
+    shut_ports: tuple[str, ...] = ()  # what is to be told of ports that could not be bound
     release: str = __version__
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
@@ -48,6 +50,12 @@ class ServerInfo:
         """The first client port."""
         digits = self.address.rpartition(":")[2]
         return int(digits) if digits.isdigit() else 0
+
+    def port_of(self, number: int) -> Port:
+        """The port of this number."""
+        if number < len(self.ports):
+            return self.ports[number]
+        return Port(number, address=self.address)
 
     @property
     def clients_max(self) -> int:
@@ -74,8 +82,10 @@ def info_of(context: ProcessContext) -> ServerInfo:
         worker_count=context.worker_count,
         client_count_max=context.client_count_max,
         folder=context.runtime_folder,
-        ports=context.ports,
         tls_fd=context.tls_fd,
         upstream=upstream.address if upstream else "",
+        ports=context.ports,
+        default_port=context.default_port,
+        shut_ports=context.shut_ports,
         options=context.options,
     )

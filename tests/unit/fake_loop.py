@@ -28,6 +28,7 @@ class FakeSession:
     address: str = "127.0.0.1:50000"
     port: int = 0
     certificate: dict[str, Any] | None = None
+    peer_first: bool = False
     authenticated: bool = True
     must_change: bool = False
     administrator: bool = True
@@ -200,6 +201,7 @@ class FakeLoop:
             resp2_subscriber=bool(session.subscriptions) and session.proto == 2,
             loading=self.reader is None,
             must_change=session.must_change,
+            peer_first=session.peer_first,
         )
 
     def execute_all(

@@ -90,7 +90,7 @@ def test_a_client_is_described_as_redis_does(server: Server) -> None:
     server.loop.sessions[1].command = COMMANDS["CLIENT"].number
     line = text(server.ask("CLIENT", "INFO")).strip()
     fields = dict(pair.partition("=")[::2] for pair in line.split(" "))
-    assert list(fields) == [*REDIS_FIELDS, "worker"]
+    assert list(fields) == [*REDIS_FIELDS, "worker", "port"]
     assert (fields["laddr"], fields["cmd"], fields["redir"]) == ("127.0.0.1:7000", "client", "-1")
 
 

@@ -57,6 +57,7 @@
 #define CSP_CONN_BCAST 524288u    /* by prefixes */
 #define CSP_CONN_REDIR_BROKEN 1048576u /* it is told through a connection that has gone */
 #define CSP_CONN_MUST_CHANGE 4194304u /* not signed in: its account has to change its password first */
+#define CSP_CONN_PEER_FIRST 268435456u /* its port is for the peer of a pair, as which it has yet to register */
 #define CSP_CONN_UNTOLD 2097152u  /* what it has read has changed, and it has not heard so: reads wait */
 /* what its account may call: no flags of a connection, but asked for with them */
 #define CSP_CONN_ADMINISTRATOR 64u
@@ -148,6 +149,7 @@ typedef struct csp_client {
     uint64_t credential;       /* revision of the account record by which it signed in; 0: unknown */
     uint32_t application_dbid; /* which it serves; 0: none */
     uint16_t command;
+    uint16_t came_by; /* the number of the port by which it came */
 } csp_client;
 
 _Static_assert(sizeof(csp_conn) <= 192, "three lines of memory a connection");

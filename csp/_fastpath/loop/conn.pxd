@@ -7,6 +7,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_CONN_SIGNED_IN, CSP_CONN_RESP3, CSP_CONN_MULTI, CSP_CONN_FEED, CSP_CONN_KNOWN, CSP_CONN_NUDGED
     uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_DATA, CSP_CONN_SERVER, CSP_CONN_WILL_SHOW, CSP_CONN_AWAITS
     uint32_t CSP_CONN_TRACKING, CSP_CONN_BCAST, CSP_CONN_REDIR_BROKEN, CSP_CONN_UNTOLD, CSP_CONN_MUST_CHANGE
+    uint32_t CSP_CONN_PEER_FIRST
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
     uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
     uint32_t CSP_CONN_DETECT, CSP_CONN_TLS, CSP_CONN_WIRE
@@ -65,3 +66,4 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint64_t credential
         uint32_t application_dbid
         uint16_t command
+        uint16_t came_by

@@ -14,6 +14,7 @@ cdef enum:
     SEND_SLICE = 65536              # of a connection's own queue a turn, so that one reader cannot hold a turn
     SEND_LONE = 524288              # and while nobody else asks for anything: a send costs by its number
     LONE_MS = 20                    # nobody else has asked for so long
+    MANAGEMENT_RESERVE = 16         # connections that administrators still get when clients have all of theirs
     TABLE_STEP = 65536              # of the session table, backed at once: some hundred connections
     FEED_UNSENT_MAX = 524288        # above it a feed rests, and is told when it is below again: whatever output_max
 
@@ -55,14 +56,14 @@ cdef inline bint conn_lone(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether the worker has had this connection alone to serve, so that a long turn delays nobody."""
     return w.lone_row == <uint32_t> (c - w.rows) and w.now_ms - w.lone_ms >= LONE_MS
 
-cdef bint conn_fits(worker_t *w) noexcept nogil:
-    """Whether one more connection stays within what all workers together may have."""
+cdef bint conn_fits(worker_t *w, uint32_t reserve) noexcept nogil:
+    """Whether one more connection stays within what all workers together may have, and so many more."""
     cdef uint64_t total = w.connections
     cdef uint32_t i
     for i in range(w.workers):
         if i != w.slot:
             total += (<csp_stats *> w.control.counters[i]).connections
-    return total < w.limits.connections and w.connections < w.row_room
+    return total < <uint64_t> w.limits.connections + reserve and w.connections < w.row_room
 
 cdef bint table_back(worker_t *w, uint64_t bytes) noexcept nogil:
     """Takes memory for the session table before it is touched; False: /dev/shm has none."""
@@ -76,12 +77,12 @@ cdef bint table_back(worker_t *w, uint64_t bytes) noexcept nogil:
         w.table_backed += step
     return True
 
-cdef csp_conn *conn_take(worker_t *w, int fd) noexcept nogil:
-    """A row for a new connection; NULL when all are taken."""
+cdef csp_conn *conn_take(worker_t *w, int fd, const listener_t *by) noexcept nogil:
+    """A row for a new connection by this port; NULL when all are taken."""
     cdef csp_conn *c
     cdef uint32_t generation
     cdef uint32_t row = w.row_free
-    if not conn_fits(w):
+    if not conn_fits(w, MANAGEMENT_RESERVE if by.purpose == PORT_MANAGEMENT else 0):
         return NULL
     if row != UINT32_MAX:
         w.row_free = w.rows[row].next_free
@@ -97,9 +98,12 @@ cdef csp_conn *conn_take(worker_t *w, int fd) noexcept nogil:
     c.generation = generation
     c.fd = fd
     c.active_ms = w.now_ms
+    if by.purpose == PORT_HA_SYNC:
+        c.flags |= CSP_CONN_PEER_FIRST
     w.next_id[0] += 1
     c.id = (w.next_id[0] << 6) | w.slot
     client_open(w, c)
+    client_of(w, c).came_by = by.port
     w.connections += 1
     w.unsigned_count += 1
     w.stats.connections = w.connections

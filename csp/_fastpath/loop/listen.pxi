@@ -59,7 +59,7 @@ cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
             continue
         if fd < 0:
             return                  # EAGAIN: the listener stays readable
-        c = conn_take(w, fd)
+        c = conn_take(w, fd, &w.listeners[number])
         if c == NULL:
             accept_refuse(w, fd, number)
             continue

@@ -8,7 +8,9 @@
 # 3. Who has to change his password first (CSP_CONN_MUST_CHANGE) is not signed in: he may call what everybody may, and
 #    rows marked `forced`.
 # 4. What judge() lets pass at once is what judge_closely() would let pass: it forbids nothing by itself.
-# 5. Until the first load is done nobody can sign in, so a row marked `loading` asks for no sign-in then.
+# 5. At a port for the peer of a pair (CSP_CONN_PEER_FIRST) who has signed in may call rows marked `entry` until he
+#    has registered as it.
+# 6. Until the first load is done nobody can sign in, so a row marked `loading` asks for no sign-in then.
 
 cdef enum verdict:
     MAY = 0
@@ -22,6 +24,7 @@ cdef enum verdict:
     REFUSE_SUBSCRIBER = 8
     REFUSE_MUSTCHANGE = 9
     REFUSE_DATA = 10
+    REFUSE_PEER = 11
 
 cdef enum:
     SHOWN_MAX = 128                 # of a client's words that an error repeats, as in Redis
@@ -42,7 +45,7 @@ cdef inline int judge(csp_conn *c, uint32_t may, bint loading, int number, uint3
     is decided where it is asked: nothing is missing, and there is no state that forbids anything."""
     cdef const csp_command_t *row = &csp_commands[number]
     if number != CSP_CMD_NONE and row.who & ~(c.flags | may) == 0 and not loading and c.subs == NULL \
-            and c.flags & CSP_CONN_MULTI == 0 \
+            and c.flags & (CSP_CONN_MULTI | CSP_CONN_PEER_FIRST) == 0 \
             and (<int> count == row.arity or (row.arity < 0 and <int> count >= -row.arity)):
         return MAY
     return judge_closely(c, may, loading, number, count)
@@ -59,6 +62,9 @@ cdef int judge_closely(csp_conn *c, uint32_t may, bint loading, int number, uint
         if row.flags & CSP_FLAG_LOADING == 0:
             return REFUSE_LOADING
         missing &= ~CSP_CONN_SIGNED_IN
+    if c.flags & CSP_CONN_PEER_FIRST and c.flags & CSP_CONN_SIGNED_IN and row.who != 0 \
+            and row.flags & CSP_FLAG_ENTRY == 0:
+        return REFUSE_PEER
     if missing:
         if missing & CSP_CONN_SIGNED_IN and c.flags & CSP_CONN_MUST_CHANGE == 0:
             return REFUSE_NOAUTH
@@ -128,6 +134,8 @@ cdef void out_why(
         out_line(out, CSP_REFUSE_NOAUTH)
     elif why == REFUSE_MUSTCHANGE:
         out_line(out, CSP_REFUSE_MUSTCHANGE)
+    elif why == REFUSE_PEER:
+        out_line(out, b"-NOPERM this port is for the peer of this server: CFG.REGISTER as its Application comes first")
     elif why == REFUSE_IN_MULTI:
         out_line(out, b"-ERR Command not allowed inside a transaction")
     elif why == REFUSE_SUBSCRIBER:

@@ -202,6 +202,15 @@ cdef class Session:
         return client_is_revoked((<tls_conn_t *> c.tls).ssl, SSL_CTX_get_cert_store(context.ctx))
 
     @property
+    def peer_first(self) -> bool:
+        """Whether it has yet to register as this server's peer, before it may do anything."""
+        return self.row().flags & CSP_CONN_PEER_FIRST != 0
+
+    @peer_first.setter
+    def peer_first(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_PEER_FIRST, on)
+
+    @property
     def created_ms(self) -> int:
         return self.client().created_ms
 
@@ -233,6 +242,7 @@ cdef dict client_dict(csp_client *c, int64_t now_ms, int slot, object handle):
     return {
         "conn": handle,
         "slot": slot,
+        "port": c.came_by,
         "id": c.id,
         "address": client_address_text(c),
         "fd": c.fd,

@@ -165,6 +165,7 @@ enum {
     CSP_FLAG_LATER = 4096,
     CSP_FLAG_SHOWS = 8192,
     CSP_FLAG_FORCED = 16384,
+    CSP_FLAG_ENTRY = 32768,
 };
 
 /* arity counts the name; negative: at least so many. who: flags that the connection must
@@ -239,7 +240,7 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_CFG_REVOKE] = {"cfg.revoke", CSP_CONN_SIGNED_IN | CSP_CONN_DATA, 1026, -3, 0},
     [CSP_CMD_CFG_PASSWD] = {"cfg.passwd", CSP_CONN_SIGNED_IN, 19522, -3, 0},
     [CSP_CMD_CFG_OUTCOME] = {"cfg.outcome", CSP_CONN_SIGNED_IN, 1216, 2, 0},
-    [CSP_CMD_CFG_REGISTER] = {"cfg.register", CSP_CONN_SIGNED_IN, 1088, -2, 0},
+    [CSP_CMD_CFG_REGISTER] = {"cfg.register", CSP_CONN_SIGNED_IN, 33856, -2, 0},
     [CSP_CMD_CFG_SYNC] = {"cfg.sync", CSP_CONN_SIGNED_IN, 1216, -1, 0},
     [CSP_CMD_CFG_STATUS] = {"cfg.status", CSP_CONN_SIGNED_IN, 136, 1, 0},
     [CSP_CMD_CFG_METRICS] = {"cfg.metrics", CSP_CONN_SIGNED_IN, 128, 1, 0},
