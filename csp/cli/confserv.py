@@ -51,7 +51,10 @@ FLAGS: Final = {
         Flag("-transport-port", VALUE, HONOURED, "Proxy: the port its link comes from."),
         Flag("-transport-address", VALUE, HONOURED, "Proxy: the address its link comes from."),
         Flag("-p", FLAG, REFUSED, "There is no file with passwords: use the environment."),
-        Flag("-cfglib_port", VALUE, REFUSED, "A master has the one port of --listen."),
+        Flag(
+            *("-cfglib_port", VALUE, REFUSED),
+            "To mend TLS start once with --listen-tls unsecured, and --listen at the loopback.",
+        ),
         Flag("-checkerrors", FLAG, REFUSED, "Use `csp verify` while the master runs."),
         Flag("-checkdb", FLAG, REFUSED, "Use `csp verify` while the master runs."),
         Flag("-sa", FLAG, REFUSED, "No public text says what it does."),
@@ -60,7 +63,8 @@ FLAGS: Final = {
 }
 # csp's own, needed where the original reads a file.
 OWN: Final = (
-    *("--db", "--listen", "--workers", "--reserve", "--state-dir"),
+    *("--db", "--listen", "--workers", "--reserve", "--state-dir", "--listen-tls"),
+    *("--listen-certificate", "--listen-key", "--listen-ca", "--listen-crl"),
     *("--source", "--tls-ca", "--tls-cert", "--tls-key", "--tls-name"),
 )
 OWN_FLAGS: Final = ("--create-app", "--forget-memory", "--tls")

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from csp.cli.listen_options import listen_options
 from csp.cli.server_options import (
     AddressType,
     ask_new_password,
@@ -52,6 +53,7 @@ DEFAULT_PASSWORD = "CSP_DEFAULT_PASSWORD"
     metavar="PATH",
     help="The password for --restore-default, mode 0600.",
 )
+@listen_options
 @server_options
 def command(
     database_url: str,
@@ -65,6 +67,7 @@ def command(
     log_file: str | None,
     log_format: str,
     log_level: str,
+    default_port: dict[str, str],
 ) -> None:
     """Run a configuration server on a database.
 
@@ -83,6 +86,7 @@ def command(
         worker_count=workers or default_worker_count(),
         log=log_settings(log_file, log_format, log_level),
         reserve_bytes=reserve,
+        default_port=default_port,
         database_url=database_url,
         must_forget_memory=forget_memory,
         must_restore_default=restore_default,

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from csp.cli.listen_options import listen_options
 from csp.cli.server_options import (
     PASSWORD_FILE_VARIABLE,
     AddressType,
@@ -65,6 +66,7 @@ from csp.supervisor.state_folder import state_root
     help="Where the snapshot is kept (or CSP_STATE_DIR).  [default: systemd's StateDirectory,"
     " /var/lib/csp, ~/.local/state/csp]",
 )
+@listen_options
 @server_options
 def command(
     host: str,
@@ -82,6 +84,7 @@ def command(
     log_file: str | None,
     log_format: str,
     log_level: str,
+    default_port: dict[str, str],
     **tls_values: str,
 ) -> None:
     """Run a proxy of a configuration server.
@@ -104,6 +107,7 @@ def command(
         worker_count=workers or default_worker_count(),
         log=log_settings(log_file, log_format, log_level),
         reserve_bytes=reserve,
+        default_port=default_port,
         upstream=Upstream(host, port, user, password, password_file, tls, _source(source)),
         state_root=state_root(os.environ, state_dir),
         must_create_application=create_app,

@@ -38,6 +38,7 @@ ALARM_REVOCATIONS = ALARMS["revocation list expires"]
 
 ALARM_DIRECTORY = ALARMS["directory away"]
 ALARM_EXTERNAL = ALARMS["external sign-in"]
+ALARM_PORTS = ALARMS["ports"]
 
 log = logging.getLogger("csp.alarms")
 

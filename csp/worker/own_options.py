@@ -1,7 +1,7 @@
 """Brings a worker's loop, its answers and its log to the server's options, whenever they change.
 
 The worker of slot 0 also tells the log, and raises the alarms of an Application that is gone or
-unfit, or whose options are wrong.
+unfit, or whose options or ports are wrong.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from csp.process.context import OptionValue
 from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.store.alarms import ALARM_APPLICATION, ALARM_OPTIONS, end_alarm, raise_alarm
 from csp.worker.call import Lane
+from csp.worker.own_ports import OwnPorts
 from csp.worker.scoped import scope_of
 
 
@@ -30,6 +31,7 @@ class Following:
         info = lane.info
         self._is_teller = info.slot == 0
         self._was_seen = False
+        self._ports = OwnPorts(lane)
         self._scope: Scope | None = None
         self._options = OwnOptions(
             mode=info.mode,
@@ -62,6 +64,7 @@ class Following:
             self._was_seen = True
             self._watch(news.application)
             self._watch_options(news.options)
+            self._ports.take(news.application)
         elif not application:
             self._watch(None)
 

@@ -18,6 +18,7 @@ from csp.store.control import (
 from csp.tables.metrics import of_process
 from csp.tls.files import InForce
 from csp.worker.call import Call, Handler
+from csp.worker.own_ports import narrowed_now, shown
 
 
 def status_of(call: Call) -> dict[str, int | str]:
@@ -57,6 +58,7 @@ def status_of(call: Call) -> dict[str, int | str]:
         "restarts": restarts(call),
         "uptime": max(0, wall_ms() - info.started_ms),
         "instance": info.instance,
+        "ports": "; ".join(shown(one) for one in info.ports),
     }
 
 
@@ -116,6 +118,9 @@ def status(call: Call) -> bytes:
     """CFG.STATUS"""
     values: dict[Value, Value] = {}
     values.update(status_of(call))
+    # It names applications: for administrators, as the words of alarms are.
+    is_told = call.session.administrator and not call.lane.loading
+    values["narrowed"] = narrowed_now(call.lane) if is_told else ""
     values["certificates"] = [_certificate(*one, call) for one in call.lane.bundles.shown.items()]
     values["alarms"] = [_shown(one, call) for one in raised(call.lane.control)]
     return call.encode(values)

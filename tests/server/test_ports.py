@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import redis
 
 from tests.neighbours.ports import free_port
-from tests.neighbours.server import PASSWORD, Master, Proxy, Server
+from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
 
 
