@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, Final, TypeVar
 
 import click
@@ -32,13 +33,12 @@ MUTUAL: Final = {"tls-mutual": "1"}
 def listen_options(function: Function) -> Function:
     """Adds the options; their values come as one mapping, `default_port`."""
 
+    @wraps(function)  # with the options that it has already
     def with_port(**named: Any) -> Any:
         mode = named.pop("listen_tls")
         files = {flag: named.pop(_argument(flag)) for flag in FILES}
         return function(default_port=stated(mode, files), **named)
 
-    with_port.__name__ = function.__name__
-    with_port.__doc__ = function.__doc__
     for flag, (_, text) in reversed(list(FILES.items())):
         with_port = click.option(flag, metavar="FILE", default="", help=text)(with_port)
     return click.option(

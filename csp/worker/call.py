@@ -252,6 +252,7 @@ class Lane(Protocol):
     mailbox: Mailbox
     writer: Asker
     auth: Asker
+    awaits_ports: bool  # the default port is about to demand more: nobody signs in before that
     reading: Asker  # who knows what the database keeps: of a proxy the writer, which asks above
 
     @property

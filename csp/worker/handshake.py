@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from csp.errors import Busy, CspError, MustChange, NoAuth, NoProto
+from csp.errors import Busy, CspError, Loading, MustChange, NoAuth, NoProto
 from csp.model.token import is_token
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, bulk, encode, error
@@ -153,6 +153,8 @@ def _greeting(call: Call, proto: int) -> dict[Value, Value]:
 
 def _sign_in(call: Call, user: bytes, secret: bytes, *, then: Callable[[], bytes]) -> None:
     """By a token, which is looked at here, or by a password, which auth compares."""
+    if call.lane.awaits_ports:
+        raise Loading()
     if not is_token(secret):
         PasswordSignIn(call, host_of(call.session), user, secret, then).ask()
         return

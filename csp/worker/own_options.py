@@ -19,7 +19,7 @@ from csp.process.context import OptionValue
 from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.store.alarms import ALARM_APPLICATION, ALARM_OPTIONS, end_alarm, raise_alarm
 from csp.worker.call import Lane
-from csp.worker.own_ports import OwnPorts
+from csp.worker.own_ports import OwnPorts, is_wider
 from csp.worker.scoped import scope_of
 
 
@@ -30,7 +30,8 @@ class Following:
         self._lane = lane
         info = lane.info
         self._is_teller = info.slot == 0
-        self._was_seen = False
+        self._was_seen = False  # by the one that tells
+        self._is_known = False
         self._ports = OwnPorts(lane)
         self._scope: Scope | None = None
         self._options = OwnOptions(
@@ -58,6 +59,9 @@ class Following:
 
     def _take(self, application: bytes) -> None:
         news = self._options.look(application)
+        if news is not None and (self._lane.awaits_ports or not self._is_known):
+            self._is_known = True
+            self._lane.awaits_ports = is_wider(self._lane, news.application)
         if not self._is_teller:
             return
         if news is not None:

@@ -78,10 +78,24 @@ class OwnPorts:
             end_alarm(control, ALARM_PORTS, app=info.app_name)
 
 
+def is_wider(lane: Lane, application: Mapping[str, Any]) -> bool:
+    """Whether the default port, opened before the Application was known, lets in more than it says.
+
+    The supervisor is about to start this worker anew with what it says.
+    """
+    if lane.info.app_dbid:
+        return False
+    return _demands(_stated(lane, application).ports[0]) != _demands(lane.info.port_of(0))
+
+
 def shown(port: Port) -> str:
     """A port as CFG.STATUS shows it."""
-    address = port.address or str(port.tcp)
-    return f"{port.id} {address} {port.purpose.word} {port.security.word}"
+    words = [port.id, port.address or str(port.tcp), port.purpose.word, port.security.word]
+    if port.proxy_from:
+        words.append(f"behind {len(port.proxy_from)} balancers")
+    if port.listed:
+        words.append(f"from {len(port.listed)} networks")
+    return " ".join(words)
 
 
 def narrowed_now(lane: Lane) -> str:
@@ -113,6 +127,11 @@ def _clients(lane: Lane, application: Mapping[str, Any]) -> list[Client]:
 def _stated(lane: Lane, application: Mapping[str, Any]) -> PortInfos:
     host = host_of(lane.reader, application)
     return read_ports(application, host, lane.info.default_port)
+
+
+def _demands(port: Port) -> tuple[object, ...]:
+    """What a port demands of who comes by it, certificates' own files left out."""
+    return port.security, port.proxy_from, port.listed, port.tls.get("tls-mutual")
 
 
 def _kind(port: Port) -> tuple[object, ...]:

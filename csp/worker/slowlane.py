@@ -65,6 +65,7 @@ class SlowLane:
         self.open_guest = open_guest
         self.states: dict[int, State] = {}
         self.guests: dict[int, Guest] = {}
+        self.awaits_ports = False
         self._warned_s = -WARNED_SECONDS
 
     def start(self, loop: Loop) -> None:

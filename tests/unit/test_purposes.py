@@ -141,3 +141,30 @@ def _lines(server: Server) -> list[dict[str, str]]:
         assert isinstance(shown, bytes)
         rows.append(dict(field.partition("=")[::2] for field in shown.decode().split()))
     return rows
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [("", None), ("tls=1", "LOADING"), ("addresses=10.0.0.0/8", "LOADING")]
+)
+def test_nobody_signs_in_by_a_port_that_is_about_to_be_narrower(
+    tmp_path: Path, words: str, told: str | None
+) -> None:
+    """A master's default port is open before the Application is known that says what it demands."""
+    server = Server(tmp_path, app_dbid=0)
+    port = {"id": "default", "port": "7000", "transportParams": words}
+    put(server, 99, "confserv", **SERVER, state="enabled", portInfos=[port])
+    server.lane.attached()
+    data = server.raw("AUTH", "ann", "pw")
+    assert (data is None) if told is None else (data or b"").startswith(b"-" + told.encode())
+    server.close()
+
+
+def test_a_change_of_the_application_later_holds_up_no_sign_in(tmp_path: Path) -> None:
+    server = Server(tmp_path, app_dbid=0)
+    put(server, 99, "confserv", **SERVER, state="enabled")
+    server.lane.attached()
+    port = {"id": "default", "port": "7000", "transportParams": "tls=1"}
+    put(server, 99, "confserv", **SERVER, state="enabled", portInfos=[port])
+    server.lane.attached()
+    assert server.raw("AUTH", "ann", "pw") is None
+    server.close()
