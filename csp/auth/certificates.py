@@ -17,6 +17,7 @@ from csp._fastpath import TlsContext
 from csp.observe.clock import wall_ms
 from csp.process.context import OptionValue, ProcessContext
 from csp.process.polling import READ, Descriptor
+from csp.process.port_infos import read_ports
 from csp.process.ports import Port, Security
 from csp.store.alarms import Flags
 from csp.tls.keeper import Keeper
@@ -34,6 +35,7 @@ class Certificates:
     def __init__(self, context: ProcessContext, flags: Flags) -> None:
         self._ports = [one for one in context.ports if one.security is not Security.UNSECURED]
         self._trouble = Trouble(flags)
+        self._default_port = context.default_port
         self._application = self._host = b""  # as they were looked at last
         self._host_dbid = 0
         self._keeper: Keeper | None = None
@@ -83,7 +85,8 @@ class Certificates:
 
     def _stated(self, application: Mapping[str, object], host: Mapping[str, object]) -> list[Port]:
         """The ports as they are, with what is stated for them now."""
-        stated = {one.id: one.tls for one in self._ports}
+        found = read_ports(application, host, self._default_port)
+        stated = {one.id: one.tls for one in found.ports if one.security is not Security.UNSECURED}
         return [replace(one, tls=stated.get(one.id, one.tls)) for one in self._ports]
 
 

@@ -81,7 +81,7 @@ class SignIn:
         if self.is_over:
             return
         lane = self.lane
-        if lane.loading:
+        if lane.loading or lane.awaits_ports:
             lane.loop.call_later(LOADING_MS, self.begin)
             return
         self.user = user_of(lane, self.way, self.shown)
@@ -129,11 +129,11 @@ class SignIn:
         try:
             if told.get("sessions"):
                 check_sessions(call, dbid, int(told["sessions"]))
+            become(call, str(told["user"]), dbid, int(told["revision"]), CERTIFICATE)
         except CspError as refusal:
             host = host_of(session)
             lane.auth.ask("REFUSED", host, self.user, refusal.line, then=lambda _: None)
             return
-        become(call, str(told["user"]), dbid, int(told["revision"]), CERTIFICATE)
         state.facts = {name: int(told[name]) for name in FACTS if told.get(name)} or None
 
 
