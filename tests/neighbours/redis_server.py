@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import redis
 
+from tests.neighbours.certificates import Certificate
 from tests.neighbours.ports import free_port
 from tests.neighbours.waiting import wait_until
 
@@ -16,12 +17,25 @@ STOP_SECONDS_MAX = 10.0
 
 
 class RedisServer:
-    """One redis-server without persistence; with a password, whoever connects needs it."""
+    """One redis-server without persistence; with a password, whoever connects needs it.
 
-    def __init__(self, folder: Path, *, password: str = "") -> None:
+    With a certificate it has a port by TLS besides, which with `ca` demands one of who connects.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        password: str = "",
+        certificate: Certificate | None = None,
+        ca: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.password = password
         self.port = free_port()
+        self.secured_port = free_port() if certificate else 0
+        self._certificate = certificate
+        self._ca = ca
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -30,6 +44,7 @@ class RedisServer:
             [
                 *("redis-server", "--port", str(self.port), "--save", "", "--dir", self.folder),
                 *("--requirepass", self.password),
+                *self._tls_words(),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -37,6 +52,15 @@ class RedisServer:
         )
         wait_until(self._answers, READY_SECONDS_MAX, "redis-server answers")
         return self
+
+    def _tls_words(self) -> list[str]:
+        if self._certificate is None:
+            return []
+        files = ("--tls-cert-file", str(self._certificate.certificate))
+        files += ("--tls-key-file", str(self._certificate.key))
+        ca = ("--tls-ca-cert-file", str(self._ca or self._certificate.certificate))
+        demands = ("--tls-auth-clients", "yes" if self._ca else "no")
+        return ["--tls-port", str(self.secured_port), *files, *ca, *demands]
 
     def client(self, **options: Any) -> redis.Redis:
         """A redis-py client."""
