@@ -6,7 +6,8 @@
    The default port is, or nobody could mend the rest; what restricts it and has a bad value is
    then read in the strictest way.
 3. Files, ciphers and protocols that a port does not name are those of section [security] of the
-   Application, then of its Host. Whether a port is secure is said by the port alone.
+   Application, then of its Host; a key is no further away than the certificate that it belongs to.
+   Whether a port is secure is said by the port alone.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ SECTION = "security"  # of the options of an Application, and of the annex of a 
 
 FLAGS = ("tls", "upgrade", "tls-mutual", "user", "ha-sync", "management")
 # What is handed on to TLS; all but the last may stand in [security] too.
+CERTIFICATE, KEY = "certificate", "certificate-key"
 FILLED = (
-    *("certificate", "certificate-key", "trusted-ca", "tls-crl"),
+    *(CERTIFICATE, KEY, "trusted-ca", "tls-crl"),
     *("cipher-list", "sec-protocol", "tls-target-name-check"),
 )
 TEXTS = (*FILLED, "certificate-user")
@@ -123,8 +125,19 @@ def security_options(
     for properties in ((host or {}).get("userProperties"), application.get("options")):
         section = (properties or {}).get(SECTION)
         if isinstance(section, Mapping):
-            found |= {name: str(section[name]) for name in FILLED if section.get(name)}
+            nearer = {name: str(section[name]) for name in FILLED if section.get(name)}
+            found = filled_in(nearer, found)
     return found
+
+
+def filled_in(nearer: Mapping[str, str], further: Mapping[str, str]) -> dict[str, str]:
+    """What a level says, and of what it does not say what the one behind it does.
+
+    A key belongs to its certificate: it is never one from behind the level that names that.
+    """
+    if CERTIFICATE in nearer:
+        further = {name: text for name, text in further.items() if name != KEY}
+    return {**further, **nearer}
 
 
 def parse_parameters(port: str, text: str) -> Parameters:
@@ -257,7 +270,7 @@ def _port(
         security=security,
         proxy_from=found.networks.get("proxy-protocol", ()),
         listed=found.networks.get("addresses", ()),
-        tls={**options, **said} if security is not Security.UNSECURED else {},
+        tls=filled_in(said, options) if security is not Security.UNSECURED else {},
     )
 
 

@@ -168,10 +168,37 @@ def test_port_over_application_over_host() -> None:
     default, plain = read_ports(application, host).ports
     assert default.tls == {
         "certificate": "/port.pem",
-        "certificate-key": "/app.key",
         "trusted-ca": "/host.ca",
     }
     assert (plain.security, plain.tls) == (Security.UNSECURED, {})
+
+
+@pytest.mark.parametrize(
+    ("port", "application", "host", "key"),
+    [
+        ("", "certificate,certificate-key", "certificate,certificate-key", "/app.key"),
+        ("", "certificate-key", "certificate,certificate-key", "/app.key"),
+        ("", "certificate", "certificate,certificate-key", None),
+        ("certificate", "certificate,certificate-key", "certificate-key", None),
+        ("certificate-key", "certificate", "certificate-key", "/port.key"),
+        ("", "", "certificate,certificate-key", "/host.key"),
+    ],
+)
+def test_a_key_is_no_further_away_than_its_certificate(
+    port: str, application: str, host: str, key: str | None
+) -> None:
+    """F105: else a certificate whose file holds its key would get another one's."""
+
+    def stated(level: str, names: str) -> dict[str, str]:
+        endings = {"certificate": "pem", "certificate-key": "key"}
+        return {name: f"/{level}.{endings[name]}" for name in names.split(",") if name}
+
+    words = ";".join(["tls=1", *(f"{name}={text}" for name, text in stated("port", port).items())])
+    found = read_ports(
+        infos(("default", "7000", words), options={"security": stated("app", application)}),
+        {"userProperties": {"security": stated("host", host)}},
+    )
+    assert found.ports[0].tls.get("certificate-key") == key
 
 
 def test_the_command_line_stands_before_what_the_application_says() -> None:
