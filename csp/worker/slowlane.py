@@ -332,6 +332,7 @@ class SlowLane:
     def attached(self) -> None:
         """There is another generation, of which nobody was answered yet."""
         self.own_options.look()
+        self.tokens.sign()
 
     def accounts_changed(self, accounts: list[int] | None) -> None:
         """Persons, or their passwords, have changed; None: anybody's may have."""
