@@ -90,7 +90,7 @@ def read_bundle(settings: Settings, check: Check) -> Read:
     try:
         made = check(bundle)
     except ValueError as error:
-        raise BundleRefused(f"{', '.join(settings.paths)}: {error}") from None
+        raise BundleRefused(f"{error} ({', '.join(settings.paths)})") from None
     return Read(bundle, facts_of(made))
 
 
