@@ -80,6 +80,8 @@ include "_fastpath/loop/channels.pxi"    # the channels of a change, and what a 
 include "_fastpath/loop/loose.pxi"       # patterns that numbers cannot say
 include "_fastpath/loop/watch.pxi"       # subscriptions: who listens to what
 include "_fastpath/loop/tracking_keys.pxi"   # which keys who has read, for client-side caching
+include "_fastpath/loop/networks.pxi"    # addresses, and lists of networks
+include "_fastpath/loop/proxy.pxi"       # what a balancer says of a connection
 include "_fastpath/loop/state.pxi"       # what a worker knows, by room
 include "_fastpath/loop/transport.pxi"   # a client's socket
 include "_fastpath/loop/tls_context.pxi"  # the certificates of a port
@@ -91,11 +93,13 @@ include "_fastpath/loop/budget.pxi"      # what a turn may cost
 include "_fastpath/loop/buffers.pxi"     # large ones given back by the piece
 include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
 include "_fastpath/loop/clients.pxi"     # what other workers see of it
+include "_fastpath/loop/addresses.pxi"   # how many connections one address has
 include "_fastpath/loop/subs.pxi"        # and what it subscribes to
 include "_fastpath/loop/rights.pxi"      # whose session it is, and what that may read
 include "_fastpath/loop/match.pxi"       # what a change matches
 include "_fastpath/loop/forms.pxi"       # and what it is to one who may not read all
 include "_fastpath/loop/matcher.pxi"     # the same for tests
+include "_fastpath/loop/preface.pxi"     # whom a port lets in
 include "_fastpath/loop/listen.pxi"      # ports, and who comes in by them
 include "_fastpath/loop/filter.pxi"      # filters of classes, intersected
 include "_fastpath/loop/project.pxi"     # attributes out of an object

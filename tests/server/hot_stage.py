@@ -20,6 +20,7 @@ from csp.model.extract import Nothing
 from csp.model.image import build_image
 from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 from csp.model.types import CLASSES
+from csp.process.ports import Port
 from csp.resp import Decoder, ErrorReply
 from csp.resp.encode import encode
 from csp.worker.starts import read_start
@@ -216,6 +217,7 @@ class HotServer:
         reserve_bytes: int = 256 << 20,
         log_bytes: int = 0,
         log_age_ms: int = 600_000,
+        ports: Sequence[Port] = (Port(0),),
         **limits: int,
     ) -> None:
         self.objects = {(name, obj["DBID"]): {**obj, "revision": 1} for name, obj in objects}
@@ -226,9 +228,11 @@ class HotServer:
         self.next_fd = os.memfd_create("next")
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.control = Control(self.control_fd, format=True)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.listener.setblocking(False)
-        self.port = self.listener.getsockname()[1]
+        self.ports = ports
+        self.listeners = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in ports]
+        for listener in self.listeners:
+            listener.setblocking(False)
+        self.port = self.listeners[0].getsockname()[1]
         self.limits = limits
         self.writer = StoreWriter(
             self.data_fd,
@@ -316,7 +320,9 @@ class HotServer:
                 control=self.control,
                 slot=0,
                 data_fd=self.data_fd if load else -1,
-                listen_fds=[self.listener.fileno()],
+                listen_fds=[listener.fileno() for listener in self.listeners],
+                listen_ports=range(len(self.ports)),
+                ports=self.ports,
                 wake_fd=self.wake_fd,
                 slow=lane,
                 limits=self.limits,
@@ -350,7 +356,8 @@ class HotServer:
     def stop(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
-        self.listener.close()
+        for listener in self.listeners:
+            listener.close()
         for fd in (self.control_fd, self.data_fd, self.next_fd, self.wake_fd, self.here_fd):
             os.close(fd)
 

@@ -9,10 +9,6 @@
 cdef enum:
     SHOW_MS = 1000                  # so old may a figure of another worker's client be
 
-cdef struct session_head_t:         # in front of each worker's rows
-    uint64_t next_id
-    uint64_t row_top
-
 cdef void client_open(worker_t *w, csp_conn *c) noexcept nogil:
     cdef csp_client *client = client_of(w, c)
     memset(client, 0, sizeof(csp_client))

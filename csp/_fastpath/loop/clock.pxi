@@ -57,7 +57,9 @@ cdef void tick(worker_t *w) noexcept nogil:
         w.tick_row += 1
 
 cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
-    if c.flags & CSP_CONN_SIGNED_IN == 0 and w.now_ms - client_of(w, c).created_ms > w.limits.sign_in_ms:
+    if c.flags & CSP_CONN_PREFACE and w.now_ms - client_of(w, c).created_ms > PROXY_MS_MAX:
+        preface_end(w, c, AWAY_LATE)
+    elif c.flags & CSP_CONN_SIGNED_IN == 0 and w.now_ms - client_of(w, c).created_ms > w.limits.sign_in_ms:
         w.stats.timeouts_sign_in += 1
         conn_free(w, c, CSP_END_SIGN_IN)
     elif c.blocked_ms != 0 and w.now_ms - c.blocked_ms > w.limits.output_ms:

@@ -58,6 +58,7 @@
 #define CSP_CONN_REDIR_BROKEN 1048576u /* it is told through a connection that has gone */
 #define CSP_CONN_MUST_CHANGE 4194304u /* not signed in: its account has to change its password first */
 #define CSP_CONN_PEER_FIRST 268435456u /* its port is for the peer of a pair, as which it has yet to register */
+#define CSP_CONN_PREFACE 16777216u /* its balancer has yet to say whose connection it is: proxy.pxi */
 #define CSP_CONN_UNTOLD 2097152u  /* what it has read has changed, and it has not heard so: reads wait */
 /* what its account may call: no flags of a connection, but asked for with them */
 #define CSP_CONN_ADMINISTRATOR 64u
@@ -86,6 +87,7 @@
 #define CSP_END_MEMORY 8u   /* there was no memory for what it is to be told */
 #define CSP_END_STOP 9u     /* the server stops */
 #define CSP_END_TLS 10u     /* its handshake, or a record of it, could not be taken */
+#define CSP_END_PREFACE 11u /* its port did not let it in */
 
 struct csp_job;
 struct csp_rest;
@@ -124,7 +126,7 @@ typedef struct csp_conn {
     uint32_t in_at, in_taken, in_wanted; /* of the incomplete command: how far it was cut (parse.pxi) */
     uint16_t command;  /* the last one, by its number in commands.h */
     uint16_t end;      /* CSP_END_*: why it ends, as the first said who ended it */
-    uint16_t spare[2];
+    uint32_t address_row; /* of its address: loop/addresses.pxi; 0: it is not counted */
 } csp_conn;
 
 typedef struct csp_client {

@@ -8,11 +8,12 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_DATA, CSP_CONN_SERVER, CSP_CONN_WILL_SHOW, CSP_CONN_AWAITS
     uint32_t CSP_CONN_TRACKING, CSP_CONN_BCAST, CSP_CONN_REDIR_BROKEN, CSP_CONN_UNTOLD, CSP_CONN_MUST_CHANGE
     uint32_t CSP_CONN_PEER_FIRST
+    uint32_t CSP_CONN_PREFACE
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
     uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
     uint32_t CSP_CONN_DETECT, CSP_CONN_TLS, CSP_CONN_WIRE
     uint16_t CSP_END_SLOW, CSP_END_PEER, CSP_END_BROKEN, CSP_END_PROTOCOL, CSP_END_SIGN_IN, CSP_END_OUTPUT
-    uint16_t CSP_END_FURTHEST, CSP_END_MEMORY, CSP_END_STOP, CSP_END_TLS
+    uint16_t CSP_END_FURTHEST, CSP_END_MEMORY, CSP_END_STOP, CSP_END_TLS, CSP_END_PREFACE
     struct csp_job:
         pass
     struct csp_subs:
@@ -46,6 +47,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint16_t listener
         uint32_t in_at, in_taken, in_wanted
         uint16_t command, end
+        uint32_t address_row
     ctypedef struct csp_client:
         uint64_t id
         int64_t created_ms, shown_ms, active_ms

@@ -65,16 +65,16 @@ cdef bint conn_fits(worker_t *w, uint32_t reserve) noexcept nogil:
             total += (<csp_stats *> w.control.counters[i]).connections
     return total < <uint64_t> w.limits.connections + reserve and w.connections < w.row_room
 
-cdef bint table_back(worker_t *w, uint64_t bytes) noexcept nogil:
-    """Takes memory for the session table before it is touched; False: /dev/shm has none."""
+cdef bint table_back(worker_t *w, area_t *area, uint64_t bytes) noexcept nogil:
+    """Takes memory for a part of the session table before it is touched; False: /dev/shm has none."""
     cdef uint64_t step
-    while w.table_fd >= 0 and w.table_backed < bytes:
-        step = w.table_part - w.table_backed
+    while w.table_fd >= 0 and area.backed < bytes:
+        step = area.size - area.backed
         if step > TABLE_STEP:
             step = TABLE_STEP
-        if step == 0 or posix_fallocate(w.table_fd, <int64_t> (w.table_at + w.table_backed), <int64_t> step) != 0:
+        if step == 0 or posix_fallocate(w.table_fd, <int64_t> (area.at + area.backed), <int64_t> step) != 0:
             return False
-        w.table_backed += step
+        area.backed += step
     return True
 
 cdef csp_conn *conn_take(worker_t *w, int fd, const listener_t *by) noexcept nogil:
@@ -88,7 +88,7 @@ cdef csp_conn *conn_take(worker_t *w, int fd, const listener_t *by) noexcept nog
         w.row_free = w.rows[row].next_free
     else:
         row = w.row_top
-        if not table_back(w, SESSION_HEAD_BYTES + (<uint64_t> row + 1) * sizeof(csp_client)):
+        if not table_back(w, &w.table_rows, SESSION_HEAD_BYTES + (<uint64_t> row + 1) * sizeof(csp_client)):
             return NULL
         w.row_top += 1
         w.row_top_shown[0] = w.row_top
@@ -125,6 +125,8 @@ cdef void conn_free(worker_t *w, csp_conn *c, uint16_t why) noexcept nogil:
     if c.flags & CSP_CONN_TLS:
         tls_end(w, c)
     close(c.fd)
+    if c.address_row != 0:
+        address_leave(w, c)
     if c.flags & CSP_CONN_SIGNED_IN == 0:
         w.unsigned_count -= 1
     if c.flags & CSP_CONN_FEED:

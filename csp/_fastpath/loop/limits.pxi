@@ -28,6 +28,7 @@ LIMITS = {
     "announce_ms": 2000,
     "held_bytes": 1 << 30,
     "check_briefs": 1,
+    "address_connections": 0,
 }
 
 cdef limits_take(worker_t *w, limits):
@@ -60,3 +61,4 @@ cdef limits_take(worker_t *w, limits):
     w.limits.announce_ms = limits["announce_ms"]
     w.limits.held_bytes = limits["held_bytes"]
     w.limits.check_briefs = limits["check_briefs"]
+    w.limits.address_connections = limits["address_connections"]

@@ -16,57 +16,57 @@ cdef int poll_add(int epoll, int fd, uint32_t events, uint64_t kind, uint64_t va
     event.data.u64 = (kind << 62) | value
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)
 
-cdef void client_address(csp_client *client, sockaddr_storage *from_) noexcept nogil:
-    client.family = from_.ss_family
-    if from_.ss_family == AF_INET:
-        client.port = ntohs((<sockaddr_in *> from_).sin_port)
-        memcpy(client.address, &(<sockaddr_in *> from_).sin_addr, 4)
-    elif from_.ss_family == AF_INET6:
-        client.port = ntohs((<sockaddr_in6 *> from_).sin6_port)
-        memcpy(client.address, &(<sockaddr_in6 *> from_).sin6_addr, 16)
-
-cdef void accept_refuse(worker_t *w, int fd, uint32_t number) noexcept nogil:
-    """One client too many: on a port where all speak plain text it is told so."""
-    cdef const char *line = b"-ERR max number of clients reached\r\n"
-    socket_refuse(fd, NULL if w.listeners[number].security != PORT_UNSECURED else line)
+cdef void accept_refuse(worker_t *w, listener_t *by, int fd) noexcept nogil:
+    """There is no place for one more; where TLS is spoken the line could not be read."""
+    if by.security == PORT_UNSECURED:
+        socket_tell(fd, b"-ERR max number of clients reached\r\n")
+    close(fd)
     w.stats.rejected += 1
 
-cdef int accept_in_need(worker_t *w, uint32_t number) noexcept nogil:
+cdef int accept_in_need(worker_t *w, listener_t *by) noexcept nogil:
     """Refuses one client though no descriptor is free; -1 when that can't be done either."""
     cdef int fd
     w.stats.starved += 1
     if w.spare_fd < 0:
         return -1
     close(w.spare_fd)
-    fd = accept4(w.listeners[number].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+    fd = accept4(by.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
     if fd >= 0:
-        accept_refuse(w, fd, number)
+        accept_refuse(w, by, fd)
     w.spare_fd = dup(w.epoll)
     return fd
 
 cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
     """Takes a bounded number of new connections; one too many is told so and closed."""
+    cdef listener_t *by = &w.listeners[number]
     cdef sockaddr_storage from_
     cdef socklen_t size
+    cdef peer_t peer
     cdef csp_conn *c
     cdef uint32_t i
     cdef int fd
     cdef int on = 1
     for i in range(w.limits.accepts):
         size = sizeof(from_)
-        fd = accept4(w.listeners[number].fd, <sockaddr *> &from_, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
-        if fd < 0 and (errno == EMFILE or errno == ENFILE) and accept_in_need(w, number) >= 0:
+        fd = accept4(by.fd, <sockaddr *> &from_, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if fd < 0 and (errno == EMFILE or errno == ENFILE) and accept_in_need(w, by) >= 0:
             continue
         if fd < 0:
             return                  # EAGAIN: the listener stays readable
-        c = conn_take(w, fd, &w.listeners[number])
+        peer_read(&peer, &from_)
+        if not port_takes(w, by, &peer):
+            close(fd)
+            continue
+        c = conn_take(w, fd, by)
         if c == NULL:
-            accept_refuse(w, fd, number)
+            accept_refuse(w, by, fd)
             continue
         w.stats.accepted += 1
         c.listener = <uint16_t> number
+        conn_is_of(w, c, &peer)
         c.flags |= CSP_CONN_DETECT
-        client_address(client_of(w, c), &from_)
+        if not conn_begin(w, c):
+            continue
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on))
         if poll_add(w.epoll, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, KIND_CONN, conn_handle(w, c)) != 0:

@@ -103,7 +103,9 @@ cdef void on_socket(worker_t *w, csp_conn *c, uint32_t events) noexcept nogil:
     if events & EPOLLRDHUP:
         c.flags |= CSP_CONN_ENDING          # said once only: the end itself is read in a later turn
     # What is queued is visited in this turn.
-    if c.flags & CSP_CONN_QUEUED or not may_receive(w, c):
+    if c.flags & (CSP_CONN_QUEUED | CSP_CONN_PREFACE) or not may_receive(w, c):
+        if c.flags & CSP_CONN_PREFACE:
+            preface_receive(w, c)
         return
     if turn_full(w):
         conn_again(w, c)
@@ -123,6 +125,8 @@ cdef void visit(worker_t *w, csp_conn *c) noexcept nogil:
         ready_add(w, c, True, c.in_ + c.in_head, c.in_ + c.in_size)
         if c.flags & CSP_CONN_READABLE:
             conn_again(w, c)
+    elif c.flags & CSP_CONN_PREFACE:
+        preface_receive(w, c)
     elif c.flags & CSP_CONN_READABLE:
         receive(w, c)
     else:

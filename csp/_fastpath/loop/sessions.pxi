@@ -224,13 +224,39 @@ cdef class Session:
 
 
 cdef str client_address_text(csp_client *c):
-    """HOST:PORT of the other end; an IPv4 address in an IPv6 socket reads as IPv4."""
-    cdef bytes raw = (<char *> c.address)[:16]
-    if c.family == AF_INET:
-        return f"{socket.inet_ntop(socket.AF_INET, raw[:4])}:{c.port}"
+    """HOST:PORT of the other end."""
+    return address_text(c.family, c.address, c.port)
+
+
+cdef str address_text(int family, const uint8_t *address, int port):
+    """HOST:PORT; an IPv4 address in an IPv6 socket reads as IPv4."""
+    cdef bytes raw = (<const char *> address)[:16]
+    if family == AF_INET:
+        return f"{socket.inet_ntop(socket.AF_INET, raw[:4])}:{port}"
     if raw[:12] == b"\0" * 10 + b"\xff\xff":
-        return f"{socket.inet_ntop(socket.AF_INET, raw[12:])}:{c.port}"
-    return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{c.port}"
+        return f"{socket.inet_ntop(socket.AF_INET, raw[12:])}:{port}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{port}"
+
+
+AWAY_WORDS = {
+    AWAY_ADDRESS: "address",
+    AWAY_BALANCER: "balancer",
+    AWAY_HEADER: "header",
+    AWAY_LATE: "late",
+    AWAY_CROWD: "crowd",
+}
+
+cdef list away_take(worker_t *w):
+    """Who was turned away since it was asked last: (why, how many, number of the port, address of the last)."""
+    cdef away_t *away
+    found = []
+    for kind, why in AWAY_WORDS.items():
+        away = &w.away[<int> kind]
+        if away.count > 0:
+            address = address_text(away.peer.family, away.peer.address, away.peer.port)
+            found.append((why, away.count, away.port, address))
+            away.count = 0
+    return found
 
 
 cdef str field_text(const char *field, int room):

@@ -18,6 +18,7 @@ END_WORDS = {
     CSP_END_MEMORY: "the server had no memory for what it was to be told",
     CSP_END_STOP: "the server stopped",
     CSP_END_TLS: "what it sent was no TLS of this port",
+    CSP_END_PREFACE: "its port did not let it in",
 }
 
 cdef void slow_failed(worker_t *w, str what) noexcept:

@@ -35,6 +35,7 @@ cdef struct limits_t:
     int64_t announce_ms
     uint64_t held_bytes
     bint check_briefs               # brief pages show what may be read, as all else
+    uint32_t address_connections    # of one address; 0: any number
 
 cdef enum port_security:            # csp/process/ports.py numbers them alike
     PORT_UNSECURED = 0
@@ -52,8 +53,47 @@ cdef struct listener_t:
     uint16_t port                   # its number among the server's ports: several addresses of one have the same
     uint8_t security
     uint8_t purpose
-    bint proxied                    # a balancer says first whose connection it is (PROXY protocol)
+    bint proxied                    # a balancer says first whose connection it is (PROXY protocol),
+    networks_t balancers            # one of these
+    networks_t listed               # who may connect at all; none: everybody
     SSL_CTX *context                # for new TLS connections; NULL: there is none (yet)
+
+cdef enum:
+    AWAY_ADDRESS = 0                # why somebody was turned away (preface.pxi): his address is none of those listed
+    AWAY_BALANCER = 1               # he is no balancer, at a port where they alone connect
+    AWAY_HEADER = 2                 # he sent no header of the PROXY protocol, or a wrong one
+    AWAY_LATE = 3                   # or none in time
+    AWAY_CROWD = 4                  # his address has as many connections as one may
+    AWAY_KINDS = 5
+
+cdef struct away_t:                 # those turned away for one reason since Python asked
+    uint64_t count
+    uint16_t port                   # by which the last one came
+    peer_t peer                     # and who that was
+
+cdef struct session_head_t:         # in front of each worker's rows in the session table
+    uint64_t next_id
+    uint64_t row_top
+    uint64_t has_addresses          # 1: its table of addresses has begun
+    uint8_t address_key[16]         # of its hash: who connects does not know it
+
+cdef struct area_t:                 # a part of the session table that gets its memory from its start on
+    uint64_t at
+    uint64_t size
+    uint64_t backed                 # what lies behind must not be touched
+
+cdef struct address_row_t:          # how many connections of a worker have one address: addresses.pxi
+    uint8_t address[16]
+    uint32_t count
+    uint32_t next                   # in its bucket, or of the free ones
+
+cdef struct addresses_t:            # of this worker; those of others lie at the same place of their parts
+    area_t area                     # the buckets, and then the rows
+    uint32_t *buckets
+    address_row_t *rows             # row 0 is none
+    uint32_t mask                   # of the buckets
+    uint32_t used
+    uint32_t room, top, free
 
 cdef struct ready_t:
     uint32_t row
@@ -300,9 +340,11 @@ cdef struct worker_t:
     uint32_t row_free
     uint32_t row_room               # rows of this worker's part
     int table_fd                    # of the session table; -1: a private one
-    uint64_t table_at               # where this worker's part of it begins
-    uint64_t table_part             # its size
-    uint64_t table_backed           # so much of it has memory: what lies behind must not be touched
+    char *table                     # where it is mapped
+    session_head_t *own_head        # of this worker's part
+    uint64_t table_part             # bytes of each worker's part
+    area_t table_rows               # of this worker's: its head and rows
+    addresses_t addresses           # and behind them
     uint32_t connections
     uint32_t unsigned_count         # connections not signed in yet
     uint32_t blocked_count          # connections with unsent bytes
@@ -317,6 +359,8 @@ cdef struct worker_t:
     listener_t listeners[LISTENERS_MAX]
     uint32_t listener_count
     int spare_fd                    # given up for a moment, to refuse a client when there is no other
+    networks_t balancers            # who may have any number of connections
+    away_t away[AWAY_KINDS]
     int64_t now_ms
     csp_view_t view                 # of the connection at hand, at S
     uint32_t seen                   # the account whose view it is,

@@ -64,6 +64,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int SOCK_CLOEXEC
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
+    int MSG_PEEK
     int SOL_SOCKET
     int SO_KEEPALIVE
 
@@ -78,8 +79,13 @@ cdef extern from "<netinet/in.h>" nogil:
     struct sockaddr_in6:
         uint16_t sin6_port
         in6_addr sin6_addr
+    enum:
+        INET6_ADDRSTRLEN
     uint16_t ntohs(uint16_t value)
     int IPPROTO_TCP
+
+cdef extern from "<arpa/inet.h>" nogil:
+    int inet_pton(int family, const char *text, void *into)
 
 cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_NODELAY

@@ -69,8 +69,19 @@ cdef int64_t conn_send_parts(worker_t *w, csp_conn *c, iovec *parts, uint32_t co
     message.msg_iovlen = count
     return sent_of(w, c, sendmsg(c.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT), size)
 
-cdef void socket_refuse(int fd, const char *line) noexcept nogil:
-    """Tells a peer that gets no connection why, as far as its socket takes it, and ends; NULL: it speaks TLS."""
-    if line != NULL:
-        send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT)
-    close(fd)
+cdef inline int64_t socket_peek(int fd, char *into, uint64_t room) noexcept nogil:
+    """Bytes that stay on the socket, 0 for none now; IO_END, IO_BROKEN."""
+    cdef ssize_t got = recv(fd, into, room, MSG_PEEK | MSG_DONTWAIT)
+    if got > 0:
+        return got
+    if got < 0:
+        return 0 if errno == EAGAIN or errno == EINTR else IO_BROKEN
+    return IO_END
+
+cdef inline bint socket_skip(int fd, char *into, uint64_t size) noexcept nogil:
+    """Takes bytes off the socket that were looked at."""
+    return recv(fd, into, size, MSG_DONTWAIT) == <ssize_t> size
+
+cdef inline void socket_tell(int fd, const char *line) noexcept nogil:
+    """Sends a last word, as far as the socket takes it."""
+    send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT)

@@ -95,39 +95,47 @@ cdef class Loop:
         """Takes limits by name, between two turns; what is not named has its default."""
         limits_take(&self.w, limits)
 
+    def set_balancers(self, networks) -> None:
+        """Who may have any number of connections, whatever an address may; IPv4Network and IPv6Network."""
+        networks_set(&self.w.balancers, networks)
+
+    def take_turned_away(self) -> list:
+        """(why, how many, number of the port, address) of those turned away since it was asked last."""
+        return away_take(&self.w)
+
     cdef open_table(self, int session_fd, uint32_t rows, int slots):
         """Maps the session table; without one, a private table of this worker alone."""
-        cdef uint64_t room
         cdef session_head_t *head
+        cdef bytes key = os.urandom(16)
+        self.w.table_fd = session_fd
         if session_fd < 0:
-            self.w.table_fd = -1
             rows = self.w.limits.connections + 1
             slots = 1
-            self.table_size = <size_t> rows * SESSION_ROW + SESSION_HEAD_BYTES
-            self.table = <char *> mmap(NULL, self.table_size, PROT_READ | PROT_WRITE,
+            self.w.table_part = <uint64_t> rows * SESSION_ROW + SESSION_HEAD_BYTES
+            self.table = <char *> mmap(NULL, self.w.table_part, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-            head = <session_head_t *> self.table
-            room = self.table_size - SESSION_HEAD_BYTES
         else:
-            self.table_size = <size_t> rows * SESSION_ROW * slots
-            self.table = <char *> mmap(NULL, self.table_size, PROT_READ | PROT_WRITE, MAP_SHARED, session_fd, 0)
-            head = <session_head_t *> (self.table + <size_t> self.slot * rows * SESSION_ROW)
-            self.w.table_fd = session_fd
-            self.w.table_at = <uint64_t> self.slot * rows * SESSION_ROW
             self.w.table_part = <uint64_t> rows * SESSION_ROW
-            room = <uint64_t> rows * SESSION_ROW - SESSION_HEAD_BYTES
+            self.w.table_rows.at = self.w.table_part * <uint64_t> self.slot
+            self.table = <char *> mmap(NULL, self.w.table_part * slots, PROT_READ | PROT_WRITE,
+                                       MAP_SHARED, session_fd, 0)
         if <void *> self.table == MAP_FAILED:
             self.table = NULL
             raise OSError(errno, "mapping the session table")
-        if not table_back(&self.w, SESSION_HEAD_BYTES):
-            raise StoreFull("/dev/shm has no room for the table of clients")
         self.table_rows = rows
         self.table_slots = slots
+        self.table_size = self.w.table_part * slots
+        self.w.table = self.table
+        self.w.own_head = head = <session_head_t *> (self.table + self.w.table_rows.at)
         self.w.clients = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
         self.w.next_id = &head.next_id
         self.w.row_top_shown = &head.row_top
-        self.w.row_room = min(HANDLE_ROWS - 1, room // sizeof(csp_client))
+        self.w.row_room = rows_that_fit(self.w.table_part)
+        self.w.table_rows.size = self.w.table_part - addresses_bytes(self.w.row_room)
         self.w.workers = slots
+        if not table_back(&self.w, &self.w.table_rows, SESSION_HEAD_BYTES) \
+                or not addresses_open(&self.w, <const uint8_t *> <const char *> key):
+            raise StoreFull("/dev/shm has no room for the table of clients")
         for i in range(head.row_top):       # left by a worker that died in this slot
             self.w.clients[i].id = 0
         head.row_top = 0
@@ -167,6 +175,8 @@ cdef class Loop:
                 row.security = port.security.value
                 row.purpose = port.purpose.value
                 row.proxied = len(port.proxy_from) > 0
+                networks_set(&row.balancers, port.proxy_from)
+                networks_set(&row.listed, port.listed)
             if poll_add(w.epoll, fd, EPOLLIN, KIND_LISTENER, number) != 0:
                 raise OSError(errno, f"watching listener {fd}")
         w.listener_count = len(listen_fds)
@@ -210,6 +220,10 @@ cdef class Loop:
         for i in range(w.listener_count):
             SSL_CTX_free(w.listeners[i].context)
         accounts_close(w)
+        for i in range(w.listener_count):
+            free(w.listeners[i].balancers.items)
+            free(w.listeners[i].listed.items)
+        free(w.balancers.items)
         if w.epoll >= 0:
             close(w.epoll)
         if self.table != NULL:
@@ -699,6 +713,7 @@ cdef class Loop:
             "prefixes": w.tracking.prefix_count,
             "unsigned": w.unsigned_count,
             "blocked": w.blocked_count,
+            "addresses": w.addresses.used,
         }
 
     # ---- descriptors and timers of the slow lane ----

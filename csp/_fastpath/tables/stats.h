@@ -58,6 +58,9 @@ typedef struct csp_stats {
     uint64_t longest_turn_us; /* worker: us */
     uint64_t rests_closed; /* worker: connections */
     uint64_t starved; /* worker: connections */
+    uint64_t strangers; /* worker: connections */
+    uint64_t prefaces_failed; /* worker: connections */
+    uint64_t crowded; /* worker: connections */
     uint64_t published; /* writer: transactions */
     uint64_t applied; /* writer: objects */
     uint64_t reclaimed; /* writer: bytes */
@@ -84,7 +87,7 @@ typedef struct csp_stats {
     uint64_t kerberos_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 73
+#define CSP_METRIC_COUNT 76
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -136,6 +139,9 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "longest_turn_us",
     "rests_closed",
     "starved",
+    "strangers",
+    "prefaces_failed",
+    "crowded",
     "published",
     "applied",
     "reclaimed",

@@ -55,6 +55,9 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t longest_turn_us
         uint64_t rests_closed
         uint64_t starved
+        uint64_t strangers
+        uint64_t prefaces_failed
+        uint64_t crowded
         uint64_t published
         uint64_t applied
         uint64_t reclaimed
