@@ -62,8 +62,8 @@ def clients(raw: Raw) -> dict[str, dict[str, str]]:
 
 
 def test_who_does_not_sign_in_is_let_go(master: Master) -> None:
-    signed, silent, pinging = signed_in(master), Raw(master.port), Raw(master.port)
     began = time.monotonic()
+    signed, silent, pinging = signed_in(master), Raw(master.port), Raw(master.port)
     is_closed = threading.Event()
 
     def ping() -> None:
