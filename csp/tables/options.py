@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ TRUE = frozenset(("true", "yes", "on", "1"))
 FALSE = frozenset(("false", "no", "off", "0"))
 HONOURED, NOT_YET, OBSOLETE = "honoured", "not yet", "obsolete"
 
+NETWORKS_MAX = 256  # of a list: it is looked through for each connection
+
 Value = bool | int | str
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Option:
             return "true, false"
         if self.words:
             return ", ".join(self.words)
+        if self.type == "networks":
+            return "addresses and networks, joined by commas"
         if self.type != "int" or (self.min is None and self.max is None):
             return "any text" if self.type == "string" else "an integer"
         if self.max is None:
@@ -121,12 +127,25 @@ def parse_value(option: Option, stated: Any) -> Value:
         raise ValueError(f"{text!r} is neither true nor false")
     if option.type == "int":
         return _number(option, text)
+    if option.type == "networks":
+        return ", ".join(map(str, networks_of(text)))
     if option.words:
         for word in option.words:
             if word.lower() == text.lower():
                 return word
         raise ValueError(f"{text!r} is none of {option.valid}")
     return text
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """The networks of a list joined by commas; ValueError says what is none.
+
+    An address is the network of itself alone; 10.1.2.3/8 is no network: it has bits behind its 8.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if len(words) > NETWORKS_MAX:
+        raise ValueError(f"{len(words)} networks are too many; at most {NETWORKS_MAX}")
+    return tuple(map(ip_network, words))
 
 
 def _number(option: Option, text: str) -> int:

@@ -18,6 +18,7 @@ from csp.process.application import SERVER_TYPE, application_of
 from csp.process.context import OptionValue
 from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.store.alarms import ALARM_APPLICATION, ALARM_OPTIONS, end_alarm, raise_alarm
+from csp.tables.options import networks_of
 from csp.worker.call import Lane
 from csp.worker.own_ports import OwnPorts, is_wider
 from csp.worker.scoped import scope_of
@@ -79,6 +80,7 @@ class Following:
             lane.info = dataclasses.replace(info, options=values)
             most = info.client_count_max
             lane.loop.set_limits(loop_limits(values, mode=info.mode, connections=most))
+        lane.loop.set_balancers(networks_of(str(values.get("balancer-addresses", ""))))
         self._limit_to(scope_of(lane))
 
     def _limit_to(self, scope: Scope | None) -> None:

@@ -42,6 +42,7 @@ from csp.worker.replays import Replays
 from csp.worker.server_info import ServerInfo
 from csp.worker.session_records import ENDED_HERE, SessionRecords
 from csp.worker.states import States
+from csp.worker.strangers import Strangers
 from csp.worker.tickets import Tickets
 from csp.worker.tokens import Tokens
 from csp.worker.turned_away import TurnedAway
@@ -90,6 +91,8 @@ class SlowLane:
         self.certificates = Certificates(self)
         self.bundles = Bundles(self, make_context, self.certificates.changed)
         self.bundles.start()
+        self.strangers = Strangers(self)
+        self.strangers.start()
         folder = Path(self.info.folder)
         self.writer = Asker(
             loop,

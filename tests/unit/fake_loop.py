@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from csp.model.rights import ALL
 from csp.process.roles import AUTH, READING, WRITER
 from csp.resp import Decoder, Value, request
 from csp.tables.metrics import NAMES
+from csp.tables.options import Network
 from csp.worker.ports import Control, Loop, Reader, Session, Tracked, View
 from csp.worker.server_info import ServerInfo
 from csp.worker.slowlane import SlowLane
@@ -152,6 +153,8 @@ class FakeLoop:
         self.turn_over = False
         self.started: dict[int, tuple[int, dict[str, Any]]] = {}
         self.limits: dict[str, int] = {}
+        self.balancers: tuple[Network, ...] = ()
+        self.turned_away: list[tuple[str, int, int, str]] = []
         self.lost: set[int] = set()
         self.replayed: dict[int, list[bytes]] = {}
         self.replay_ends: dict[int, bool] = {}  # whether it was lost
@@ -304,6 +307,13 @@ class FakeLoop:
 
     def set_limits(self, limits: Mapping[str, int]) -> None:
         self.limits = dict(limits)
+
+    def set_balancers(self, networks: Sequence[Network]) -> None:
+        self.balancers = tuple(networks)
+
+    def take_turned_away(self) -> list[tuple[str, int, int, str]]:
+        taken, self.turned_away = self.turned_away, []
+        return taken
 
     def pass_time(self, ms: int) -> None:
         """Runs the timers that are due in the next ms."""

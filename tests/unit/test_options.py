@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from csp.conf.options import NO_LIMIT, Options, in_force, load, loop_limits, parse_value
-from csp.tables.options import OPTIONS
+from csp.tables.options import OPTIONS, networks_of
 
 
 def limits_of(options: Options, mode: str = "proxy") -> dict[str, int]:
@@ -37,6 +37,7 @@ def test_defaults_are_the_protocols_limits() -> None:
         "announce_ms": 2000,
         "held_bytes": 1 << 30,
         "check_briefs": 1,
+        "address_connections": 0,
     }
 
 
@@ -88,6 +89,33 @@ def test_a_masters_section_is_named_like_its_application() -> None:
 @pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("on", True), ("0", False)])
 def test_flags(text: str, value: bool) -> None:
     assert parse_value(OPTIONS["csproxy", "proxy-writable"], text) is value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", ""),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("192.0.2.7, 2001:DB8::7 ,2001:db8::/32,", "192.0.2.7/32, 2001:db8::7/128, 2001:db8::/32"),
+    ],
+)
+def test_networks(text: str, value: str) -> None:
+    option = OPTIONS["csp", "balancer-addresses"]
+    assert parse_value(option, text) == value
+    assert parse_value(option, value) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["10.1.2.3/8", "balancer.example", "10.0.0.0/33", "10.0.0.0/8 10.0.0.1", "1,2,::1"]
+)
+def test_what_is_no_network(text: str) -> None:
+    with pytest.raises(ValueError, match=r"IPv4|host bits"):
+        parse_value(OPTIONS["csp", "balancer-addresses"], text)
+
+
+def test_a_list_of_networks_has_an_end() -> None:
+    with pytest.raises(ValueError, match="at most 256"):
+        networks_of(",".join(["::1"] * 257))
 
 
 def test_defaults_keep_their_own_rules() -> None:
