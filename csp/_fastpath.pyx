@@ -91,6 +91,7 @@ include "_fastpath/loop/tls.pxi"         # TLS of a connection
 include "_fastpath/loop/tls_revoked.pxi" # and whether it would be let in no more
 include "_fastpath/loop/budget.pxi"      # what a turn may cost
 include "_fastpath/loop/buffers.pxi"     # large ones given back by the piece
+include "_fastpath/loop/table.pxi"       # what workers share of their connections
 include "_fastpath/loop/conn.pxi"        # one connection: row, buffers, back-pressure
 include "_fastpath/loop/clients.pxi"     # what other workers see of it
 include "_fastpath/loop/addresses.pxi"   # how many connections one address has

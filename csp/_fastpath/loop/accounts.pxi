@@ -18,8 +18,8 @@ cdef class AccountSessions:
         cdef int64_t place, i
         cdef uint32_t wanted = account
         cdef int64_t found = 0
-        for place in range(self.loop.table_slots):
-            head = <session_head_t *> (self.loop.table + <size_t> place * self.loop.table_rows * SESSION_ROW)
+        for place in range(self.loop.w.workers):
+            head = session_head(&self.loop.w, place)
             client = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
             for i in range(<int64_t> head.row_top):
                 found += client[i].id != 0 and client[i].account_dbid == wanted

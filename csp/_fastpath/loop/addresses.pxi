@@ -33,9 +33,6 @@ cdef uint32_t address_bucket(const uint8_t *key, const uint8_t *address, uint32_
     csp_blake2b_end_keyed(&state, &hash_, sizeof(hash_))
     return hash_ & mask
 
-cdef inline session_head_t *session_head(worker_t *w, uint32_t slot) noexcept nogil:
-    return <session_head_t *> (w.table + w.table_part * slot)
-
 cdef inline uint32_t own_bucket(worker_t *w, const uint8_t *address) noexcept nogil:
     return address_bucket(w.own_head.address_key, address, w.addresses.mask)
 
@@ -123,14 +120,6 @@ cdef bint address_fits(worker_t *w, csp_conn *c) noexcept nogil:
         return True
     address_of(address, client_of(w, c).family, client_of(w, c).address)
     return networks_have(&w.balancers, address) or address_count(w, address) <= w.limits.address_connections
-
-cdef uint32_t rows_that_fit(uint64_t part) noexcept nogil:
-    """Clients that a worker's part of the session table has room for, if each has an address of its own."""
-    cdef uint64_t head = SESSION_HEAD_BYTES + 2 * sizeof(address_row_t)
-    cdef uint64_t rows = 0
-    if part > head:                 # of its bucket a row has at most a half
-        rows = (part - head) // (sizeof(csp_client) + sizeof(address_row_t) + sizeof(uint32_t) // 2)
-    return <uint32_t> rows if rows < HANDLE_ROWS else HANDLE_ROWS - 1
 
 cdef bint addresses_open(worker_t *w, const uint8_t *key) noexcept nogil:
     """Begins this worker's table anew, behind its rows in the session table; False without memory."""

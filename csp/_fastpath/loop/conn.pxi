@@ -15,7 +15,6 @@ cdef enum:
     SEND_LONE = 524288              # and while nobody else asks for anything: a send costs by its number
     LONE_MS = 20                    # nobody else has asked for so long
     MANAGEMENT_RESERVE = 16         # connections that administrators still get when clients have all of theirs
-    TABLE_STEP = 65536              # of the session table, backed at once: some hundred connections
     FEED_UNSENT_MAX = 524288        # above it a feed rests, and is told when it is below again: whatever output_max
 
 FEED_UNSENT_BYTES_MAX = <int> FEED_UNSENT_MAX  # what the slow lane has to know
@@ -64,18 +63,6 @@ cdef bint conn_fits(worker_t *w, uint32_t reserve) noexcept nogil:
         if i != w.slot:
             total += (<csp_stats *> w.control.counters[i]).connections
     return total < <uint64_t> w.limits.connections + reserve and w.connections < w.row_room
-
-cdef bint table_back(worker_t *w, area_t *area, uint64_t bytes) noexcept nogil:
-    """Takes memory for a part of the session table before it is touched; False: /dev/shm has none."""
-    cdef uint64_t step
-    while w.table_fd >= 0 and area.backed < bytes:
-        step = area.size - area.backed
-        if step > TABLE_STEP:
-            step = TABLE_STEP
-        if step == 0 or posix_fallocate(w.table_fd, <int64_t> (area.at + area.backed), <int64_t> step) != 0:
-            return False
-        area.backed += step
-    return True
 
 cdef csp_conn *conn_take(worker_t *w, int fd, const listener_t *by) noexcept nogil:
     """A row for a new connection by this port; NULL when all are taken."""

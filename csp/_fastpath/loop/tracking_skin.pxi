@@ -119,12 +119,12 @@ cdef class Tracking:
         """Whether any worker has a connection with an id that this account has signed in on."""
         cdef session_head_t *head
         cdef csp_client *client
-        cdef int64_t place = id & 63 if self.loop.table_slots > 1 else 0
+        cdef int64_t place = id & 63 if self.loop.w.workers > 1 else 0
         cdef uint32_t wanted = account
         cdef uint32_t i
-        if place >= self.loop.table_slots or id <= 0:
+        if place >= self.loop.w.workers or id <= 0:
             return False
-        head = <session_head_t *> (self.loop.table + <size_t> place * self.loop.table_rows * SESSION_ROW)
+        head = session_head(&self.loop.w, <uint32_t> place)
         client = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
         for i in range(head.row_top):
             if client[i].id == <uint64_t> id:

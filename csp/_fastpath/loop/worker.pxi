@@ -5,12 +5,6 @@
 # 1. All of it runs on the worker's one thread; callbacks run inside a turn, with the store pinned.
 # 2. A connection is named by its handle; a stale handle is ignored where that is harmless, a KeyError where it is not.
 
-cdef enum:
-    SESSION_ROW = 512               # bytes, by which the session table is divided among workers
-    SESSION_HEAD_BYTES = 512
-
-SESSION_ROW_BYTES = <int> SESSION_ROW  # what the supervisor has to know
-
 cdef csp_control_t *control_of(Control control):
     return control.control
 
@@ -36,16 +30,10 @@ cdef class Loop:
     cdef int timer_count
     cdef dict long_names
     cdef dict steps
-    cdef char *table
-    cdef size_t table_size
-    cdef uint32_t table_rows
-    cdef int table_slots
-    cdef size_t rows_size
 
     def __cinit__(self) -> None:
         memset(&self.w, 0, sizeof(worker_t))
         self.w.epoll = -1
-        self.table = NULL
 
     def __init__(
         self, *, control, slot, data_fd, listen_fds, wake_fd, slow, limits, attach=None,
@@ -64,7 +52,7 @@ cdef class Loop:
         self.long_names = {}
         self.steps = {}
         self.set_limits(limits)
-        self.open_table(session_fd, session_rows, session_slots)
+        table_open(&self.w, session_fd, session_rows, session_slots, slot)
         self.open_memory()
         self.w.loop = <void *> self
         self.w.slot = slot
@@ -102,50 +90,6 @@ cdef class Loop:
     def take_turned_away(self) -> list:
         """(why, how many, number of the port, address) of those turned away since it was asked last."""
         return away_take(&self.w)
-
-    cdef open_table(self, int session_fd, uint32_t rows, int slots):
-        """Maps the session table; without one, a private table of this worker alone."""
-        cdef session_head_t *head
-        cdef bytes key = os.urandom(16)
-        self.w.table_fd = session_fd
-        if session_fd < 0:
-            rows = self.w.limits.connections + 1
-            slots = 1
-            self.w.table_part = <uint64_t> rows * SESSION_ROW + SESSION_HEAD_BYTES
-            self.table = <char *> mmap(NULL, self.w.table_part, PROT_READ | PROT_WRITE,
-                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-        else:
-            self.w.table_part = <uint64_t> rows * SESSION_ROW
-            self.w.table_rows.at = self.w.table_part * <uint64_t> self.slot
-            self.table = <char *> mmap(NULL, self.w.table_part * slots, PROT_READ | PROT_WRITE,
-                                       MAP_SHARED, session_fd, 0)
-        if <void *> self.table == MAP_FAILED:
-            self.table = NULL
-            raise OSError(errno, "mapping the session table")
-        self.table_rows = rows
-        self.table_slots = slots
-        self.table_size = self.w.table_part * slots
-        self.w.table = self.table
-        self.w.own_head = head = <session_head_t *> (self.table + self.w.table_rows.at)
-        self.w.clients = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
-        self.w.next_id = &head.next_id
-        self.w.row_top_shown = &head.row_top
-        self.w.row_room = rows_that_fit(self.w.table_part)
-        self.w.table_rows.size = self.w.table_part - addresses_bytes(self.w.row_room)
-        self.w.workers = slots
-        if not table_back(&self.w, &self.w.table_rows, SESSION_HEAD_BYTES) \
-                or not addresses_open(&self.w, <const uint8_t *> <const char *> key):
-            raise StoreFull("/dev/shm has no room for the table of clients")
-        for i in range(head.row_top):       # left by a worker that died in this slot
-            self.w.clients[i].id = 0
-        head.row_top = 0
-        self.w.row_free = UINT32_MAX
-        self.rows_size = <size_t> self.w.row_room * sizeof(csp_conn)
-        self.w.rows = <csp_conn *> mmap(NULL, self.rows_size, PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-        if <void *> self.w.rows == MAP_FAILED:
-            self.w.rows = NULL
-            raise OSError(errno, "memory for connections")
 
     cdef open_memory(self):
         cdef worker_t *w = &self.w
@@ -226,10 +170,7 @@ cdef class Loop:
         free(w.balancers.items)
         if w.epoll >= 0:
             close(w.epoll)
-        if self.table != NULL:
-            munmap(self.table, self.table_size)
-        if w.rows != NULL:
-            munmap(w.rows, self.rows_size)
+        table_close(w)
 
     # ---- running ----
 
@@ -361,25 +302,25 @@ cdef class Loop:
 
     def clients(self) -> list:
         """All connections of all workers; those of others as their rows say it, up to a second old."""
-        return self.clients_from(0, <int64_t> self.table_slots * self.table_rows)[0]
+        return self.clients_from(0, <int64_t> self.w.workers * self.w.row_room)[0]
 
     def clients_from(self, start: int, most: int) -> tuple:
         """Up to `most` of them, from a place on, and the place where the rest begins; -1 at the end."""
         cdef csp_client *client
         cdef session_head_t *head
         cdef int64_t at = start
-        cdef int64_t end = <int64_t> self.table_slots * self.table_rows
+        cdef int64_t end = <int64_t> self.w.workers * self.w.row_room
         cdef int64_t left = most
         cdef int64_t place, i
         found = []
         while at < end and left > 0:
-            place = at // self.table_rows
-            i = at % self.table_rows
-            head = <session_head_t *> (self.table + <size_t> place * self.table_rows * SESSION_ROW)
+            place = at // self.w.row_room
+            i = at % self.w.row_room
+            head = session_head(&self.w, <uint32_t> place)
             client = <csp_client *> (<char *> head + SESSION_HEAD_BYTES)
-            slot = place if self.table_slots > 1 else self.slot
+            slot = place if self.w.workers > 1 else self.slot
             if i >= <int64_t> head.row_top:
-                at = (place + 1) * self.table_rows
+                at = (place + 1) * self.w.row_room
                 continue
             at += 1
             if client[i].id == 0:
