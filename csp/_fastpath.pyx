@@ -88,7 +88,7 @@ include "_fastpath/loop/tls_context.pxi"  # the certificates of a port
 include "_fastpath/loop/tls_wire.pxi"    # where OpenSSL has ciphertext from, and puts it
 include "_fastpath/loop/tls_tickets.pxi"  # and by what clients resume
 include "_fastpath/loop/tls.pxi"         # TLS of a connection
-include "_fastpath/loop/tls_revoked.pxi" # and whether it would be let in no more
+include "_fastpath/loop/tls_revoked.pxi"  # and whether it would be let in no more
 include "_fastpath/loop/budget.pxi"      # what a turn may cost
 include "_fastpath/loop/buffers.pxi"     # large ones given back by the piece
 include "_fastpath/loop/table.pxi"       # what workers share of their connections

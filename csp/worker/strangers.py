@@ -70,4 +70,4 @@ class Strangers:
         fields: dict[str, object] = {"address": told.address, "count": told.count}
         if reason == "crowd":
             fields["most"] = info.limit("max-connections-per-address", 0)
-        log_event(log, EVENTS[reason], port=told.port, **fields)
+        log_event(log, EVENTS[reason], port=info.port_of(told.port).id, **fields)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from csp.process.ports import Port
 from csp.worker.strangers import QUIET_SECONDS, Strangers
 from tests.unit.fake_loop import Server
 
@@ -15,8 +16,9 @@ from tests.unit.fake_loop import Server
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
     server = Server(tmp_path)
+    ports = (Port(0, "default"), Port(1, "front"))
     options = {"max-connections-per-address": 50}
-    server.lane.info = dataclasses.replace(server.lane.info, options=options)
+    server.lane.info = dataclasses.replace(server.lane.info, ports=ports, options=options)
     return server
 
 
@@ -30,7 +32,7 @@ def test_a_flood_is_a_line_a_minute(server: Server, caplog: pytest.LogCaptureFix
         strangers.look(float(second))
     assert len(caplog.messages) == 1 + int(129 / QUIET_SECONDS)
     assert "192.0.2.1:0 is none of the balancers" in caplog.messages[0]
-    assert "port 1:" in caplog.messages[0]
+    assert "port front:" in caplog.messages[0]
     assert "10 turned away" in caplog.messages[0]
     assert "600 turned away" in caplog.messages[1]
 
