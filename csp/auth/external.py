@@ -173,7 +173,7 @@ class External:
     def _answered(self, room: Room, task: SignInTask, reply: Reply) -> None:
         match reply:
             case Done(parts):
-                self._decided(room, task, read_verdict(parts))
+                self._decided(room, task, _verdict(parts))
             case Broken(is_late=False) if task.broken < BROKEN_MAX:
                 task.broken += 1
                 self._ask(room, task)
@@ -215,6 +215,13 @@ class External:
     def _refuse(self, answer: Answer, refusal: str) -> None:
         self._count("refused")
         answer(refusal)
+
+
+def _verdict(parts: list[bytes]) -> Verdict:
+    try:
+        return read_verdict(parts)
+    except (ValueError, TypeError, AttributeError) as error:
+        return Verdict(Kind.UNUSABLE, f"a backend's answer can't be read: {error}")
 
 
 def unusable(words: str) -> str:

@@ -5,7 +5,8 @@
 2. Who changes his own password by CFG.PASSWD keeps the connection that he does it on; whoever has
    written is told what became of that first.
 3. A changed password does not end the link of a proxy: it signs in anew with what its file holds
-   then; nor who signed in by a certificate. Disabling the account does.
+   then; nor who signed in by a certificate. Disabling the account does, and taking the password
+   away.
 4. An account without a record (a directory keeps its password) has the credential 0; what a
    directory decides anew is no change here.
 5. Where what has changed is no longer in the log, all sessions are looked at, in slices.
@@ -27,6 +28,8 @@ SLICE_SESSIONS = 50  # some 1 ms
 AGAIN_MS = 50  # for one that waits for the answer to a write
 DISABLED = "its account was disabled or deleted"
 CHANGED = "the password of its account has changed"
+TAKEN_AWAY = "the password of its account was taken away"
+TAKEN_AWAY = "the password of its account was taken away"
 
 Found = tuple[int, int, int]  # connection, account, credential
 
@@ -63,7 +66,7 @@ class AccountWatch:
         if state is not None and state.is_writing and state.awaiting:
             self._lane.loop.call_later(AGAIN_MS, lambda: self._look_again(conn, account))
         else:
-            self._end(conn, account, DISABLED if now is None else CHANGED)
+            self._end(conn, account, DISABLED if now is None else CHANGED if now else TAKEN_AWAY)
 
     def _look_again(self, conn: int, account: int) -> None:
         for found in self._lane.loop.accounts.of([account]):

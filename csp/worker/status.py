@@ -80,8 +80,9 @@ def row_of(call: Call, process: str, slot: int) -> dict[str, int]:
 
 
 def metrics(call: Call) -> bytes:
-    """CFG.METRICS: the counters of each process of this server."""
-    places = processes(call.lane.info.mode, call.lane.info.worker_count)
+    """CFG.METRICS: the counters of each process of this server that has some."""
+    mode, worker_count = call.lane.info.mode, call.lane.info.worker_count
+    places = [one for one in processes(mode, worker_count) if of_process(one[0].name)]
     places.sort(key=lambda place: not place[0].serves_clients)  # workers first: they are looked for
     counted = {role.name_of(slot): row_of(call, role.name, slot) for role, slot in places}
     counted[SUPERVISOR] = row_of(call, SUPERVISOR, SUPERVISOR_SLOT)

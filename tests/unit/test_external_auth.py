@@ -242,6 +242,14 @@ def test_other_ends_are_told(stage: Stage, answer: Answer) -> None:
     assert str(stage.said[0]).startswith("BUSY ")
 
 
+def test_an_answer_that_can_t_be_read_lets_nobody_in(stage: Stage) -> None:
+    for parts in ([b"accepted"], [b"let in", b"", b"{}"], [b"accepted", b"", b"[]"]):
+        stage.ask(ANN)
+        stage.taken()[0].then(Done(parts))
+    assert len(stage.said) == 3
+    assert all(str(one).startswith("ERR ") for one in stage.said)
+
+
 def test_alarms_are_raised_by_trouble_and_end_with_an_answer(stage: Stage) -> None:
     stage.ask(ANN)
     stage.taken()[0].say(Kind.AWAY, "first: silence")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from csp.process.roles import AUTH, WORKER, WRITER
+from csp.process.roles import AUTH, LDAP, WORKER, WRITER
 from csp.store.alarms import raised
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.missing import LOAD_SECONDS, MISSING_SECONDS, Missing
@@ -73,3 +73,16 @@ def test_who_waits_for_the_master_says_so(flags: FakeFlags, children: list[Child
     assert [one.text for one in raised(flags)] == [
         "writer, auth, worker 0 not ready for 10 s: the master is not there"
     ]
+
+
+def test_who_starts_on_demand_is_none_until_he_is_asked_for(flags: FakeFlags) -> None:
+    child = Child(LDAP, LDAP.slot, "ldap", ChildState.RESTING)
+    missing = Missing(flags)
+    for second in (0.0, MISSING_SECONDS * 10):
+        missing.tick(second, [child], "")
+        assert flags.names() == []
+    child.state = ChildState.WAITING
+    child.policy.failures = 1
+    for second in (200.0, 200.0 + MISSING_SECONDS):
+        missing.tick(second, [child], "")
+    assert flags.names() == ["process missing"]
