@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from csp.errors import NoPerm
+from csp.errors import Loading, NoPerm
 from csp.process.application import SERVER_TYPE
 from csp.process.ports import Purpose
 from csp.worker.call import Call, Lane
@@ -28,8 +28,12 @@ def purpose_of(lane: Lane, session: Session) -> Purpose:
 
 
 def check_account(call: Call, account_dbid: int) -> None:
-    """Raises NoPerm where the account may not sign in by the port; a session stays as it was."""
+    """Raises NoPerm where the account may not sign in by the port, and Loading where the port is
+    about to demand more; a session stays as it was.
+    """
     session = call.session
+    if call.lane.awaits_ports:
+        raise Loading()
     if purpose_of(call.lane, session) is not Purpose.MANAGEMENT:
         return
     before, session.account_dbid = session.account_dbid, account_dbid
