@@ -33,7 +33,7 @@ FURTHER_LDAP = re.compile(r"gauth_ldap_[0-9]+")
 # Application.
 OWN_SECTIONS = {"proxy": "csproxy", "master": "confserv"}
 # Sections whose options hold for master and proxy alike; their names clash with no other's.
-COMMON_SECTIONS = ("csp", "history-log", "log", "security")
+COMMON_SECTIONS = ("csp", "system", "history-log", "log", "security")
 
 Sections = Mapping[str, Mapping[str, Any]]
 

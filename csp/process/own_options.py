@@ -3,7 +3,8 @@
 1. Each process looks at the Application in the store itself, a moment after it changed at most;
    nothing is restarted, and nobody is told by another. (The supervisor maps no data: see the
    level of the log in csp/store/control.py.)
-2. Options that take effect `now` change here; the others keep their value until the next start.
+2. Options that take effect `now` change here, and so do those of the next connect to the master,
+   which who connects then asks for; the others keep their value until the next start.
 3. One process of a server tells the log: each change and each problem once.
 4. An Application that is not there, or went, changes nothing.
 """
@@ -23,7 +24,7 @@ from csp.process.application import options_in, tell_problems
 from csp.process.context import OptionValue
 
 CHECK_MS = 250  # one lookup and a comparison of some KB
-NOW = "now"
+AT_ONCE = ("now", "reconnect")
 
 Changed = Callable[
     [Mapping[str, OptionValue]], None
@@ -89,7 +90,7 @@ class OwnOptions:
         for name, value in in_force(options, self._mode).items():
             if values.get(name) == value:
                 continue
-            is_now = table[name].effect == NOW
+            is_now = table[name].effect in AT_ONCE
             if is_now:
                 values[name] = value
             elif self._awaited.get(name) == value:

@@ -39,6 +39,10 @@ class Session(Protocol):
     @property
     def port(self) -> int: ...
     @property
+    def secured(self) -> str:
+        """The version of TLS that is spoken, and the cipher; "" for plain text."""
+
+    @property
     def certificate(self) -> dict[str, Any] | None:
         """What its client has shown: `common_name`, `uris` and more; None: nothing."""
 

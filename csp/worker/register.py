@@ -260,10 +260,10 @@ def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
         "restored": int(call.state.restored != 0),
         "application_dbid": int(wish["dbid"]),
         "role": call.lane.role,
-        "backup": backup_of(call.lane),
         "release": call.lane.info.release,
         "compression": COMPRESSION,
     }
+    found.update(backup_of(call.lane, call.conn))
     found.update(facts)
     return found
 

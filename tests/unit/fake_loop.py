@@ -28,6 +28,7 @@ class FakeSession:
     id: int
     address: str = "127.0.0.1:50000"
     port: int = 0
+    secured: str = ""
     certificate: dict[str, Any] | None = None
     peer_first: bool = False
     authenticated: bool = True
