@@ -294,6 +294,13 @@ class SlowLane:
         """A client has shown its certificate, or none where it was asked for one."""
         self.certificates.certified(conn)
 
+    def handshakes_failed(self, count: int, address: str, port: int, reason: str) -> None:
+        """Of this worker's clients, since this was said last: at once, and then once a minute."""
+        ports = self.info.ports
+        name = ports[port].id if port < len(ports) else str(port)
+        fields = {"port": name, "count": count, "address": address, "reason": reason}
+        log_event(log, "51289", **fields)
+
     def admit(self, conn: int) -> None:
         """It is decided who came by a certificate: the requests of the connection are answered."""
         self._forget_blank(conn)

@@ -66,6 +66,7 @@ class OpenLane:
         self.loop: Loop = None  # type: ignore[assignment]
         self.seen: list[int] = []
         self.taken: list[bytes] = []
+        self.failed: list[str] = []  # why handshakes failed, as the loop told it
         self.fed: list[tuple[int, int]] = []  # revision, messages sent before
         self.follows: list[int] = []
 
@@ -184,6 +185,9 @@ class OpenLane:
     def certified(self, conn: int) -> None:
         self.loop.admit(conn)
 
+    def handshakes_failed(self, count: int, address: str, port: int, reason: str) -> None:
+        self.failed.append(reason)
+
     def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
         """There is no master to ask."""
         self.loop.replay_end(conn, lost=unsure)
@@ -207,7 +211,7 @@ class OpenLane:
 class HotServer:
     """The store and the child; the test is the writer."""
 
-    lane_class = OpenLane
+    lane_class: type[OpenLane] = OpenLane
 
     def __init__(
         self,
@@ -315,7 +319,7 @@ class HotServer:
     def _child(self, load: bool) -> None:
         code = 1
         try:
-            lane = self.lane_class()
+            lane = self.lane = self.lane_class()
             lane.loop = Loop(
                 control=self.control,
                 slot=0,
@@ -327,7 +331,6 @@ class HotServer:
                 slow=lane,
                 limits=self.limits,
                 attach=lambda generation: os.dup(self.next_fd if generation > 1 else self.data_fd),
-                **self.loop_words(),
             )
             self.prepare(lane.loop)
             lane.loop.add_fd(self.life_fd, lambda: os._exit(2))  # the test's process has ended
@@ -336,10 +339,6 @@ class HotServer:
             code = 0
         finally:
             os._exit(code)
-
-    def loop_words(self) -> dict[str, Any]:
-        """What else the loop is made with, in the child."""
-        return {}
 
     def prepare(self, loop: Loop) -> None:
         """What is done to the loop before it runs, in the child."""

@@ -10,14 +10,62 @@ from typing import Any
 
 from csp._fastpath import Loop, TlsContext
 from csp.process.ports import Port, Security
-from tests.server.hot_stage import HotServer, Raw
+from csp.resp.encode import encode
+from tests.neighbours.certificates import Certificate
+from tests.server.hot_stage import HotServer, OpenLane, Raw
 
 TOKEN_KEY = b"k" * 32
 TOKEN_STREAM = b"s" * 16
 
 
+class TlsLane(OpenLane):
+    """Says what the loop knows of a client's TLS, and takes another of the test's bundles."""
+
+    bundles: Sequence[Mapping[str, Any] | None] = ()
+    holds = False  # clients that were asked for a certificate wait for ADMIT, of somebody else
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[int] = []
+
+    def command(self, conn: int, args: list[bytes]) -> bytes | None:
+        session, verb = self.loop.session(conn), args[0].lower()
+        if verb == b"certificate":
+            return encode(repr(session.certificate).encode(), session.proto)
+        if verb == b"secured":
+            return encode(session.secured.encode(), session.proto)
+        if verb == b"failed":
+            return encode([why.encode() for why in self.failed], session.proto)
+        if verb == b"take":
+            bundle = self.bundles[int(args[1])]
+            self.loop.set_tls(0, None if bundle is None else TlsContext(bundle))
+            return b"+OK\r\n"
+        if verb == b"key":
+            self.loop.set_token_key(int(args[1]), TOKEN_STREAM, args[1] * 32)
+            return b"+OK\r\n"
+        if verb == b"held":
+            return b":%d\r\n" % len(self.held)
+        if verb == b"admit":
+            for one in self.held:
+                self.loop.admit(one)
+            self.held.clear()
+            return b"+OK\r\n"
+        return super().command(conn, args)
+
+    def certified(self, conn: int) -> None:
+        if self.holds:
+            self.held.append(conn)
+        else:
+            super().certified(conn)
+
+
 class TlsServer(HotServer):
-    """One port, secured as told; `bundle` is its certificate's, None: it has none."""
+    """One port, secured as told; `bundle` is its certificate's, None: it has none.
+
+    `others` are bundles that TAKE 1, TAKE 2 … puts in its place.
+    """
+
+    lane_class = TlsLane
 
     def __init__(
         self,
@@ -26,15 +74,18 @@ class TlsServer(HotServer):
         *,
         security: Security = Security.SECURED,
         tickets: bool = True,
+        others: Sequence[Mapping[str, Any] | None] = (),
+        holds: bool = False,
         **words: Any,
     ) -> None:
-        self.bundle, self.security, self.tickets = bundle, security, tickets
-        super().__init__(objects, **words)
-
-    def loop_words(self) -> dict[str, Any]:
-        return {"listen_ports": (0,), "ports": (Port(0, security=self.security),)}
+        self.bundle, self.tickets = bundle, tickets
+        self.others, self.holds = others, holds
+        super().__init__(objects, ports=[Port(0, security=security)], **words)
 
     def prepare(self, loop: Loop) -> None:
+        assert isinstance(self.lane, TlsLane)
+        self.lane.bundles = [self.bundle, *self.others]
+        self.lane.holds = self.holds
         if self.tickets:
             loop.set_token_key(1, TOKEN_STREAM, TOKEN_KEY)
         if self.bundle is not None:
@@ -63,6 +114,14 @@ class SecureRaw(Raw):
     def secure(self) -> ssl.SSLSocket:
         assert isinstance(self.socket, ssl.SSLSocket)
         return self.socket
+
+
+def showing(root: Path, leaf: Certificate | None, **words: Any) -> ssl.SSLContext:
+    """The same, of a client that shows a certificate."""
+    context = trusting(root, **words)
+    if leaf is not None:
+        context.load_cert_chain(leaf.certificate, leaf.key)
+    return context
 
 
 def trusting(root: Path, **words: Any) -> ssl.SSLContext:

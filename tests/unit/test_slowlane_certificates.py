@@ -325,3 +325,12 @@ def test_a_sign_in_by_a_password_makes_it_one_by_a_password(stage: Stage) -> Non
     stage.question()
     stage.answer("DONE", ACCOUNT)
     assert stage.lane.certificates.account_of(CONN) == 0
+
+
+def test_failed_handshakes_are_told_with_the_port_by_its_id(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.lane.handshakes_failed(3, "192.0.2.1:5000", 0, "certificate has expired")
+    port = stage.lane.info.ports[0].id
+    words = f"port {port}: 3 TLS handshakes failed; the last of 192.0.2.1:5000: certificate has"
+    assert words in caplog.text

@@ -55,6 +55,7 @@ cdef void tick(worker_t *w) noexcept nogil:
         if w.rows[w.tick_row].id != 0:
             tick_row(w, &w.rows[w.tick_row])
         w.tick_row += 1
+    tls_ticked(w)
 
 cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
     if c.flags & CSP_CONN_PREFACE and w.now_ms - client_of(w, c).created_ms > PROXY_MS_MAX:
@@ -79,7 +80,7 @@ cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
 cdef inline bint tick_wanted(worker_t *w) noexcept nogil:
     return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.draining or w.loading \
         or w.watch.count > 0 or w.deliver.starts > 0 or w.unshown or w.showing \
-        or w.kept.count > 0 or w.tls.buffered > 0
+        or w.kept.count > 0 or w.tls.buffered > 0 or w.tls.failures > 0
 
 cdef void flush_feeds(worker_t *w) noexcept nogil:
     """Sends what feeds were given just now; they stay in the list, where they are looked at once more."""

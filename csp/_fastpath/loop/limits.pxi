@@ -27,6 +27,7 @@ LIMITS = {
     "turn_us": 10000,
     "announce_ms": 2000,
     "held_bytes": 1 << 30,
+    "ticket_ms": 3600000,
     "check_briefs": 1,
     "address_connections": 0,
 }
@@ -60,5 +61,6 @@ cdef limits_take(worker_t *w, limits):
     w.limits.turn_ns = limits["turn_us"] * 1000
     w.limits.announce_ms = limits["announce_ms"]
     w.limits.held_bytes = limits["held_bytes"]
+    w.limits.ticket_ms = limits["ticket_ms"]
     w.limits.check_briefs = limits["check_briefs"]
     w.limits.address_connections = limits["address_connections"]

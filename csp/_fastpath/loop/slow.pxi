@@ -120,6 +120,19 @@ cdef void slow_certified(worker_t *w, uint64_t handle) noexcept with gil:
         if c != NULL:
             conn_close(w, c, CSP_END_SLOW)
 
+cdef void slow_handshakes(worker_t *w) noexcept with gil:
+    """Tells the slow lane of TLS handshakes that failed: how many, and of the last one who, where and why."""
+    cdef Loop loop = <Loop> w.loop
+    cdef tls_t *tls = &w.tls
+    count = tls.failures
+    tls.failures = 0
+    try:
+        address = client_address_text(&tls.failed_client)
+        reason = (<bytes> tls.failed_why).decode("ascii", "replace")
+        loop.slow.handshakes_failed(count, address, tls.failed_port, reason)
+    except Exception:
+        slow_failed(w, "a report of failed handshakes")
+
 cdef void slow_writable(worker_t *w, uint64_t handle) noexcept with gil:
     cdef Loop loop = <Loop> w.loop
     try:

@@ -34,6 +34,7 @@ cdef struct limits_t:
     int64_t turn_ns
     int64_t announce_ms
     uint64_t held_bytes
+    int64_t ticket_ms               # so long one key seals tickets of TLS sessions, and as long again it opens them
     bint check_briefs               # brief pages show what may be read, as all else
     uint32_t address_connections    # of one address; 0: any number
 
@@ -286,7 +287,7 @@ cdef struct tls_conn_t:             # csp_tls, as the row of a connection calls 
     bint bare                       # OpenSSL's buffers were given back
 
 cdef struct ticket_key_t:           # tls_tickets.pxi
-    int64_t hour
+    int64_t period
     uint8_t name[16]
     uint8_t cipher[32]
     uint8_t sign[32]
@@ -297,9 +298,11 @@ cdef struct tls_t:                  # what a worker's TLS connections share
     char *plain                     # small pieces on their way into one record
     uint32_t steps                  # of handshakes, in this turn
     uint32_t buffered               # connections that have buffers of OpenSSL
-    handles_t certified             # who has shown a certificate in this turn
-    ticket_key_t tickets[2]         # of this hour and the one before
-    uint32_t failures               # handshakes since the slow lane asked,
+    uint32_t bared, bared_now       # whose were given back, since the heap was trimmed, and in this tick
+    handles_t certified             # who was asked for a certificate in this turn
+    ticket_key_t tickets[2]         # of this period and the one before
+    int64_t tell_ms                 # when the slow lane may be told of the next failure
+    uint32_t failures               # handshakes since it was told,
     csp_client failed_client        # of the last of them: who,
     uint16_t failed_port            # by which port,
     const char *failed_why          # and why

@@ -103,11 +103,14 @@ cdef extern from *:
         mallopt(M_MMAP_THRESHOLD, 4 << 20); /* said once: else it grows with what is freed, and memory stays */
         mallopt(M_TRIM_THRESHOLD, 8 << 20);
     }
+    static void csp_heap_trim(void) { malloc_trim(0); }
     #else
+    static void csp_heap_trim(void) {}
     static void csp_heap_prepare(void) {}
     #endif
     """
     void csp_heap_prepare() nogil
+    void csp_heap_trim() nogil
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)

@@ -10,12 +10,19 @@
 # 4. HANDSHAKES_A_TURN steps of handshakes a turn: who comes later is visited in the next one.
 # 5. Where OpenSSL reports a failure its queue of errors is emptied before anybody else of the thread calls it (Python's
 #    ssl in the slow lane), after a handshake too.
-# 6. A client's certificate is looked at by the slow lane before its first request (CSP_WAIT_REPLY, Loop.admit).
+# 6. On a port that asks clients for certificates the slow lane looks at each before its first request, at one without a
+#    certificate too (CSP_WAIT_REPLY, Loop.admit).
+# 7. A session is resumed no longer than the certificate is good that its client had shown.
+# 8. What fails is counted; the slow lane is told of it at once, and then once in TOLD_MS.
 
 cdef enum:
     TLS_HELLO = 22                  # the first byte of a handshake
     HANDSHAKES_A_TURN = 8           # steps of handshakes; a full one has two, of some 0.2 ms each
     TLS_IDLE_MS = 1000              # then OpenSSL's buffers are given back
+    BARE_A_TICK = 256               # connections whose buffers a tick gives back: some 8 MiB
+    TRIM_AFTER = 64                 # so many later the heap gives their pages to the system,
+    TRIM_LAST = 8                   # or so many when there are no more
+    TOLD_MS = 60000                 # of failed handshakes the slow lane is told so often
 
 cdef int64_t tls_failed(worker_t *w, csp_conn *c, const char *why) noexcept nogil:
     """Ends it, with what OpenSSL says to the client about it."""
@@ -91,14 +98,18 @@ cdef void tls_end(worker_t *w, csp_conn *c) noexcept nogil:
     c.tls = NULL
     c.flags &= ~CSP_CONN_TLS
 
+cdef bint tls_outlived(const SSL *ssl) noexcept nogil:
+    """Whether the session is a resumed one of a client whose certificate has ended since."""
+    cdef X509 *peer = SSL_get0_peer_certificate(ssl)
+    return peer != NULL and SSL_session_reused(ssl) and X509_cmp_current_time(X509_get0_notAfter(peer)) < 0
+
 cdef void tls_shaken(worker_t *w, csp_conn *c) noexcept nogil:
     """Its handshake is done."""
     cdef tls_conn_t *tls = <tls_conn_t *> c.tls
-    cdef X509 *peer = SSL_get0_peer_certificate(tls.ssl)
     tls.shaken = True
     w.stats.handshakes += 1
     w.stats.handshakes_resumed += SSL_session_reused(tls.ssl) != 0
-    if peer != NULL:
+    if SSL_get_verify_mode(tls.ssl) != SSL_VERIFY_NONE:
         c.waits |= CSP_WAIT_REPLY
         handles_add(&w.tls.certified, conn_handle(w, c))
     if c.flags & CSP_CONN_WIRE == 0:
@@ -112,13 +123,38 @@ cdef inline void tls_use(worker_t *w, tls_conn_t *tls) noexcept nogil:
         w.tls.buffered += 1
 
 cdef void tls_tick(worker_t *w, csp_conn *c) noexcept nogil:
-    """OpenSSL's buffers of one that has been idle are given back: half of its memory."""
+    """OpenSSL's buffers of one that has been idle are given back: two thirds of its memory."""
     cdef tls_conn_t *tls = <tls_conn_t *> c.tls
-    if not tls.bare and w.now_ms - tls.used_ms > TLS_IDLE_MS and SSL_free_buffers(tls.ssl) == 1:
+    if not tls.bare and w.now_ms - tls.used_ms > TLS_IDLE_MS and w.tls.bared_now < BARE_A_TICK \
+            and SSL_free_buffers(tls.ssl) == 1:
         tls.bare = True
         w.tls.buffered -= 1
+        w.tls.bared += 1
+        w.tls.bared_now += 1
+
+cdef void tls_ticked(worker_t *w) noexcept nogil:
+    """At the end of a tick: what was given back lies between what is used, where the heap would keep it."""
+    w.tls.bared_now = 0
+    if w.tls.bared >= TRIM_AFTER or (w.tls.bared >= TRIM_LAST and w.tls.buffered == 0):
+        w.tls.bared = 0
+        csp_heap_trim()
+    if w.tls.failures > 0 and w.now_ms >= w.tls.tell_ms:
+        w.tls.tell_ms = w.now_ms + TOLD_MS
+        slow_handshakes(w)
 
 # ---- what comes in ----
+
+cdef bint tls_keep(worker_t *w, csp_conn *c, const char *data, size_t size) noexcept nogil:
+    """Keeps ciphertext for the next visit; False without memory."""
+    cdef tls_conn_t *tls = <tls_conn_t *> c.tls
+    tls.kept = <char *> malloc(size)
+    if tls.kept == NULL:
+        return False
+    memcpy(tls.kept, data, size)
+    tls.kept_size = <uint32_t> size
+    w.stats.buffers += 1
+    c.flags |= CSP_CONN_READABLE
+    return True
 
 cdef int64_t tls_detect(worker_t *w, csp_conn *c, char *into, uint64_t room) noexcept nogil:
     """conn_recv of one that has said nothing yet."""
@@ -137,6 +173,8 @@ cdef int64_t tls_detect(worker_t *w, csp_conn *c, char *into, uint64_t room) noe
         return tls_failed(w, c, NULL)
     if not tls_begin(w, c):
         return tls_failed(w, c, NULL)
+    if w.tls.steps >= HANDSHAKES_A_TURN:
+        return 0 if tls_keep(w, c, into, got) else tls_failed(w, c, b"no memory")
     memcpy(w.tls.inbox, into, got)
     return tls_open(w, c, w.tls.inbox, <uint64_t> got, into, room)
 
@@ -184,6 +222,8 @@ cdef int64_t tls_open(worker_t *w, csp_conn *c, const char *data, uint64_t size,
     if shaking:
         w.tls.steps += SSL_get_state(tls.ssl) != state
         if SSL_is_init_finished(tls.ssl):
+            if tls_outlived(tls.ssl):
+                return tls_failed(w, c, b"the certificate of its session has expired")
             tls_shaken(w, c)
         if got > 0 or SSL_want_read(tls.ssl):
             ERR_clear_error()
@@ -206,14 +246,9 @@ cdef int64_t tls_opened(worker_t *w, csp_conn *c, uint64_t total) noexcept nogil
     if tls.ended and total == 0:
         c.flags &= ~(CSP_CONN_READABLE | CSP_CONN_ENDING)
         return IO_END
-    if left > 0 and not tls.ended:
-        tls.kept = <char *> malloc(left)
-        if tls.kept == NULL:
-            return tls_failed(w, c, b"no memory")
-        memcpy(tls.kept, at, left)
-        tls.kept_size = <uint32_t> left
-        w.stats.buffers += 1
-    if left > 0 or tls.ended or SSL_pending(tls.ssl) > 0:
+    if left > 0 and not tls.ended and not tls_keep(w, c, at, left):
+        return tls_failed(w, c, b"no memory")
+    if tls.ended or SSL_pending(tls.ssl) > 0:
         c.flags |= CSP_CONN_READABLE
     return <int64_t> total
 
@@ -303,7 +338,7 @@ cdef uint64_t parts_gather(char *into, const iovec *parts, uint32_t count, uint3
 # ---- certificates of clients ----
 
 cdef void tls_turn(worker_t *w) noexcept nogil:
-    """Who has shown a certificate is looked at by the slow lane, with the store pinned."""
+    """Who was asked for a certificate is looked at by the slow lane, with the store pinned."""
     cdef uint32_t i
     cdef uint32_t count = w.tls.certified.count
     cdef csp_conn *c

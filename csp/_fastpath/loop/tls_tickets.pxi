@@ -2,15 +2,15 @@
 # Tickets, by which a client resumes its TLS session at any worker: sealed with keys that nobody stores.
 #
 # Invariants:
-# 1. A ticket's keys are derived from the newest key of tokens, the stream and the hour: all workers and the whole pool
-#    have the same without telling each other, and they outlive reloads of certificates and restarts of workers.
-# 2. The present hour's key seals, the hour's before still opens: a ticket lives two hours at most.
+# 1. A ticket's keys are derived from the newest key of tokens, the stream and the period (ticket_ms, an hour) of the
+#    clock: all workers and the whole pool have the same without telling each other, and they outlive reloads of
+#    certificates and restarts of workers.
+# 2. The present period's key seals, that of the one before still opens: a ticket lives two hours at most.
 # 3. A ticket that nobody can open is no error: there is a full handshake.
 # 4. Under TLS 1.3 each resumption gets a new ticket (the callback returns 2): clients use one once, and with 1 every
 #    second of them would find none.
 
 cdef enum:
-    TICKET_HOUR_MS = 3600000
     TICKET_NAME_SIZE = 16
     TICKET_KEY_SIZE = 32
     TICKET_IV_SIZE = 16
@@ -19,32 +19,32 @@ cdef enum:
     TICKET_RENEW = 2
     TICKET_FAILED = -1
 
-cdef void ticket_part(worker_t *w, int64_t hour, uint32_t part, uint8_t *into, size_t size) noexcept nogil:
+cdef void ticket_part(worker_t *w, int64_t period, uint32_t part, uint8_t *into, size_t size) noexcept nogil:
     cdef const char *purpose = b"tls ticket"
     cdef csp_blake2b_t digest
     csp_blake2b_begin_keyed(&digest, w.token_key.key, sizeof(w.token_key.key), size)
     csp_blake2b_add(&digest, purpose, strlen(purpose))
     csp_blake2b_add(&digest, &part, sizeof(part))
-    csp_blake2b_add(&digest, &hour, sizeof(hour))
+    csp_blake2b_add(&digest, &period, sizeof(period))
     csp_blake2b_add(&digest, w.token_key.stream, sizeof(w.token_key.stream))
     csp_blake2b_end_keyed(&digest, into, size)
 
-cdef void ticket_derive(worker_t *w, int64_t hour, ticket_key_t *key) noexcept nogil:
-    key.hour = hour
-    ticket_part(w, hour, 0, key.name, TICKET_NAME_SIZE)
-    ticket_part(w, hour, 1, key.cipher, TICKET_KEY_SIZE)
-    ticket_part(w, hour, 2, key.sign, TICKET_KEY_SIZE)
+cdef void ticket_derive(worker_t *w, int64_t period, ticket_key_t *key) noexcept nogil:
+    key.period = period
+    ticket_part(w, period, 0, key.name, TICKET_NAME_SIZE)
+    ticket_part(w, period, 1, key.cipher, TICKET_KEY_SIZE)
+    ticket_part(w, period, 2, key.sign, TICKET_KEY_SIZE)
 
 cdef void tickets_forget(worker_t *w) noexcept nogil:
     """They are derived anew: with another key of tokens, or never again."""
     OPENSSL_cleanse(w.tls.tickets, sizeof(w.tls.tickets))
 
 cdef void tickets_turn(worker_t *w) noexcept nogil:
-    """The keys of this hour and the one before."""
-    cdef int64_t hour = store_wall_ms() // TICKET_HOUR_MS
-    if w.tls.tickets[0].hour != hour:
-        ticket_derive(w, hour, &w.tls.tickets[0])
-        ticket_derive(w, hour - 1, &w.tls.tickets[1])
+    """The keys of this period and the one before."""
+    cdef int64_t period = store_wall_ms() // w.limits.ticket_ms
+    if w.tls.tickets[0].period != period:
+        ticket_derive(w, period, &w.tls.tickets[0])
+        ticket_derive(w, period - 1, &w.tls.tickets[1])
 
 cdef bint ticket_use(
     ticket_key_t *key, uint8_t *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, bint seals

@@ -551,20 +551,6 @@ cdef class Loop:
         if not known:
             raise ValueError(f"this worker listens at no port of number {port}")
 
-    def failed_handshakes(self) -> dict | None:
-        """How many since the last call, and of the last one who, by which port, and why; None: there were none."""
-        cdef tls_t *tls = &self.w.tls
-        if tls.failures == 0:
-            return None
-        said = {
-            "count": tls.failures,
-            "address": client_address_text(&tls.failed_client),
-            "port": tls.failed_port,
-            "reason": (<bytes> tls.failed_why).decode("ascii", "replace"),
-        }
-        tls.failures = 0
-        return said
-
     def token(self, conn: int) -> bytes:
         """A token for the connection, at the place up to which it was told everything; b"" where it gets none."""
         cdef csp_conn *c = conn_of(&self.w, conn)
@@ -655,6 +641,7 @@ cdef class Loop:
             "unsigned": w.unsigned_count,
             "blocked": w.blocked_count,
             "addresses": w.addresses.used,
+            "tls_buffered": w.tls.buffered,
         }
 
     # ---- descriptors and timers of the slow lane ----
