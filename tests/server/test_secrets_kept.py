@@ -26,6 +26,9 @@ import redis
 
 from csp.model.types import CLASSES
 from csp.tables.commands import COMMANDS
+from tests.neighbours.certificates import Authority
+from tests.neighbours.ports import free_port
+from tests.neighbours.secured import add_ports
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 
@@ -33,8 +36,10 @@ PROXY_PASSWORD = "what-the-proxy-5igns-in-with"
 BIND_PASSWORD = "what-the-directory-a5ks-for"
 ANN_PASSWORD = "what-ann-5igns-in-with"
 FIRST_PASSWORD = "what-ann-began-w1th"
-SECRETS = (PROXY_PASSWORD, BIND_PASSWORD, ANN_PASSWORD, FIRST_PASSWORD, PASSWORD)
+# And the lines of a private key, once there is one.
+SECRETS = [PROXY_PASSWORD, BIND_PASSWORD, ANN_PASSWORD, FIRST_PASSWORD, PASSWORD]
 GONE_SECONDS_MAX = 20.0
+pytestmark = pytest.mark.needs("openssl")
 
 # What can be asked without anything being known beforehand; the rest is asked for below.
 QUESTIONS = (
@@ -61,8 +66,12 @@ QUESTIONS = (
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
     """A master and a proxy of it, with secrets of each kind stated, used, and refused."""
     folder = tmp_path_factory.mktemp("secrets")
+    shown = Authority(folder / "authority").issue(until_days=200)
+    SECRETS.extend(shown.key.read_text().splitlines()[1:-1])
+    words = f"upgrade=1;certificate={shown.certificate};certificate-key={shown.key}"
     with ExitStack() as stack:
         master = stack.enter_context(Master(folder))
+        add_ports(master, master, {"secure": (free_port(), words)})
         with master.client() as client:
             _person(client, "proxies", PROXY_PASSWORD)
             members = {
@@ -73,6 +82,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
         proxy = Proxy(folder, master, environment={"CSP_USER": "proxies"})
         proxy.environment["CSP_PASSWORD"] = PROXY_PASSWORD
         stack.enter_context(proxy)
+        add_ports(master, proxy, {"secure": (free_port(), words)})
         with master.client() as client:
             ann = _person(client, "ann", FIRST_PASSWORD)
             client.execute_command("CFG.PASSWD", "ann", PASSWORD, ANN_PASSWORD)
