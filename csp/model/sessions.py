@@ -15,6 +15,7 @@ import orjson
 SIGN_IN: Final = "sign-in"
 RESTORE: Final = "restore"
 CERTIFICATE: Final = "certificate"
+TICKET: Final = "ticket"  # of Kerberos
 END: Final = "end"
 
 

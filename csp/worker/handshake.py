@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from csp.errors import Busy, CspError, Loading, MustChange, NoAuth, NoProto
+from csp.model.sessions import SIGN_IN
 from csp.model.token import is_token
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import OK, bulk, encode, error
@@ -205,7 +206,9 @@ class PasswordSignIn:
         lane.finish(conn, reply)
 
 
-def take_verdict(call: Call, told: dict[str, Any], then: Callable[[], bytes]) -> bytes:
+def take_verdict(
+    call: Call, told: dict[str, Any], then: Callable[[], bytes], how: str = SIGN_IN
+) -> bytes:
     """What auth has decided, done; the reply."""
     if "note" in told:
         call.lane.account_notes.add(told["note"])
@@ -218,7 +221,7 @@ def take_verdict(call: Call, told: dict[str, Any], then: Callable[[], bytes]) ->
         if told.get("must_change"):
             check_account(call, forced.dbid)
             raise MustChange(f"{MustChange.TEXT}: CFG.PASSWD <old> <new>")
-        become(call, *forced)
+        become(call, *forced, how)
     except CspError as refusal:
         if isinstance(refusal, MustChange) and not call.session.authenticated:
             call.session.must_change = True

@@ -21,6 +21,7 @@ import orjson
 
 from csp.errors import BadValue, Busy, MasterDown, WrongPass
 from csp.model.groups import is_enabled
+from csp.model.sessions import TICKET
 from csp.model.types import CLASSES
 from csp.observe.events import log_event
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
@@ -129,7 +130,7 @@ class TicketSignIn:
         if not _is_enabled(call, int(told["dbid"])):  # any more: the master may have taken seconds
             call.finish(error(WrongPass().line))
             return
-        call.finish(take_verdict(call, told, lambda: bulk(told["reply"].encode())))
+        call.finish(take_verdict(call, told, lambda: bulk(told["reply"].encode()), TICKET))
 
 
 def _is_enabled(call: Call, dbid: int) -> bool:
