@@ -38,8 +38,11 @@ WORDS: Final = {
 }
 
 
+ENDED: Final = "it ended the connection within the TLS handshake"
+
+
 class CannotSecure(OSError):
-    """A file can't be used; the text names it and says why."""
+    """A file can't be used, or nothing was agreed on; the text says why."""
 
 
 class Wire(Protocol):
@@ -116,6 +119,8 @@ class SecureSocket:
         except ssl.SSLWantWriteError:
             self.wants_write = True
             return False
+        except ConnectionError:  # as a port that takes plain text alone does
+            raise CannotSecure(ENDED) from None
         self.wants_write = False
         return True
 
@@ -171,12 +176,12 @@ def why_broken(problem: OSError) -> str:
     if isinstance(problem, ssl.SSLCertVerificationError):
         return f"its certificate is refused: {problem.verify_message.rstrip('.')}"
     if isinstance(problem, ssl.SSLEOFError):
-        return "it ended the connection within the TLS handshake"
+        return ENDED
     if isinstance(problem, ssl.SSLError) and problem.reason:
         return WORDS.get(problem.reason, f"TLS: {problem.reason.lower().replace('_', ' ')}")
     if isinstance(problem, TimeoutError):
         return "no answer in time"
-    return problem.strerror or str(problem)
+    return problem.strerror or str(problem) or ENDED  # asyncio gives no reason for that alone
 
 
 def _stamp(path: str) -> tuple[str, int, int, int]:

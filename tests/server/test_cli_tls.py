@@ -12,6 +12,7 @@ import pytest
 
 from csp.cli.main import VERBS, main
 from tests.neighbours.certificates import Authority, Certificate
+from tests.neighbours.secured_ports import give_secured_ports
 from tests.neighbours.server import PASSWORD, Master, Proxy, run_cli
 from tests.neighbours.tls_front import TlsFront
 
@@ -94,9 +95,9 @@ def master(folder: Path) -> Iterator[Master]:
 
 
 @pytest.fixture(scope="module")
-def front(folder: Path, master: Master, authority: Authority) -> Iterator[TlsFront]:
-    with TlsFront(folder, master.port, authority.issue(), ca=authority.root) as server:
-        yield server
+def secured(master: Master, authority: Authority) -> int:
+    """The number of a port by TLS that demands a certificate; its own is good for long."""
+    return give_secured_ports(master, authority.issue(until_days=90), authority.root).mutual
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +117,17 @@ def test_every_verb_that_takes_a_server_is_asked_here() -> None:
 
 
 @pytest.mark.parametrize("verb", ASKED)
-def test_a_verb_asks_by_tls(front: TlsFront, files: Files, tmp_path: Path, verb: str) -> None:
+def test_a_verb_asks_by_tls(secured: int, files: Files, tmp_path: Path, verb: str) -> None:
     words = [one.replace("{folder}", str(tmp_path)) for one in ASKED[verb]]
-    at = ("--server", f"rediss://127.0.0.1:{front.port}", *files.options())
+    at = ("--server", f"rediss://127.0.0.1:{secured}", *files.options())
     if verb == "import":
         assert run_cli("export", "-o", words[1], *at).returncode == 0
     done = run_cli(*words, *at, CSP_NEW_PASSWORD=PASSWORD)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_environment_says_how_tls_is_spoken(front: TlsFront, files: Files) -> None:
-    at = f"rediss://127.0.0.1:{front.port}"
+def test_the_environment_says_how_tls_is_spoken(secured: int, files: Files) -> None:
+    at = f"rediss://127.0.0.1:{secured}"
     done = run_cli("count", "CfgTenant", CSP_SERVER=at, **files.environment())
     assert done.returncode == 0, done.stderr
 
@@ -151,8 +152,8 @@ def test_a_name_may_be_expected_that_is_not_the_host(
         assert "its certificate is refused: IP address mismatch" in refused.stderr
 
 
-def test_what_is_refused_is_said_in_a_line(front: TlsFront, files: Files, tmp_path: Path) -> None:
-    words = ("count", "CfgTenant", "--server", f"rediss://127.0.0.1:{front.port}")
+def test_what_is_refused_is_said_in_a_line(secured: int, files: Files, tmp_path: Path) -> None:
+    words = ("count", "CfgTenant", "--server", f"rediss://127.0.0.1:{secured}")
     untrusted = run_cli(*words)
     assert untrusted.returncode == 3
     assert "csp count: no connection to 127.0.0.1" in untrusted.stderr
@@ -186,9 +187,9 @@ def test_a_proxy_by_tls_is_compared_with_a_plain_master(
 
 
 def test_a_plain_proxy_is_compared_with_a_master_by_tls(
-    folder: Path, master: Master, front: TlsFront, files: Files
+    folder: Path, master: Master, secured: int, files: Files
 ) -> None:
     with Proxy(folder, master, app="plain") as proxy:
-        above = ("--master", f"rediss://127.0.0.1:{front.port}", *files.options())
+        above = ("--master", f"rediss://127.0.0.1:{secured}", *files.options())
         done = proxy.cli("verify", *above)
         assert done.returncode == 0, done.stdout + done.stderr

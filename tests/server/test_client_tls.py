@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,6 +22,7 @@ from tests.neighbours.certificates import (
 )
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.either_client import KINDS, Clients
+from tests.neighbours.secured_ports import SecuredPorts, give_secured_ports
 from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.tls_front import TlsFront
 from tests.neighbours.waiting import wait_until
@@ -54,18 +55,47 @@ def master(folder: Path) -> Iterator[Master]:
         yield server
 
 
+class At(NamedTuple):
+    """A port of csp's own TLS, or one of a balancer that ends it."""
+
+    port: int
+
+
 @pytest.fixture(scope="module")
-def front(folder: Path, master: Master, good: Certificate) -> Iterator[TlsFront]:
+def own_ports(master: Master, good: Certificate, authority: Authority) -> SecuredPorts:
+    return give_secured_ports(master, good, authority.root)
+
+
+@pytest.fixture(scope="module", params=["csp", "balancer"])
+def front(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    master: Master,
+    good: Certificate,
+    own_ports: SecuredPorts,
+) -> Iterator[At]:
+    if request.param == "csp":
+        yield At(own_ports.tls)
+        return
     with TlsFront(folder, master.port, good) as server:
-        yield server
+        yield At(server.port)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["csp", "balancer"])
 def mutual(
-    folder: Path, master: Master, good: Certificate, authority: Authority
-) -> Iterator[TlsFront]:
+    request: pytest.FixtureRequest,
+    folder: Path,
+    master: Master,
+    good: Certificate,
+    authority: Authority,
+    own_ports: SecuredPorts,
+) -> Iterator[At]:
+    """The same, where a certificate is demanded."""
+    if request.param == "csp":
+        yield At(own_ports.mutual)
+        return
     with TlsFront(folder, master.port, good, ca=authority.root) as server:
-        yield server
+        yield At(server.port)
 
 
 @pytest.fixture(params=KINDS)
@@ -112,7 +142,7 @@ class Pretender:
 # What works.
 
 
-def test_reads_writes_and_changes_by_tls(front: TlsFront, authority: Authority, make: Make) -> None:
+def test_reads_writes_and_changes_by_tls(front: At, authority: Authority, make: Make) -> None:
     client = make(front.port, tls=Tls(ca=str(authority.root)))
     name = f"by tls {front.port} {type(client).__name__}"
     with client.subscribe("cfg:CfgSkill") as changes:
@@ -125,7 +155,7 @@ def test_reads_writes_and_changes_by_tls(front: TlsFront, authority: Authority, 
 
 
 def test_pipelines_longer_than_all_buffers_come_to_their_end(
-    front: TlsFront, authority: Authority, make: Make
+    front: At, authority: Authority, make: Make
 ) -> None:
     client = make(front.port, tls=Tls(ca=str(authority.root)))
     word = "x" * 1_000
@@ -135,7 +165,7 @@ def test_pipelines_longer_than_all_buffers_come_to_their_end(
 
 
 def test_a_subscription_goes_on_over_a_link_that_breaks(
-    front: TlsFront, authority: Authority, make: Make
+    front: At, authority: Authority, make: Make
 ) -> None:
     link = CuttingLink(front.port)
     try:
@@ -153,7 +183,7 @@ def test_a_subscription_goes_on_over_a_link_that_breaks(
         link.close()
 
 
-def test_a_wait_is_ended_from_another_thread(front: TlsFront, authority: Authority) -> None:
+def test_a_wait_is_ended_from_another_thread(front: At, authority: Authority) -> None:
     clients = Clients("sync")
     tls = Tls(ca=str(authority.root))
     client = clients(f"rediss://127.0.0.1:{front.port}", CREDENTIALS, tls=tls)
@@ -190,7 +220,7 @@ def test_another_name_may_be_expected_or_none(
 
 
 def test_who_we_are_is_shown_where_it_is_asked_for(
-    mutual: TlsFront, authority: Authority, make: Make
+    mutual: At, authority: Authority, make: Make
 ) -> None:
     own, ca = authority.issue("a client"), str(authority.root)
     tls = Tls(ca=ca, certificate=str(own.certificate), key=str(own.key))
@@ -200,7 +230,7 @@ def test_who_we_are_is_shown_where_it_is_asked_for(
 
 
 def test_who_is_of_another_authority_is_told_so(
-    mutual: TlsFront, authority: Authority, tmp_path: Path, make: Make
+    mutual: At, authority: Authority, tmp_path: Path, make: Make
 ) -> None:
     own = Authority(tmp_path / "other").issue("a client")
     tls = Tls(ca=str(authority.root), certificate=str(own.certificate), key=str(own.key))
@@ -209,7 +239,7 @@ def test_who_is_of_another_authority_is_told_so(
 
 
 def test_files_are_read_at_each_connect(
-    mutual: TlsFront, authority: Authority, tmp_path: Path, make: Make
+    mutual: At, authority: Authority, tmp_path: Path, make: Make
 ) -> None:
     expired, own = authority.expired("a client"), authority.issue("a client")
     ca, certificate, key = tmp_path / "ca.pem", tmp_path / "own.pem", tmp_path / "own.key"
@@ -267,7 +297,7 @@ def test_what_was_revoked_is_refused(
             make(front.port, tls=Tls(ca=ca, crl=str(authority.crl()))).status()
 
 
-def test_what_the_system_trusts_is_not_a_test_authority(front: TlsFront, make: Make) -> None:
+def test_what_the_system_trusts_is_not_a_test_authority(front: At, make: Make) -> None:
     with pytest.raises(CannotConnect, match="its certificate is refused"):
         make(front.port).status()
 
@@ -275,7 +305,7 @@ def test_what_the_system_trusts_is_not_a_test_authority(front: TlsFront, make: M
 def test_a_plain_server_is_said_to_speak_no_tls(
     master: Master, authority: Authority, make: Make
 ) -> None:
-    with pytest.raises(CannotConnect, match=r"speak TLS|ended the connection"):
+    with pytest.raises(CannotConnect, match=r"speak TLS|ended the connection|reset by peer"):
         make(master.port, tls=Tls(ca=str(authority.root))).status()
 
 
@@ -293,7 +323,7 @@ def test_a_server_that_is_silent_is_given_up(
 
 
 def test_versions_are_agreed_on_within_what_is_allowed(
-    front: TlsFront, authority: Authority, make: Make
+    front: At, authority: Authority, make: Make
 ) -> None:
     ca = str(authority.root)
     for protocols in ("tlsv1.2", "tlsv1.3", "tlsv1.2,tlsv1.3"):

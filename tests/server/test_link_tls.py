@@ -12,6 +12,7 @@ import pytest
 from tests.neighbours import secrets
 from tests.neighbours.certificates import Authority, Certificate, encrypted_key
 from tests.neighbours.cutting_link import CuttingLink
+from tests.neighbours.secured_ports import SecuredPorts, give_secured_ports
 from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.tls_front import TlsFront
 from tests.neighbours.waiting import wait_until
@@ -42,6 +43,12 @@ def master(folder: Path) -> Iterator[Master]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def own_ports(master: Master, authority: Authority) -> SecuredPorts:
+    """Of csp's own TLS; others below are of a balancer, whose certificate can be any."""
+    return give_secured_ports(master, authority.below().issue(), authority.root)
+
+
 def skill(name: str, text: str = "") -> str:
     value: dict[str, object] = {"name": name, "tenantDBID": 1}
     if text:
@@ -63,11 +70,11 @@ def state_of(server: Server) -> str:
 
 
 def test_a_proxy_loads_and_follows_by_tls(
-    folder: Path, master: Master, authority: Authority
+    folder: Path, master: Master, authority: Authority, own_ports: SecuredPorts
 ) -> None:
+    own = authority.issue("a proxy")
     with (
-        TlsFront(folder, master.port, authority.below().issue(), ca=authority.root) as front,
-        Proxy(folder, front.port, app="by-tls", extra=up(authority, authority.issue("p"))) as proxy,
+        Proxy(folder, own_ports.mutual, app="by-tls", extra=up(authority, own)) as proxy,
         master.client() as above,
         proxy.client() as client,
     ):
@@ -81,11 +88,10 @@ def test_a_proxy_loads_and_follows_by_tls(
 
 
 def test_writes_and_questions_go_up_by_tls(
-    folder: Path, master: Master, authority: Authority
+    folder: Path, master: Master, authority: Authority, own_ports: SecuredPorts
 ) -> None:
     with (
-        TlsFront(folder, master.port, authority.issue()) as front,
-        Proxy(folder, front.port, app="writes-tls", extra=up(authority)) as proxy,
+        Proxy(folder, own_ports.tls, app="writes-tls", extra=up(authority)) as proxy,
     ):
         at = ("CfgApplication/name=writes-tls", "csproxy", "proxy-writable", "true")
         assert master.cli("option", *at).returncode == 0

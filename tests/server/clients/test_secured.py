@@ -1,4 +1,4 @@
-"""Every client of the matrix by rediss://, on csp and, in the same manner, on redis-server."""
+"""Every client of the matrix by rediss://: a master, a proxy, a balancer, and redis-server."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ import redis.asyncio
 import valkey
 
 from tests.needs import NODE_FOLDER
-from tests.neighbours.certificates import Authority
+from tests.neighbours.certificates import Authority, Certificate
 from tests.neighbours.redis_server import RedisServer
-from tests.neighbours.server import PASSWORD, Master
+from tests.neighbours.secured_ports import SecuredPorts, give_secured_ports
+from tests.neighbours.server import PASSWORD, Master, Proxy
 from tests.neighbours.tls_front import TlsFront
 from tests.server.clients.secured import CHANNEL, KEY, Secured, Seen, seen
 
@@ -46,23 +47,58 @@ def demanded(request: pytest.FixtureRequest, authority: Authority) -> Path | Non
     return authority.root if "demands" in request.param else None
 
 
-@pytest.fixture(scope="session", params=["redis-server", "csp"])
+@pytest.fixture(scope="session")
+def certificate(authority: Authority) -> Certificate:
+    return authority.below().issue()
+
+
+@pytest.fixture(scope="session")
+def secured_master(
+    folder: Path, authority: Authority, certificate: Certificate
+) -> Iterator[tuple[Master, SecuredPorts]]:
+    with Master(folder, workers=2) as master:
+        yield master, give_secured_ports(master, certificate, authority.root)
+
+
+@pytest.fixture(scope="session")
+def secured_proxy(
+    folder: Path,
+    authority: Authority,
+    certificate: Certificate,
+    secured_master: tuple[Master, SecuredPorts],
+) -> Iterator[SecuredPorts]:
+    """Its own link goes up by TLS, with a certificate."""
+    master, ports = secured_master
+    own = authority.issue("proxy1")
+    up = ("--tls", "--tls-ca", str(authority.root))
+    up += ("--tls-cert", str(own.certificate), "--tls-key", str(own.key))
+    with Proxy(folder, ports.mutual, workers=2, extra=("--create-app", *up)) as proxy:
+        app = proxy.app
+        yield give_secured_ports(master, certificate, authority.root, to=proxy, app=app)
+
+
+@pytest.fixture(scope="session", params=["redis-server", "csp", "csp-proxy", "csp-by-balancer"])
 def secured(
     request: pytest.FixtureRequest,
     folder: Path,
     authority: Authority,
+    certificate: Certificate,
     demanded: Path | None,
-    master: Master,
     new_skill: Callable[[], str],
 ) -> Iterator[Secured]:
     own = authority.issue("a client") if demanded else None
-    certificate = authority.below().issue()
-    if request.param == "csp":
+    if request.param != "redis-server":
+        master, ports = request.getfixturevalue("secured_master")
 
         def create() -> None:
             with master.client() as author:
                 author.execute_command("CFG.CREATE", "CfgSkill", new_skill())
 
+        if request.param == "csp-proxy":
+            ports = request.getfixturevalue("secured_proxy")
+        if request.param != "csp-by-balancer":
+            yield Secured(ports.mutual if demanded else ports.tls, authority, create, own)
+            return
         with TlsFront(folder, master.port, certificate, ca=demanded) as front:
             yield Secured(front.port, authority, create, own)
         return
