@@ -57,7 +57,7 @@ def delete(stage: Stage, dbid: int) -> None:
 
 def test_a_standing_reader_costs_one_short_wait_and_nothing_of_the_log() -> None:
     stage = loaded(4 << 20)
-    reader = stage.reader(52)
+    reader = stage.reader(60)
     reader.pin()
     try:
         assert grow_until_full(stage) < GIVES_UP_SECONDS_MAX
@@ -77,7 +77,7 @@ def test_a_standing_reader_costs_one_short_wait_and_nothing_of_the_log() -> None
 
 def test_when_the_reader_lets_go_growth_goes_on() -> None:
     stage = loaded(4 << 20)
-    reader = stage.reader(52)
+    reader = stage.reader(60)
     reader.pin()
     try:
         grow_until_full(stage)
@@ -113,7 +113,7 @@ def test_what_shrinks_takes_the_whole_log_while_readers_move() -> None:
         stage.close()
 
 
-@pytest.mark.parametrize("slot", [3, 52])
+@pytest.mark.parametrize("slot", [3, 60])
 def test_the_writer_knows_who_holds_memory_and_for_how_long(slot: int) -> None:
     stage = loaded(1 << 20)
     reader = stage.reader(slot)

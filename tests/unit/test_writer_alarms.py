@@ -79,12 +79,12 @@ def test_a_guest_may_stand_for_a_minute(caplog: pytest.LogCaptureFixture) -> Non
     memory = Memory()
     caplog.clear()
     alarm = HeldAlarm(memory, memory)
-    memory.held = [Pin(52, "a guest in slot 52 (pid 7)", 60_500)]
+    memory.held = [Pin(60, "a guest in slot 60 (pid 7)", 60_500)]
     alarm.check()
     assert told(caplog) == []
-    memory.held = [Pin(52, "a guest in slot 52 (pid 7)", 61_500), Pin(1, "worker 1 (pid 8)", 3_500)]
+    memory.held = [Pin(60, "a guest in slot 60 (pid 7)", 61_500), Pin(1, "worker 1 (pid 8)", 3_500)]
     alarm.check()
-    assert told(caplog)[0][1]["holder"] == "a guest in slot 52 (pid 7)"
+    assert told(caplog)[0][1]["holder"] == "a guest in slot 60 (pid 7)"
 
 
 def test_a_successor_takes_back_what_its_predecessor_raised() -> None:
