@@ -49,6 +49,7 @@ LOADING = "LOADING the store is being loaded, nobody can sign in yet"
 
 ENDS = (Request.DRAIN, Request.EXIT)
 NOTHING: Mapping[str, str] = {}
+NOBODY = "WRONGPASS the certificate names nobody who may sign in here"
 CERTIFICATE_ONLY = "WRONGPASS the password is right, but the account is certificate-only"
 
 log = logging.getLogger("csp.auth")
@@ -148,7 +149,7 @@ class AuthProcess:
         if len(parts) == 5 and parts[0] == b"REFUSED":
             self._tell_refused(peer, parts)
             return
-        if len(parts) == 4 and parts[0] == b"CERTIFICATE":
+        if len(parts) == 5 and parts[0] == b"CERTIFICATE":
             self._by_certificate(peer, parts)
             return
         if len(parts) == 4 and parts[0] == b"TICKET":
@@ -197,13 +198,16 @@ class AuthProcess:
             self._verifier.verify(user, password, answer, line_of(address))
 
     def _by_certificate(self, peer: Peer, parts: Message) -> None:
-        """Decides on a user whose certificate was shown."""
-        number, host, user = parts[1:4]
+        """Decides on a user whose certificate was shown; where it names nobody there is none, only
+        the name that stands in it.
+        """
+        number, host, user, shown = parts[1:]
         if not self._store.is_loaded:
             peer.fail(number, LOADING)
             return
-        account = self._store.by_certificate(user)
-        self._let_in(peer, number, host, user, account)
+        account = self._store.by_certificate(user) if user else None
+        if not self._let_in(peer, number, host, user or shown, account, nobody=NOBODY):
+            self._store.count("certificates_refused")
 
     def _by_ticket(self, peer: Peer, parts: Message) -> None:
         """Decides on a client's Kerberos ticket."""
@@ -232,19 +236,24 @@ class AuthProcess:
         user: bytes,
         account: Account | None,
         more: Mapping[str, str] = NOTHING,
-    ) -> None:
-        """Answers who has proved himself otherwise than by a password, which plays no part."""
+        nobody: str = WRONG,
+    ) -> bool:
+        """Answers who has proved himself otherwise than by a password, which plays no part.
+
+        Whether he is let in.
+        """
         if account is None or not account.is_enabled:
-            self._refuse_without(peer, number, host, user, WRONG)
-            return
+            self._refuse_without(peer, number, host, user, nobody)
+            return False
         refusal = self._verdicts.refusal(account, without_password=True)
         if refusal:
             self._refuse_without(peer, number, host, user, refusal)
-            return
+            return False
         self._failures.add_right(_now_ms())
         told = {"user": user.decode(), "dbid": account.dbid, "revision": account.revision}
         told |= self._verdicts.signed_in(account, without_password=True)
         peer.done(number, orjson.dumps({**told, **more}))
+        return True
 
     def _refuse_without(
         self, peer: Peer, number: bytes, host: bytes, user: bytes, reason: str

@@ -36,7 +36,6 @@ EXTERNAL: Final = KEYS[PERSON.name, "external_id"].key_id
 USER_URI: Final = "csp:"
 LOADING_MS: Final = 250
 SLICE_SESSIONS: Final = 100  # of those that are looked at for a new list, some 1 ms
-NOBODY: Final = "WRONGPASS its certificate names nobody here"
 ENDED: Final = "its certificate was revoked"
 
 log = logging.getLogger("csp.worker")
@@ -85,18 +84,14 @@ class SignIn:
             lane.loop.call_later(LOADING_MS, self.begin)
             return
         self.user = user_of(lane, self.way, self.shown)
-        if self.user:
-            self.ask()
-            return
-        host = host_of(lane.loop.session(self.conn))
-        lane.auth.ask("REFUSED", host, self.shown["common_name"], NOBODY, then=lambda _: None)
-        lane.certificates.decided(self.conn)
+        self.ask()
 
     def ask(self) -> None:
         """Asks auth, again where it is being restarted."""
         if not self.is_over:
             host = host_of(self.lane.loop.session(self.conn))
-            self.lane.auth.ask("CERTIFICATE", host, self.user, then=self._answered)
+            name = self.shown["common_name"]
+            self.lane.auth.ask("CERTIFICATE", host, self.user, name, then=self._answered)
 
     def _answered(self, answer: Answer) -> None:
         if self.is_over:

@@ -105,6 +105,7 @@ def stats(call: Call) -> Rows:
         "keyspace_hits": sums["hits"],
         "keyspace_misses": sums["misses"],
         "acl_access_denied_auth": lane.control.slot_counters(AUTH.slot)["refused"],
+        "acl_access_denied_tls_cert": lane.control.slot_counters(AUTH.slot)["certificates_refused"],
         "expired_keys": 0,
         "evicted_keys": 0,
         "pubsub_channels": 0,

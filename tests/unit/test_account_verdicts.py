@@ -164,3 +164,19 @@ def test_a_rule_of_a_wrong_value_is_said_once(caplog: pytest.LogCaptureFixture) 
         auth.word()
         auth.word()
     assert [one.getMessage() for one in caplog.records] == ["CfgTenant:7 [x] y: no"]
+
+
+def test_whoever_shows_a_certificate_needs_no_fresh_password() -> None:
+    """Its age and a forced change are the password's; locks and idle accounts are the account's."""
+    auth = Auth(password_days=20, notify_days=5, sessions=2, idle_days=30, lock_attempts=1)
+    auth.change(changed_ms=START_MS - 100 * DAY_MS, must_change=True)
+    assert auth.word() == "EXPIRED"
+    assert auth.verdicts.refusal(auth.account, without_password=True) == ""
+    assert auth.verdicts.signed_in(auth.account, without_password=True) == {"sessions": 2}
+    auth.verdicts.take_options(BOTH)
+    auth.change(login_ms=START_MS - 31 * DAY_MS)
+    idle = auth.verdicts.refusal(auth.account, without_password=True)
+    assert idle.startswith("EXPIRED the account was not used")
+    auth.change(login_ms=START_MS, locked_ms=START_MS + MINUTE_MS)
+    locked = auth.verdicts.refusal(auth.account, without_password=True)
+    assert locked.startswith("LOCKED")

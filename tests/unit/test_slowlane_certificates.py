@@ -16,7 +16,7 @@ from csp.process.ports import Port, Security
 from csp.tls.files import Bundle
 from csp.tls.published import Memory, make_memory
 from csp.worker.bundles import LOOK_MS
-from csp.worker.certificates import ENDED, LOADING_MS, NOBODY, SLICE_SESSIONS
+from csp.worker.certificates import ENDED, LOADING_MS, SLICE_SESSIONS
 from csp.worker.handshake import AUTH_RETRY_MS
 from tests.unit.fake_loop import Server
 from tests.unit.tls_stage import Fitting
@@ -167,7 +167,7 @@ def test_a_bundle_for_a_port_that_is_not_tls_is_left_alone(stage: Stage) -> None
 
 def test_the_common_name_says_who_it_is(stage: Stage) -> None:
     stage.come()
-    assert stage.question() == [b"CERTIFICATE", b"127.0.0.1", b"ann"]
+    assert stage.question() == [b"CERTIFICATE", b"127.0.0.1", b"ann", b"ann"]
     assert stage.loop.admitted == [], "its requests wait"
     stage.answer("DONE", ACCOUNT)
     session = stage.session()
@@ -190,7 +190,7 @@ def test_the_common_name_says_who_it_is(stage: Stage) -> None:
 def test_a_uri_says_who_it_is(stage: Stage, uris: list[str], user: bytes) -> None:
     stage.person(201, "bob", "spiffe://site/bob")
     stage.come(CONN, 2, "whatever", *uris)
-    assert stage.question() == [b"CERTIFICATE", b"127.0.0.1", user]
+    assert stage.question() == [b"CERTIFICATE", b"127.0.0.1", user, b"whatever"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,8 @@ def test_who_is_named_nobody_may_sign_in_by_a_password(
     stage.person(202, "carl", "spiffe://site/two")
     stage.person(203, "dan", "spiffe://site/two")
     stage.come(CONN, port, cn, *uris)
-    assert stage.question() == [b"REFUSED", b"127.0.0.1", cn.encode(), NOBODY.encode()]
+    assert stage.question() == [b"CERTIFICATE", b"127.0.0.1", b"", cn.encode()], "for auth to tell"
+    stage.answer("FAIL", "WRONGPASS the certificate names nobody who may sign in here")
     assert not stage.session().authenticated
     assert stage.loop.admitted == [CONN]
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csp.model.sessions import CERTIFICATE
 from csp.model.token import Token, is_signed, is_token, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
@@ -185,6 +186,18 @@ def test_what_is_worth_nothing_is_refused_at_once(server: Server) -> None:
         server.auth.answer("DONE", req)
     assert refusal(server, good, user="ann").startswith("WRONGPASS the token is not valid")
     assert server.loop.started == {}
+
+
+def test_a_certificate_only_account_s_token_is_good_where_its_certificate_was_shown(
+    server: Server,
+) -> None:
+    only = {"authentication": {"certificate-only": "true"}}
+    server.reader.put("CfgPerson", 100, userName="default", userProperties=only)
+    assert refusal(server, sealed()).endswith("the account is certificate-only")
+    server.lane.certificates.became(2, 200, CERTIFICATE)
+    assert refusal(server, sealed()).endswith("the account is certificate-only"), "another's"
+    server.lane.certificates.became(2, 100, CERTIFICATE)
+    assert server.ask("AUTH", "default", sealed(), conn=2) == "OK"
 
 
 def test_a_disabled_account_or_application_ends_it(server: Server) -> None:

@@ -76,6 +76,7 @@ typedef struct csp_stats {
     uint64_t hashes; /* auth: passwords */
     uint64_t remembered; /* auth: sign-ins */
     uint64_t refused; /* auth: sign-ins */
+    uint64_t certificates_refused; /* auth: sign-ins */
     uint64_t directory_answers; /* auth: questions */
     uint64_t database_questions; /* reading: questions */
     uint64_t worker_restarts; /* supervisor: processes */
@@ -87,7 +88,7 @@ typedef struct csp_stats {
     uint64_t kerberos_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 76
+#define CSP_METRIC_COUNT 77
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -157,6 +158,7 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "hashes",
     "remembered",
     "refused",
+    "certificates_refused",
     "directory_answers",
     "database_questions",
     "worker_restarts",

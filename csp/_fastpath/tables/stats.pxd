@@ -73,6 +73,7 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t hashes
         uint64_t remembered
         uint64_t refused
+        uint64_t certificates_refused
         uint64_t directory_answers
         uint64_t database_questions
         uint64_t worker_restarts
