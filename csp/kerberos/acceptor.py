@@ -3,8 +3,8 @@
 1. A token is accepted when the exchange is complete and names its principal; a library that would
    tell an error later tells it at once (`__DEFER_STEP_ERRORS__`), as for a replay.
 2. The keytab is read at each question, so a new key holds at once.
-3. Replays are refused by the library's cache, which all processes of this machine share; what
-   others must know of the token is in the verdict (`digest`).
+3. Replays are refused by the library's cache, which all processes of this machine share; where that
+   can't be used nobody gets in. What others must know of the token is in the verdict (`digest`).
 4. Only principals of the service's own realm, or of the one that the options name, are accepted:
    a realm that others trust does not sign in here by that alone.
 """
@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import logging
 import os
 from collections.abc import Mapping
@@ -37,6 +38,12 @@ SECTION: Final = "[gauth_kerberos]"
 KEYTAB_VARIABLE: Final = "KRB5_KTNAME"
 CACHE_VARIABLES: Final = ("KRB5RCACHETYPE", "KRB5RCACHENAME")
 NO_CACHE: Final = ("none", "none:")
+FILE_ERRORS: Final = frozenset(
+    (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EROFS)
+    + (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+)
+# KRB5_RC_TYPE_EXISTS to KRB5_RC_IO_SPACE of krb5.h, as GSSAPI has them: without a sign.
+CACHE_ERRORS: Final = range(2_529_639_071, 2_529_639_085)
 
 log = logging.getLogger("csp.kerberos")
 
@@ -81,6 +88,8 @@ class Service:
             principal = str(context.initiator_name)
             own = self._realm or _realm_of(str(context.target_name))
         except GSSError as error:
+            if _is_ours(error):
+                raise Unusable(f"the replay cache can't be used: {_words(error)}") from None
             return Verdict(Kind.REFUSED, _words(error))
         if _realm_of(principal) != own:
             return Verdict(Kind.REFUSED, f"the ticket is of another realm than {own}")
@@ -120,6 +129,12 @@ def _principal(spn: str, realm: str) -> str:
 
 def _realm_of(principal: str) -> str:
     return principal.rpartition("@")[2]
+
+
+def _is_ours(error: GSSError) -> bool:
+    """Whether it is a file of this machine that fails, and no ticket: nobody would get in."""
+    minor = int(error.min_code) & 0xFFFF_FFFF
+    return minor in FILE_ERRORS or minor in CACHE_ERRORS
 
 
 def _words(error: GSSError) -> str:

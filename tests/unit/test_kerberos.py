@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,6 +185,20 @@ def test_the_cache_can_be_switched_off_and_that_is_said(
     assert any(variable in one.getMessage() for one in caplog.records)
     found = here.token("ann")
     assert ask(asked, found).facts["digest"] == ask(asked, found).facts["digest"]
+
+
+@NEEDS
+@pytest.mark.parametrize("cache", ["file2:/nonexistent/cache", "nonsense:cache"])
+def test_without_a_cache_that_can_be_used_nobody_gets_in(
+    here: Kdc, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    asked, found = opened(here), here.token("ann")
+    kept = os.environ["KRB5RCACHENAME"]
+    monkeypatch.setenv("KRB5RCACHENAME", cache)
+    with pytest.raises(Unusable, match="the replay cache can't be used"):
+        ask(asked, found)
+    monkeypatch.setenv("KRB5RCACHENAME", kept)
+    assert ask(asked, here.token("ann")).kind is Kind.ACCEPTED
 
 
 @NEEDS
