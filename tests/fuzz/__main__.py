@@ -11,7 +11,7 @@ import click
 
 from tests.fuzz import build
 
-TARGETS = ("parser", "requests", "glob", "loose", "fields", "tracking", "feed")
+TARGETS = ("parser", "requests", "glob", "loose", "fields", "tracking", "tls", "feed")
 
 
 @click.command()

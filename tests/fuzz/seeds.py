@@ -78,6 +78,13 @@ def inputs() -> dict[str, list[bytes]]:
         "loose": [bytes([PERSON.id, 101, 0, 0, 0]) + pattern for pattern in LOOSE],
         "fields": [b"userName state\0" + json, b"firstName\0" + json[:130], b"a b\0" + json[-60:]],
         "tracking": list(TRACKED),
+        "tls": [
+            *(bytes([2, step, 0]) + line for line in LINES for step in (0, 255)),
+            b"\0\0\0\3\1\0\5\1\0\0\1\0",
+            b"\1\x20\0\0",
+            b"\3\0\0\x17\3\3\0\5hello",
+            b"\3\x40\0\x15\3\3\0\2\1\0",
+        ],
         "feed": [b"\0" + images, b"\1" + entry, b"\2" + entry],
     }
 

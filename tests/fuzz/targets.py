@@ -7,6 +7,7 @@ Run by build.py inside a Python that has libFuzzer loaded; an exception is a fin
 `loose`     patterns compiled for changes: they match what they match as text
 `fields`    an object's JSON, cut or senseless, and the attributes asked for: a frame of its bytes
 `tracking`  caches of clients beside changes: what is remembered is told or forgotten, none is left
+`tls`       ciphertext: a port that takes TLS, before, in and behind a handshake (tls_target.py)
 `feed`      record images and log entries with right sums, whatever they say: refused, or served
 """
 
@@ -449,6 +450,13 @@ def _mend_entry(body: bytearray, revision: int) -> None:
     struct.pack_into("<I", body, 8, crc32c(summed[12:]))
 
 
+def tls(data: bytes) -> None:
+    """Stands in a file of its own, which needs this one."""
+    from tests.fuzz import tls_target
+
+    tls_target.tls(data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "parser": parser,
     "requests": requests,
@@ -456,6 +464,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "loose": loose,
     "fields": fields,
     "tracking": tracking,
+    "tls": tls,
     "feed": feed,
 }
 

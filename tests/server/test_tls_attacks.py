@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import resource
@@ -84,6 +85,37 @@ def test_new_keys_are_taken_and_answered(server: TlsServer, authority: Authority
         client.kill()
         client.wait()
     assert server.control.slot_counters(0)["handshakes_failed"] == 0
+
+
+def openssl_client(raw: Raw) -> tuple[ctypes.CDLL, ctypes.c_void_p]:
+    """OpenSSL itself, for what Python's TLS has no words for; connected."""
+    library = ctypes.CDLL("libssl.so.3")
+    pointer = ctypes.c_void_p
+    for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+        getattr(library, name).restype = pointer
+    connection = pointer(
+        library.SSL_new(pointer(library.SSL_CTX_new(pointer(library.TLS_client_method()))))
+    )
+    library.SSL_set_fd(connection, raw.socket.fileno())
+    assert library.SSL_connect(connection) == 1
+    return library, connection
+
+
+def test_who_asks_for_new_keys_without_end_is_ended(
+    server: TlsServer, authority: Authority
+) -> None:
+    """Each costs the server as much as twenty GETs, and the sender next to nothing."""
+    other = SecureRaw(server.port, trusting(authority.root))
+    assert other.call("AUTH", "x") == "OK"
+    raw = Raw(server.port)
+    raw.socket.settimeout(None)
+    library, connection = openssl_client(raw)
+    sent = 0
+    while library.SSL_key_update(connection, 1) == 1 and library.SSL_do_handshake(connection) == 1:
+        sent += 1
+        assert sent < 100_000
+    assert other.call("PING") == "PONG"
+    wait_until(lambda: server.control.slot_counters(0)["connections"] == 1, what="its end")
 
 
 def test_nobody_renegotiates(server: TlsServer, authority: Authority) -> None:

@@ -279,6 +279,7 @@ cdef struct tls_conn_t:             # csp_tls, as the row of a connection calls 
     uint32_t left_at, left_size
     char *kept                      # received, and not decrypted for want of room
     uint32_t kept_size
+    int64_t barren                  # ciphertext received beyond what its plaintext answers for
     int64_t used_ms                 # when OpenSSL had something to do last
     bint shaken                     # the handshake is done
     bint ended                      # its peer said so

@@ -13,7 +13,8 @@
 # 6. On a port that asks clients for certificates the slow lane looks at each before its first request, at one without a
 #    certificate too (CSP_WAIT_REPLY, Loop.admit).
 # 7. A session is resumed no longer than the certificate is good that its client had shown.
-# 8. What fails is counted; the slow lane is told of it at once, and then once in TOLD_MS.
+# 8. Who sends messages of TLS itself, and little else, is ended: each new key costs as much as twenty GETs.
+# 9. What fails is counted; the slow lane is told of it at once, and then once in TOLD_MS.
 
 cdef enum:
     TLS_HELLO = 22                  # the first byte of a handshake
@@ -22,6 +23,8 @@ cdef enum:
     BARE_A_TICK = 256               # connections whose buffers a tick gives back: some 8 MiB
     TRIM_AFTER = 64                 # so many later the heap gives their pages to the system,
     TRIM_LAST = 8                   # or so many when there are no more
+    BARREN_MAX = 65536              # ciphertext without enough plaintext in it: four of the largest records
+    BARREN_EACH = 64                # bytes of ciphertext that one of plaintext answers for
     TOLD_MS = 60000                 # of failed handshakes the slow lane is told so often
 
 cdef int64_t tls_failed(worker_t *w, csp_conn *c, const char *why) noexcept nogil:
@@ -219,6 +222,8 @@ cdef int64_t tls_open(worker_t *w, csp_conn *c, const char *data, uint64_t size,
         got = SSL_read(tls.ssl, into + total, <int> (room - total))
         if got > 0:
             total += got
+    if not shaking and tls_is_barren(tls, <int64_t> size, <int64_t> total):
+        return tls_failed(w, c, b"it sends nothing but messages of TLS")
     if shaking:
         w.tls.steps += SSL_get_state(tls.ssl) != state
         if SSL_is_init_finished(tls.ssl):
@@ -233,6 +238,12 @@ cdef int64_t tls_open(worker_t *w, csp_conn *c, const char *data, uint64_t size,
         elif not SSL_want_read(tls.ssl) or wire.at < wire.end:
             return tls_failed(w, c, b"its handshake failed")
     return tls_opened(w, c, total)
+
+cdef inline bint tls_is_barren(tls_conn_t *tls, int64_t size, int64_t plain) noexcept nogil:
+    tls.barren += size - BARREN_EACH * plain
+    if tls.barren < 0:
+        tls.barren = 0
+    return tls.barren > BARREN_MAX
 
 cdef int64_t tls_opened(worker_t *w, csp_conn *c, uint64_t total) noexcept nogil:
     """After a decryption: sends what OpenSSL answered, keeps what had no room."""
