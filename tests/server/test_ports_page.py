@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 from csp.process.port_infos import FLAGS, LISTS, TEXTS, read_ports
-from tests.neighbours.ports import free_port
 from tests.neighbours.server import ROOT, Master
 from tests.neighbours.waiting import wait_until
-from tests.server.test_ports import is_open, state_of
+from tests.server.test_ports import held_port, is_open, restart, state_of
 from tests.server.test_security_page import shell
 
 PAGE = (ROOT / "docs" / "operating" / "ports.md").read_text()
@@ -24,21 +23,19 @@ def test_every_parameter_is_on_the_page() -> None:
 
 
 def test_the_commands_of_the_page(tmp_path: Path) -> None:
-    numbers = {"7001": str(free_port()), "7002": str(free_port())}
+    numbers = {"7001": str(held_port()), "7002": str(held_port())}
     blocks = [re.sub(r"700[12]", lambda found: numbers[found[0]], one) for one in BLOCKS]
     add, change, look, placeholder = blocks
     ui, management = (int(one) for one in numbers.values())
     with Master(tmp_path) as master:
         shell(master, add)
-        master.stop()
-        master.start()
+        restart(master)
         wait_until(lambda: is_open(management), 20, "the ports are open")
         assert is_open(ui)
         assert f"management 127.0.0.1:{management} management unsecured" in shell(master, look)
 
         shell(master, change)
-        master.stop()
-        master.start()
+        restart(master)
         wait_until(lambda: is_open(ui), 20, "the port is open")
         wait_until(lambda: "management" not in state_of(master)["ports"], 10, "it is known")
         assert not is_open(management)
