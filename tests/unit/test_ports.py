@@ -209,3 +209,10 @@ def test_the_command_line_stands_before_what_the_application_says() -> None:
     port = of_default("tls=1;tls-mutual=1", upgrade="1").ports[0]
     assert (port.security, port.tls) == (Security.AUTO, {"tls-mutual": "1"})
     assert of_default("tls=1").ports[0].security is Security.SECURED
+
+
+def test_who_starts_in_the_clear_gets_in_from_this_machine() -> None:
+    words = "addresses=10.0.0.0/8"
+    assert len(of_default(words, tls="1").ports[0].listed) == 1
+    listed = of_default(words, tls="0").ports[0].listed
+    assert [str(one) for one in listed] == ["10.0.0.0/8", "127.0.0.0/8", "::1/128"]
