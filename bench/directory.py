@@ -56,9 +56,7 @@ def measure(users: int, answer_seconds: float, rounds: int, notes: dict[str, Any
         click.echo(f"{users} people of a directory, {len(groups) * users} of csp's own")
         _people(master, proxy, far, [one for group in groups for one in group])
         _ask_directory(master, proxy, slapd.url().replace(str(slapd.port), str(slow.port)))
-        peer = csp_peer("csp", proxy)
-        peer.keep_apart()
-        storms = _Storms(folder, peer)
+        storms = _Storms(folder, csp_peer("csp", proxy))
         for number in range(rounds):
             alone, beside = groups[2 * number], groups[2 * number + 1]
             without = storms.p99(alone), storms.again(alone)
