@@ -39,8 +39,10 @@ KEYTAB_VARIABLE: Final = "KRB5_KTNAME"
 CACHE_VARIABLES: Final = ("KRB5RCACHETYPE", "KRB5RCACHENAME")
 NO_CACHE: Final = ("none", "none:")
 FILE_ERRORS: Final = frozenset(
-    (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EROFS)
-    + (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
+    (
+        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
+        *(errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE),
+    )
 )
 # KRB5_RC_TYPE_EXISTS to KRB5_RC_IO_SPACE of krb5.h, as GSSAPI has them: without a sign.
 CACHE_ERRORS: Final = range(2_529_639_071, 2_529_639_085)

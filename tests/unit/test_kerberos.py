@@ -195,7 +195,7 @@ def test_without_a_cache_that_can_be_used_nobody_gets_in(
     asked, found = opened(here), here.token("ann")
     kept = os.environ["KRB5RCACHENAME"]
     monkeypatch.setenv("KRB5RCACHENAME", cache)
-    with pytest.raises(Unusable, match="the replay cache can't be used"):
+    with pytest.raises(Unusable, match=r"[Rr]eplay cache"):
         ask(asked, found)
     monkeypatch.setenv("KRB5RCACHENAME", kept)
     assert ask(asked, here.token("ann")).kind is Kind.ACCEPTED
