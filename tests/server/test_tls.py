@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from csp.process.ports import Security
 from tests.neighbours.certificates import Authority, Certificate
-from tests.server.hot_stage import Raw, person
-from tests.server.tls_stage import SecureRaw, TlsServer, trusting
+from tests.neighbours.waiting import wait_until
+from tests.server.hot_stage import Raw, command, person
+from tests.server.tls_stage import SecureRaw, TlsServer, WireClient, trusting
 
 pytestmark = pytest.mark.needs("openssl")
 
@@ -104,5 +106,30 @@ def test_a_port_without_a_certificate_ends_who_wants_tls(authority: Authority) -
         with pytest.raises((ssl.SSLError, ConnectionResetError)):
             SecureRaw(server.port, trusting(authority.root))
         assert server.control.slot_counters(0)["handshakes_failed"] == 1
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("cut", [0, 5, 30, 44, 45, 46, 50, 60])
+def test_behind_a_balancers_header_tls_begins(
+    leaf: Certificate, authority: Authority, cut: int
+) -> None:
+    """The header is taken exactly, however it comes: what follows is the hello."""
+    header = b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 2020\r\n"
+    balancer = ip_network("127.0.0.0/8")
+    server = TlsServer(PERSONS, leaf.bundle(), proxy_from=[balancer], security=Security.SECURED)
+    try:
+        client = WireClient(server.port, trusting(authority.root))
+        client.step()
+        data = header + client.outgoing.read()
+        turns = server.control.slot_counters(0)["turns"]
+        client.socket.sendall(data[:cut])
+        if cut:
+            wait_until(lambda: server.control.slot_counters(0)["turns"] > turns, what="a turn")
+        client.socket.sendall(data[cut:])
+        client.pull()
+        client.shake()
+        client.socket.sendall(client.encrypt(command("AUTH", "x") + command("CLIENTS")))
+        assert b"192.0.2.7:50000" in client.read(120)
     finally:
         server.stop()

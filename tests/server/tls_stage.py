@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from csp._fastpath import Loop, TlsContext
-from csp.process.ports import Port, Security
+from csp.process.ports import Network, Port, Security
 from csp.resp.encode import encode
 from tests.neighbours.certificates import Certificate
 from tests.server.hot_stage import HotServer, OpenLane, Raw
@@ -76,11 +76,14 @@ class TlsServer(HotServer):
         tickets: bool = True,
         others: Sequence[Mapping[str, Any] | None] = (),
         holds: bool = False,
+        proxy_from: Sequence[Network] = (),
         **words: Any,
     ) -> None:
         self.bundle, self.tickets = bundle, tickets
         self.others, self.holds = others, holds
-        super().__init__(objects, ports=[Port(0, security=security)], **words)
+        super().__init__(
+            objects, ports=[Port(0, security=security, proxy_from=tuple(proxy_from))], **words
+        )
 
     def prepare(self, loop: Loop) -> None:
         assert isinstance(self.lane, TlsLane)
