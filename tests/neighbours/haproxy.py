@@ -32,14 +32,17 @@ backend csp
 
 
 class HAProxy:
-    """One HAProxy; `checks` are the lines of its backend, `ports` its servers."""
+    """One HAProxy; `checks` are the lines of its backend, `ports` its servers.
 
-    def __init__(self, folder: Path, checks: str, ports: list[int]) -> None:
+    `words` stand behind each server: send-proxy, for example.
+    """
+
+    def __init__(self, folder: Path, checks: str, ports: list[int], words: str = "") -> None:
         self.folder = folder
         self.port = free_port()
         self.socket = folder / "haproxy.sock"
         servers = "\n".join(
-            f"    server s{number} 127.0.0.1:{port} check inter 100ms fall 1 rise 1"
+            f"    server s{number} 127.0.0.1:{port} check inter 100ms fall 1 rise 1 {words}"
             for number, port in enumerate(ports)
         )
         text = CONFIG.format(socket=self.socket, port=self.port, checks=checks, servers=servers)

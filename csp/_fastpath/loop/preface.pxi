@@ -60,16 +60,16 @@ cdef bint conn_begin(worker_t *w, csp_conn *c) noexcept nogil:
     if w.listeners[c.listener].proxied:
         c.flags |= CSP_CONN_PREFACE
         return True
-    return conn_count(w, c, False)
+    return conn_count(w, c)
 
-cdef bint conn_count(worker_t *w, csp_conn *c, bint is_balancer) noexcept nogil:
+cdef bint conn_count(worker_t *w, csp_conn *c) noexcept nogil:
     """Counts it under its address, which may have too many now: then it is gone."""
     cdef peer_t peer
     if not address_enter(w, c):
         w.stats.rejected += 1
         conn_refuse(w, c, b"-ERR max number of clients reached\r\n")
         return False
-    if is_balancer or address_fits(w, c):
+    if address_fits(w, c):
         return True
     peer_of(w, c, &peer)
     away_note(w, AWAY_CROWD, w.listeners[c.listener].port, &peer)
@@ -118,7 +118,7 @@ cdef bint preface_taken(worker_t *w, csp_conn *c, const peer_t *peer) noexcept n
     cdef uint8_t address[16]
     c.flags &= ~CSP_CONN_PREFACE
     if peer.family == 0:
-        return conn_count(w, c, True)
+        return True                     # the balancer's own, a health check: it is no client's
     conn_is_of(w, c, peer)
     address_of(address, peer.family, peer.address)
     if by.listed.count > 0 and not networks_have(&by.listed, address):
@@ -126,4 +126,4 @@ cdef bint preface_taken(worker_t *w, csp_conn *c, const peer_t *peer) noexcept n
         away_note(w, AWAY_ADDRESS, by.port, peer)
         conn_free(w, c, CSP_END_PREFACE)
         return False
-    return conn_count(w, c, False)
+    return conn_count(w, c)
