@@ -11,7 +11,10 @@ import click
 
 from tests.fuzz import build
 
-TARGETS = ("parser", "requests", "glob", "loose", "fields", "tracking", "tls", "feed")
+TARGETS = (
+    *("parser", "requests", "proxy", "tls"),
+    *("glob", "loose", "fields", "tracking", "feed"),
+)
 
 
 @click.command()

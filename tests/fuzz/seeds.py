@@ -14,7 +14,8 @@ from csp.model.image import build_image
 from csp.model.rights import ALL, PROPAGATE, SYSTEM
 from csp.model.types import CLASSES
 from tests.fuzz.build import CORPUS
-from tests.fuzz.targets import QUESTIONS, person
+from tests.fuzz.conversing import person
+from tests.fuzz.targets import QUESTIONS
 
 PERSON = CLASSES["CfgPerson"]
 LINES = (
@@ -32,6 +33,16 @@ LINES = (
     b"AUTH x\r\nCFG.FROM 0 1 0 1\r\nSUBSCRIBE cfg\r\nGET x\r\nPSUBSCRIBE cfg*\r\nPING\r\n"
     b"UNSUBSCRIBE\r\nPUNSUBSCRIBE\r\nCFG.FROM 9\r\nCFG.FROM 1 0 7\r\nSUBSCRIBE x\r\nRESET\r\n",
     b"AUTH x\r\nHELLO 3\r\nCFG.FROM 9 0 0\r\nSUBSCRIBE cfg.notice\r\nGET CfgPerson:101\r\nPING\r\n",
+)
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+HEADERS = (
+    b"PROXY TCP4 198.51.100.7 203.0.113.1 40001 6379\r\n",
+    b"PROXY TCP6 2001:db8::7 ::ffff:203.0.113.1 1 65535\r\n",
+    b"PROXY UNKNOWN 198.51.100.7 anything\r\n",
+    SIGNATURE + b"\x20\0\0\0",
+    SIGNATURE + b"\x21\x11\0\x0c" + bytes(range(12)),
+    SIGNATURE + b"\x21\x21\0\x2a" + bytes(range(36)) + b"\4\0\3abc",
+    SIGNATURE + b"\x21\x31\0\xd8" + bytes(216),
 )
 TRACKED = (
     b"AUTH x\r\nHELLO 3\r\nTRACK 0\r\nMGET CfgPerson:101 CfgPerson:0102 CfgPerson:999\r\n"
@@ -74,6 +85,7 @@ def inputs() -> dict[str, list[bytes]]:
     return {
         "parser": [bytes([flags, 6]) + line for line in LINES for flags in (0, 1)],
         "requests": list(LINES),
+        "proxy": [bytes([at * 5, 0]) + head + LINES[at % 3] for at, head in enumerate(HEADERS)],
         "glob": list(GLOBS),
         "loose": [bytes([PERSON.id, 101, 0, 0, 0]) + pattern for pattern in LOOSE],
         "fields": [b"userName state\0" + json, b"firstName\0" + json[:130], b"a b\0" + json[-60:]],

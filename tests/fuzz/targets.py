@@ -3,6 +3,7 @@
 Run by build.py inside a Python that has libFuzzer loaded; an exception is a finding like a crash.
 `parser`    requests in pieces: any split gives the same commands or the same error
 `requests`  a worker's connection over a small store, before and after sign-in, no leak
+`proxy`     what comes first behind a balancer: in any pieces it is read alike, and the rest served
 `glob`      patterns of channels: bounded time
 `loose`     patterns compiled for changes: they match what they match as text
 `fields`    an object's JSON, cut or senseless, and the attributes asked for: a frame of its bytes
@@ -14,18 +15,16 @@ Run by build.py inside a Python that has libFuzzer loaded; an exception is a fin
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
-import socket
 import struct
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 from csp._fastpath import (
-    Loop,
     Matcher,
     Parser,
     StoreError,
@@ -33,17 +32,15 @@ from csp._fastpath import (
     crc32c,
     match_glob,
     project_fields,
+    read_proxy_header,
 )
-from csp.model.entry import Change, build_entry
-from csp.model.extract import Nothing
-from csp.model.image import build_image, parse_header
+from csp.model.image import parse_header
 from csp.model.rights import ALL
 from csp.model.types import CLASSES, GRANTS_CLASS_ID
-from csp.tables.commands import BY_NUMBER
-from tests.neighbours.memory_store import MemoryStore
+from csp.process.ports import Port
+from tests.fuzz.conversing import Lane, Store, converse
 from tests.property.log_items import item
 
-RESERVE_BYTES = 16 << 20
 GLOB_SECONDS_MAX = 0.5  # of processor time; patterns have at most 256 bytes
 PATTERN_MAX = 256
 PERSON_101, ADMINISTRATORS = (CLASSES["CfgPerson"].id, 101), (CLASSES["CfgAccessGroup"].id, 98)
@@ -55,125 +52,14 @@ EXTRAS_AT, REF_AT = 56, 48  # what of an entry, and to the end of an item's head
 TRACKING_VERBS = (b"track", b"untrack", b"forget", b"caching", b"wrote", b"tell", b"change")
 STRANGER = (7 << 6) | 1  # a connection of another worker
 CHANGES_MAX, PREFIXES_MAX = 20, 20
+TIMED = (b"from", b"minrev")  # what waits a millisecond, which may pass sooner or later
+BEHIND = Port(0, proxy_from=(ip_network("127.0.0.0/8"),))
 QUESTIONS = (
     b"AUTH x\r\nDBSIZE\r\nMGET CfgPerson:101 CfgPerson:102 CfgPerson:103\r\nGET CfgPerson:101\r\n"
     b"STRLEN CfgPerson:101\r\nCFG.READ CfgPerson\r\nCFG.READ CfgPerson BRIEF\r\n"
     b"CFG.READ CfgPerson FIELDS 2 userName state\r\nCFG.FIND CfgPerson FILTER user_name user101\r\n"
     b"CFG.COUNT CfgPerson FILTER state enabled\r\nCFG.READ CfgPerson FILTER folder_dbid 101\r\n"
 )
-
-
-class Lane:
-    """Signs everybody in; says of everything else that it does not know it."""
-
-    loop: Loop
-
-    def command(self, conn: int, args: list[bytes]) -> bytes | None:
-        session = self.loop.session(conn)
-        verb = args[0].lower()
-        if verb == b"auth":
-            session.authenticated = True
-            session.see_all()
-        elif verb == b"hello":
-            session.proto = 3 if args[1:2] == [b"3"] else 2
-        elif verb == b"reset":
-            session.authenticated = False
-            self.loop.unsubscribe_all(conn)
-        elif verb == b"execute" and session.authenticated:
-            words = [line.split() for line in args[1:]]
-            hot = [one for one in words if one and self._is_hot(conn, one)]
-            return self.loop.execute_all(
-                conn, len(hot), lambda at, late: b"" if late or at == len(hot) else hot[at]
-            )
-        elif verb == b"cfg.from" and session.authenticated and not session.subscriptions:
-            self._start(conn, [int(word) for word in args[1:] if word[:19].isdigit()])
-        else:
-            return b"-ERR unknown command\r\n"
-        return b"+OK\r\n"
-
-    def _start(self, conn: int, numbers: list[int]) -> None:
-        """CFG.FROM: its revision, how many subscriptions it waits for, a mark, bookmarks."""
-        revision, subs, mark, bookmark_ms = (numbers + [1, 1, 7, 0][len(numbers) :])[:4]
-        self.loop.start_from(
-            conn,
-            revision % 2**62,
-            subs=1 + subs % 100,
-            mark=mark % 2**64 if mark else None,
-            bookmark_ms=bookmark_ms % 10_000,
-        )
-
-    def _is_hot(self, conn: int, args: list[bytes]) -> bool:
-        row = BY_NUMBER.get(self.loop.judge(conn, args)[0])
-        return row is not None and "hot" in row.flags
-
-    def too_many(self, conn: int, name: bytes, count: int) -> bytes:
-        return b"-TOOBIG %d arguments\r\n" % count
-
-    def closed(self, conn: int, why: str) -> None: ...
-    def fetch(self, conn: int, revision: int, mark: int | None, unsure: bool) -> None:
-        self.loop.replay_end(conn, lost=unsure)
-
-    def show_states(self, conn: int) -> None:
-        self.loop.shown(conn, b"{}")
-
-    def writable(self, conn: int) -> None: ...
-    def feed(self) -> None: ...
-    def published(self, revision: int) -> None: ...
-
-    def accounts_changed(self, accounts: list[int] | None) -> None: ...
-
-    def attached(self) -> None: ...
-
-
-class Store(MemoryStore):
-    """A store that may get some persons."""
-
-    def __init__(self) -> None:
-        super().__init__(RESERVE_BYTES)
-
-    @functools.cached_property
-    def raw(self) -> StoreReader:
-        """Looks at what is published."""
-        return StoreReader(self.data_fd, self.control, 1)
-
-    def people(self) -> None:
-        """Loads them."""
-        for dbid in range(101, 141):
-            self.writer.load(build_image(CLASSES["CfgPerson"], person(dbid), 1, Nothing()))
-
-    def change(self, number: int) -> None:
-        """Updates or deletes one of them, or makes it again."""
-        dbid, revision = 101 + number % 40, self.writer.published + 1
-        before, after = person(dbid), {**person(dbid), "revision": revision}
-        is_there = self.raw.raw_image(CLASSES["CfgPerson"].id, dbid) is not None
-        op = ("create", "create", "update", "delete")[2 * is_there + number % 2]
-        change = Change(
-            op,
-            CLASSES["CfgPerson"],
-            dbid,
-            before if is_there else None,
-            after if op != "delete" else None,
-            {"changed": {"firstName": "x"}} if op == "update" else None,
-        )
-        made = op != "delete"
-        image = build_image(CLASSES["CfgPerson"], after, revision, Nothing()) if made else b""
-        self.writer.apply(build_entry(revision, 7, 0, {"account": "t"}, [change], [image]))
-
-
-def person(dbid: int) -> dict[str, Any]:
-    """A person as the engine holds one."""
-    return {
-        "DBID": dbid,
-        "revision": 1,
-        "folderDBID": 100 + dbid % 2,
-        "tenantDBID": 1,
-        "userName": f"user{dbid}",
-        "employeeID": f"e{dbid}",
-        "firstName": 'a "quoted" \\ name',
-        "isAgent": dbid % 3 == 0,
-        "state": "enabled",
-        "userProperties": {"a": {"b": ["{", "]", 1], "c": {}}},
-    }
 
 
 def parser(data: bytes) -> None:
@@ -227,51 +113,6 @@ def fields(data: bytes) -> None:
     assert rest[-3:] == b"}\r\n", frame
     # Each attribute once, a comma behind each that is shown, braces, line end.
     assert len(rest) <= len(json) + len(names) + len(ALWAYS_SHOWN) + 4, frame
-
-
-def converse(store: Store, data: bytes, lane: Lane | None = None) -> bytes:
-    """Sends the bytes to a worker of the store, closes, and returns what it answered."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    lane = lane or Lane()
-    loop = lane.loop = Loop(
-        control=store.control,
-        slot=0,
-        data_fd=store.data_fd,
-        listen_fds=[listener.fileno()],
-        wake_fd=-1,
-        slow=lane,
-        limits={
-            "read_wait_ms": 1,
-            "from_wait_ms": 1,
-            "request_bytes": 1 << 20,
-            "reply_bytes": 4 << 20,
-        },
-    )
-    replies = bytearray()
-    with listener, socket.create_connection(listener.getsockname()) as client:
-        client.setblocking(False)
-
-        def read() -> None:
-            try:
-                got = client.recv(1 << 16)
-            except BlockingIOError:
-                return
-            except ConnectionResetError:
-                got = b""
-            replies.extend(got)
-            if not got:
-                loop.remove_fd(client.fileno())
-                loop.stop()
-
-        assert client.send(data) == len(data)
-        client.shutdown(socket.SHUT_WR)
-        loop.add_fd(client.fileno(), read)
-        loop.run()
-    left = {name: value for name, value in loop.counters().items() if value}
-    assert not left, f"left behind by a connection: {left}"
-    assert loop.counters()["connections"] == 0
-    return bytes(replies)
 
 
 class TrackingLane(Lane):
@@ -369,6 +210,34 @@ def requests(data: bytes) -> None:
     converse(_people[0], data[:60000])
 
 
+def proxy(data: bytes) -> None:
+    """Two bytes say where it is cut; what follows a header gets what it gets without one."""
+    if not _people:
+        _people.append(Store())
+        _people[0].people()
+        _people[0].publish()
+    sent = data[2:60000]
+    cut = int.from_bytes(data[:2], "little") % (len(sent) + 1)
+    size = _header_size(sent)
+    for length in (cut, max(size, 0), max(size - 1, 0)):
+        seen = _header_size(sent[:length])
+        assert seen == (size if length >= size else 0) or (seen == 0 and size < 0), (seen, size)
+    if size <= 0:
+        assert not converse(_people[0], sent, port=BEHIND, cut=cut)
+    else:
+        answered = converse(_people[0], sent, port=BEHIND, cut=cut % (size + 1))
+        is_timed = any(word in sent.lower() for word in TIMED)
+        assert is_timed or answered == converse(_people[0], sent[size:])
+
+
+def _header_size(data: bytes) -> int:
+    """How long the header is; 0: it goes on; -1: there is none."""
+    try:
+        return read_proxy_header(data)[0]
+    except ValueError:
+        return -1
+
+
 def feed(data: bytes) -> None:
     """The first byte chooses: images to load, or an entry to load or to apply. Sums are mended."""
     if len(data) < 9:
@@ -460,6 +329,7 @@ def tls(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "parser": parser,
     "requests": requests,
+    "proxy": proxy,
     "glob": glob,
     "loose": loose,
     "fields": fields,
