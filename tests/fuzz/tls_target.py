@@ -16,7 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from csp._fastpath import Loop, TlsContext
-from tests.fuzz.targets import QUESTIONS, Lane, Store, converse
+from tests.fuzz.conversing import Lane, Store, converse
+from tests.fuzz.targets import QUESTIONS
 from tests.neighbours.certificates import self_signed
 
 AUTO = 2  # of csp.process.ports.Security, which this build has not

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csp._fastpath import project_fields
-from tests.fuzz.targets import Store, converse
+from tests.fuzz.conversing import Store, converse
 from tests.property.store_stage import image as forged_image
 from tests.property.store_stage import person as forged_person
 
