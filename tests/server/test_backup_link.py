@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.neighbours.certificates import Authority
 from tests.neighbours.ports import free_port, is_listening
+from tests.neighbours.secured_ports import give_secured_ports
 from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 
@@ -133,6 +135,28 @@ def test_t14_it_takes_the_port_of_the_same_id_where_that_is_wanted(
         wanted = {"up" if is_consistent else "default"}
         wait_until(lambda: ports_of_links(second) == wanted, 20, "it goes on by this one")
         key = new_skill(root, f"by a port {value}")
+        wait_until(lambda: has(proxy, key), 20, "the change comes")
+
+
+def test_by_tls_it_goes_on_by_tls(tmp_path: Path, root: Master) -> None:
+    """Whatever its options say: the plain port of the backup is not told to who speaks TLS."""
+    authority = Authority(tmp_path / "authority")
+    certificate = authority.issue(until_days=90)
+    first, second = pair(root, tmp_path, "by-tls")
+    at = {
+        server.app: give_secured_ports(
+            root, certificate, authority.root, to=server, app=server.app
+        ).tls
+        for server in (first, second)
+    }
+    proxy = below(root, tmp_path, first, "by-tls-under")
+    proxy.master_port = at[first.app]
+    proxy.extra = ("--tls", "--tls-ca", str(authority.root))
+    with second, first, proxy:
+        wait_until(lambda: ports_of_links(first) == {"tls"}, 20, "it came by TLS")
+        first.kill()
+        wait_until(lambda: ports_of_links(second) == {"tls"}, 20, "it goes on by TLS")
+        key = new_skill(root, "by tls at the backup")
         wait_until(lambda: has(proxy, key), 20, "the change comes")
 
 
