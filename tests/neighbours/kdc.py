@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -129,6 +130,7 @@ class Kdc:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                start_new_session=True,  # faketime stays before it, and takes no signal along
             )
         wait_until(self._answers, START_SECONDS_MAX, "the KDC takes requests")
         return self
@@ -161,7 +163,7 @@ class Kdc:
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.terminate()
+            os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait(STOP_SECONDS_MAX)
             self.process = None
 
