@@ -6,17 +6,19 @@
    to a section that names another directory, it is worth nothing.
 3. The key is the master's own; servers have it beside the keys of tokens, as an account record.
    A text that another master has sealed stays as it is, and can't be opened.
-4. The seal is made of keyed BLAKE2b alone: a tag over place and text, which is the start of the
-   keystream as well. So a text is sealed the same way each time: stating it anew changes nothing.
+4. The seal is AES-SIV (RFC 5297), which needs no nonce: a text is sealed the same way each time,
+   so stating it anew changes nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from csp.errors import BadValue
 from csp.model.types import ObjectClass
@@ -24,9 +26,8 @@ from csp.tables.options import secret_names
 
 PREFIX: Final = "sealed:1:"
 PURPOSE: Final = b"csp options"
-TAG_BYTES: Final = 16
-KEY_BYTES: Final = 32
-BLOCK_BYTES: Final = 64
+KEY_BYTES: Final = 64  # AES-256, and as much for the tag
+PAD_END: Final = b"\x80"  # of a text, before what fills it up
 PAD_BYTES: Final = 32  # a text's length is told in steps of so many bytes
 
 Object = dict[str, Any]
@@ -49,17 +50,15 @@ class Sealer:
     """Seals and opens with one key."""
 
     def __init__(self, key: bytes) -> None:
-        self._tag_key = _derived(key, b"tag")
-        self._stream_key = _derived(key, b"stream")
+        self._cipher = AESSIV(key)
 
     def seal(self, place: Sealed, text: str) -> str:
         """The text as it is kept; one that is sealed already stays as it is."""
         if text.startswith(PREFIX):
             return text
-        data = text.encode()
-        tag = self._tag(place, data)
-        padded = data + b"\0" * (-len(data) % PAD_BYTES)
-        return PREFIX + urlsafe_b64encode(tag + self._mixed(tag, padded)).decode()
+        data = text.encode() + PAD_END
+        data += b"\0" * (-len(data) % PAD_BYTES)
+        return PREFIX + urlsafe_b64encode(self._cipher.encrypt(data, _bound_to(place))).decode()
 
     def open(self, place: Sealed, sealed: str) -> str:
         """The text again; ValueError where it was sealed for another place or by another master.
@@ -70,28 +69,12 @@ class Sealer:
             return sealed
         try:
             kept = urlsafe_b64decode(sealed.removeprefix(PREFIX))
-        except ValueError:
-            kept = b""
-        tag, hidden = kept[:TAG_BYTES], kept[TAG_BYTES:]
-        data = self._mixed(tag, hidden).rstrip(b"\0")
-        if len(tag) < TAG_BYTES or not hmac.compare_digest(tag, self._tag(place, data)):
+            data = self._cipher.decrypt(kept, _bound_to(place))
+        except (ValueError, InvalidTag):
             raise ValueError(
                 f"{place} was sealed for another object or by another master: state it anew"
-            )
-        return data.decode()
-
-    def _tag(self, place: Sealed, data: bytes) -> bytes:
-        where = "\0".join(map(str, place)).encode()
-        whole = len(where).to_bytes(4, "big") + where + data
-        return hashlib.blake2b(whole, key=self._tag_key, digest_size=TAG_BYTES).digest()
-
-    def _mixed(self, tag: bytes, data: bytes) -> bytes:
-        """Data with the keystream of the tag over it, which takes it away as well."""
-        stream = bytearray()
-        while len(stream) < len(data):
-            block = tag + (len(stream) // BLOCK_BYTES).to_bytes(4, "big")
-            stream += hashlib.blake2b(block, key=self._stream_key, digest_size=BLOCK_BYTES).digest()
-        return bytes(one ^ other for one, other in zip(data, stream, strict=False))
+            ) from None
+        return data.rstrip(b"\0").removesuffix(PAD_END).decode()
 
 
 class NoSealer(Sealer):
@@ -148,8 +131,9 @@ def open_options(sealer: Sealer, class_name: str, dbid: int, sections: Sections)
     return opened
 
 
-def _derived(key: bytes, purpose: bytes) -> bytes:
-    return hashlib.blake2b(purpose, key=key, digest_size=KEY_BYTES).digest()
+def _bound_to(place: Sealed) -> list[bytes]:
+    """What a seal holds for, beside the text: each word of the place."""
+    return [str(word).encode() for word in place]
 
 
 def _at(obj: Object, path: str) -> Mapping[str, Any]:

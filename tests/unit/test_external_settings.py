@@ -16,7 +16,7 @@ SERVER_URL = "ldap://server/dc=x??sub?(uid=X)"
 TENANT_URL = "ldap://tenant/dc=x??sub?(uid=X)"
 PERSON_URL = "ldap://person/dc=x??sub?(uid=X)"
 SERVER = {"authentication": LDAP, "gauth_ldap": {"ldap-url": SERVER_URL}}
-SEALER = Sealer(b"k" * 32)
+SEALER = Sealer(b"k" * 64)
 
 
 def found(

@@ -20,7 +20,7 @@ from tests.unit.master_stage import Stage
 
 APPLICATION = CLASSES["CfgApplication"]
 PLACE = Sealed("CfgApplication", 101, "gauth_ldap", "password")
-SEALER = Sealer(b"k" * 32)
+SEALER = Sealer(b"k" * 64)
 SECRET = "bind-Pa55word"
 
 
@@ -31,7 +31,7 @@ def stage(place: Place) -> Iterator[Stage]:
     found.close()
 
 
-@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_what_was_sealed_opens_again_and_is_not_in_the_seal(text: str) -> None:
     sealed = SEALER.seal(PLACE, text)
     assert SEALER.open(PLACE, sealed) == text
@@ -40,7 +40,7 @@ def test_what_was_sealed_opens_again_and_is_not_in_the_seal(text: str) -> None:
 
 
 def test_texts_of_other_lengths_look_alike() -> None:
-    assert len(SEALER.seal(PLACE, "a")) == len(SEALER.seal(PLACE, "a" * 32))
+    assert len(SEALER.seal(PLACE, "a")) == len(SEALER.seal(PLACE, "a" * 31))
     assert SEALER.seal(PLACE, "a") != SEALER.seal(PLACE, "b")
 
 
@@ -77,7 +77,7 @@ def test_junk_does_not_open(junk: str) -> None:
 
 def test_another_master_can_not_open_it() -> None:
     with pytest.raises(ValueError, match="another master"):
-        Sealer(b"j" * 32).open(PLACE, SEALER.seal(PLACE, SECRET))
+        Sealer(b"j" * 64).open(PLACE, SEALER.seal(PLACE, SECRET))
 
 
 def test_without_a_key_nothing_secret_is_taken() -> None:
