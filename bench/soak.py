@@ -44,6 +44,7 @@ RESERVE = "64MB"
 READS_A_SECOND = 500
 COMINGS_A_SECOND = 20
 LOOK_SECONDS = 5.0
+TOLD_SECONDS = 60.0
 PART = 5  # the first and the last fifth of the looks are compared
 LOG_FULL_SECONDS_MAX = 900.0
 FIRST_CHANGES = 2  # revisions: what made the configuration
@@ -182,8 +183,11 @@ def _look(servers: dict[str, Server], seconds: float, work: Work) -> Looks:
     """MiB of each process and each store, again and again."""
     found: Looks = {}
     pids: dict[tuple[str, str], set[int]] = {}
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends and not work.faults:
+    began = told = time.monotonic()
+    while (now := time.monotonic()) < began + seconds and not work.faults:
+        if now >= told:  # a run that ends early has said something
+            told += TOLD_SECONDS
+            _tell((now - began) / 60, found)
         time.sleep(LOOK_SECONDS)
         for name, server in servers.items():
             for role, process in _processes(server).items():
@@ -199,6 +203,12 @@ def _look(servers: dict[str, Server], seconds: float, work: Work) -> Looks:
         if len(pids.get((name, role), ())) > 1 and role not in SHORT_LIVED
     ]
     return found
+
+
+def _tell(minute: float, looks: Looks) -> None:
+    """The looks at hand, in a line."""
+    last = {", ".join(what): round(values[-1], 2) for what, values in sorted(looks.items())}
+    click.echo(f"minute {minute:.0f}: {json.dumps(last)}")
 
 
 def _processes(server: Server) -> dict[str, psutil.Process]:
@@ -223,7 +233,8 @@ def _shared(server: Server) -> int:
 def _fifths(values: list[float]) -> list[float]:
     """The course of it: whether it grows on and on or comes to an end."""
     part = max(1, len(values) // PART)
-    return [round(median(values[at : at + part]), 3) for at in range(0, part * PART, part)]
+    parts = [values[at : at + part] for at in range(0, len(values), part)]
+    return [round(median(one), 3) for one in parts[:PART]]  # a snapshot is seen a few times at most
 
 
 def _row(name: str, role: str, values: list[float]) -> Row:
