@@ -27,6 +27,8 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
         # The test's own clients, and the CLI's, come from this one.
         option(master, "balancer-addresses", "127.0.0.1/32")
         wait_until(lambda: shown(master, OPTION) == {str(MOST)}, 10, "all workers have it")
+        listed = {"127.0.0.1/32"}
+        wait_until(lambda: shown(master, "balancer-addresses") == listed, 10, "and its exception")
         yield master
 
 
