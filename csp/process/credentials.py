@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import stat
 from typing import Final
 
 from csp.process.context import Upstream
+from csp.process.files import ALL_BUT_OWNER, OTHERS, FileRefused, read_file
 
 CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"  # systemd's LoadCredential=
 PASSWORD_BYTES_MAX: Final = 1024  # as a new password of CFG.PASSWD
+FILE_BYTES_MAX: Final = 65_536  # of which the first line counts
 
 
 class PasswordFileRefused(Exception):
@@ -24,18 +25,17 @@ class PasswordFileRefused(Exception):
 
 def read_password(path: str) -> str:
     """The password in a file: its first line. Raises PasswordFileRefused."""
+    folder = os.environ.get(CREDENTIALS_VARIABLE, "")
+    is_credential = bool(folder) and os.path.dirname(os.path.abspath(path)) == folder
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise PasswordFileRefused(f"{path} can't be read: {error.strerror}") from None
-    try:
-        state = os.fstat(fd)
-        _check(path, state)
-        data = os.read(fd, PASSWORD_BYTES_MAX + 2)
-    except OSError as error:
-        raise PasswordFileRefused(f"{path} can't be read: {error.strerror}") from None
-    finally:
-        os.close(fd)
+        data = read_file(
+            path,
+            FILE_BYTES_MAX,
+            forbidden=OTHERS if is_credential else ALL_BUT_OWNER,
+            own_users=(0, os.getuid()),
+        )
+    except FileRefused as error:
+        raise PasswordFileRefused(str(error)) from None
     line = data.split(b"\n", 1)[0].removesuffix(b"\r")
     if not line or b"\0" in line:
         raise PasswordFileRefused(f"{path} holds no password in its first line")
@@ -52,18 +52,3 @@ def renewed(upstream: Upstream) -> Upstream:
     if not upstream.password_file:
         return upstream
     return dataclasses.replace(upstream, password=read_password(upstream.password_file))
-
-
-def _check(path: str, state: os.stat_result) -> None:
-    if not stat.S_ISREG(state.st_mode):
-        raise PasswordFileRefused(f"{path} is no file")
-    if state.st_uid not in (0, os.getuid()):
-        raise PasswordFileRefused(f"{path} belongs to another user (uid {state.st_uid})")
-    folder = os.environ.get(CREDENTIALS_VARIABLE, "")
-    is_credential = bool(folder) and os.path.dirname(os.path.abspath(path)) == folder
-    others = 0o007 if is_credential else 0o077
-    mode = stat.S_IMODE(state.st_mode)
-    if mode & others:
-        raise PasswordFileRefused(
-            f"{path} has mode {mode:04o}, others may use it: chmod 600 {path}"
-        )

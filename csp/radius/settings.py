@@ -10,13 +10,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from csp.external.backend import Unusable
 from csp.process.credentials import PasswordFileRefused, read_password
+from csp.process.files import ALL_BUT_OWNER, FileRefused, read_file
 from csp.tables.options import Value
 
 PORT: Final = 1812
@@ -126,22 +126,9 @@ def _in_file(path: str) -> list[tuple[str, int, bytes]]:
 
 def _text(path: str) -> str:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise Unusable(f"{path} can't be read: {error.strerror}") from None
-    try:
-        state = os.fstat(fd)
-        if not stat.S_ISREG(state.st_mode):
-            raise Unusable(f"{path} is no file")
-        if stat.S_IMODE(state.st_mode) & 0o077:
-            raise Unusable(f"others may read the secrets in {path}: chmod 600 {path}")
-        data = os.read(fd, FILE_BYTES_MAX + 1)
-    finally:
-        os.close(fd)
-    if len(data) > FILE_BYTES_MAX:
-        raise Unusable(f"{path} is larger than {FILE_BYTES_MAX} bytes")
-    try:
-        return data.decode()
+        return read_file(path, FILE_BYTES_MAX, forbidden=ALL_BUT_OWNER).decode()
+    except FileRefused as error:
+        raise Unusable(str(error)) from None
     except UnicodeDecodeError:
         raise Unusable(f"{path} is not UTF-8") from None
 

@@ -8,15 +8,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
+from csp.process.files import OTHERS, FileRefused, read_file
 from csp.tls.settings import Settings
 
 FILE_BYTES_MAX: Final = 1_048_576  # of one; a list of all public authorities has a fifth of it
-OTHERS: Final = 0o007
 
 Value = bytes | str | int
 Bundle = Mapping[str, Value]
@@ -120,31 +119,9 @@ def _joined(paths: tuple[str, ...]) -> bytes:
 
 def _read(path: str, *, is_key: bool = False) -> bytes:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise BundleRefused(f"{path} can't be read: {error.strerror}") from None
-    try:
-        state = os.fstat(fd)
-        _check(path, state, is_key=is_key)
-        found = b""
-        while data := os.read(fd, FILE_BYTES_MAX + 1 - len(found)):
-            found += data
-    except OSError as error:
-        raise BundleRefused(f"{path} can't be read: {error.strerror}") from None
-    finally:
-        os.close(fd)
-    if len(found) > FILE_BYTES_MAX:
-        raise BundleRefused(f"{path} has more than {FILE_BYTES_MAX} bytes")
+        found = read_file(path, FILE_BYTES_MAX, forbidden=OTHERS if is_key else 0)
+    except FileRefused as error:
+        raise BundleRefused(str(error)) from None
     if not found:
         raise BundleRefused(f"{path} is empty")
     return found
-
-
-def _check(path: str, state: os.stat_result, *, is_key: bool) -> None:
-    if not stat.S_ISREG(state.st_mode):
-        raise BundleRefused(f"{path} is no file")
-    mode = stat.S_IMODE(state.st_mode)
-    if is_key and mode & OTHERS:
-        raise BundleRefused(
-            f"{path} holds a key and has mode {mode:04o}, everybody may use it: chmod o= {path}"
-        )
