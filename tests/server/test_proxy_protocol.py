@@ -189,7 +189,10 @@ def is_let_in(server: DoorServer, number: int = plain, first: bytes = b"") -> bo
 
 
 def test_behind_a_balancer_the_limit_is_one_of_the_client(limited: DoorServer) -> None:
-    """All come from one machine; one more of 198.51.100.7 is one too many, of others not."""
+    """All come from one machine; one more of 198.51.100.7 is one too many, of others not.
+
+    Who has one IPv6 address may have any of its network.
+    """
     held = [signed_in(limited.door(behind, LINE)) for _ in range(3)]
     assert limited.door(behind, LINE).read().endswith("clients of this address reached")
     assert limited.door(behind, BINARY).read().endswith("clients of this address reached")
@@ -197,9 +200,12 @@ def test_behind_a_balancer_the_limit_is_one_of_the_client(limited: DoorServer) -
     assert limited.door(behind, mapped).read().endswith("clients of this address reached")
     others = [signed_in(limited.door(behind, LINE6)) for _ in range(3)]
     assert limited.door(behind, LINE6).read().endswith("clients of this address reached")
+    neighbour = LINE6.replace(b"2001:db8::7", b"2001:db8::aaaa:7")
+    assert limited.door(behind, neighbour).read().endswith("clients of this address reached")
+    others += [signed_in(limited.door(behind, LINE6.replace(b"db8::7", b"db8:0:1::7")))]
     checks = [limited.door(behind, HEALTH_CHECK) for _ in range(8)]
     assert [one.call("PING") for one in checks] == ["PONG"] * 8
-    assert [one.call("PING") for one in (*held, *others)] == ["PONG"] * 6
+    assert [one.call("PING") for one in (*held, *others)] == ["PONG"] * 7
 
 
 def test_listed_balancers_may_have_any_number(limited: DoorServer) -> None:

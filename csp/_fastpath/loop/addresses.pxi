@@ -10,8 +10,10 @@
 #    bounded, and a number may be one too high or low for that moment.
 # 4. A bucket is found by a keyed hash: nobody can choose addresses that share one.
 # 5. Memory is there before it is touched, as for the rows of clients.
+# 6. Who has one IPv6 address has all of its network of NETWORK_BYTES, so that is what is counted.
 
 cdef enum:
+    NETWORK_BYTES = 8               # of an IPv6 address, as for sign-ins (csp/auth/line.py)
     CONNECTIONS_A_BUCKET = 4        # at most, where each has an address of its own and all rows are taken
     ADDRESS_STEPS = 256             # in a bucket of another worker
 
@@ -33,6 +35,12 @@ cdef uint32_t address_bucket(const uint8_t *key, const uint8_t *address, uint32_
     csp_blake2b_end_keyed(&state, &hash_, sizeof(hash_))
     return hash_ & mask
 
+cdef inline void address_counted(uint8_t *into, const csp_client *client) noexcept nogil:
+    """What a client counts for."""
+    address_of(into, client.family, client.address)
+    if not address_is_mapped(into):
+        memset(into + NETWORK_BYTES, 0, 16 - NETWORK_BYTES)
+
 cdef inline uint32_t own_bucket(worker_t *w, const uint8_t *address) noexcept nogil:
     return address_bucket(w.own_head.address_key, address, w.addresses.mask)
 
@@ -41,7 +49,7 @@ cdef bint address_enter(worker_t *w, csp_conn *c) noexcept nogil:
     cdef addresses_t *a = &w.addresses
     cdef uint8_t address[16]
     cdef uint32_t bucket, at
-    address_of(address, client_of(w, c).family, client_of(w, c).address)
+    address_counted(address, client_of(w, c))
     bucket = own_bucket(w, address)
     at = a.buckets[bucket]
     while at != 0:
@@ -119,7 +127,10 @@ cdef bint address_fits(worker_t *w, csp_conn *c) noexcept nogil:
     if w.limits.address_connections == 0:
         return True
     address_of(address, client_of(w, c).family, client_of(w, c).address)
-    return networks_have(&w.balancers, address) or address_count(w, address) <= w.limits.address_connections
+    if networks_have(&w.balancers, address):
+        return True
+    address_counted(address, client_of(w, c))
+    return address_count(w, address) <= w.limits.address_connections
 
 cdef bint addresses_open(worker_t *w, const uint8_t *key) noexcept nogil:
     """Begins this worker's table anew, behind its rows in the session table; False without memory."""
