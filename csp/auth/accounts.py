@@ -64,6 +64,13 @@ class Account:
     sign_in: SignIn = OWN
     certificate_only: bool = False  # no password signs it in
 
+    def is_still(self, now: Account | None) -> bool:
+        """Whether what was found out of it holds for the account as it is now."""
+        return now is not None and (
+            (now.dbid, now.revision, now.is_enabled, now.sign_in)
+            == (self.dbid, self.revision, self.is_enabled, self.sign_in)
+        )
+
 
 class Accounts:
     """Reads accounts, once per user and published revision."""

@@ -3,12 +3,15 @@
 1. The main thread alone touches the store and the sockets.
 2. What workers refuse themselves, tokens, is told here too, as wrong passwords are.
 3. Before the store is loaded nobody can sign in: LOADING.
-4. Whose password a directory keeps is asked of a backend (external.py); only for those who may sign
+4. A password takes its time, a directory more: what was found out is held against the account as it
+   is then. Who was disabled meanwhile, or is kept elsewhere now, is not let in.
+5. Whose password a directory keeps is asked of a backend (external.py); only for those who may sign
    in at all, and nobody changes such a password here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Mapping
@@ -27,7 +30,7 @@ from csp.auth.store import StoreView
 from csp.auth.tickets import Ticket, Tickets
 from csp.auth.verdicts import Verdicts
 from csp.auth.verifier import BUSY, WRONG, Verifier
-from csp.errors import BadValue, Locked, NoPerm
+from csp.errors import BadValue, Busy, Locked, NoPerm
 from csp.external.settings import level_of
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
@@ -50,6 +53,7 @@ LOADING = "LOADING the store is being loaded, nobody can sign in yet"
 ENDS = (Request.DRAIN, Request.EXIT)
 NOTHING: Mapping[str, str] = {}
 NOBODY = "WRONGPASS the certificate names nobody who may sign in here"
+MEANWHILE = Busy("the account has changed just now: sign in again").line
 CERTIFICATE_ONLY = "WRONGPASS the password is right, but the account is certificate-only"
 
 log = logging.getLogger("csp.auth")
@@ -166,7 +170,8 @@ class AuthProcess:
             peer.fail(number, LOADING)
             return
 
-        def answer(result: Account | str) -> None:
+        def answer(found: Account | str) -> None:
+            result = found if isinstance(found, str) else self._as_now(user, found)
             if isinstance(result, str):
                 self._refuse(peer, number, user, address, result)
                 return
@@ -196,6 +201,14 @@ class AuthProcess:
             self._external.verify(user, password, account, answer, line_of(address))
         else:  # a disabled one too: it costs what a wrong password does, and is told the same
             self._verifier.verify(user, password, answer, line_of(address))
+
+    def _as_now(self, user: bytes, found: Account) -> Account | str:
+        """The account whose password was right, as it is now, or the text of a refusal."""
+        now = self._store.find_account(user)
+        if now is None or not found.is_still(now):
+            self._verifier.count("refused")
+            return WRONG if now is None or not now.is_enabled else MEANWHILE
+        return dataclasses.replace(now, upgraded=found.upgraded)
 
     def _by_certificate(self, peer: Peer, parts: Message) -> None:
         """Decides on a user whose certificate was shown; where it names nobody there is none, only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ pytestmark = pytest.mark.needs("slapd")
 
 PEOPLE = {f"u{number}": f"word-of-{number}" for number in range(200)}
 LDAP = {"library": "gauth_ldap"}
+INTERNAL = {"authentication": {"library": "internal"}}
+CHANGED = itertools.count(1)
 SLOW_SECONDS = 5.0
 QUICK_SECONDS_MAX = 3.0  # a local sign-in meanwhile, on a busy machine: far less than the slow one
 
@@ -168,6 +171,32 @@ def test_equal_questions_at_once_are_one_bind(master: Master, slapd: Slapd) -> N
             said = pool.map(lambda _: sign_in(master, "many", PEOPLE["u5"]), range(20))
             assert set(said) == {"+OK"}
         assert slapd.binds("u5") - before == 1
+    finally:
+        slow.close()
+
+
+@pytest.mark.parametrize(
+    ("delta", "said"),
+    [
+        ({"changed": {"state": "disabled"}}, "-WRONGPASS"),
+        ({"changed": {"externalID": "u9"}}, "-BUSY the account has changed"),
+        ({"userProperties": {"changed": INTERNAL}}, "-WRONGPASS"),  # csp has no password of his
+    ],
+)
+def test_a_directorys_yes_is_worth_nothing_for_who_is_changed_meanwhile(
+    master: Master, slapd: Slapd, delta: dict[str, Any], said: str
+) -> None:
+    slow = Slow(slapd.port, 2.0)
+    try:
+        annex = {"authentication": LDAP, "gauth_ldap": section(slow.port, response_timeout=20)}
+        user = f"changed {next(CHANGED)}"
+        dbid = person(master, user, external_id="u8", annex=annex)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(sign_in, master, user, PEOPLE["u8"])
+            wait_until(lambda: slow.taken, 20, "the directory is asked")
+            change(master, "CfgPerson", dbid, delta)
+            assert not asked.done(), "the slow one was not slow"
+            assert asked.result().startswith(said)
     finally:
         slow.close()
 
