@@ -3,7 +3,9 @@
 1. A token ahead of this server waits for it, TOKEN_WAIT_MS at most; its place fails no sign-in.
 2. The application gets its place back where nobody else holds it; else CFG.REGISTER decides. No
    sign-in waits for that: the writer may be away.
-3. The first subscription begins at the token's place, unless CFG.FROM says another.
+3. What was good when it came may be worth nothing once this server has got to its place: that is
+   looked at again then, in the turn in which the session begins.
+4. The first subscription begins at the token's place, unless CFG.FROM says another.
 """
 
 from __future__ import annotations
@@ -27,15 +29,13 @@ TOKEN_WAIT_MS = 5_000
 def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> None:
     """Answers with what `then` makes, once the client is signed in; a refusal is raised."""
     lane, conn = call.lane, call.conn
-    restored = lane.tokens.check(text_of(user), text)
-    if restored.certificate_only and lane.certificates.account_of(conn) != restored.token.account:
-        raise WrongPass(f"{WRONG}: the account is certificate-only")
-    check_application(call, restored.application)
+    place = _checked(call, user, text).token.revision
 
     def reached(_: bool) -> None:
         if conn not in lane.states:
             return
         try:
+            restored = _checked(call, user, text)
             if restored.sessions:
                 check_sessions(call, restored.token.account, restored.sessions)
             _sign_in(call, restored)
@@ -45,7 +45,18 @@ def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> 
         lane.registrations.ask_again(conn, wish_of(call, restored.application, {}))
         lane.finish(conn, then())
 
-    lane.publications.wait(restored.token.revision, TOKEN_WAIT_MS, reached)
+    lane.publications.wait(place, TOKEN_WAIT_MS, reached)
+
+
+def _checked(call: Call, user: bytes, text: bytes) -> Restored:
+    """What the token leads to now, on this connection; raises what is to be told."""
+    lane = call.lane
+    restored = lane.tokens.check(text_of(user), text)
+    account = restored.token.account
+    if restored.certificate_only and lane.certificates.account_of(call.conn) != account:
+        raise WrongPass(f"{WRONG}: the account is certificate-only")
+    check_application(call, restored.application)
+    return restored
 
 
 def _sign_in(call: Call, restored: Restored) -> None:

@@ -166,6 +166,24 @@ def test_a_token_ahead_of_this_server_waits_for_it(server: Server) -> None:
     assert server.later(conn=2) == "OK", "its place fails no sign-in"
 
 
+@pytest.mark.parametrize("what", ["disabled", "password", "certificate-only"])
+def test_what_became_of_the_account_while_its_token_waited_counts(
+    server: Server, what: str
+) -> None:
+    """The wait is for the very changes among which the account's own may be."""
+    assert server.raw("AUTH", sealed(revision=12), conn=2) is None
+    if what == "password":
+        server.reader.objects[ACCOUNT_CLASS_ID, 100] = (11, {"revision": 11})
+    else:
+        only = {"authentication": {"certificate-only": "true"}}
+        changed = {"state": "disabled"} if what == "disabled" else {"userProperties": only}
+        server.reader.put("CfgPerson", 100, userName="default", **changed)
+    server.publish(12)
+    assert str(server.later(conn=2)).startswith("WRONGPASS")
+    assert not server.loop.sessions[2].authenticated
+    assert len(server.lane.registrations) == 0
+
+
 def test_what_is_worth_nothing_is_refused_at_once(server: Server) -> None:
     good = sealed()
     forged = good[:50] + (b"A" if good[50:51] != b"A" else b"B") + good[51:]
