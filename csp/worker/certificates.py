@@ -7,7 +7,8 @@
 3. Whom it names nobody here, or auth refuses, is not signed in; a password may do that, but not of
    an account that is `certificate-only`.
 4. Requests wait until that is decided, and while the store is loaded.
-5. Who came by a certificate that was revoked since is ended, signed in by it or not.
+5. Who came by a certificate that was revoked since is ended, signed in by it or not; so is who
+   began before the list came, and ended the handshake after it.
 """
 
 from __future__ import annotations
@@ -139,6 +140,7 @@ class Certificates:
         self._lane = lane
         self._ports: dict[int, int] = {}  # by connection: by which port it came
         self._waiting: set[int] = set()
+        self._contexts: dict[int, TlsContext] = {}  # by port: the newest
         self._accounts: dict[int, int] = {}  # by connection: whose it is by its certificate
         self._to_look_at: deque[tuple[int, TlsContext]] = deque()
         self._ended: dict[int, int] = {}  # by port: how many were ended
@@ -153,6 +155,11 @@ class Certificates:
         way = port.tls.get("certificate-user", "")
         if shown is not None:
             self._ports[conn] = port.number
+            context = self._contexts.get(port.number)
+            if context is not None and session.is_revoked(context):
+                self._end(conn)
+                log_event(log, "51230", port=port.id, count=1)
+                return
         if shown is None or not way:
             lane.admit(conn)
             return
@@ -187,6 +194,7 @@ class Certificates:
 
     def changed(self, port: int, context: TlsContext) -> None:
         """A port has other certificates: whoever came by what is revoked now is ended."""
+        self._contexts[port] = context
         self._to_look_at.extend(
             (conn, context) for conn, number in self._ports.items() if number == port
         )
@@ -214,5 +222,8 @@ class Certificates:
         if not lane.loop.session(conn).is_revoked(context):
             return
         self._ended[port] = self._ended.get(port, 0) + 1
-        lane.states.setdefault(conn, State()).why_ending = ENDED
-        lane.loop.close(conn)
+        self._end(conn)
+
+    def _end(self, conn: int) -> None:
+        self._lane.states.setdefault(conn, State()).why_ending = ENDED
+        self._lane.loop.close(conn)

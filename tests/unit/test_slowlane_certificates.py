@@ -286,6 +286,22 @@ def test_who_came_by_a_certificate_that_is_revoked_is_ended(stage: Stage) -> Non
     assert stage.loop.closing == {10, 12}
 
 
+def test_who_began_before_the_list_came_and_ends_the_handshake_after_it_is_ended(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown = {"common_name": "ann", "uris": (), "subject": "CN=ann"}
+    fields = {"port": 1, "certificate": shown, "authenticated": False, "user": ""}
+    stage.server.connect(CONN, account_dbid=0, **fields)
+    stage.session().revoked = True
+    stage.keeper.write({1: {"certificate": b"new"}})
+    stage.loop.pass_time(LOOK_MS + 1)
+    stage.lane.certified(CONN)
+    assert stage.loop.closing == {CONN}
+    assert stage.loop.admitted == []
+    assert stage.lane.states[CONN].why_ending == ENDED
+    assert "port cn: 1 connections ended" in caplog.text
+
+
 def test_many_are_looked_at_in_slices(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     many = range(100, 101 + SLICE_SESSIONS)
     for conn in many:
