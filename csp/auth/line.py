@@ -52,12 +52,13 @@ class Line(Generic[T]):
 
     def add(self, address: str, task: T, now_ms: int) -> bool:
         """Puts a task behind its address's others; False where there is no place for it."""
-        known = self._addresses.setdefault(address, Address())
+        known = self._addresses.get(address) or Address()
         places = WAITING_MAX - self._count
         if known.is_paced(now_ms):
             places = min(places, PACED_WAITING_MAX)
         if len(known.waiting) >= places:
-            return False
+            return False  # nothing is kept of it: a flood has as many addresses as it likes
+        self._addresses[address] = known
         if not known.waiting:
             self._turns.append(address)
         known.waiting.append(task)

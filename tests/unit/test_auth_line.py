@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from csp.auth.line import (
+    ADDRESSES_MAX,
     FAILURES_FREE,
     FAILURES_MS,
     PACE_MS,
@@ -70,6 +71,19 @@ def test_who_fails_often_is_served_at_a_pace_and_the_others_are_not() -> None:
     assert taken(line, PACE_MS - 1) == []
     assert taken(line, PACE_MS) == ["guesser 1"]
     assert len(taken(line, FAILURES_MS)) == PACED_WAITING_MAX - 2, "long enough ago"
+
+
+def test_of_whom_there_was_no_place_for_nothing_is_kept() -> None:
+    line: Line[str] = Line()
+    number = 0
+    while len(line) < WAITING_MAX:
+        line.add(f"busy {number}", "x", 0)
+        number += 1
+    assert not line.add("too late", "x", 0)
+    taken(line, 0)
+    for number in range(ADDRESSES_MAX + 1):
+        line.failed(f"guesser {number}", 0)
+    assert line.add("too late", "x", 0)
 
 
 @pytest.mark.parametrize(
