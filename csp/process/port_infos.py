@@ -166,22 +166,32 @@ def _take(found: Parameters, word: str) -> None:
     name, separator, value = word.partition("=")
     if word != word.strip() or name != name.strip() or value != value.strip():
         found.refuse(word, "there is a space beside `;` or `=`: write them without")
+        _take_strictly(found, name.strip(), value.strip())
     elif not separator or not value:
         found.refuse(word, "it is not of the form name=value")
+        _take_strictly(found, name, value)
     elif name not in (*FLAGS, *TEXTS, *LISTS):
         found.refuse(word, "there is no such parameter of a port")
     elif name in found.values or name in found.networks:
         found.refuse(word, "it stands there twice")
+        _take_strictly(found, name, value)
     elif name in LISTS:
         _take_networks(found, word, name, value)
     else:
         reason = _why_bad(name, value)
         if reason:
             found.refuse(word, reason)
-        if not reason:
+            _take_strictly(found, name, value)
+        else:
             found.values[name] = value
-        elif name in STRICT:
-            found.values[name] = ON
+
+
+def _take_strictly(found: Parameters, name: str, value: str) -> None:
+    """What is not taken as it stands restricts nevertheless, if that is what it is for."""
+    if name in STRICT and value != "0":
+        found.values[name] = ON
+    elif name in LISTS:
+        found.networks.setdefault(name, LOOPBACK)
 
 
 def _why_bad(name: str, value: str) -> str:

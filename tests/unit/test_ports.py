@@ -107,6 +107,29 @@ def test_a_port_of_which_something_is_not_understood_stays_shut(
     assert str(problem).startswith(f"port extra, {word}: ")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "tls=1; tls-mutual=1; addresses=10.0.0.0/8",
+        "tls=1 ;tls-mutual =1;addresses= 10.0.0.0/8",
+        "tls=;tls-mutual;addresses=",
+        "tls=0;tls=1;tls-mutual=0;tls-mutual=1;addresses=10.0.0.1/8",
+    ],
+)
+def test_what_restricts_the_default_port_and_is_miswritten_is_not_left_out(words: str) -> None:
+    found = of_default(words)
+    port = found.ports[0]
+    assert found.problems
+    assert port.security is Security.SECURED
+    assert port.tls["tls-mutual"] == "1"
+    assert {str(one) for one in port.listed} == {"127.0.0.0/8", "::1/128"}
+
+
+def test_a_restriction_that_is_switched_off_is_off_however_it_is_written() -> None:
+    port = of_default("tls =0; tls-mutual=0").ports[0]
+    assert (port.security, port.tls) == (Security.UNSECURED, {})
+
+
 @pytest.mark.parametrize("tcp", ["0", "65536", "-1", "", "http", "²"])
 def test_what_is_no_port_number(tcp: str) -> None:
     found = read_ports(infos(("default", "7000", ""), ("ui", tcp, "user=1")))
