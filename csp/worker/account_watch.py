@@ -29,7 +29,6 @@ AGAIN_MS = 50  # for one that waits for the answer to a write
 DISABLED = "its account was disabled or deleted"
 CHANGED = "the password of its account has changed"
 TAKEN_AWAY = "the password of its account was taken away"
-TAKEN_AWAY = "the password of its account was taken away"
 
 Found = tuple[int, int, int]  # connection, account, credential
 

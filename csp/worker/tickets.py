@@ -20,9 +20,7 @@ from typing import Any, Final
 import orjson
 
 from csp.errors import BadValue, Busy, MasterDown, WrongPass
-from csp.model.groups import is_enabled
 from csp.model.sessions import TICKET
-from csp.model.types import CLASSES
 from csp.observe.events import log_event
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.resp.encode import bulk, error
@@ -30,7 +28,6 @@ from csp.worker.call import Call, Handler
 from csp.worker.handshake import AUTH_RETRIES_MAX, AUTH_RETRY_MS, host_of, take_verdict
 
 MECHANISM: Final = b"GSSAPI"
-PERSON_CLASS_ID: Final = CLASSES["CfgPerson"].id
 ASKED_MS_MAX: Final = 3_000  # a link that is silent is left after ten seconds
 AWAY: Final = f"{MasterDown.WORD} "
 NEW_TOKEN: Final = "can't sign in now: make a new token and send that"
@@ -127,15 +124,7 @@ class TicketSignIn:
                 return
             case Fail(why) | Absent(why) | Broken(why):
                 tickets.master_is_away(why.removeprefix(AWAY))
-        if not _is_enabled(call, int(told["dbid"])):  # any more: the master may have taken seconds
-            call.finish(error(WrongPass().line))
-            return
         call.finish(take_verdict(call, told, lambda: bulk(told["reply"].encode()), TICKET))
-
-
-def _is_enabled(call: Call, dbid: int) -> bool:
-    person = call.lane.reader.raw_get(PERSON_CLASS_ID, dbid)
-    return person is not None and is_enabled(orjson.loads(person))
 
 
 HANDLERS: dict[str, Handler] = {"cfg.auth": auth_by_ticket}

@@ -42,7 +42,7 @@ PYTHON = {
     "csp/worker/log_pages.py": "another server gets everything",
     "csp/worker/account_watch.py": "account records, to end sessions with",
     "csp/worker/tokens.py": "token keys and account records, to sign in by a token",
-    "csp/worker/tickets.py": "whether who brought a ticket is still enabled",
+    "csp/worker/identity.py": "whether who signs in is still enabled",
     "csp/process/access.py": "what decides rights, for who may be told",
     "csp/worker/permissions.py": "whether somebody may see an access list",
     "csp/worker/sums.py": "sums of all records, for an administrator",

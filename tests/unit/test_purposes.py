@@ -32,6 +32,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     put(server, 112, "other", **SERVER)
     put(server, 113, "statserver", isServer=True, type="statserver")
     put(server, 114, "desktop", isServer=False, type="agentdesktop")
+    server.reader.put("CfgPerson", 101, userName="ann")
     put(server, 115, "odd", isServer=False, type="agentdesktop", **{"serverInfo": {}})
     yield server
     server.close()

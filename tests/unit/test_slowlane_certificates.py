@@ -270,6 +270,15 @@ def test_a_client_that_goes_meanwhile_is_forgotten(stage: Stage) -> None:
     assert CONN not in stage.lane.states
 
 
+def test_who_is_disabled_while_auth_decides_is_not_signed_in(stage: Stage) -> None:
+    stage.come()
+    stage.question()
+    stage.person(200, "ann", state="disabled")
+    stage.answer("DONE", ACCOUNT)
+    assert not stage.session().authenticated
+    assert stage.loop.admitted == [CONN]
+
+
 # ---- what was revoked
 
 

@@ -17,6 +17,7 @@ from tests.unit.fake_loop import Server
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
+    server.reader.put("CfgPerson", 100, userName="default")
     yield server
     server.close()
 
@@ -45,6 +46,26 @@ def test_hello_role_of_proxy(tmp_path: Path) -> None:
     assert isinstance(hello, dict)
     assert hello[b"role"] == b"replica"
     server.close()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"state": "disabled"},
+        {"userProperties": {"authentication": {"certificate-only": "true"}}},
+    ],
+)
+def test_what_became_of_the_person_since_auth_decided_counts(
+    server: Server, changed: dict[str, object]
+) -> None:
+    """The session would begin behind the change that is to end it, and stay."""
+    server.connect(2, authenticated=False, user="", account_dbid=0)
+    assert server.raw("AUTH", "default", "secret", conn=2) is None
+    req = server.auth.take()[1]
+    server.auth.answer("DONE", req, ACCOUNT)
+    server.reader.put("CfgPerson", 100, userName="default", **changed)
+    assert str(server.later(2)).startswith("WRONGPASS")
+    assert not server.loop.session(2).authenticated
 
 
 @pytest.mark.parametrize(
