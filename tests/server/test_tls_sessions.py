@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import time
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ import pytest
 
 from tests.neighbours.certificates import DAY, Authority, Certificate
 from tests.neighbours.waiting import wait_until
-from tests.server.hot_stage import person
-from tests.server.tls_stage import SecureRaw, TlsServer, showing, trusting
+from tests.server.hot_stage import command, person
+from tests.server.tls_stage import SecureRaw, TlsServer, WireClient, showing, trusting
 
 pytestmark = pytest.mark.needs("openssl")
 
@@ -170,6 +171,45 @@ def test_a_revoked_client_cannot_resume(leaf: Certificate, authority: Authority)
         assert [visitor.visit(server), visitor.visit(server, ("TAKE", "1"))] == [False, True]
         with pytest.raises((ssl.SSLError, ConnectionError)):
             visitor.visit(server)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+def test_a_handshake_begun_before_a_revocation_is_judged_by_it(
+    leaf: Certificate, authority: Authority, version: ssl.TLSVersion
+) -> None:
+    """Whoever stalls his handshake until he is on the list would else be let in for good."""
+    jo, ann = authority.issue("stalling"), authority.issue("ann")
+    before = mutual(leaf, authority, authority.crl())
+    authority.revoke(jo)
+    newer = {**authority.issue("newer").bundle(), "mutual": REQUIRED, "ca": before["ca"]}
+    others = [{**newer, "crl": before["crl"]}, mutual(leaf, authority, authority.crl())]
+    server = TlsServer(PERSONS, before, others=others)
+    words = {"minimum_version": version, "maximum_version": version}
+    try:
+        boss = SecureRaw(server.port, showing(authority.root, ann))
+        assert boss.call("AUTH", "x") == "OK"
+        renewed, stalled = (
+            WireClient(server.port, showing(authority.root, one, **words)) for one in (ann, jo)
+        )
+        for client in (renewed, stalled):
+            client.step()
+            client.push()
+            client.pull()
+        assert boss.call("TAKE", "1") == "OK"
+        renewed.shake()
+        renewed.tls.write(command("PING"))
+        renewed.push()
+        assert renewed.read(7) == b"+PONG\r\n"
+        assert boss.call("TAKE", "2") == "OK"
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            stalled.shake()
+            stalled.tls.write(command("PING"))
+            stalled.push()
+            assert stalled.read(7) == b""
+        failed = wait_until(lambda: boss.call("FAILED"), what="why")
+        assert "what its port asks of clients has changed" in failed[0]
     finally:
         server.stop()
 

@@ -49,6 +49,9 @@ cdef enum port_purpose:             # csp/process/ports.py numbers them alike
     PORT_HA_SYNC = 2                # for the peer of a pair alone
     PORT_MANAGEMENT = 3             # for administrators alone
 
+cdef enum:
+    DEMANDS_BYTES = 32
+
 cdef struct listener_t:
     int fd
     uint16_t port                   # its number among the server's ports: several addresses of one have the same
@@ -58,6 +61,7 @@ cdef struct listener_t:
     networks_t balancers            # one of these
     networks_t listed               # who may connect at all; none: everybody
     SSL_CTX *context                # for new TLS connections; NULL: there is none (yet)
+    uint8_t demands[DEMANDS_BYTES]  # what it asks of clients, as the session id context says it
 
 cdef enum:
     AWAY_ADDRESS = 0                # why somebody was turned away (preface.pxi): his address is none of those listed

@@ -168,6 +168,8 @@ cdef extern from "<openssl/ssl.h>" nogil:
         pass
     ctypedef struct SSL:
         pass
+    ctypedef struct SSL_SESSION:
+        pass
     ctypedef struct X509_NAMES "STACK_OF(X509_NAME)":
         pass
     ctypedef int OSSL_HANDSHAKE_STATE
@@ -209,6 +211,8 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_shutdown(SSL *ssl)
     int SSL_get_shutdown(const SSL *ssl)
     int SSL_is_init_finished(const SSL *ssl)
+    SSL_SESSION *SSL_get_session(const SSL *ssl)
+    const unsigned char *SSL_SESSION_get0_id_context(const SSL_SESSION *session, unsigned int *size)
     OSSL_HANDSHAKE_STATE SSL_get_state(const SSL *ssl)
     int SSL_session_reused(const SSL *ssl)
     int SSL_version(const SSL *ssl)

@@ -13,6 +13,8 @@
 # 6. On a port that asks clients for certificates the slow lane looks at each before its first request, at one without a
 #    certificate too (CSP_WAIT_REPLY, Loop.admit).
 # 7. A session is resumed no longer than the certificate is good that its client had shown.
+#    A handshake that began before its port's demands changed (another authority, a longer list of the revoked) fails:
+#    it was judged by the old ones, and would else escape the new.
 # 8. Who sends messages of TLS itself, and little else, is ended: each new key costs as much as twenty GETs.
 # 9. What fails is counted; the slow lane is told of it at once, and then once in TOLD_MS.
 
@@ -105,6 +107,12 @@ cdef bint tls_outlived(const SSL *ssl) noexcept nogil:
     """Whether the session is a resumed one of a client whose certificate has ended since."""
     cdef X509 *peer = SSL_get0_peer_certificate(ssl)
     return peer != NULL and SSL_session_reused(ssl) and X509_cmp_current_time(X509_get0_notAfter(peer)) < 0
+
+cdef bint tls_is_behind(worker_t *w, csp_conn *c) noexcept nogil:
+    """Whether its port has come to demand something else of clients since its handshake began."""
+    cdef unsigned int size = 0
+    cdef const unsigned char *began = SSL_SESSION_get0_id_context(SSL_get_session((<tls_conn_t *> c.tls).ssl), &size)
+    return size != DEMANDS_BYTES or memcmp(began, w.listeners[c.listener].demands, DEMANDS_BYTES) != 0
 
 cdef void tls_shaken(worker_t *w, csp_conn *c) noexcept nogil:
     """Its handshake is done."""
@@ -231,6 +239,8 @@ cdef int64_t tls_open(worker_t *w, csp_conn *c, const char *data, uint64_t size,
                 return tls_failed(w, c, b"the certificate of its session has expired")
             tls_shaken(w, c)
         if got > 0 or SSL_want_read(tls.ssl):
+            if tls_is_behind(w, c):
+                return tls_failed(w, c, b"what its port asks of clients has changed since it began")
             ERR_clear_error()
     if got <= 0:
         if SSL_get_shutdown(tls.ssl) & SSL_RECEIVED_SHUTDOWN:

@@ -143,6 +143,7 @@ cdef class TlsContext:
     """
 
     cdef SSL_CTX *ctx
+    cdef uint8_t demands[DEMANDS_BYTES]
     cdef readonly int mutual
     cdef readonly int64_t not_before_ms
     cdef readonly int64_t not_after_ms
@@ -314,11 +315,12 @@ cdef class TlsContext:
 
     cdef take_sessions(self, bytes authorities, bytes lists):
         """Sessions are resumed by tickets alone: no worker remembers them."""
-        demands = hashlib.blake2b(digest_size=32)
+        demands = hashlib.blake2b(digest_size=DEMANDS_BYTES)
         for part in (b"%d" % self.mutual, authorities if self.mutual else b"", lists if self.mutual else b""):
             demands.update(len(part).to_bytes(8, "little") + part)
         identity = demands.digest()
-        SSL_CTX_set_session_id_context(self.ctx, <const unsigned char *> <bytes> identity, 32)
+        memcpy(self.demands, <const char *> <bytes> identity, DEMANDS_BYTES)
+        SSL_CTX_set_session_id_context(self.ctx, self.demands, DEMANDS_BYTES)
         SSL_CTX_set_session_cache_mode(self.ctx, SSL_SESS_CACHE_OFF)
         SSL_CTX_set_timeout(self.ctx, SESSION_SECONDS_MAX)
         SSL_CTX_set_num_tickets(self.ctx, 1)

@@ -548,6 +548,8 @@ cdef class Loop:
                     SSL_CTX_up_ref(ctx)
                 SSL_CTX_free(row.context)
                 row.context = ctx
+                if context is not None:
+                    memcpy(row.demands, (<TlsContext> context).demands, DEMANDS_BYTES)
         if not known:
             raise ValueError(f"this worker listens at no port of number {port}")
 
