@@ -127,6 +127,24 @@ def test_why_one_was_refused_is_told(
         server.stop()
 
 
+def test_who_does_not_trust_the_server_is_counted_and_told(
+    leaf: Certificate, authority: Authority, tmp_path: Path
+) -> None:
+    """His alert says so: the failure that a renewed certificate of another authority brings."""
+    server = TlsServer(PERSONS, leaf.bundle())
+    try:
+        stranger = trusting(Authority(tmp_path / "other").root)
+        client = WireClient(server.port, stranger)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            client.shake()
+        client.push()  # his alert
+        good = sign_in(server, trusting(authority.root))
+        assert "unknown ca" in wait_until(lambda: good.call("FAILED"), what="why")[0]
+        assert server.control.slot_counters(0)["handshakes_failed"] == 1
+    finally:
+        server.stop()
+
+
 def test_who_is_only_asked_may_come_without(leaf: Certificate, authority: Authority) -> None:
     """But not with a bad one."""
     server = TlsServer(PERSONS, mutual(leaf, authority, ASKED))

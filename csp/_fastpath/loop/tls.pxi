@@ -220,6 +220,7 @@ cdef int64_t tls_open(worker_t *w, csp_conn *c, const char *data, uint64_t size,
     cdef tls_conn_t *tls = <tls_conn_t *> c.tls
     cdef wire_t *wire = &w.tls.wire
     cdef bint shaking = not tls.shaken
+    cdef bint closed
     cdef uint64_t total = 0
     cdef int state = SSL_get_state(tls.ssl) if shaking else 0
     cdef int got = 1
@@ -230,6 +231,7 @@ cdef int64_t tls_open(worker_t *w, csp_conn *c, const char *data, uint64_t size,
         got = SSL_read(tls.ssl, into + total, <int> (room - total))
         if got > 0:
             total += got
+    closed = SSL_get_shutdown(tls.ssl) & SSL_RECEIVED_SHUTDOWN != 0     # by its peer's last word, or by its alert
     if not shaking and tls_is_barren(tls, <int64_t> size, <int64_t> total):
         return tls_failed(w, c, b"it sends nothing but messages of TLS")
     if shaking:
@@ -237,15 +239,15 @@ cdef int64_t tls_open(worker_t *w, csp_conn *c, const char *data, uint64_t size,
         if SSL_is_init_finished(tls.ssl):
             if tls_outlived(tls.ssl):
                 return tls_failed(w, c, b"the certificate of its session has expired")
-            tls_shaken(w, c)
-        if got > 0 or SSL_want_read(tls.ssl):
             if tls_is_behind(w, c):
                 return tls_failed(w, c, b"what its port asks of clients has changed since it began")
+            tls_shaken(w, c)
+        if got > 0 or (SSL_want_read(tls.ssl) and not closed):
             ERR_clear_error()
     if got <= 0:
-        if SSL_get_shutdown(tls.ssl) & SSL_RECEIVED_SHUTDOWN:
+        if closed and SSL_is_init_finished(tls.ssl):
             tls.ended = True
-        elif not SSL_want_read(tls.ssl) or wire.at < wire.end:
+        elif closed or not SSL_want_read(tls.ssl) or wire.at < wire.end:
             return tls_failed(w, c, b"its handshake failed")
     return tls_opened(w, c, total)
 
