@@ -255,6 +255,22 @@ def test_subscribers_that_lag_are_told_alike(both: Both) -> None:
     )
 
 
+def test_a_subscriber_that_is_to_go_and_takes_nothing_is_ended(authority: Authority) -> None:
+    """He gets what was begun for him, as long as he takes some of it now and then."""
+    with serving(authority, output_ms=300) as both:
+        clients = both.pair(receive_bytes=SMALL_BUFFER)
+        for client in clients:
+            assert client.call("SUBSCRIBE", "cfg")[0] == "subscribe"
+        for number in range(20):
+            changed = person(9, userProperties={"s": {"v": f"{number:03}" * 100_000}})
+            both.server.change(("update", "CfgPerson", changed))
+        both.wait("buffers", 3)  # both were cut in a message, the one in a record too
+        observer = both.connect(secure=False)
+        assert observer.call("AUTH", "x") == "OK"
+        assert observer.call("END") == "OK"
+        both.wait("timeouts_output", 2)
+
+
 def test_a_subscriber_that_takes_nothing_is_kept(authority: Authority) -> None:
     """Who lags costs nothing, and is told all when he reads: it is no reply that he leaves."""
     with serving(authority, output_ms=200) as both:

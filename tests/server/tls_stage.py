@@ -43,6 +43,11 @@ class TlsLane(OpenLane):
         if verb == b"key":
             self.loop.set_token_key(int(args[1]), TOKEN_STREAM, args[1] * 32)
             return b"+OK\r\n"
+        if verb == b"end":
+            for client in self.loop.clients():
+                if client["subscriptions"] > 0:
+                    self.loop.close(client["conn"])
+            return b"+OK\r\n"
         if verb == b"held":
             return b":%d\r\n" % len(self.held)
         if verb == b"admit":

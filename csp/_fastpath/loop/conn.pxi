@@ -141,6 +141,8 @@ cdef void conn_close(worker_t *w, csp_conn *c, uint16_t why) noexcept nogil:
     if c.waits & CSP_WAIT_END == 0:
         c.end = why
         c.waits |= CSP_WAIT_END
+        if conn_owes(c):
+            conn_blocked(w, c)      # pushed messages too: who takes nothing would else stay for good
         conn_dirty(w, c)
 
 cdef inline bint conn_over(csp_conn *c) noexcept nogil:
