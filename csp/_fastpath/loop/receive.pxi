@@ -5,7 +5,7 @@
 # 1. With edges nothing may be forgotten: a connection with bytes left in the socket or in its buffer is READABLE
 #    or in `again`.
 # 2. What a connection sends while it waits for its own client (WAITS_FOR_CLIENT) is kept up to the size of one
-#    request; while it waits for the server nothing is received.
+#    request (before sign-in of the largest there is then); while it waits for the server nothing is received.
 # 3. A second input of one turn would overtake the first: who is READY is not received from.
 
 cdef enum:
@@ -35,11 +35,15 @@ cdef inline void ready_add(worker_t *w, csp_conn *c, bint own, const char *at, c
 cdef inline bint turn_full(worker_t *w) noexcept nogil:
     return w.ready_count >= READY_MAX or INBOX_BYTES - w.inbox_size < RECV_SLICE
 
+cdef inline uint64_t input_max(worker_t *w, csp_conn *c) noexcept nogil:
+    """Bytes of input that are kept while it waits: a request's, before sign-in as much as one may have then."""
+    return w.limits.request_bytes if c.flags & CSP_CONN_SIGNED_IN else PARSE_UNSIGNED_ARGS * PARSE_UNSIGNED_BYTES
+
 cdef inline bint may_receive(worker_t *w, csp_conn *c) noexcept nogil:
     """Whether there is a place for what it sends now."""
     if c.waits == 0:
         return True
-    return c.waits & ~CSP_WAITS_FOR_CLIENT == 0 and conn_input(c) < w.limits.request_bytes
+    return c.waits & ~CSP_WAITS_FOR_CLIENT == 0 and conn_input(c) < input_max(w, c)
 
 cdef void receive(worker_t *w, csp_conn *c) noexcept nogil:
     """One receive; what came waits in `ready` for the pin, or in the connection's own buffer for its client."""
