@@ -79,6 +79,7 @@ def _objects(at: Population, n: int) -> Iterator[tuple[str, Object]]:
     yield "CfgAgentGroup", {"groupInfo": rule}
     yield "CfgPerson", {
         "tenantDBID": TENANT, "userName": f"o{n}", "employeeID": f"o{n}", "isAgent": True,
+        "externalID": pick(["", "people/one", "people/two"]),
         "agentInfo": {"capacityRuleDBID": refer("CfgScript")},
     }  # fmt: skip
     yield "CfgTenant", {"name": f"t{n}", "defaultCapacityRuleDBID": refer("CfgScript")}
