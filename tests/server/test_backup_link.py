@@ -108,7 +108,7 @@ def test_it_finds_the_backup_after_a_start_of_its_own(tmp_path: Path, root: Mast
         wait_until(lambda: has(proxy, key), 30, "the change comes by the backup")
 
 
-@pytest.mark.parametrize("is_consistent", [True, False])
+@pytest.mark.parametrize("is_consistent", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_t14_it_takes_the_port_of_the_same_id_where_that_is_wanted(
     tmp_path: Path, root: Master, is_consistent: bool
 ) -> None:

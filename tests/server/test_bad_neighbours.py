@@ -47,6 +47,7 @@ PORTS = {
     "behind": Port(6, proxy_from=LOCAL_NET),
     "behind-secured": Port(7, security=Security.SECURED, proxy_from=LOCAL_NET),
 }
+QUICK = ("default", "secured", "behind")
 GOOD = PORTS["default"].number
 
 
@@ -72,7 +73,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     server.stop()
 
 
-@pytest.fixture(params=[*PORTS])
+def asked(name: str) -> object:
+    """A kind of port; one of each preface in the quick suite."""
+    return name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
+
+
+@pytest.fixture(params=[asked(name) for name in PORTS])
 def port(request: pytest.FixtureRequest) -> Port:
     return PORTS[request.param]
 

@@ -258,6 +258,7 @@ def unsaved(master: Master, token: str) -> bool:
     return not rows(master, f"SELECT count(*) FROM tickets WHERE digest = '{digest}'")
 
 
+@pytest.mark.long
 def test_t42_without_the_master_this_machines_cache_decides_alone_and_that_is_said(
     kdc: Kdc, tmp_path: Path
 ) -> None:

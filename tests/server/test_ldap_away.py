@@ -201,6 +201,7 @@ def test_a_directorys_yes_is_worth_nothing_for_who_is_changed_meanwhile(
         slow.close()
 
 
+@pytest.mark.long
 def test_a_full_line_is_told_at_once(master: Master) -> None:
     """Each is a question of its own; the directory answers none of them."""
     with mute() as silent:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.neighbours.freeradius import CHALLENGED, REFUSAL, FreeRadius, SilentRadius
 from tests.neighbours.server import Master, Proxy
+from tests.neighbours.waiting import wait_until
 from tests.server.directory_helpers import (
     person,
     set_annex,
@@ -68,7 +69,8 @@ def test_f100_a_person_of_the_directory_signs_in_without_a_password_of_csp(maste
 
 def test_f100_a_refusal_comes_with_the_directorys_words(master: Master) -> None:
     assert sign_in(master, "ann", "no-word-of-hers") == REFUSED
-    assert f"refused: {REFUSED.removeprefix('-')}" in master.log_text()
+    told = f"refused: {REFUSED.removeprefix('-')}"
+    wait_until(lambda: told in master.log_text(), 5, "the log has it")
 
 
 def test_who_is_refused_there_is_let_in_by_nothing_else(

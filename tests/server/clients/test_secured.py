@@ -78,7 +78,13 @@ def secured_proxy(
         yield give_secured_ports(master, certificate, authority.root, to=proxy, app=app)
 
 
-@pytest.fixture(scope="session", params=["redis-server", "csp", "csp-proxy", "csp-by-balancer"])
+ELSEWHERE = [
+    pytest.param(place, marks=pytest.mark.long)
+    for place in ("redis-server", "csp-proxy", "csp-by-balancer")
+]
+
+
+@pytest.fixture(scope="session", params=["csp", *ELSEWHERE])
 def secured(
     request: pytest.FixtureRequest,
     folder: Path,
