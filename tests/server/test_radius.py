@@ -12,7 +12,9 @@ from tests.neighbours.freeradius import CHALLENGED, REFUSAL, FreeRadius, SilentR
 from tests.neighbours.server import Master, Proxy
 from tests.neighbours.waiting import wait_until
 from tests.server.directory_helpers import (
+    ask,
     person,
+    plain,
     set_annex,
     set_options,
     sign_in,
@@ -68,7 +70,9 @@ def test_f100_a_person_of_the_directory_signs_in_without_a_password_of_csp(maste
 
 
 def test_f100_a_refusal_comes_with_the_directorys_words(master: Master) -> None:
-    assert sign_in(master, "ann", "no-word-of-hers") == REFUSED
+    # From where nothing was refused yet: of more than one the log tells later, together.
+    with plain(master, "127.0.0.9") as connection:
+        assert ask(connection, "AUTH", "ann", "no-word-of-hers") == REFUSED
     told = f"refused: {REFUSED.removeprefix('-')}"
     wait_until(lambda: told in master.log_text(), 5, "the log has it")
 
