@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Final, NoReturn, Protocol
 
 RECORD_BYTES: Final = 16_384  # what one record holds at most
-CONTEXTS_MAX: Final = 8  # that are kept made, by what their files were
+CONTEXTS_MAX: Final = 32  # that are kept made, by what their files were
 VERSIONS: Final = {"tlsv1.2": ssl.TLSVersion.TLSv1_2, "tlsv1.3": ssl.TLSVersion.TLSv1_3}
 
 # What OpenSSL calls it, and what it means for who connects.
@@ -237,7 +237,9 @@ def _identify(context: ssl.SSLContext, tls: Tls) -> None:
     key = tls.key or tls.certificate
 
     def no_password() -> NoReturn:
-        raise CannotSecure(f"{key} opens only with a password: keep a key here that needs none")
+        raise CannotSecure(
+            f"{key} opens only with a password: keep a key here that is not encrypted"
+        )
 
     try:
         context.load_cert_chain(tls.certificate, tls.key or None, no_password)

@@ -18,7 +18,7 @@ from csp.external.backend import Unusable, left
 from csp.external.questions import one_line
 from csp.external.servers import ServerAway
 from csp.ldap.server import LdapServer
-from csp.ldap.tls import Contexts, connect_tls
+from csp.ldap.tls import connect_tls, context_of
 
 # What a server says, or the library of it, that can't answer now: the next may.
 AWAY: Final = (
@@ -34,15 +34,14 @@ AWAY: Final = (
 class Connection:
     """One connection, for one question."""
 
-    def __init__(self, server: LdapServer, contexts: Contexts, deadline: float) -> None:
+    def __init__(self, server: LdapServer, deadline: float) -> None:
         """Connects; raises ServerAway, or Unusable."""
         self._server = server
         self._deadline = deadline
         seconds = min(float(server.connect_seconds), left(deadline))
         if server.is_tls:
-            context = contexts.of(server)
             until = deadline - left(deadline) + seconds
-            ours = connect_tls(server, context, until)
+            ours = connect_tls(server, context_of(server), until)
             self.ldap = ldap.initialize("ldap://", fileno=ours.detach())  # the library closes it
         else:
             self.ldap = ldap.initialize(server.search.uri)

@@ -22,7 +22,6 @@ from csp.external.servers import ServerAway, Servers
 from csp.external.settings import Settings
 from csp.ldap.connection import AWAY, Connection, words_of
 from csp.ldap.server import LdapServer, read_server
-from csp.ldap.tls import Contexts
 from csp.observe.events import log_event
 
 # What it says of csp's connection, not of the user.
@@ -41,21 +40,17 @@ log = logging.getLogger("csp.external")
 class LdapBackend:
     """All LDAP directories that a server's users are kept in."""
 
-    def __init__(self) -> None:
-        self._contexts = Contexts()
-
     def open(self, settings: Settings) -> LdapDirectory:
         """The directory of these settings; raises Unusable."""
         servers = [read_server(one) for one in settings.sections]
-        return LdapDirectory(settings.name, servers, self._contexts)
+        return LdapDirectory(settings.name, servers)
 
 
 class LdapDirectory:
     """The servers of one directory."""
 
-    def __init__(self, name: str, servers: list[LdapServer], contexts: Contexts) -> None:
+    def __init__(self, name: str, servers: list[LdapServer]) -> None:
         self.name = name
-        self._contexts = contexts
         self._servers = Servers(name, servers)
         for server in servers:
             for problem in server.problems():
@@ -69,7 +64,7 @@ class LdapDirectory:
 
     def _ask(self, server: LdapServer, user: str, secret: bytes, deadline: float) -> Verdict:
         try:
-            with Connection(server, self._contexts, deadline) as connection:
+            with Connection(server, deadline) as connection:
                 connection.bind_as_searcher()
                 found = _search(connection, server.search.filter_for(user), server)
                 if len(found) != 1:

@@ -5,12 +5,11 @@
 2. A certificate is demanded and checked, its name too; there is no option to do without.
 3. Nothing is sent before TLS stands but the request for it (StartTLS), and nothing that came before
    it is taken for an answer.
-4. Files are read anew when they have changed.
+4. What is trusted, and who we are, is told as for all links that csp opens (csp/secure.py).
 """
 
 from __future__ import annotations
 
-import os
 import select
 import selectors
 import socket
@@ -22,6 +21,7 @@ from typing import Final
 from csp.external.backend import Unusable, left
 from csp.external.servers import ServerAway
 from csp.ldap.server import LdapServer
+from csp.secure import CannotSecure, Tls, why_broken
 
 RECEIVE_BYTES: Final = 65_536
 ANSWER_BYTES_MAX: Final = 4_096  # to StartTLS
@@ -29,28 +29,18 @@ ANSWER_BYTES_MAX: Final = 4_096  # to StartTLS
 START_TLS: Final = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
 SEQUENCE, EXTENDED_RESPONSE, ENUMERATED, INTEGER = 0x30, 0x78, 0x0A, 0x02
 
-Stamps = tuple[tuple[int, int, int], ...]
 
-
-class Contexts:
-    """What TLS with each server is begun with."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._known: dict[LdapServer, tuple[Stamps, ssl.SSLContext]] = {}
-
-    def of(self, server: LdapServer) -> ssl.SSLContext:
-        """The context for a server; raises Unusable."""
-        try:
-            stamps = tuple(_stamp(path) for path in server.tls_files())
-            with self._guard:
-                known = self._known.get(server)
-                if known is None or known[0] != stamps:
-                    known = self._known[server] = (stamps, _made(server))
-                return known[1]
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            names = ", ".join(server.tls_files()) or "this machine's certificate authorities"
-            raise Unusable(f"no TLS with {server.name} by {names}: {_words(error)}") from None
+def context_of(server: LdapServer) -> ssl.SSLContext:
+    """What TLS with a server is begun with; raises Unusable."""
+    tls = Tls(server.ca_file, server.certificate_file, server.key_file)
+    try:
+        context = tls.context()
+        if not server.ca_file and not context.cert_store_stats()["x509_ca"]:
+            raise CannotSecure("there are none: set cacert-path")
+    except OSError as error:  # CannotSecure is one
+        names = ", ".join(server.tls_files()) or "this machine's certificate authorities"
+        raise Unusable(f"no TLS with {server.name} by {names}: {why_broken(error)}") from None
+    return context
 
 
 def connect_tls(server: LdapServer, context: ssl.SSLContext, deadline: float) -> socket.socket:
@@ -59,7 +49,7 @@ def connect_tls(server: LdapServer, context: ssl.SSLContext, deadline: float) ->
     try:
         sock = socket.create_connection((host, port), timeout=left(deadline))
     except OSError as error:
-        raise ServerAway(_words(error)) from None
+        raise ServerAway(why_broken(error)) from None
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if server.start_tls:
@@ -68,7 +58,7 @@ def connect_tls(server: LdapServer, context: ssl.SSLContext, deadline: float) ->
         outer = context.wrap_socket(sock, server_hostname=host)
     except OSError as error:
         sock.close()
-        raise ServerAway(f"no TLS: {_words(error)}") from None
+        raise ServerAway(f"no TLS: {why_broken(error)}") from None
     ours, theirs = socket.socketpair()
     passing = outer, theirs, float(server.response_seconds)
     threading.Thread(target=_pass_on, args=passing, name="tls", daemon=True).start()
@@ -174,31 +164,3 @@ def _hear(outer: ssl.SSLSocket, inner: socket.socket) -> bool:
         if not data:
             return False
         inner.sendall(data)
-
-
-def _made(server: LdapServer) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=server.ca_file or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not server.ca_file and not context.cert_store_stats()["x509_ca"]:
-        raise ValueError("there are none: set cacert-path")
-    if server.certificate_file:
-        context.load_cert_chain(server.certificate_file, server.key_file, password=_no_password)
-    return context
-
-
-def _no_password() -> str:
-    """A key that asks for one: nobody is there to type it."""
-    raise ValueError("the key is encrypted")
-
-
-def _stamp(path: str) -> tuple[int, int, int]:
-    state = os.stat(path)
-    return state.st_mtime_ns, state.st_ino, state.st_size
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return str(error.verify_message)
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(getattr(error, "strerror", None) or getattr(error, "reason", None) or error)

@@ -15,7 +15,7 @@ import pytest
 from csp.external.backend import Unusable
 from csp.external.servers import ServerAway
 from csp.ldap.server import LdapServer, read_server
-from csp.ldap.tls import START_TLS, Contexts, connect_tls
+from csp.ldap.tls import START_TLS, connect_tls, context_of
 from csp.tables.options import OPTIONS
 from tests.neighbours.certificates import Authority, Certificate, encrypted_key
 
@@ -63,7 +63,7 @@ def server(port: int, ca: Path | str = "", *, start: bool = False, **more: objec
 
 
 def connect(to: LdapServer) -> socket.socket:
-    return connect_tls(to, Contexts().of(to), time.monotonic() + SECONDS)
+    return connect_tls(to, context_of(to), time.monotonic() + SECONDS)
 
 
 def in_tls(certificate: Certificate, sock: socket.socket) -> ssl.SSLSocket:
@@ -204,11 +204,10 @@ def test_files_are_read_anew_when_they_change(
 ) -> None:
     file = tmp_path / "ca.pem"
     file.write_bytes(Authority(tmp_path / "old").root.read_bytes())
-    contexts = Contexts()
 
     def try_it(port: int) -> None:
         to = server(port, file)
-        connect_tls(to, contexts.of(to), time.monotonic() + SECONDS).close()
+        connect_tls(to, context_of(to), time.monotonic() + SECONDS).close()
 
     with serving(echo(good)) as port, pytest.raises(ServerAway):
         try_it(port)
@@ -218,7 +217,7 @@ def test_files_are_read_anew_when_they_change(
     to = server(port, file)
     file.write_text("no certificate")
     with pytest.raises(Unusable, match=r"by .*ca\.pem"):
-        contexts.of(to)
+        context_of(to)
 
 
 def test_a_key_that_asks_for_a_password_is_unusable(
@@ -227,4 +226,4 @@ def test_a_key_that_asks_for_a_password_is_unusable(
     key = encrypted_key(good, "opens-it-1")
     more = {"cert-path": str(good.certificate), "key-path": str(key)}
     with pytest.raises(Unusable, match="encrypted"):
-        Contexts().of(server(1, authority.root, **more))
+        context_of(server(1, authority.root, **more))
