@@ -16,15 +16,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from csp.client.address import Address, parse_address
 from csp.feed.route import Route
 from csp.observe.events import log_event
 from csp.process.context import Upstream
+from csp.process.files import write_whole
 from csp.process.lookup import Endpoint, Lookup, LookupFailed
 from csp.resp import Value
 
 FILE = "above.json"
 FIELDS = ("backup", "backup_port")  # of the reply to CFG.REGISTER
-PORT_MAX = 65_535
 
 log = logging.getLogger("csp.feed")
 
@@ -38,7 +39,7 @@ class Above:
         self._master = Lookup(upstream.host, upstream.port)
         self._file = Path(folder) / FILE if folder else None
         self._told: dict[str, str] = self._kept()
-        self._backup: tuple[str, Lookup] | None = None  # HOST:PORT as it was told
+        self._backup: tuple[Address, Lookup] | None = None
 
     def use(self, upstream: Upstream) -> None:
         """Who signs in, and how, from now on."""
@@ -54,8 +55,8 @@ class Above:
         if place is None or place == (self._upstream.host, self._upstream.port):
             self._backup = None
             return
-        if self._backup is None or self._backup[0] != told:
-            self._backup = told, Lookup(*place)
+        if self._backup is None or self._backup[0] != place:
+            self._backup = place, Lookup(*place)
         self._backup[1].begin(now_ms)
 
     def take(self, now_ms: int) -> Sequence[Route] | None:
@@ -81,13 +82,13 @@ class Above:
     def _to_backup(self, now_ms: int) -> list[Route]:
         if self._backup is None:
             return []
-        host = (_place(self._backup[0]) or ("", 0))[0]
+        place, lookup = self._backup
         up = self._upstream
         try:
-            endpoints = self._backup[1].take(now_ms) or ()
+            endpoints = lookup.take(now_ms) or ()
         except LookupFailed:
             return []
-        return [Route(one, host, up.tls, up.source, to_backup=True) for one in endpoints]
+        return [Route(one, place.host, up.tls, up.source, to_backup=True) for one in endpoints]
 
     def learn(self, told: Value) -> None:
         """Takes what the master says of its backup."""
@@ -120,10 +121,8 @@ class Above:
         """Writes it down, whole or not at all; who can't goes on with what is in memory."""
         if self._file is None:
             return
-        draft = self._file.with_suffix(".new")
         try:
-            draft.write_text(json.dumps(self._told))
-            draft.replace(self._file)
+            write_whole(self._file, json.dumps(self._told))
         except OSError as error:
             log_event(log, "51339", path=self._file, reason=error.strerror or error)
 
@@ -141,10 +140,9 @@ def _fields(told: Value) -> Mapping[str, Any]:
     }
 
 
-def _place(text: str) -> tuple[str, int] | None:
+def _place(text: str) -> Address | None:
     """Host and port of HOST:PORT; None where it is no such thing."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= PORT_MAX):
+    try:
+        return parse_address(text)
+    except ValueError:
         return None
-    return host, int(port)

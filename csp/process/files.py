@@ -1,13 +1,15 @@
-"""Reads a small file that a setting names, without ever waiting for it or trusting its size.
+"""Reads a small file that a setting names, without waiting for it or trusting its size; writes one.
 
 1. A pipe, a device or a folder is refused, and none is waited for.
 2. What is read is never shown; what is wrong is said in words, with the path.
+3. What is written is there whole, or as it was before.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import Final
 
 OTHERS: Final = 0o007  # bits of a mode: whoever is neither the owner nor in the file's group
@@ -41,6 +43,13 @@ def read_file(
     if len(found) > bytes_max:
         raise FileRefused(f"{path} has more than {bytes_max} bytes")
     return found
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a text down, whole or not at all. Raises OSError."""
+    draft = file.with_suffix(".new")
+    draft.write_text(text)
+    draft.replace(file)
 
 
 def _check(path: str, state: os.stat_result, forbidden: int, own_users: tuple[int, ...]) -> None:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from csp.exits import EXIT_REFUSED, EXIT_USAGE
 from csp.observe.events import log_event
 from csp.observe.log import LogSettings
+from csp.process.files import write_whole
 from csp.supervisor.fork import fork_helper
 
 APPLICATION_FILE = "application.json"
@@ -157,6 +158,4 @@ class Bootstrap:
 
 def write_down(file: Path, found: dict[str, Any]) -> None:
     """Writes an object down, whole or not at all."""
-    draft = file.with_suffix(".new")
-    draft.write_text(json.dumps(found))
-    draft.replace(file)
+    write_whole(file, json.dumps(found))
