@@ -29,8 +29,7 @@ from csp.observe.events import log_event
 from csp.process.application import dbid_of
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.worker.call import Call, Lane, State
-from csp.worker.handshake import AUTH_RETRIES_MAX, AUTH_RETRY_MS, FACTS, host_of
-from csp.worker.identity import become, check_sessions
+from csp.worker.handshake import AUTH_RETRIES_MAX, AUTH_RETRY_MS, host_of, take_account
 
 PERSON: Final = CLASSES["CfgPerson"]
 EXTERNAL: Final = KEYS[PERSON.name, "external_id"].key_id
@@ -121,16 +120,11 @@ class SignIn:
             return
         state = lane.states.setdefault(conn, State())
         call = Call(lane, conn, session, state, "", [])
-        dbid = int(told["dbid"])
         try:
-            if told.get("sessions"):
-                check_sessions(call, dbid, int(told["sessions"]))
-            become(call, str(told["user"]), dbid, int(told["revision"]), CERTIFICATE)
+            take_account(call, told, CERTIFICATE)
         except CspError as refusal:
             host = host_of(session)
             lane.auth.ask("REFUSED", host, self.user, refusal.line, then=lambda _: None)
-            return
-        state.facts = {name: int(told[name]) for name in FACTS if told.get(name)} or None
 
 
 class Certificates:

@@ -214,21 +214,26 @@ def take_verdict(
         call.lane.account_notes.add(told["note"])
     if "refusal" in told:
         return error(str(told["refusal"]))
-    forced = Forced(str(told["user"]), int(told["dbid"]), int(told["revision"]))
     try:
-        if told.get("sessions"):
-            check_sessions(call, forced.dbid, int(told["sessions"]))
-        if told.get("must_change"):
-            check_account(call, forced.dbid)
-            raise MustChange(f"{MustChange.TEXT}: CFG.PASSWD <old> <new>")
-        become(call, *forced, how)
+        take_account(call, told, how)
     except CspError as refusal:
-        if isinstance(refusal, MustChange) and not call.session.authenticated:
+        return error(refusal.line)
+    return then()
+
+
+def take_account(call: Call, told: dict[str, Any], how: str) -> None:
+    """The session is whose auth has said; raises CspError where it is not to be."""
+    forced = Forced(str(told["user"]), int(told["dbid"]), int(told["revision"]))
+    if told.get("sessions"):
+        check_sessions(call, forced.dbid, int(told["sessions"]))
+    if told.get("must_change"):
+        check_account(call, forced.dbid)
+        if not call.session.authenticated:
             call.session.must_change = True
             call.state.forced = forced
-        return error(refusal.line)
+        raise MustChange(f"{MustChange.TEXT}: CFG.PASSWD <old> <new>")
+    become(call, *forced, how)
     call.state.facts = {name: int(told[name]) for name in FACTS if told.get(name)} or None
-    return then()
 
 
 def host_of(session: Session) -> str:
