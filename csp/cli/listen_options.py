@@ -14,6 +14,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from csp.process.port_infos import CERTIFICATE, KEY, MUTUAL, ON, REVOKED, TRUSTED
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 MODES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -22,12 +24,12 @@ MODES: Final[Mapping[str, Mapping[str, str]]] = {
     "auto": {"upgrade": "1"},
 }
 FILES: Final[Mapping[str, tuple[str, str]]] = {  # flag: transport parameter, help
-    "--listen-certificate": ("certificate", "PEM file of the port's certificate and its chain."),
-    "--listen-key": ("certificate-key", "PEM file of its key, if that is another one."),
-    "--listen-ca": ("trusted-ca", "PEM file of authorities; clients need a certificate of them."),
-    "--listen-crl": ("tls-crl", "PEM file of the authorities' revocation lists."),
+    "--listen-certificate": (CERTIFICATE, "PEM file of the port's certificate and its chain."),
+    "--listen-key": (KEY, "PEM file of its key, if that is another one."),
+    "--listen-ca": (TRUSTED, "PEM file of authorities; clients need a certificate of them."),
+    "--listen-crl": (REVOKED, "PEM file of the authorities' revocation lists."),
 }
-MUTUAL: Final = {"tls-mutual": "1"}
+DEMANDED: Final = {MUTUAL: ON}
 
 
 def listen_options(function: Function) -> Function:
@@ -65,4 +67,4 @@ def stated(mode: str | None, files: Mapping[str, str]) -> dict[str, str]:
     if mode is None:
         return {}
     found = dict(MODES[mode]) | {FILES[flag][0]: path for flag, path in given.items()}
-    return found | (MUTUAL if "--listen-ca" in given else {})
+    return found | (DEMANDED if "--listen-ca" in given else {})

@@ -24,14 +24,15 @@ NETWORKS_MAX = 64  # of one list of a port
 TCP_MAX = 65_535
 SECTION = "security"  # of the options of an Application, and of the annex of a Host
 
-FLAGS = ("tls", "upgrade", "tls-mutual", "user", "ha-sync", "management")
-# What is handed on to TLS; all but the last may stand in [security] too.
+# What is handed on to TLS; the first may stand in [security] too.
 CERTIFICATE, KEY = "certificate", "certificate-key"
-FILLED = (
-    *(CERTIFICATE, KEY, "trusted-ca", "tls-crl"),
-    *("cipher-list", "sec-protocol", "tls-target-name-check"),
-)
-TEXTS = (*FILLED, "certificate-user")
+TRUSTED, REVOKED = "trusted-ca", "tls-crl"
+CIPHERS, PROTOCOLS = "cipher-list", "sec-protocol"
+FILLED = (CERTIFICATE, KEY, TRUSTED, REVOKED, CIPHERS, PROTOCOLS)
+MUTUAL, TARGET_NAME_CHECK = "tls-mutual", "tls-target-name-check"
+# A port compares no names: what the original wrote there is known, and means nothing here.
+TEXTS = (*FILLED, TARGET_NAME_CHECK, "certificate-user")
+FLAGS = ("tls", "upgrade", MUTUAL, "user", "ha-sync", "management")
 LISTS = ("proxy-protocol", "addresses")
 CERTIFICATE_USERS = ("cn", "uri")
 NAME_CHECKS = ("no", "host")
@@ -40,7 +41,7 @@ PURPOSES = {
     "ha-sync": Purpose.HA_SYNC,
     "management": Purpose.MANAGEMENT,
 }
-STRICT = ("tls", "tls-mutual")  # with a bad value they are on
+STRICT = ("tls", MUTUAL)  # with a bad value they are on
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))  # a list with a bad value is these
 ON = "1"
 
@@ -153,7 +154,7 @@ def _read(info: Mapping[str, Any], stated: Mapping[str, str] | None = None) -> P
     found = parse_parameters(str(info.get("id") or ""), str(info.get("transportParams") or ""))
     if stated:
         is_secured = ON in (stated.get("tls"), stated.get("upgrade"))
-        for name in ("tls", "upgrade") if is_secured else ("tls", "upgrade", "tls-mutual"):
+        for name in ("tls", "upgrade") if is_secured else ("tls", "upgrade", MUTUAL):
             found.values.pop(name, None)
         found.values |= stated
         if not is_secured and "addresses" in found.networks:  # somebody mends what locked him out
@@ -197,7 +198,7 @@ def _take_strictly(found: Parameters, name: str, value: str) -> None:
 def _why_bad(name: str, value: str) -> str:
     if name in FLAGS:
         return "" if value in ("0", ON) else "it is 0 or 1"
-    words = {"certificate-user": CERTIFICATE_USERS, "tls-target-name-check": NAME_CHECKS}.get(name)
+    words = {"certificate-user": CERTIFICATE_USERS, TARGET_NAME_CHECK: NAME_CHECKS}.get(name)
     return f"it is {' or '.join(words)}" if words and value not in words else ""
 
 
@@ -220,9 +221,9 @@ def _check_together(found: Parameters) -> None:
         found.refuse("upgrade=1", "with tls=1 nothing unencrypted is taken: state one of them")
         del values["upgrade"]
     is_encrypted = found.is_on("tls") or found.is_on("upgrade")
-    if found.is_on("tls-mutual") and not is_encrypted:
+    if found.is_on(MUTUAL) and not is_encrypted:
         found.refuse("tls-mutual=1", "it needs tls=1")
-    if "certificate-user" in values and not found.is_on("tls-mutual"):
+    if "certificate-user" in values and not found.is_on(MUTUAL):
         found.refuse(f"certificate-user={values.pop('certificate-user')}", "it needs tls-mutual=1")
     if found.is_on("user") and found.is_on("ha-sync"):
         found.refuse("user=1", "a port for HA synchronization is for the peer server alone")
@@ -272,8 +273,8 @@ def _port(
     elif found.is_on("upgrade"):
         security = Security.AUTO
     said = {name: found.values[name] for name in TEXTS if name in found.values}
-    if found.is_on("tls-mutual"):
-        said["tls-mutual"] = ON
+    if found.is_on(MUTUAL):
+        said[MUTUAL] = ON
     return Port(
         number,
         id=str(info.get("id") or ""),

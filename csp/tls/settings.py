@@ -14,15 +14,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from csp.process.port_infos import (
+    CERTIFICATE,
+    CIPHERS,
+    KEY,
+    MUTUAL,
+    PROTOCOLS,
+    REVOKED,
+    TRUSTED,
+)
 from csp.process.ports import Port, Security
 
-CERTIFICATE: Final = "certificate"
-KEY: Final = "certificate-key"
-TRUSTED: Final = "trusted-ca"
-REVOKED: Final = "tls-crl"
-CIPHERS: Final = "cipher-list"
-PROTOCOLS: Final = "sec-protocol"
-MUTUAL: Final = "tls-mutual"
 DEMANDED: Final = 2  # of a certificate, as a context takes it
 
 TLS_12, TLS_13 = "tlsv1.2", "tlsv1.3"

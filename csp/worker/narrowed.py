@@ -13,7 +13,7 @@ from typing import Any
 
 from csp.model.keys import KEYS
 from csp.process.application import APPLICATION, HOST, host_dbid_of
-from csp.process.port_infos import SECTION, parse_parameters
+from csp.process.port_infos import MUTUAL, ON, SECTION, parse_parameters
 from csp.process.ports import DEFAULT_ID, Network, Port, Security
 from csp.worker.ports import View
 
@@ -74,7 +74,7 @@ def narrowings(port: Port, clients: list[Client]) -> Iterator[tuple[str, str]]:
     if port.security is Security.SECURED:
         plain = [one for one in clients if not one.speaks_tls]
         yield "takes TLS alone", _named(plain, "every client without TLS")
-    if port.tls.get("tls-mutual") == "1":
+    if port.tls.get(MUTUAL) == ON:
         bare = [one for one in clients if not one.has_certificate]
         yield "demands certificates of clients", _named(bare, "every client without a certificate")
     if port.listed:

@@ -16,7 +16,7 @@ import orjson
 from csp.model.types import CLASSES
 from csp.observe.events import log_event
 from csp.process.application import application_of, host_of
-from csp.process.port_infos import PortInfos, PortProblem, read_ports
+from csp.process.port_infos import MUTUAL, PortInfos, PortProblem, read_ports
 from csp.process.ports import DEFAULT_ID, Port
 from csp.store.alarms import ALARM_PORTS, end_alarm, raise_alarm
 from csp.worker.call import Lane
@@ -131,7 +131,7 @@ def _stated(lane: Lane, application: Mapping[str, Any]) -> PortInfos:
 
 def _demands(port: Port) -> tuple[object, ...]:
     """What a port demands of who comes by it, certificates' own files left out."""
-    return port.security, port.proxy_from, port.listed, port.tls.get("tls-mutual")
+    return port.security, port.proxy_from, port.listed, port.tls.get(MUTUAL)
 
 
 def _kind(port: Port) -> tuple[object, ...]:
