@@ -132,23 +132,17 @@ def person(dbid: int) -> dict[str, Any]:
     }
 
 
-def converse(
-    store: Store, data: bytes, lane: Lane | None = None, *, port: Port | None = None, cut: int = 0
-) -> bytes:
-    """Sends the bytes to a worker of the store, closes, and returns what it answered.
-
-    With a cut what lies behind it follows when the first part was looked at.
-    """
+def worker_of(store: Store, lane: Lane, port: Any) -> tuple[socket.socket, Loop]:
+    """A worker of the store with one port, and what it listens on."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    lane = lane or Lane()
-    loop = lane.loop = Loop(
+    lane.loop = Loop(
         control=store.control,
         slot=0,
         data_fd=store.data_fd,
         listen_fds=[listener.fileno()],
         listen_ports=[0],
-        ports=[port or Port(0)],
+        ports=[port],
         wake_fd=-1,
         slow=lane,
         limits={
@@ -158,6 +152,23 @@ def converse(
             "reply_bytes": 4 << 20,
         },
     )
+    return listener, lane.loop
+
+
+def check_left(loop: Loop) -> None:
+    """Nothing is left behind by connections that have ended."""
+    left = {name: value for name, value in loop.counters().items() if value}
+    assert not left, f"left behind by a connection: {left}"
+
+
+def converse(
+    store: Store, data: bytes, lane: Lane | None = None, *, port: Port | None = None, cut: int = 0
+) -> bytes:
+    """Sends the bytes to a worker of the store, closes, and returns what it answered.
+
+    With a cut what lies behind it follows when the first part was looked at.
+    """
+    listener, loop = worker_of(store, lane or Lane(), port or Port(0))
     replies = bytearray()
     with listener, socket.create_connection(listener.getsockname()) as client:
         client.setblocking(False)
@@ -186,7 +197,6 @@ def converse(
             send_rest()
         loop.add_fd(client.fileno(), read)
         loop.run()
-    left = {name: value for name, value in loop.counters().items() if value}
-    assert not left, f"left behind by a connection: {left}"
+    check_left(loop)
     assert loop.counters()["connections"] == 0
     return bytes(replies)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from csp._fastpath import Loop, TlsContext
-from tests.fuzz.conversing import Lane, Store, converse
+from tests.fuzz.conversing import Lane, Store, check_left, converse, worker_of
 from tests.fuzz.targets import QUESTIONS
 from tests.neighbours.certificates import self_signed
 
@@ -155,25 +155,7 @@ def _ready() -> tuple[TlsContext, Store]:
 
 
 def _talk(context: TlsContext, store: Store, way: int, at: int, body: bytes) -> bytearray:
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    lane = Port()
-    loop = lane.loop = Loop(
-        control=store.control,
-        slot=0,
-        data_fd=store.data_fd,
-        listen_fds=[listener.fileno()],
-        listen_ports=[0],
-        ports=[PORT],
-        wake_fd=-1,
-        slow=lane,
-        limits={
-            "read_wait_ms": 1,
-            "from_wait_ms": 1,
-            "request_bytes": 1 << 20,
-            "reply_bytes": 4 << 20,
-        },
-    )
+    listener, loop = worker_of(store, Port(), PORT)
     loop.set_token_key(1, b"s" * 16, b"k" * 32)
     loop.set_tls(0, context)
     with listener, socket.create_connection(listener.getsockname()) as client:
@@ -182,7 +164,6 @@ def _talk(context: TlsContext, store: Store, way: int, at: int, body: bytes) -> 
         loop.add_fd(client.fileno(), talk.read)
         talk.start()
         loop.run()
-    left = {name: value for name, value in loop.counters().items() if value}
-    assert not left, f"left behind by a connection: {left}"
+    check_left(loop)
     assert store.control.slot_counters(0)["tls_connections"] == 0
     return talk.replies
