@@ -14,6 +14,7 @@ from tests import effort, needs
 from tests.neighbours import secrets
 
 if TYPE_CHECKING:
+    from tests.neighbours.certificates import Authority
     from tests.neighbours.databases import Place
     from tests.neighbours.postgres import Postgres
 
@@ -113,3 +114,11 @@ def _lend(request: pytest.FixtureRequest, folder: Path, *, is_seeded: bool) -> I
         request.getfixturevalue("postgres")
     with lent(request.param, folder, is_seeded=is_seeded) as place:
         yield place
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whose certificates a module's servers and clients have."""
+    from tests.neighbours.certificates import Authority
+
+    return Authority(tmp_path_factory.mktemp("authority"))

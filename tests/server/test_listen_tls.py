@@ -16,11 +16,6 @@ from tests.neighbours.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def own(authority: Authority) -> Certificate:
     return authority.issue()
 

@@ -22,11 +22,6 @@ SKILL = json.dumps({"name": "French", "tenantDBID": 1})
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def postgres(authority: Authority) -> Iterator[Postgres]:
     server = Postgres()
     server.secure(authority.issue(), ca=authority.root)

@@ -41,11 +41,6 @@ PIPELINE = b"".join(
 SMALL_BUFFER = 4096
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 class Both:
     """One server that takes either, and its clients."""
 

@@ -31,11 +31,6 @@ IDLE_CLIENTS = 200
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def leaf(authority: Authority) -> Certificate:
     return authority.issue()
 

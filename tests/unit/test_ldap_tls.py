@@ -25,11 +25,6 @@ SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def good(authority: Authority) -> Certificate:
     return authority.issue()
 

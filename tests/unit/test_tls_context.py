@@ -23,11 +23,6 @@ SLACK_MS = 600_000
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def leaf(authority: Authority) -> Certificate:
     return authority.issue("Jörg, the server", uris=("csp:joerg",))
 
