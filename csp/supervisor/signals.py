@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -30,6 +32,16 @@ FROM_OUTSIDE: Final = tuple(
     number for number in signal.valid_signals() if number not in {*LEFT, signal.SIGCHLD}
 )
 READ_BYTES = 256
+
+
+@contextmanager
+def stops_put_off() -> Iterator[None]:
+    """A signal that stops comes behind this: for what must be done whole, and takes no time."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class SignalQueue:

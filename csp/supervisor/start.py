@@ -41,7 +41,7 @@ from csp.supervisor.plan import Plan
 from csp.supervisor.roles import import_shared
 from csp.supervisor.segments import Segments, SegmentsRefused, other_table
 from csp.supervisor.settings import ServerSettings
-from csp.supervisor.signals import STOPPING, ignore_from_outside
+from csp.supervisor.signals import STOPPING, ignore_from_outside, stops_put_off
 from csp.supervisor.state_folder import StateFolderRefused, make_state_folder
 from csp.supervisor.supervise import Supervisor
 
@@ -99,12 +99,13 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             listeners = bind_listeners(address, settings.worker_count)
         import_shared()
         snapshots = _snapshots(settings, instance.name, folder)
-        segments = Segments(
-            *(instance.name, settings.worker_count, client_count_max, settings.reserve_bytes),
-            must_forget=settings.must_forget_memory,
-            is_only_copy=snapshots is not None,
-        )
-        undo.callback(lambda: segments.remove(but_data=segments.is_taken_over))
+        with stops_put_off():  # what is set aside is known to be, or it is not
+            segments = Segments(
+                *(instance.name, settings.worker_count, client_count_max, settings.reserve_bytes),
+                must_forget=settings.must_forget_memory,
+                is_only_copy=snapshots is not None,
+            )
+            undo.callback(lambda: segments.remove(but_data=segments.is_taken_over))
         _log_start(settings, name)
         plan = Plan(
             *(settings, instance, Doors(listeners, settings.default_port), segments),
