@@ -23,7 +23,8 @@ from csp.cli.connecting import (
 )
 from csp.conf.options import Options, other_section, own_section
 from csp.exits import EXIT_DONE, EXIT_NOT_FOUND, EXIT_USAGE
-from csp.process.application import SERVER_TYPE, options_in
+from csp.model.redundancy import SERVER_TYPE
+from csp.process.application import options_in
 from csp.tables.options import HONOURED, OPTIONS, Option
 
 COLUMNS = ("section", "option", "value", "from", "status")

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from csp.errors import CspError, MasterDown, ReadOnly
+from csp.errors import CspError, MasterDown, NoRef, ReadOnly
 from csp.feed.alarms import LinkAlarms
 from csp.feed.following import Following
 from csp.feed.forwards import Forwards
@@ -39,6 +39,7 @@ from csp.process.credentials import PasswordFileRefused, renewed
 from csp.process.origin import EntriesPage, Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
+from csp.process.standing import NO_PAIR
 from csp.resp import ErrorReply, Value
 
 PARTS = 4  # more than the master has workers gain nothing; fewer leave its cores idle
@@ -182,6 +183,10 @@ class FeedOrigin:
     def entries(self, first: int) -> Later[EntriesPage]:
         """Asks the master."""
         return self._forwards.entries(first)
+
+    def switch_over(self) -> None:
+        """Has the other one of the pair take over."""
+        raise NoRef(NO_PAIR)
 
     def watches(self) -> Sequence[Descriptor]:
         """The links' sockets."""

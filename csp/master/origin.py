@@ -52,6 +52,7 @@ from csp.process.context import ProcessContext, StartRefused
 from csp.process.origin import StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
+from csp.process.standing import NO_PAIR
 from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
 from csp.store.control import LINK_DATABASE, LINK_DOWN
 from csp.tables.events import Alarm
@@ -317,6 +318,9 @@ class DatabaseOrigin:
         if self.engine.ended:
             raise errors.MasterDown(self.engine.ended)
         return self._tickets.take(digest)
+
+    def switch_over(self) -> None:
+        raise errors.NoRef(NO_PAIR)
 
     def watches(self) -> Sequence[Descriptor]:
         self.database.turn.begin()  # asked once in every turn

@@ -18,8 +18,6 @@ from csp.observe.events import log_event
 
 APPLICATION = CLASSES["CfgApplication"]
 HOST = CLASSES["CfgHost"]
-# What the Application of every Configuration Server is, a proxy's too.
-SERVER_TYPE = "configurationserver"
 
 
 class Finder(Protocol):

@@ -55,6 +55,7 @@ class Report(Enum):
 
     READY = b"R"  # serves from now on; a death after it is followed by a restart at once
     BEAT = b"B"  # the main loop turns
+    STANDING = b"S"  # the writer: whether ports for clients are to be open has changed
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,10 @@ class ProcessContext:
     def report_life(self) -> None:
         """Tells the supervisor, unasked, that this process works on: for waits that may be long."""
         _send(self.report_fd, Report.BEAT)
+
+    def report_standing(self) -> None:
+        """Tells the supervisor that ports are to be opened or shut: the control segment says."""
+        _send(self.report_fd, Report.STANDING)
 
     def read_requests(self) -> list[Request]:
         """Takes what was asked and answers pings; called when `control_fd` is readable."""

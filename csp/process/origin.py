@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from csp.model.requests import WriteOutcome, WriteRequest
     from csp.model.sessions import SessionsPage, SessionsQuestion
     from csp.process.own_options import OwnOptions
+    from csp.process.standing import Standing
     from csp.tables.events import Alarm
 
 T = TypeVar("T")
@@ -127,6 +128,9 @@ class StoreForOrigin(Protocol):
     def end_alarm(self, alarm: Alarm, /, **fields: object) -> None:
         """Takes an alarm back and logs that it is over, once; nothing where it is not raised."""
 
+    def show_standing(self, standing: Standing) -> None:
+        """Shows how this server stands in its pair; has its ports for clients opened or shut."""
+
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link: LINK_*, the newest revision of the master, when it was last heard."""
 
@@ -211,6 +215,9 @@ class Origin(Protocol):
         """Whether a Kerberos ticket, named by its SHA-256, is used for the first time; MasterDown
         where the one who knows is away.
         """
+
+    def switch_over(self) -> Later[None] | None:
+        """Has the other one of the pair take over; CspError where it can't, or is no pair."""
 
     def watches(self) -> Sequence[Descriptor]:
         """The descriptors to watch now; asked again in every turn."""

@@ -19,12 +19,6 @@ LINK_STALE = 3  # up, to a server that has itself lost its master, or its databa
 LINK_NAMES = ("database", "up", "down", "stale")
 LINKS_THERE = (LINK_UP, LINK_STALE)
 
-# What a server is in a pair; a pair's backup takes no writes and stands ready.
-ROLE_SINGLE = 0
-ROLE_PRIMARY = 1
-ROLE_BACKUP = 2
-ROLE_NAMES = ("single", "primary", "backup")
-
 # Each role has slots of its own (csp/process/roles.py), the supervisor one; guests take what is
 # free of the rest.
 GUEST_SLOTS = range(55, 64)

@@ -25,6 +25,7 @@ from csp.observe.events import log_event
 from csp.process.application import application_of
 from csp.process.context import ProcessContext
 from csp.process.roles import WRITER
+from csp.process.standing import Standing, show
 from csp.store import locks, segment
 from csp.store.alarms import ALARM_DAMAGED, end_alarm, is_raised, raise_alarm
 from csp.store.control import LINKS_THERE, STATE_READY, slot_words
@@ -84,6 +85,7 @@ class StoreHost:
         wake_fds: Sequence[int] = (),
         run: int = 0,
         release: Callable[[], None] = lambda: None,
+        report_standing: Callable[[], None] = lambda: None,
     ) -> None:
         self.control = control
         self.refused_full = 0
@@ -95,6 +97,7 @@ class StoreHost:
         self._wake_fds = list(wake_fds)
         self._run = run
         self._release = release
+        self._report_standing = report_standing
         self._writer: StoreWriter | None = None
         self._writer_fd = -1  # the store grows its segment through it
         self._next: StoreWriter | None = None
@@ -126,6 +129,7 @@ class StoreHost:
             wake_fds=context.wake_fds,
             run=context.started_ms,
             release=release,
+            report_standing=context.report_standing,
         )
 
     # What is in force.
@@ -305,6 +309,11 @@ class StoreHost:
     def gauge(self, metric: str, value: int) -> None:
         """Sets one of the writer's gauges."""
         self.control.gauge(self._slot, PLACES[metric], value)
+
+    def show_standing(self, standing: Standing) -> None:
+        """Shows how this server stands in its pair, and has ports opened or shut for it."""
+        if show(self.control, standing):
+            self._report_standing()
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         """Shows the link to the origin."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from csp.process.application import SERVER_TYPE
+from csp.model.redundancy import SERVER_TYPE
 from csp.supervisor.listeners import Address
 
 PORT_ID = "default"

@@ -18,9 +18,10 @@ from csp.client.connection import Connection
 from csp.client.steps import Open, Step
 from csp.errors import CspError
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
+from csp.model.redundancy import SERVER_TYPE
 from csp.model.types import ENVIRONMENT
 from csp.observe.events import log_event
-from csp.process.application import SERVER_TYPE, host_dbid_of
+from csp.process.application import host_dbid_of
 from csp.process.context import StartRefused, Upstream
 from csp.process.credentials import PasswordFileRefused, renewed
 from csp.process.lookup import Lookup, LookupFailed

@@ -86,7 +86,9 @@ class Child:
             self.state = ChildState.STARTING  # the server is ready when the next one is
             self.ask(Request.DRAIN)
 
-    def take_reports(self, on_ready: Callable[[Child], None]) -> None:
+    def take_reports(
+        self, on_ready: Callable[[Child], None], on_standing: Callable[[], None]
+    ) -> None:
         """Reads what the child reports."""
         try:
             data = os.read(self.report_fd, REPORT_READ_BYTES)
@@ -95,6 +97,8 @@ class Child:
         if not data:
             return  # it is about to end: SIGCHLD follows
         self.pulse.answered()
+        if Report.STANDING.value in data:
+            on_standing()
         if Report.READY.value in data and self.state is ChildState.STARTING:
             self.state = ChildState.READY
             on_ready(self)

@@ -43,6 +43,9 @@ class Doors:
         """By which port each of a worker's listeners listens."""
         return tuple(self._numbers)
 
+    def serve(self, is_serving: bool) -> None:
+        """Opens the ports for clients, or shuts them: a shut one stays bound, and refuses."""
+
     def take(self, application: Mapping[str, Any], host: Mapping[str, Any]) -> bool:
         """Opens what the Application names; true if workers have to know of it."""
         before = self.ports

@@ -137,6 +137,10 @@ class Plan:
             return "the reclaiming of memory"
         return None
 
+    def take_standing(self) -> None:
+        """Opens or shuts the ports for clients, as the control segment says."""
+        self.doors.serve(self.segments.control.serving)
+
     def is_loaded(self) -> bool:
         """Whether the store serves reads."""
         return self.segments.is_loaded

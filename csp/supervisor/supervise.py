@@ -96,7 +96,7 @@ class Supervisor:
         readable, _, _ = select.select(fds, [], [], self._patience())
         for fd in readable:
             if fd in by_fd:
-                by_fd[fd].take_reports(self._on_ready)
+                by_fd[fd].take_reports(self._on_ready, self.plan.take_standing)
             elif fd in wanted:  # somebody has connected: from now on it is there as the others are
                 wanted[fd].state = ChildState.WAITING
         for number in self.signals.take():
@@ -180,7 +180,7 @@ class Supervisor:
                     child.replace("what it was started with no longer holds")
 
     def _on_death(self, child: Child, status: int) -> None:
-        child.take_reports(self._on_ready)  # what it said last
+        child.take_reports(self._on_ready, self.plan.take_standing)  # what it said last
         was_ready = child.state is ChildState.READY
         pid, child.pid = child.pid, 0
         child.close_pipes()

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from csp.conf.options import Options, loop_limits
+from csp.model.redundancy import SERVER_TYPE
 from csp.model.scope import Scope
 from csp.observe.log import set_level
-from csp.process.application import SERVER_TYPE, application_of
+from csp.process.application import application_of
 from csp.process.context import OptionValue
 from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.store.alarms import ALARM_APPLICATION, ALARM_OPTIONS, end_alarm, raise_alarm

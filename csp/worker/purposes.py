@@ -14,12 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from csp.errors import Loading, NoPerm
-from csp.process.application import SERVER_TYPE
+from csp.model.redundancy import SERVER_TYPE, backup_dbid_of
 from csp.process.ports import Purpose
 from csp.worker.call import Call, Lane
 from csp.worker.ports import Session
-
-BACKUP = "backupServerDBID"
 
 
 def purpose_of(lane: Lane, session: Session) -> Purpose:
@@ -64,9 +62,4 @@ def is_peer(lane: Lane, application: Mapping[str, Any]) -> bool:
     if own is None or application.get("type") != SERVER_TYPE:
         return False
     dbid, own_dbid = int(application["DBID"]), int(own["DBID"])
-    return _backup_of(own) == dbid or _backup_of(application) == own_dbid
-
-
-def _backup_of(application: Mapping[str, Any]) -> int:
-    """0 where it has none, which is nobody's DBID."""
-    return int((application.get("serverInfo") or {}).get(BACKUP) or 0)
+    return backup_dbid_of(own) == dbid or backup_dbid_of(application) == own_dbid

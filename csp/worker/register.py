@@ -18,8 +18,9 @@ import orjson
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, NoPerm, NoRef, Stale
 from csp.model.feed import COMPRESSION
+from csp.model.redundancy import SERVER_TYPE
 from csp.model.rights import EXECUTE, READ
-from csp.process.application import APPLICATION, SERVER_TYPE
+from csp.process.application import APPLICATION
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
 from csp.process.ports import Purpose
 from csp.resp.encode import encode, error

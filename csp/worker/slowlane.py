@@ -17,8 +17,9 @@ from csp.observe.events import FAULT_EVENT, TRACE, log_event, words_of
 from csp.process.channel.asking import Asker
 from csp.process.channel.framing import AUTH_LIMITS, READING_LIMITS, WRITER_LIMITS
 from csp.process.roles import AUTH, READING, WRITER
+from csp.process.standing import ROLE_BACKUP, ROLE_NAMES
 from csp.resp.encode import error
-from csp.store.control import ROLE_BACKUP, ROLE_NAMES, STATE_LOADING
+from csp.store.control import STATE_LOADING
 from csp.tables.commands import BY_NUMBER
 from csp.tables.metrics import PLACES
 from csp.worker import transactions

@@ -17,11 +17,11 @@ import orjson
 from csp.errors import NoPerm, WrongPass
 from csp.model.accounts import credential_of
 from csp.model.groups import is_enabled
+from csp.model.redundancy import SERVER_TYPE
 from csp.model.token import VERSION, Token, is_signed, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey, read_keys
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.observe.clock import wall_ms
-from csp.process.application import SERVER_TYPE
 from csp.process.tenants import Tenants
 from csp.rules.accounts import is_certificate_only, rules_of
 from csp.worker.call import Lane, Restored

@@ -41,6 +41,7 @@ class Answers:
             b"SESSIONS": self._note_sessions,
             b"ACCOUNTS": self._note_accounts,
             b"TICKET": self._use_ticket,
+            b"SWITCHOVER": self._switch_over,
         }
         if origin.forwards:  # else the reading process answers these
             self._verbs |= {
@@ -128,6 +129,10 @@ class Answers:
         """TICKET req digest: 1 where nobody has used it yet, else 0."""
         found = self._origin.use_ticket(message[2].decode())
         self._when_known(peer, message[1], found, lambda is_new: (int(is_new),))
+
+    def _switch_over(self, peer: Peer, message: Message) -> None:
+        """SWITCHOVER req: the other one of the pair is to take over."""
+        self._when_known(peer, message[1], self._origin.switch_over(), lambda _: ())
 
     def _note_sessions(self, peer: Peer, message: Message) -> None:
         """SESSIONS req records."""

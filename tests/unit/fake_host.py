@@ -8,6 +8,7 @@ from typing import Any
 from csp.model.entry import mark_of, parse_entry, revision_of, why_not_continues
 from csp.model.image import TOMBSTONE, parse_header, parse_image, split_images
 from csp.model.types import CLASSES
+from csp.process.standing import Standing
 from tests.unit.fake_flags import FakeAlarms
 
 
@@ -114,6 +115,9 @@ class FakeHost(FakeAlarms):
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return self.records.get((class_id, dbid))
+
+    def show_standing(self, standing: Standing) -> None:
+        self.standing = standing
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.link = (state, master_revision, heard_ms)

@@ -22,6 +22,7 @@ from csp.model.feed import FORMAT
 from csp.model.keys import TABLE_DIGEST
 from csp.process.context import ProcessContext, Upstream
 from csp.process.roles import WRITER
+from csp.process.standing import Standing
 from csp.resp import Decoder, Value, request
 from tests.unit.fake_flags import FakeAlarms
 
@@ -262,6 +263,9 @@ class FakeHost(FakeAlarms):
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return b"x" * 8  # smaller than whatever comes
+
+    def show_standing(self, standing: Standing) -> None:
+        self.standing = standing
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.links.append((state, master_revision, heard_ms))

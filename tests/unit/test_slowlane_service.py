@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from csp.model.keys import KEYS
 from csp.model.types import CLASSES
-from csp.store.control import ROLE_BACKUP, ROLE_PRIMARY
+from csp.process.standing import ROLE_BACKUP, ROLE_PRIMARY
 from csp.tables.commands import COMMANDS
 from csp.worker import clients
 from csp.worker.glob import compile_glob

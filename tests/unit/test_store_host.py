@@ -23,7 +23,7 @@ STREAM = b"S" * 16
 RESERVE_BYTES = 32 << 20
 
 BUCKETS_KEPT_BYTES_MAX = 1024
-ASLEEP_AT = 4096 + 8  # in the control segment: of slot 0
+ASLEEP_AT = 8192 + 8  # in the control segment: of slot 0
 STEP_CHANGES = 32  # as csp/_fastpath/store/limits.pxi has it
 
 

@@ -68,6 +68,7 @@ cdef class Control:
         if format:
             memset(self.control, 0, sizeof(csp_control_t))
             self.control.epoch = 1
+            self.control.serving = 1
             self.control.format = CSP_FORMAT
             self.control.layout = CSP_LAYOUT
             csp_store(&self.control.magic, <uint64_t> CSP_CONTROL_MAGIC)
@@ -164,6 +165,49 @@ cdef class Control:
     @writable.setter
     def writable(self, bint value):
         csp_store(&self.control.writable, value)
+
+    @property
+    def serving(self) -> bool:
+        """Whether the ports for clients are to be open: shut at a pair's backup; the writer says so."""
+        return csp_load(&self.control.serving) != 0
+
+    @serving.setter
+    def serving(self, bint value):
+        csp_store(&self.control.serving, value)
+
+    def drain(self) -> tuple[int, int]:
+        """Begin and end of the drain that is under way, ms by the clock since the boot; (0, 0) for none."""
+        return csp_load(&self.control.drain_from), csp_load(&self.control.drain_until)
+
+    def set_drain(self, uint64_t begin, uint64_t end):
+        """Begins a drain, or with (0, 0) ends it."""
+        csp_store(&self.control.drain_until, end)
+        csp_store(&self.control.drain_from, begin)
+
+    def standing(self) -> bytes:
+        """The text that the writer showed last of how this server stands in its pair; b"" before that."""
+        cdef csp_standing_t *row = &self.control.standing
+        cdef uint64_t before
+        cdef bytes text = b""
+        cdef int i
+        for i in range(64):  # an odd sequence that stays: its writer died inside
+            before = csp_load(&row.sequence)
+            text = (<const char *> row.text)[:min(csp_load(&row.size), <uint64_t> CSP_STANDING_TEXT)]
+            if not before & 1 and csp_load_all(&row.sequence) == before:
+                return text
+        return b""
+
+    def set_standing(self, bytes text not None):
+        """Shows a text in place of the one before; ValueError where it is too long."""
+        cdef csp_standing_t *row = &self.control.standing
+        cdef uint64_t sequence = row.sequence | 1
+        cdef size_t size = len(text)
+        if size > CSP_STANDING_TEXT:
+            raise ValueError(f"a standing has at most {CSP_STANDING_TEXT} bytes, not {size}")
+        csp_swap(&row.sequence, sequence)
+        memcpy(row.text, <const char *> text, size)
+        csp_store(&row.size, size)
+        csp_store(&row.sequence, sequence + 1)
 
     @property
     def log_level(self) -> int:

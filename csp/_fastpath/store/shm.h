@@ -16,12 +16,13 @@
 #define CSP_SUPER_MAGIC 0x3165726f74737063ull /* "cpstore1" */
 #define CSP_CONTROL_MAGIC 0x316c727463707363ull /* "cspctrl1" */
 #define CSP_ENTRY_FORMAT 0x43535033u
-#define CSP_FORMAT 7u /* raise it when the meaning of a layout changes but no size does */
+#define CSP_FORMAT 8u /* raise it when the meaning of a layout changes but no size does */
 
 #define CSP_SLOTS 64
 #define CSP_WRITER_SLOT 49 /* as csp/store/control.py has it */
 #define CSP_COUNTERS 128
-#define CSP_ALARMS 24
+#define CSP_ALARMS 48
+#define CSP_STANDING_TEXT 4080
 #define CSP_ALARM_TEXT 144
 #define CSP_CLASSES 256
 #define CSP_KEYS 4096 /* key id = class id * 64 + n: room for classes 0 to 63 */
@@ -230,6 +231,12 @@ typedef struct { /* one reader; the line is written by its owner, cleared when i
     uint64_t spare[2];
 } csp_slot_t;
 
+typedef struct { /* how the server stands in its pair, in words for people and clients; the writer's */
+    uint64_t sequence;   /* odd while the text changes */
+    uint64_t size;
+    uint8_t text[CSP_STANDING_TEXT]; /* JSON: csp/store/standing.py */
+} csp_standing_t;
+
 typedef struct {
     uint64_t magic;
     uint32_t format;
@@ -242,9 +249,11 @@ typedef struct {
     uint64_t verified;   /* the run (its start, ms) that checked every record of the generation, or made it */
     uint64_t writable;   /* whether this server takes writes */
     uint64_t log_level;  /* of the log, where the Application states one: its place in csp.observe.log, from 1 */
-    uint64_t spare1[1];
+    uint64_t serving;    /* whether its ports for clients are to be open; a pair's backup has them shut */
     uint64_t epoch;      /* 128: grows after each publication; never 0 */
-    uint64_t spare2[7];
+    uint64_t drain_from; /* a drain, ms by the clock since the boot: its begin, 0 where there is none */
+    uint64_t drain_until; /* its end */
+    uint64_t spare2[5];
     uint64_t link_sequence; /* 192: odd while the four change */
     uint64_t link_state;
     uint64_t link_revision;
@@ -252,8 +261,10 @@ typedef struct {
     int64_t link_wall_ms;
     uint64_t spare3[3];
     csp_alarm_t alarms[CSP_ALARMS];                /* 256: a row each, at the place that the table names */
-    csp_slot_t slots[CSP_SLOTS];                   /* 4096 */
-    uint64_t counters[CSP_SLOTS][CSP_COUNTERS];    /* 8192: each row written by its slot's owner */
+    uint64_t spare4[32];
+    csp_slot_t slots[CSP_SLOTS];                   /* 8192 */
+    uint64_t counters[CSP_SLOTS][CSP_COUNTERS];    /* 12288: each row written by its slot's owner */
+    csp_standing_t standing;                       /* 77824 */
     uint8_t space[CSP_SPACE_BYTES];                /* the loop's; the store never touches it */
 } csp_control_t;
 
@@ -275,8 +286,9 @@ _Static_assert(sizeof(csp_leaf_t) == 16, "leaf");
 _Static_assert(sizeof(csp_bucket_t) == 64, "bucket, one cache line");
 _Static_assert(sizeof(csp_slot_t) == 64, "slot, one cache line");
 _Static_assert(sizeof(csp_alarm_t) == 160, "alarm");
-_Static_assert(offsetof(csp_control_t, slots) == 4096, "slots");
-_Static_assert(offsetof(csp_control_t, counters) == 8192, "counters");
+_Static_assert(sizeof(csp_standing_t) == 4096, "standing");
+_Static_assert(offsetof(csp_control_t, slots) == 8192, "slots");
+_Static_assert(offsetof(csp_control_t, counters) == 12288, "counters");
 
 #define CSP_LAYOUT ((uint32_t)(sizeof(csp_super_t) * 31 + sizeof(csp_control_t) * 37 + \
     sizeof(csp_record_t) * 41 + sizeof(csp_list_t) * 43 + sizeof(csp_bucket_t) * 47 + \

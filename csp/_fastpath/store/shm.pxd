@@ -13,6 +13,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         CSP_SLOTS
         CSP_COUNTERS
         CSP_ALARMS
+        CSP_STANDING_TEXT
         CSP_ALARM_TEXT
         CSP_WRITER_SLOT
         CSP_CLASSES
@@ -187,6 +188,11 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t figure
         uint8_t text[144]
 
+    ctypedef struct csp_standing_t:
+        uint64_t sequence
+        uint64_t size
+        uint8_t text[4080]
+
     ctypedef struct csp_control_t:
         uint64_t magic
         uint32_t format
@@ -198,15 +204,19 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t verified
         uint64_t writable
         uint64_t log_level
+        uint64_t serving
         uint64_t epoch
+        uint64_t drain_from
+        uint64_t drain_until
         uint64_t link_sequence
         uint64_t link_state
         uint64_t link_revision
         int64_t link_heard_ms
         int64_t link_wall_ms
-        csp_alarm_t alarms[24]
+        csp_alarm_t alarms[48]
         csp_slot_t slots[64]
         uint64_t counters[64][128]
+        csp_standing_t standing
         uint8_t space[65536]
 
     uint64_t csp_load(const uint64_t* word)
