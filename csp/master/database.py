@@ -44,7 +44,8 @@ from csp.master.dialect import (
 from csp.master.driver import Driver
 from csp.master.patience import Turn
 from csp.master.rows import ChangeRows
-from csp.master.sqlite import FileLost, check_whole, is_damage
+from csp.master.sqlite import check_whole, is_damage
+from csp.master.sqlite_file import FileLost
 from csp.master.upgrade import upgrade, version_of
 from csp.model.accounts import AccountRecord, record_of
 from csp.model.rights import Account

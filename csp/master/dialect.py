@@ -19,7 +19,8 @@ from sqlalchemy.exc import ArgumentError
 from csp import errors
 from csp.master import sqlite
 from csp.master.patience import Turn
-from csp.master.sqlite import READ_ONLY, DatabaseFile, file_of, open_sqlite
+from csp.master.sqlite import READ_ONLY, file_of, open_sqlite
+from csp.master.sqlite_file import DatabaseFile
 
 CANCELLED = ("QueryCanceled", "LockNotAvailable")  # by PostgreSQL's time-outs, as psycopg says
 MIGRATING = 0x637370  # key of PostgreSQL's advisory lock: one master migrates at a time

@@ -38,7 +38,8 @@ from csp.master.published import HostView
 from csp.master.retention import Limits, Retention
 from csp.master.seed import SeedPlan, seed_transaction
 from csp.master.session_log import SessionLog
-from csp.master.sqlite import FileLost, is_unreadable
+from csp.master.sqlite import is_unreadable
+from csp.master.sqlite_file import FileLost
 from csp.master.tickets import Tickets
 from csp.master.token_keys import first_key
 from csp.model.account_notes import Notes, notes_in
