@@ -31,6 +31,7 @@ from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
 from csp.model.feed import NOWHERE, FeedError, Position, read_chain, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.redundancy import Pair
 from csp.model.requests import WriteOutcome
 from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.events import log_event
@@ -183,6 +184,9 @@ class FeedOrigin:
     def entries(self, first: int) -> Later[EntriesPage]:
         """Asks the master."""
         return self._forwards.entries(first)
+
+    def take_pair(self, pair: Pair | None, own_dbid: int) -> None:
+        """Whose other one it is."""
 
     def switch_over(self) -> None:
         """Has the other one of the pair take over."""

@@ -44,6 +44,7 @@ from csp.master.tickets import Tickets
 from csp.master.token_keys import first_key
 from csp.model.account_notes import Notes, notes_in
 from csp.model.principal import ITSELF
+from csp.model.redundancy import Pair
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.model.sessions import records_in
 from csp.model.types import CLASSES, FIRST_DBID, GRANTS_CLASS_ID
@@ -319,6 +320,9 @@ class DatabaseOrigin:
         if self.engine.ended:
             raise errors.MasterDown(self.engine.ended)
         return self._tickets.take(digest)
+
+    def take_pair(self, pair: Pair | None, own_dbid: int) -> None:
+        """Whose other one it is."""
 
     def switch_over(self) -> None:
         raise errors.NoRef(NO_PAIR)

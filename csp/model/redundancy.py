@@ -32,6 +32,7 @@ class Pair:
 
     primary: Application
     backup: Application
+    hosts: tuple[str, str] = ("", "")  # the names of those that they run on; empty: not known
 
     @property
     def dbid(self) -> int:
@@ -41,6 +42,10 @@ class Pair:
     def peer_of(self, dbid: int) -> Application:
         """The other one."""
         return self.backup if dbid == self.dbid else self.primary
+
+    def host_of(self, dbid: int) -> str:
+        """The name of the Host that one of them runs on; empty where it is not known."""
+        return self.hosts[0 if dbid == self.dbid else 1]
 
     def has(self, dbid: int) -> bool:
         """Whether that Application is one of the two."""

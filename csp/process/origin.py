@@ -22,6 +22,7 @@ from csp.process.polling import Descriptor
 
 if TYPE_CHECKING:
     from csp.model.history import HistoryPage, HistoryQuestion
+    from csp.model.redundancy import Pair
     from csp.model.requests import WriteOutcome, WriteRequest
     from csp.model.sessions import SessionsPage, SessionsQuestion
     from csp.process.own_options import OwnOptions
@@ -214,6 +215,12 @@ class Origin(Protocol):
     def use_ticket(self, digest: str) -> bool | Later[bool]:
         """Whether a Kerberos ticket, named by its SHA-256, is used for the first time; MasterDown
         where the one who knows is away.
+        """
+
+    def take_pair(self, pair: Pair | None, own_dbid: int) -> None:
+        """Called behind the first load, and whenever the Applications say it anew: the pair that
+        this server belongs to, None for a single one, and the DBID of its own Application, 0 where
+        there is none.
         """
 
     def switch_over(self) -> Later[None] | None:

@@ -39,6 +39,7 @@ ALARM_REVOCATIONS = ALARMS["revocation list expires"]
 ALARM_DIRECTORY = ALARMS["directory away"]
 ALARM_EXTERNAL = ALARMS["external sign-in"]
 ALARM_PORTS = ALARMS["ports"]
+ALARM_REDUNDANCY = ALARMS["redundancy"]
 
 log = logging.getLogger("csp.alarms")
 

@@ -22,7 +22,7 @@ from csp.model.image import split_images
 from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 from csp.model.rekey import Images, rekeyed, rekeyed_entry
 from csp.observe.events import log_event
-from csp.process.application import application_of
+from csp.process.application import Finder, application_of
 from csp.process.context import ProcessContext
 from csp.process.roles import WRITER
 from csp.process.standing import Standing, show
@@ -269,9 +269,14 @@ class StoreHost:
 
     def application(self, name: str) -> bytes:
         """The JSON of the Application of this name; b"" where there is none."""
+        reader = self.reader()
+        return application_of(reader, name) if reader is not None else b""
+
+    def reader(self) -> Finder | None:
+        """The newest published state; None before the first load."""
         if self._writer is None or not self.control.generation:
-            return b""
-        return application_of(open_reader(self._instance, self.control, self._slot), name)
+            return None
+        return open_reader(self._instance, self.control, self._slot)
 
     def scrub(self, bytes_max: int) -> tuple[bool, Damage | None]:
         """Checks the next records against their checksums: whether that was all, and damage."""

@@ -1,4 +1,4 @@
-"""Tells where this server's backup listens, as the Application objects say.
+"""Tells where the other one of this server's pair listens, as the Application objects say.
 
 1. A port is told to who can come by it: one that takes TLS to who came by TLS, one that takes plain
    text to who came without. Where there is none, none is told.
@@ -8,55 +8,53 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from csp.model.redundancy import backup_dbid_of
 from csp.model.types import CLASSES
-from csp.process.application import APPLICATION
-from csp.process.port_infos import read_ports
-from csp.process.ports import Port, Purpose, Security
+from csp.process.application import APPLICATION, host_dbid_of
+from csp.process.places import place_of, port_for_clients, ports_of
+from csp.process.ports import Security
+from csp.process.standing import shown
 from csp.worker.call import Lane
 
 HOST = CLASSES["CfgHost"]
 
 
 def backup_of(lane: Lane, conn: int) -> dict[str, str]:
-    """HOST:PORT of the backup of this server's Application, `backup`, and that of the port with the
-    id of the one that the connection came by, `backup_port`; "" where there is none.
+    """HOST:PORT of the other one of the pair, `backup`, and that of its port with the id of the one
+    that the connection came by, `backup_port`; "" where there is none.
     """
-    own = lane.applications.named(lane.reader, lane.info.app_name) or {}
-    server = own.get("serverInfo") or {}
-    backup = _object(lane, APPLICATION.id, server.get("backupServerDBID", 0))
-    listens = backup.get("serverInfo") or {}
-    host = str(_object(lane, HOST.id, listens.get("hostDBID", 0)).get("name", ""))
+    other = _object(lane, APPLICATION.id, _other_dbid(lane))
+    host = str(_object(lane, HOST.id, host_dbid_of(other)).get("name", ""))
     session = lane.loop.session(conn)
     refused = Security.UNSECURED if session.secured else Security.SECURED
-    ports = [one for one in _ports(backup) if one.tcp and one.security is not refused]
-    # The default port is the first.
-    anyhow = next((one for one in ports if one.purpose is Purpose.CLIENTS), None)
+    ports = ports_of(other) if other else []
+    anyhow = port_for_clients(ports, secured=bool(session.secured))
     came_by = lane.info.port_of(session.port).id
-    same = next((one for one in ports if one.id == came_by), None)
-    return {"backup": _shown(host, anyhow), "backup_port": _shown(host, same)}
+    fit = (one for one in ports if one.tcp and one.security is not refused)
+    same = next((one for one in fit if one.id == came_by), None)
+    return {
+        "backup": place_of(host, anyhow).address,
+        "backup_port": place_of(host, same).address,
+    }
 
 
-def _ports(application: dict[str, Any]) -> list[Port]:
-    """Its ports; where `portInfos` has no default one, the port of `serverInfo` is that."""
-    default, *others = read_ports(application).ports
-    stated = str((application.get("serverInfo") or {}).get("port", ""))
-    if not default.tcp and stated.isdecimal():
-        default = replace(default, tcp=int(stated))
-    return [default, *others]
+def _other_dbid(lane: Lane) -> int:
+    """The one that clients of this server go to when it dies; 0: there is none.
 
-
-def _shown(host: str, port: Port | None) -> str:
-    if not host or port is None:
-        return ""
-    return f"[{host}]:{port.tcp}" if ":" in host else f"{host}:{port.tcp}"
+    As the pair stands: who serves as the configured backup has clients go to the primary.
+    """
+    standing = shown(lane.control)
+    if standing.peer_dbid:
+        return standing.peer_dbid
+    own = lane.applications.named(lane.reader, lane.info.app_name) or {}
+    return backup_dbid_of(own)
 
 
 def _object(lane: Lane, class_id: int, dbid: int) -> dict[str, Any]:
     found = lane.reader.get(class_id, dbid) if dbid else None
-    shown: dict[str, Any] = orjson.loads(found) if found is not None else {}
-    return shown
+    obj: dict[str, Any] = orjson.loads(found) if found is not None else {}
+    return obj

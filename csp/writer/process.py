@@ -29,6 +29,7 @@ from csp.store.host import StoreHost
 from csp.writer.alarms import HeldAlarm, LevelAlarms, StoreAlarm
 from csp.writer.answers import Answers
 from csp.writer.own_options import Following
+from csp.writer.own_pair import OwnPair
 from csp.writer.registry import Registry, itself
 from csp.writer.scrubber import Scrubber
 from csp.writer.writes import VERBS, Writes
@@ -53,6 +54,7 @@ class Writer:
         self._held = HeldAlarm(host.control, host)
         self._levels = LevelAlarms(host.control, host)
         self._options = Following(context, host, host.control, origin)
+        self._own_pair = OwnPair(context, host, host.control, origin)
         self._scrubber = Scrubber(host, self._options.options)
         self._writes = Writes(origin, host)
         self._options.options.on_change(self._writes.take_options)
@@ -116,6 +118,7 @@ class Writer:
             return
         self._next_tick_ms = now_ms + TICK_MS
         self._host.reclaim()
+        self._own_pair.tick(now_ms)
         self._origin.tick(now_ms)
         self._options.tick(now_ms)
         self._writes.show()

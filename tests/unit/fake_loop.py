@@ -63,6 +63,14 @@ class FakeControl(FakeFlags):
     role: int = 0
     writable: bool = True
     links: tuple[int, int, int] = (0, 10, 1)
+    serving: bool = True
+    standing_text: bytes = b""
+
+    def standing(self) -> bytes:
+        return self.standing_text
+
+    def set_standing(self, text: bytes) -> None:
+        self.standing_text = text
 
     def link(self) -> tuple[int, int, int]:
         return self.links

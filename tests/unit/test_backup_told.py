@@ -10,6 +10,7 @@ import pytest
 
 from csp.model.keys import KEYS
 from csp.process.ports import Port, Security
+from csp.process.standing import ROLE_PRIMARY, Standing, show
 from csp.worker.backup import backup_of
 from tests.unit.fake_loop import Server
 
@@ -89,6 +90,15 @@ def test_who_has_no_backup_or_none_with_a_host_tells_none(server: Server) -> Non
     assert told(server) == ("", "")
     put(server, 110, "backup", portInfos=[{"id": "default", "port": "2020"}])
     assert told(server) == ("", "")
+
+
+def test_who_serves_as_the_backup_tells_the_primary(server: Server) -> None:
+    """Clients go on where this server is not, whoever the configuration calls the backup."""
+    put(server, 99, "confserv")
+    names(server, ("default", 2020, ""))
+    assert told(server) == ("", "")
+    show(server.lane.control, Standing(ROLE_PRIMARY, peer="backup", peer_dbid=110))
+    assert told(server) == (at(2020), at(2020))
 
 
 def test_an_address_of_ipv6_stands_in_brackets(server: Server) -> None:

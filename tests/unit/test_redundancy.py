@@ -24,7 +24,7 @@ class World:
     """Some Applications, by DBID."""
 
     def __init__(self, *applications: dict[str, Any]) -> None:
-        self.all = {one["DBID"]: SERVER | one for one in applications}
+        self.all: dict[int, Application] = {one["DBID"]: SERVER | one for one in applications}
 
     def named_by(self, dbid: int) -> list[Application]:
         return [

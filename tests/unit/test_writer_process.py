@@ -49,6 +49,9 @@ class CountingHost(FakeHost):
     def application(self, name: str) -> bytes:
         return b""
 
+    def reader(self) -> None:
+        return None
+
     def walk(self, ms: int) -> bool:
         return False
 
