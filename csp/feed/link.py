@@ -8,6 +8,8 @@
 4. Every command is answered once: by the master, or by an error when the link breaks.
 5. No secret stands in a reason.
 6. A fault in what the master sent ends the link, never the process; it is told as a refusal.
+7. It says something at least each `Keepalive.sign_ms`, a PING if there is nothing else; a master
+   that works answers it at once, so silence means that there is none.
 """
 
 from __future__ import annotations
@@ -29,14 +31,17 @@ from csp.model.packing import Unpacker
 from csp.observe.events import FAULT_EVENT, words_of
 from csp.process.context import Upstream
 from csp.process.polling import Descriptor
-from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Push, Value, request
+from csp.resp import MORE, Decoder, ErrorReply, ProtocolError, Push, Simple, Value, request
 from csp.secure import SecureSocket, why_broken
 
 FAULT = "FAULT"  # stands for the word of a refusal where it was not the master that refused
 CONNECT_MS_MAX = 5_000  # a host that is down answers nothing at all
 SIGN_IN_MS_MAX = 60_000  # a master that verifies a thousand passwords at once is slow, not dead
+FIRST_WORD_MS_MAX = 10_000  # one that is not dead answers a PING before that
 # Forwards of all clients at once stay below that; more means that the master takes nothing.
 UNSENT_BYTES_MAX = 64 * 1024 * 1024
+PONG = Simple("PONG")
+PONG_BYTES = b"+PONG\r\n"
 RECEIVE_BYTES = 1024 * 1024  # one turn's read: some 1,000 records, about 10 ms of loading
 RECEIVE_PACKED_BYTES = 128 * 1024  # the same where it comes packed
 
@@ -72,6 +77,7 @@ class Link:
         self.state = LinkState.CONNECTING
         self.paused = False  # the owner takes no values for now
         self.heard_ms = now_ms  # monotonic: when a byte last came
+        self.is_kept = False  # registered: whatever the master does, PINGs are answered
         self.route = route
         self._upstream = upstream
         self._title = title
@@ -88,8 +94,10 @@ class Link:
         self._unpacker: Unpacker | None = None
         self._unpacked = Decoder()  # of the frames that came packed
         self._pieces: Iterator[bytes] | None = None  # what is left of a packed frame
-        self._started_ms = now_ms
-        self._heard = False
+        self._started_ms = self._said_ms = now_ms
+        self._heard = self._has_heard = self._said = False
+        self._streams = self._streamed = False
+        self._streamed_ms = now_ms
         self._why = ""  # a reason found in the constructor, told in the first tick
         self._socket: socket.socket | SecureSocket | None = None
         try:
@@ -104,6 +112,7 @@ class Link:
 
     def stream(self, *arguments: bytes | str | int) -> None:
         """Sends a command whose replies go to `on_value`, without end."""
+        self._streams = True
         self._send(request(*arguments))
 
     @property
@@ -171,16 +180,50 @@ class Link:
         if self._heard:
             self._heard = False
             self.heard_ms = now_ms
+        if self._streamed:
+            self._streamed = False
+            self._streamed_ms = now_ms
+        self._say_something(now_ms)
         if self._why:
             self.close(self._why)
         elif self._is_connecting and now_ms - self._started_ms > CONNECT_MS_MAX:
             what = "no answer" if self.state is LinkState.CONNECTING else "TLS was not agreed on"
             self.close(f"{what} within {CONNECT_MS_MAX} ms")
-        elif self.state is LinkState.SIGNING_IN and now_ms - self._started_ms > SIGN_IN_MS_MAX:
-            self.close(f"not signed in within {SIGN_IN_MS_MAX} ms")
+        elif self.state is LinkState.SIGNING_IN and now_ms - self._started_ms > self._patience_ms:
+            what = "not signed in" if self._has_heard else "it accepts, and says nothing"
+            self.close(f"{what} within {self._patience_ms} ms")
         elif self.state is LinkState.CONNECTING:
             # A loopback connection is refused at once, and a poll may have missed it.
             self.ready()
+
+    @property
+    def _patience_ms(self) -> int:
+        """For how long the answer to the sign-in is awaited."""
+        return SIGN_IN_MS_MAX if self._has_heard else FIRST_WORD_MS_MAX
+
+    def _say_something(self, now_ms: int) -> None:
+        """Gives the master a sign of life, and asks for one, where nothing was said for long."""
+        if self._said:
+            self._said = False
+            self._said_ms = now_ms
+        if self.state is not LinkState.READY:
+            return
+        if now_ms - self._said_ms >= self._upstream.keepalive.sign_ms:
+            if self._streams:
+                self._send(request("PING"))
+            else:
+                self.command("PING", answer=_ignore)
+
+    def is_silent(self, now_ms: int, most_ms: int) -> bool:
+        """Whether nothing came for longer than it may be, or nothing but answers to PINGs of what
+        is to be streamed: that may take `most_ms`, whatever the connection states.
+        """
+        if self.state is not LinkState.READY or self.paused:
+            return False
+        local_ms = self._upstream.keepalive.local_ms if self.is_kept else 0
+        if self._streams and now_ms - self._streamed_ms > max(most_ms, local_ms):
+            return True
+        return now_ms - self.heard_ms > (local_ms or most_ms)
 
     def close(self, reason: str = "", refused: str = "") -> None:
         """Closes; with a reason the owner is told, with the word of a refusal that it is one."""
@@ -201,7 +244,7 @@ class Link:
 
     def go_on(self, now_ms: int) -> None:
         """Values are taken again, first those that were received meanwhile."""
-        self.heard_ms = now_ms
+        self.heard_ms = self._streamed_ms = now_ms
         if self.paused:
             self.paused = False
             with self._containing_faults():
@@ -236,6 +279,7 @@ class Link:
 
     def _sign_in(self) -> None:
         self.state = LinkState.SIGNING_IN
+        self.command("PING", answer=_ignore)  # the sign-in may take long: this is answered at once
         hello = ["HELLO", "2", "AUTH", self._upstream.user, self._upstream.password]
         self.command(*hello, "SETNAME", self._title, answer=self._signed_in)
 
@@ -263,6 +307,7 @@ class Link:
             count = self._socket.send(self._unsent)
         except BlockingIOError:
             return
+        self._said = True
         del self._unsent[:count]
 
     def _receive(self) -> None:
@@ -277,7 +322,8 @@ class Link:
             self._hand_on()
             self.close("closed by the master")
             return
-        self._heard = True
+        self._heard = self._has_heard = True
+        self._streamed = self._streamed or data != PONG_BYTES
         self._decoder.feed(data)
         self._hand_on()
 
@@ -298,7 +344,7 @@ class Link:
                 self._answers.popleft()(value)
             elif not packed and self._unpacker is not None and _is_packed(value):
                 self._pieces = self._unpacker.unpack(value[1])
-            else:
+            elif not (self._streams and value == PONG):
                 self.on_value(value)
 
     def _unpack_piece(self) -> bool:
@@ -314,6 +360,10 @@ class Link:
 
     def _takes_values(self) -> bool:
         return self.state is not LinkState.BROKEN and not self.paused
+
+
+def _ignore(_: Value) -> None:
+    """That something came is all that counts."""
 
 
 def _is_packed(value: Value) -> TypeGuard[list[bytes]]:

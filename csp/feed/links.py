@@ -2,7 +2,8 @@
 
 1. The loss of any of them is told to one place, which ends them all.
 2. A feed has the number of its part; the one that goes on after a load keeps it.
-3. Each registers as the proxy's Application before it asks; together they hold one place.
+3. Each registers as the proxy's Application before it asks; together they hold one place. They
+   say how long either end may be silent.
 4. Feeds go to the address at which the session is: one name may stand for several servers.
 5. By TLS or not is said once, of all servers above: where a link goes on elsewhere it is not lost.
 """
@@ -54,6 +55,7 @@ class Links:
         self._on_refused = on_refused
         self._on_answer = on_answer
         self._session: Link | None = None
+        self._was_silent = False
         self._dials: dict[str, Dial] = {}
         self.above = Above(upstream, folder)
         self._revision = revision
@@ -129,15 +131,16 @@ class Links:
         for dial in list(self._dials.values()):
             dial.tick(now_ms)
 
-    def is_silent(self, now_ms: int, limit_ms: int, *, session: bool = False) -> bool:
-        """Whether a feed that should speak (`session`: that link, too) has not for so long."""
-        links = list(self.feeds.values())
-        if session and self._session is not None:
-            links.append(self._session)
-        return any(
-            link.state is LinkState.READY and not link.paused and now_ms - link.heard_ms > limit_ms
-            for link in links
-        )
+    def is_silent(self, now_ms: int, most_ms: int) -> bool:
+        """Whether a link that should speak has not for too long; called each tick.
+
+        What came while this process stood still is read before the next tick, so silence counts
+        when it is found twice.
+        """
+        links = [*self.feeds.values(), *([self._session] if self._session is not None else [])]
+        is_now = any(link.is_silent(now_ms, most_ms) for link in links)
+        was, self._was_silent = self._was_silent, is_now
+        return was and is_now
 
     def close_feeds(self) -> None:
         """Ends the feeds; the session goes on."""
@@ -201,9 +204,10 @@ class Links:
                 reason = f"application {self._register[0]} refused: {value}"
                 self._on_refused(reason, value.word)
             else:
+                link.is_kept = True
                 then(value)
 
-        words = list(self._register)
+        words = [*self._register, *self._upstream.keepalive.words]
         if link.route.to_backup:  # one that is behind is no way on: it would take us back
             words += ["MINREV", self._revision()]
         link.command("CFG.REGISTER", *words, answer=answered)

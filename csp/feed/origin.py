@@ -44,6 +44,7 @@ from csp.process.standing import NO_PAIR
 from csp.resp import ErrorReply, Value
 
 PARTS = 4  # more than the master has workers gain nothing; fewer leave its cores idle
+# Where the connection states no time-out, or the master may work for long before it answers:
 SILENCE_MS_MAX_OF = {
     Phase.SIGNING_IN: 30_000,  # the master's writer registers us, and may be in a long transaction
     Phase.GREETING: 30_000,
@@ -212,9 +213,8 @@ class FeedOrigin:
                 self._troubles.reset()
             self._following.tick(now_ms)
         limit = SILENCE_MS_MAX_OF.get(self.phase)  # none, if the link was lost just now
-        is_registering = self.phase is Phase.SIGNING_IN
-        if limit is not None and self._links.is_silent(now_ms, limit, session=is_registering):
-            self._lost(f"silent for {limit} ms")
+        if limit is not None and self._links.is_silent(now_ms, limit):
+            self._lost("the master is silent")
             return
         why = self._forwards.tick(now_ms)
         if why:

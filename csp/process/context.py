@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from csp.process.keepalive import USUAL, Keepalive
 from csp.process.ports import Port
 from csp.process.roles import Role
 from csp.process.source import ANYWHERE, Source
@@ -69,6 +70,7 @@ class Upstream:
     password_file: str = ""  # read before each sign-in, where it is named
     tls: Tls | None = None  # None: it is connected to without
     source: Source = ANYWHERE  # from where connections to it go out
+    keepalive: Keepalive = USUAL  # how long either end of them may be silent
 
     @property
     def shown_host(self) -> str:

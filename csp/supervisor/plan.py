@@ -16,6 +16,7 @@ from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.process.application import options_in, tell_problems
 from csp.process.context import OptionValue, ProcessContext, Upstream
+from csp.process.keepalive import USUAL, keepalive_in
 from csp.process.roles import WRITER, Role, Secret, processes, roles_of
 from csp.process.source import Source, SourceRefused, source_in
 from csp.supervisor.child import Child, ChildState
@@ -70,6 +71,7 @@ class Plan:
         self.app_dbid = 0
         self.options = self._options_in({})
         self.source: Source | None = None  # as the Application says, once it is known
+        self.keepalive = USUAL
         self._channels = {
             role.name: instance.listen_channel(role)
             for role in roles_of(settings.mode)
@@ -158,6 +160,7 @@ class Plan:
         """Takes what the Application object says, and its Host."""
         self.app_dbid = int(application.get("DBID", 0))
         before = self.options, self.source
+        self.keepalive = keepalive_in(application)
         self.options, self.source = self._options_in(application), self._source_in(application)
         has_changed = before != (self.options, self.source)
         return Changed(has_changed, self.doors.take(application, host))
@@ -219,6 +222,8 @@ class Plan:
         upstream = self.settings.upstream
         if upstream is not None and self.source is not None:
             upstream = dataclasses.replace(upstream, source=self.source)
+        if upstream is not None:
+            upstream = dataclasses.replace(upstream, keepalive=self.keepalive)
         if upstream is None or Secret.MASTER in role.secrets:
             return upstream
         return dataclasses.replace(upstream, password="")

@@ -153,6 +153,13 @@ class Restored:
     certificate_only: bool = False  # of no use where the account's certificate was not shown
 
 
+class Silences(Protocol):
+    """The connections that have said how long they may be silent."""
+
+    def hold(self, conn: int, timeout_ms: int, *, is_server: bool) -> None:
+        """Ends the connection when it is silent for so long, milliseconds; 0: never."""
+
+
 class Tokens(Protocol):
     """What tokens are worth here."""
 
@@ -261,6 +268,8 @@ class Lane(Protocol):
     def redirects(self) -> Redirections: ...
     @property
     def registrations(self) -> Registrations: ...
+    @property
+    def silences(self) -> Silences: ...
     @property
     def tokens(self) -> Tokens: ...
     @property

@@ -8,6 +8,8 @@
    one process of a configuration server share the place, and may call what is for servers.
 4. Who registers gets a token, but for configuration servers; who was restored by one registers as
    the same application.
+5. Who says KEEPALIVE is ended when it is silent for so long (silences.py); what the other end
+   may expect of this one is its own business: a PING is answered.
 """
 
 from __future__ import annotations
@@ -155,6 +157,10 @@ def register(call: Call) -> None:
     check_application(call, application)
     wish = wish_of(call, application, options)
 
+    def watch() -> None:
+        _, remote_ms = options.get("keepalive", (0, 0))
+        lane.silences.hold(conn, remote_ms, is_server=wish["shared"])
+
     def reached(there: bool) -> None:
         if not there:
             text = f"revision {options['minrev']} is not here yet; at {lane.reader.revision}"
@@ -163,6 +169,7 @@ def register(call: Call) -> None:
         if not wish["daemon"]:
             if conn in lane.states:
                 lane.registrations.share(conn, wish)
+                watch()
                 lane.finish(conn, encode(_granted(call, wish), call.proto))
             return
         lane.writer.ask("REGISTER", orjson.dumps(wish), then=answered)
@@ -174,6 +181,7 @@ def register(call: Call) -> None:
                     return
                 told = orjson.loads(parts[-1])
                 lane.registrations.add(conn, wish, list(told.get("replaced", ())))
+                watch()
                 lane.finish(conn, encode(_granted(call, wish), call.proto))
             case Fail(text):
                 lane.finish(conn, error(text))

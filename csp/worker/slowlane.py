@@ -42,6 +42,7 @@ from csp.worker.register import Registrations
 from csp.worker.replays import Replays
 from csp.worker.server_info import ServerInfo
 from csp.worker.session_records import ENDED_HERE, SessionRecords
+from csp.worker.silences import Silences
 from csp.worker.states import States
 from csp.worker.strangers import Strangers
 from csp.worker.tickets import Tickets
@@ -77,6 +78,7 @@ class SlowLane:
         self.publications = Publications(loop)
         self.feeds = Feeds(self)
         self.registrations = Registrations(self)
+        self.silences = Silences(self)
         self.replays = Replays(self)
         self.session_records = SessionRecords(self)
         self.account_notes = AccountNotes(self)

@@ -51,6 +51,7 @@ class FakeSession:
     command: int = 0
     age_ms: int = 0
     revoked: bool = False  # its certificate is
+    fd: int = -1
 
     def is_revoked(self, context: TlsContext) -> bool:
         return self.revoked

@@ -115,7 +115,7 @@ def test_all_addresses_are_tried_in_turn(stage: Stage, dead: tuple[str, int]) ->
     stage.start()
     stage.play(lambda: stage.master.feeds(), "a feed is asked for")
     session, feed = stage.master.guests
-    assert session.commands[0][0] == feed.commands[0][0] == b"HELLO"
+    assert session.commands[1][0] == feed.commands[1][0] == b"HELLO"
 
 
 def test_when_all_refuse_each_reason_is_told(stage: Stage, dead: tuple[str, int]) -> None:
