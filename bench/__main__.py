@@ -26,6 +26,7 @@ from bench.snapshot import snapshot
 from bench.soak import soak
 from bench.sparse import sparse
 from bench.storm import storm
+from bench.switchover import switchover
 from bench.tls import tls
 from bench.tracking import tracking
 from bench.turns import turns
@@ -66,6 +67,7 @@ main.add_command(snapshot)
 main.add_command(write)
 main.add_command(sparse)
 main.add_command(storm)
+main.add_command(switchover)
 main.add_command(tls)
 
 if __name__ == "__main__":

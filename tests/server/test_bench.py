@@ -101,6 +101,13 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
             ["500 GETs: replies that did not come", "MGET of 100000 bytes, gone unread"],
         ),
         (
+            [
+                *("switchover", "--sessions", "40", "--secured", "4", "--libraries", "4"),
+                *("--way", "single"),
+            ],
+            ["two single proxies, one killed: all restored / redis-server"],
+        ),
+        (
             ["storm", "--agents", "60", "--desktops", "20", "--rounds", "1"],
             ["storm of 20: CPU a desktop / redis", "storm of 20, brief list of all agents: bytes"],
         ),
