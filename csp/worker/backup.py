@@ -27,8 +27,8 @@ def backup_of(lane: Lane, conn: int) -> dict[str, str]:
     """HOST:PORT of the other one of the pair, `backup`, and that of its port with the id of the one
     that the connection came by, `backup_port`; "" where there is none.
     """
-    other = _object(lane, APPLICATION.id, _other_dbid(lane))
-    host = str(_object(lane, HOST.id, host_dbid_of(other)).get("name", ""))
+    other = object_of(lane, APPLICATION.id, _other_dbid(lane))
+    host = str(object_of(lane, HOST.id, host_dbid_of(other)).get("name", ""))
     session = lane.loop.session(conn)
     refused = Security.UNSECURED if session.secured else Security.SECURED
     ports = ports_of(other) if other else []
@@ -54,7 +54,8 @@ def _other_dbid(lane: Lane) -> int:
     return backup_dbid_of(own)
 
 
-def _object(lane: Lane, class_id: int, dbid: int) -> dict[str, Any]:
+def object_of(lane: Lane, class_id: int, dbid: int) -> dict[str, Any]:
+    """An object, whoever may read it; empty where there is none."""
     found = lane.reader.get(class_id, dbid) if dbid else None
     obj: dict[str, Any] = orjson.loads(found) if found is not None else {}
     return obj

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psutil
 
@@ -15,6 +15,7 @@ from csp.resp.values import Verbatim
 from csp.store.alarms import raised
 from csp.tables.metrics import NAMES
 from csp.worker.call import Call, Handler
+from csp.worker.halves import Half, is_followed, replicas, serving_address
 from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
 from csp.worker.status import gauge, status_of
 
@@ -117,30 +118,37 @@ def stats(call: Call) -> Rows:
 
 
 def replication(call: Call) -> Rows:
-    """Master, or replica of one."""
+    """Master is who serves, a proxy too; who stands by in a pair is a replica of who does."""
     lane = call.lane
     status = status_of(call)
-    if not lane.is_replica:
-        rows: Rows = {"role": "master"}
-    else:
-        host, _, port = lane.info.upstream.rpartition(":")
-        up = status["link"] == "up"
+    standing_by = replicas(call)
+    rows: Rows = {"role": "master"}
+    if lane.is_replica:
+        host, port = serving_address(call)
         rows = {
             "role": "slave",
             "master_host": host,
             "master_port": port,
-            "master_link_status": "up" if up else "down",
+            "master_link_status": "up" if is_followed(lane) else "down",
             "master_last_io_seconds_ago": max(0, int(status["age"])) // 1000,
             "master_sync_in_progress": int(lane.loading),
-            "slave_read_only": int(not lane.takes_writes),
             "slave_priority": 100,
         }
     return rows | {
-        "connected_slaves": gauge(call, "feeds"),
+        "slave_read_only": int(not lane.takes_writes),
+        "connected_slaves": len(standing_by),
+        **{f"slave{at}": _replica(one, status) for at, one in enumerate(standing_by)},
         "master_failover_state": "no-failover",
         "master_replid": status["stream"] or "0" * 32,
         "master_repl_offset": status["revision"],
     }
+
+
+def _replica(one: Half, status: Mapping[str, object]) -> str:
+    """Who stands by, as Redis shows a replica; it is ready once it has all that is here."""
+    state = "online" if one.is_ready else "wait_bgsave"
+    offset = status["revision"] if one.is_ready else 0
+    return f"ip={one.host},port={one.port},state={state},offset={offset},lag=0"
 
 
 def cpu(_: Call) -> Rows:

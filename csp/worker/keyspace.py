@@ -10,9 +10,9 @@ from csp.errors import CspError
 from csp.model.symbolic import parse_key
 from csp.resp.encode import OK, bulk, integer
 from csp.resp.values import Simple, Value
-from csp.store.control import LINK_UP
 from csp.tables.commands import SUBCOMMANDS
 from csp.worker.call import Call, Handler
+from csp.worker.halves import is_followed, replicas, serving_address
 from csp.worker.refusal import SYNTAX, number, text_of
 from csp.worker.server_info import MODULE_VERSION
 
@@ -105,14 +105,16 @@ def _touch(call: Call) -> bytes:
 
 
 def _role(call: Call) -> bytes:
-    """ROLE: as Redis says it of a master, or of a replica of one."""
+    """ROLE: as Redis says it of a master, or of a replica of one; the pair's backup is that."""
     lane = call.lane
     revision = 0 if lane.loading else lane.reader.revision
     if not lane.is_replica:
-        return call.encode(["master", revision, []])
-    host, _, port = lane.info.upstream.rpartition(":")
-    link = "connected" if lane.control.link()[0] == LINK_UP else "connect"
-    return call.encode(["slave", host, int(port or 0), link, revision])
+        standing_by: list[Value] = [
+            [one.host, str(one.port), str(revision)] for one in replicas(call)
+        ]
+        return call.encode(["master", revision, standing_by])
+    link = "connected" if is_followed(lane) else "connect"
+    return call.encode(["slave", *serving_address(call), link, revision])
 
 
 def _last_save(call: Call) -> bytes:

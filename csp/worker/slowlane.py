@@ -31,6 +31,7 @@ from csp.worker.call import Call, Handler, State
 from csp.worker.certificates import Certificates
 from csp.worker.feed_server import Feeds
 from csp.worker.guest import Guest, OpenGuest
+from csp.worker.halves import is_serving
 from csp.worker.handlers import HANDLERS, QUESTIONS
 from csp.worker.mailbox import Mailbox, Tell, Words
 from csp.worker.own_options import Following
@@ -217,8 +218,11 @@ class SlowLane:
 
     @property
     def is_replica(self) -> bool:
-        """Whether a client of Redis is to take it for one: there is a master that it follows."""
-        return self.info.mode == "proxy" or self.control.role == ROLE_BACKUP
+        """Whether a client of Redis is to take it for one: another serves, and this one stands by.
+
+        A proxy that serves is none: clients of Redis look for a master, and csp's writes go on.
+        """
+        return not is_serving(self)
 
     def behind(self, conn: int, args: list[bytes]) -> bool:
         """Runs a write that stands behind one under way: the replies leave together, in order.

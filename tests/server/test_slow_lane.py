@@ -169,5 +169,5 @@ def test_proxy_follows_waits_and_refuses(master: Master, tmp_path: Path) -> None
                 reader.execute_command("CFG.SYNC", revision + 1000, "TIMEOUT", 50)
             status = reader.execute_command("CFG.STATUS")
             assert (status["mode"], status["link"], status["lag"]) == ("proxy", "up", 0)
-            assert reader.info("replication")["role"] == "slave"
+            assert reader.info("replication")["role"] == reader.role()[0] == "master"
         assert proxy.cli("verify").returncode == 0

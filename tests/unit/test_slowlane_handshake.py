@@ -10,6 +10,7 @@ import pytest
 
 from csp.process.channel.asking import Asker
 from csp.process.channel.framing import AUTH_LIMITS
+from csp.process.standing import ROLE_BACKUP, ROLE_PRIMARY, ROLE_SINGLE
 from csp.worker.handshake import AUTH_RETRIES_MAX, AUTH_RETRY_MS
 from tests.unit.fake_loop import Server
 
@@ -40,11 +41,21 @@ def test_hello_maps(server: Server) -> None:
     assert server.loop.session(1).proto == 3
 
 
-def test_hello_role_of_proxy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("serving", "role", "told"),
+    [
+        (True, ROLE_SINGLE, b"master"),
+        (True, ROLE_PRIMARY, b"master"),
+        (True, ROLE_BACKUP, b"replica"),
+        (False, ROLE_SINGLE, b"replica"),
+    ],
+)
+def test_hello_role_of_proxy(tmp_path: Path, serving: bool, role: int, told: bytes) -> None:
     server = Server(tmp_path, mode="proxy", upstream="m:1")
+    server.control.serving, server.control.role = serving, role
     hello = server.ask("HELLO", "3")
     assert isinstance(hello, dict)
-    assert hello[b"role"] == b"replica"
+    assert hello[b"role"] == told
     server.close()
 
 
