@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.validate import plants_answered, plants_cached, plants_told  # noqa: F401 - they fill PLANTS
+from tests.validate import (  # noqa: F401 - they fill PLANTS
+    plants_answered,
+    plants_assured,
+    plants_cached,
+    plants_told,
+)
 from tests.validate.history import Bookmark, Hit, Read, Subscribed, Told, Write, load
 from tests.validate.links import FaultProxies
 from tests.validate.planting import PLANTS

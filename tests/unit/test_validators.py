@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.validate import plants_answered, plants_cached, plants_told  # noqa: F401 - they fill PLANTS
+from tests.validate import (  # noqa: F401 - they fill PLANTS
+    plants_answered,
+    plants_assured,
+    plants_cached,
+    plants_told,
+)
 from tests.validate.history import (
+    Assured,
     Bookmark,
     Committed,
     Finished,
@@ -17,6 +23,7 @@ from tests.validate.history import (
     Hit,
     Part,
     Read,
+    Shown,
     Subscribed,
     Told,
     Write,
@@ -81,6 +88,16 @@ def test_a_gap_that_was_due_excuses_what_it_hides() -> None:
         assert VALIDATORS["reliable"](told_so) == []
         # A gap of which the server does not say that its log had passed the place is a fault.
         assert bool(VALIDATORS["resumable"](told_so)) == (oldest == 0)
+
+
+def test_a_gap_that_is_told_excuses_a_read_of_the_past() -> None:
+    """Who is told that changes may be missing knows that what was seen counts no more."""
+    log = [Committed(at, at, (Part("update", "CfgSkill:101", 1),)) for at in (11, 12)]
+    came = Assured("who", "second", 1, 0.0, 0.1, 12, "token")
+    old = Read("who", "second", 1, 0.2, 0.3, (Shown("CfgSkill:101", 11, 11),))
+    assert VALIDATORS["assured"]([came, old, *log])
+    gap = Gap("who", "second", 1, 0.15, "resync", 12)
+    assert VALIDATORS["assured"]([came, gap, old, *log]) == []
 
 
 def test_a_history_is_the_same_from_its_file(tmp_path: Path) -> None:

@@ -76,6 +76,19 @@ class Read:
 
 
 @dataclass(frozen=True)
+class Assured:
+    """From here on this connection shows nothing older: by a token, or what CFG.SYNC said."""
+
+    who: str
+    server: str
+    connection: int
+    began: float
+    time: float
+    revision: int
+    by: str  # "token", "sync"
+
+
+@dataclass(frozen=True)
 class Subscribed:
     """A subscription begins or goes on: after this revision (or NOW), as the server confirmed."""
 
@@ -211,7 +224,7 @@ class Finished:
 
 Cached = Tracked | Hit | Dropped | Settled
 Heard = Subscribed | State | Synced | Told | Bookmark | Gap
-Record = Committed | Write | Read | Heard | Cached | Finished
+Record = Committed | Write | Read | Assured | Heard | Cached | Finished
 KINDS = {one.__name__: one for one in Record.__args__}  # type: ignore[attr-defined]
 
 

@@ -7,12 +7,13 @@ hops between servers, bookmarks, reads beside pushes, writes whose outcome nobod
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from tests.validate.history import (
     NOW,
+    Assured,
     Bookmark,
     Committed,
     Dropped,
@@ -85,6 +86,7 @@ class Play:
         self.shown: dict[str, list[tuple[int, int, bool]]] = {}  # key -> revision, value, is there
         self.readers = {"reader one": "first", "reader two": "master"}
         self.seen = dict.fromkeys(self.readers, 0)
+        self.arrivals = 0
         self.listeners: list[Listener] = []
         self.holders = [Holder("holder one", "default"), Holder("holder two", "redirect")]
 
@@ -99,9 +101,11 @@ class Play:
             self._connect(listener, self.random.choice(SERVERS), NOW)
         for holder in self.holders:
             self._hold(holder)
+        deeds: tuple[Callable[[], None], ...]
         deeds = (self._write, self._catch_up, self._read, self._deliver, self._lose, self._bookmark)
+        deeds = (*deeds, self._arrive)
         for _ in range(steps):
-            self.random.choices((*deeds, self._look_up), (5, 4, 4, 6, 1, 1, 12))[0]()
+            self.random.choices((*deeds, self._look_up), (5, 4, 4, 6, 1, 1, 2, 12))[0]()
         self.at = dict.fromkeys(SERVERS, self.newest)
         for listener in self.listeners:
             while listener.place < self.newest:
@@ -187,6 +191,20 @@ class Play:
         states = self.at[server] if self.random.random() < 0.3 else 0
         self.records.append(Read(who, server, 0, began, self._tick(), shown, states))
         self.seen[who] = max(self.seen[who], states, *(one.revision for one in shown))
+
+    def _arrive(self) -> None:
+        """Somebody comes by a token to who has reached it, or asks for what the master has."""
+        self.arrivals += 1
+        by = self.random.choice(("token", "sync"))
+        server = self.random.choice(SERVERS)
+        if by == "sync":
+            self.at[server] = self.newest
+        place = self.newest if by == "sync" else self.random.randint(BASE, self.at[server])
+        where = (f"comer {self.arrivals}", server, self.arrivals)
+        self.records.append(Assured(*where, self._tick(), self._tick(), place, by))
+        for _ in range(2):
+            shown = self._shown_at(self.at[server])
+            self.records.append(Read(*where, self._tick(), self._tick(), shown))
 
     def _shown_at(self, revision: int) -> tuple[Shown, ...]:
         keys = self.random.sample(sorted(self.shown), self.random.randint(1, 4))
@@ -329,6 +347,6 @@ def mark_of(revision: int) -> str:
     return f"{revision * 0x9E3779B97F4A7C15 % (1 << 64):016x}"
 
 
-def pretend(seed: int, steps: int = 400) -> list[Record]:
+def pretend(seed: int, steps: int = 460) -> list[Record]:
     """A valid history."""
     return Play(seed).run(steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tests.validate.history import Record
+from tests.validate.validators.assured import assured, level
 from tests.validate.validators.atomic import atomic
 from tests.validate.validators.caches import tracked
 from tests.validate.validators.order import ordered, unique
@@ -28,6 +29,8 @@ VALIDATORS: dict[str, Validator] = {
         complete_state,
         monotonic_reads,
         read_your_writes,
+        assured,
+        level,
         event_before_data,
         linearizable_writes,
         tracked,
