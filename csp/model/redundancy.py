@@ -158,7 +158,7 @@ def _as_primary(own: Application, dbid: int, get: Get, named_by: NamedBy) -> Ite
         yield Problem("redundancyType", kind, f"who has a backup is {WARM_STANDBY}")
     if backup.get("isServer") is not True:
         yield wrong("{} is no server: its isServer is not true")
-    if dbid == MASTER_DBID or dbid in _follows(own):
+    if dbid == MASTER_DBID or dbid in follows(own):
         yield wrong("{} is the server that it follows: that is no proxy of the same kind")
     if backup_dbid_of(backup):
         yield wrong("{} has a backup itself")
@@ -194,6 +194,6 @@ def _as_backup(own: Application, primary: Application, primaries: int) -> Iterat
         yield wrong("DBID", "it is the backup of {} and of others: a backup serves one primary")
 
 
-def _follows(own: Application) -> set[int]:
+def follows(own: Application) -> set[int]:
     """The DBIDs of the servers that its connections lead to."""
     return {int(one.get("appServerDBID") or 0) for one in own.get("appServerDBIDs") or ()}

@@ -17,6 +17,7 @@ from csp.model.types import CLASSES, ENVIRONMENT, WORD_OF_CLASS
 from csp.rules.accounts import check_password, rules_of
 from csp.rules.complete import FOLDER, TENANT
 from csp.rules.hidden import Seen, known_among, named
+from csp.rules.redundancy import check_redundancy
 from csp.rules.transaction import Touched, Transaction
 
 Rule = Callable[[Transaction, Touched, JsonObject], None]
@@ -207,7 +208,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "CfgPlaceGroup": (_managers,),
     "CfgDNGroup": (_managers,),
     "CfgSwitch": (_tserver_lists_tenant,),
-    "CfgApplication": (_application,),
+    "CfgApplication": (_application, check_redundancy),
     "CfgHost": (_lca_port,),
     "CfgPerson": (_person,),
     "CfgTenant": (_tenant,),

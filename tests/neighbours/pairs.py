@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import redis
 
+from csp.model.redundancy import WARM_STANDBY
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.ports import free_port, is_listening
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
@@ -167,7 +168,8 @@ class ProxyPair:
 
     def join(self) -> None:
         """Has the configuration say that the two are a pair."""
-        self.change(self.first, **{"serverInfo.backupServerDBID": self.second.dbid})
+        change = {"serverInfo.backupServerDBID": self.second.dbid, "redundancyType": WARM_STANDBY}
+        self.change(self.first, **change)
 
     def split(self) -> None:
         """Has the configuration say that they are single servers."""
@@ -192,10 +194,7 @@ class ProxyPair:
             for half in self.halves:
                 application = self._application(half, host, prototype)
                 half.dbid = _create(client, "CfgApplication", **application)
-        self.change(
-            self.first,
-            **{"serverInfo.backupServerDBID": self.second.dbid, "redundancyType": "htwarmstanby"},
-        )
+        self.join()
 
     def _application(self, half: Half, host: int, prototype: int) -> dict[str, Any]:
         connection: dict[str, Any] = {"appServerDBID": MASTER_DBID}

@@ -50,7 +50,8 @@ def pair(root: Master, folder: Path, name: str) -> tuple[Proxy, Proxy]:
     host = find(root, "CfgHost", HERE)["DBID"]
     update(root, second.app, {"serverInfo.hostDBID": host})
     backup = find(root, "CfgApplication", second.app)["DBID"]
-    update(root, first.app, {"serverInfo.backupServerDBID": backup})
+    warm = {"serverInfo.backupServerDBID": backup, "redundancyType": "htwarmstanby"}
+    update(root, first.app, warm)
     return first, second
 
 

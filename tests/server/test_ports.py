@@ -128,15 +128,10 @@ class Doors:
             "master": add_ports(self.master, "confserv", WORDS),
             "proxy": add_ports(self.master, "proxy1", WORDS),
         }
-        second = make(self.master, "configurationserver", name="second")  # backup of the master
-        change(self.master, "confserv", changed={"serverInfo": {"backupServerDBID": second}})
-        proxy = dbid_of(self.master, "proxy1")  # which is the backup of `first`
-        make(
-            self.master,
-            "configurationserver",
-            name="first",
-            serverInfo={"backupServerDBID": proxy},
-        )
+        for app, backup in (("confserv", "second"), ("proxy1", "first")):
+            dbid = make(self.master, "configurationserver", name=backup)
+            warm = {"serverInfo": {"backupServerDBID": dbid}, "redundancyType": "htwarmstanby"}
+            change(self.master, app, changed=warm)
         make(self.master, "configurationserver", name="stranger")
         make(self.master, "statserver", name="stat")
         create(
