@@ -93,10 +93,14 @@ def application_of(client: redis.Redis, name: str) -> dict[str, Any]:
 
 
 class SteadyWriter:
-    """Renames skills, CHANGES_PER_SECOND times a second, until it is left."""
+    """Renames skills, CHANGES_PER_SECOND times a second, until it is left.
+
+    The first change is made when it is entered; a test that needs others waits for `more`.
+    """
 
     def __init__(self, master: Server, dbids: list[int]) -> None:
         self.count = 0
+        self.revision = 0  # of its newest change
         self.problem: BaseException | None = None
         self._master = master
         self._dbids = dbids
@@ -105,7 +109,13 @@ class SteadyWriter:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self.more(1)
         return self
+
+    def more(self, changes: int) -> None:
+        """Waits for so many changes beyond those of now."""
+        wanted = self.count + changes
+        wait_until(lambda: self.count >= wanted or self.problem, 20, "changes are made")
 
     def __exit__(self, *_: object) -> None:
         self._ends.set()
@@ -121,7 +131,7 @@ class SteadyWriter:
                 ):
                     dbid = self._dbids[self.count % len(self._dbids)]
                     delta = json.dumps({"changed": {"name": f"skill {dbid} turn {self.count}"}})
-                    client.execute_command("CFG.UPDATE", "CfgSkill", dbid, delta)
+                    self.revision = client.execute_command("CFG.UPDATE", "CfgSkill", dbid, delta)
                     self.count += 1
         except Exception as problem:  # noqa: BLE001 (told in the test's thread)
             self.problem = problem

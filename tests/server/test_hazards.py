@@ -141,7 +141,7 @@ def test_a_reading_and_the_changes_after_its_first_page_are_the_present(estate: 
     estate.wait_level()
     raw = connect(estate.proxy)
     held: dict[int, dict[str, Any]] = {}
-    with SteadyWriter(estate.master, dbids):
+    with SteadyWriter(estate.master, dbids) as writer:
         first, cursor = 0, "0"
         while True:
             revision, cursor, page = raw.call(
@@ -150,11 +150,13 @@ def test_a_reading_and_the_changes_after_its_first_page_are_the_present(estate: 
             first = first or revision
             assert revision == first  # each page says from where nothing is missed
             held |= {one["DBID"]: one for one in map(json.loads, page)}
+            writer.more(2)
             if cursor == "0":
                 break
         follow(raw, first, "cfg:CfgSkill")
-    last = estate.wait_level()
-    for change in told(raw, last):
+        writer.more(2)
+    estate.wait_level()
+    for change in told(raw, writer.revision):
         assert change["op"] == "update"
         present = held[change["DBID"]]
         if change["revision"] > present["revision"]:  # a later page may have it already

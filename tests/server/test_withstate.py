@@ -101,10 +101,11 @@ def test_what_changes_meanwhile_makes_the_picture_whole(master: Master) -> None:
     """State, then the changes behind the start applied to it: what a read shows."""
     dbids = create_skills(master, [f"s{next(NAMES)}" for _ in range(50)])
     start = int(status(master)["revision"])
-    with SteadyWriter(master, dbids):
+    with SteadyWriter(master, dbids) as writer:
         raw = connect(master, 3)
         begin(raw, start, channels=("cfg:CfgSkill",))
         shown, revision = states(raw)
+        writer.more(5)
     picture = {told["DBID"]: told["object"] for _, told in shown}
     assert revision >= start
     newest = int(status(master)["revision"])
