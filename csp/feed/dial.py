@@ -4,7 +4,7 @@
 2. An address that refuses is left for the next at once; one that says nothing to a connect gets
    company after CONNECT_MS, one that is connected and silent after ANSWER_MS. So an address that
    is dead, or a balancer whose server is, costs that long and not the whole patience. Beside a
-   master that is silent its backup is tried after BACKUP_MS.
+   server that is silent the next one is tried after BACKUP_MS.
 3. It fails when all addresses were tried and no link is under way: once, with each one's reason.
    A refusal of the sign-in is told as such.
 """
@@ -19,7 +19,7 @@ from csp.feed.route import Route
 from csp.process.polling import Descriptor
 
 CONNECT_MS = 500  # a live host answers a connect within that, wherever it stands
-BACKUP_MS = 2_000  # of silence before the master's backup is tried beside it
+BACKUP_MS = 2_000  # of silence before the master's backup, or a further server, is tried beside it
 ANSWER_MS = 10_000  # a master that verifies a thousand passwords at once may need it
 LINKS_MAX = 3  # side by side
 
@@ -118,7 +118,8 @@ class Dial:
     def _connect_ms(self) -> int:
         """How long an address may say nothing to a connect before the next one is tried."""
         last, following = self._routes[self._tried - 1], self._routes[self._tried]
-        return BACKUP_MS if following.to_backup and not last.to_backup else CONNECT_MS
+        is_same = (last.rank, last.to_backup) == (following.rank, following.to_backup)
+        return CONNECT_MS if is_same else BACKUP_MS
 
     def _ready(self, number: int) -> None:
         self.link = self._links.pop(number)

@@ -18,6 +18,7 @@ from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
 from csp.feed.route import Route
 from csp.model.feed import can_pack, packed_words
+from csp.process.connections import Listed
 from csp.process.context import Upstream
 from csp.process.lookup import LookupFailed
 from csp.process.polling import Descriptor
@@ -40,11 +41,12 @@ class Links:
         *,
         packs: bool,
         folder: str,
+        listed: Callable[[], Sequence[Listed]],
         revision: Callable[[], int],
     ) -> None:
         """`on_answer` takes what the session is sent that answers no command; `packs`: feeds come
         packed from a master that can; `folder`: where it is kept who the master's backup is;
-        `revision`: the one that is served.
+        `listed`: further servers that may be followed; `revision`: the one that is served.
         """
         self.feeds: dict[int, Link] = {}
         self._upstream = upstream
@@ -57,7 +59,7 @@ class Links:
         self._session: Link | None = None
         self._was_silent = False
         self._dials: dict[str, Dial] = {}
-        self.above = Above(upstream, folder)
+        self.above = Above(upstream, folder, listed)
         self._revision = revision
         self._on_session: Callable[[], None] | None = None  # waits for the master's addresses
 
@@ -97,7 +99,7 @@ class Links:
             self._ask_place(link, placed)
 
         def placed(told: Value) -> None:
-            if not self.session.route.to_backup:
+            if not self.session.route.is_other:
                 self.above.learn(told)
             on_ready()
 
@@ -141,6 +143,10 @@ class Links:
         is_now = any(link.is_silent(now_ms, most_ms) for link in links)
         was, self._was_silent = self._was_silent, is_now
         return was and is_now
+
+    def avoid(self, route: Route) -> None:
+        """The server at its end is no way on: the next attempt begins with the others."""
+        self.above.avoid(route.rank, self._clocks.monotonic_ms())
 
     def close_feeds(self) -> None:
         """Ends the feeds; the session goes on."""
@@ -201,6 +207,7 @@ class Links:
             if link.state is LinkState.BROKEN:
                 return
             if isinstance(value, ErrorReply):
+                self.avoid(link.route)
                 reason = f"application {self._register[0]} refused: {value}"
                 self._on_refused(reason, value.word)
             else:
@@ -208,6 +215,6 @@ class Links:
                 then(value)
 
         words = [*self._register, *self._upstream.keepalive.words]
-        if link.route.to_backup:  # one that is behind is no way on: it would take us back
+        if link.route.is_other:  # one that is behind is no way on: it would take us back
             words += ["MINREV", self._revision()]
         link.command("CFG.REGISTER", *words, answer=answered)

@@ -13,7 +13,10 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
 
 from csp.errors import CspError, MasterDown, NoRef, ReadOnly
 from csp.feed.alarms import LinkAlarms
@@ -35,13 +38,17 @@ from csp.model.redundancy import Pair
 from csp.model.requests import WriteOutcome
 from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.events import log_event
+from csp.process.application import Finder, application_of
+from csp.process.connections import CONNECTIONS, Listed, connections_up, servers_above
 from csp.process.context import ProcessContext
 from csp.process.credentials import PasswordFileRefused, renewed
+from csp.process.keepalive import keepalive_in
 from csp.process.origin import EntriesPage, Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.process.standing import NO_PAIR
 from csp.resp import ErrorReply, Value
+from csp.store.segment import SegmentMissing
 
 PARTS = 4  # more than the master has workers gain nothing; fewer leave its cores idle
 # Where the connection states no time-out, or the master may work for long before it answers:
@@ -90,6 +97,7 @@ class FeedOrigin:
             self._answered,
             packs=bool(context.options.get("link-compression", True)),
             folder=context.state_folder,
+            listed=self._listed,
             revision=lambda: self._host.published if self._host.loaded else 0,
         )
         self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
@@ -241,7 +249,30 @@ class FeedOrigin:
             self._upstream = renewed(self._upstream)
         except PasswordFileRefused as error:
             self._reports.once("51335", reason=str(error))
+        self._take_keepalive()
         self._links.use(self._upstream)
+
+    def _application(self) -> tuple[Finder, dict[str, Any]] | None:
+        """The store as it is, and this server's Application in it."""
+        try:
+            reader = self._host.reader()
+        except SegmentMissing:  # its name has gone: another generation is on its way
+            return None
+        found = application_of(reader, self._app_name) if reader is not None else b""
+        return (reader, orjson.loads(found)) if reader is not None and found else None
+
+    def _take_keepalive(self) -> None:
+        """How long either end of the links may be silent, as the Application is now."""
+        own = self._application()
+        if own is not None:
+            up = [connection for connection, _ in connections_up(*own)]
+            keepalive = keepalive_in({CONNECTIONS: up})
+            self._upstream = replace(self._upstream, keepalive=keepalive)
+
+    def _listed(self) -> Sequence[Listed]:
+        own = self._application()
+        secured = self._upstream.tls is not None
+        return servers_above(*own, secured=secured) if own is not None else ()
 
     def _tried(self, value: Value) -> None:
         """The master's answer to credentials that were read while the link was up."""
@@ -260,8 +291,8 @@ class FeedOrigin:
 
     def _registered(self) -> None:
         route = self._links.session.route
-        if route.to_backup:
-            log_event(log, "51337", address=route)
+        if route.is_other:
+            log_event(log, "51336" if route.rank else "51337", address=route)
         else:
             log_event(log, "04503", host=self._upstream.shown_host, port=self._upstream.port)
         self.phase = Phase.GREETING
@@ -353,6 +384,7 @@ class FeedOrigin:
             self._above = read_chain(frame, self._own)
         except FeedError as why:
             self._was_circle = True
+            self._links.avoid(self._links.session.route)
             self._refused(str(why))
             return
         self._was_circle = False

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from csp.model.redundancy import Pair
     from csp.model.requests import WriteOutcome, WriteRequest
     from csp.model.sessions import SessionsPage, SessionsQuestion
+    from csp.process.application import Finder
     from csp.process.own_options import OwnOptions
     from csp.process.standing import Standing
     from csp.tables.events import Alarm
@@ -112,6 +113,9 @@ class StoreForOrigin(Protocol):
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         """The newest published record image; None where there is no such object."""
+
+    def reader(self) -> Finder | None:
+        """The newest published state; None before the first load."""
 
     def application(self, name: str) -> bytes:
         """The JSON of the Application of this name, as published; b"" where there is none."""

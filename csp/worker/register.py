@@ -31,6 +31,7 @@ from csp.worker.backup import backup_of
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.purposes import check_application, purpose_of
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
+from csp.worker.status import own_dbid
 
 TEXT_CHARACTERS_MAX = 255
 MINREV_WAIT_MS = 5_000
@@ -268,6 +269,7 @@ def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
         "mark": f"{reader.mark:016x}",
         "restored": int(call.state.restored != 0),
         "application_dbid": int(wish["dbid"]),
+        "server_dbid": call.lane.info.app_dbid or own_dbid(call),
         "role": call.lane.role,
         "release": call.lane.info.release,
         "compression": COMPRESSION,

@@ -20,6 +20,7 @@ from csp.feed.origin import FeedOrigin
 from csp.feed.phase import Clocks
 from csp.model.feed import FORMAT
 from csp.model.keys import TABLE_DIGEST
+from csp.process.application import Finder
 from csp.process.context import ProcessContext, Upstream
 from csp.process.roles import WRITER
 from csp.process.standing import Standing
@@ -204,6 +205,7 @@ class FakeHost(FakeAlarms):
         self.mark = 0
         self.time_ms = 0
         self.calls: list[str] = []
+        self.finder: Finder | None = None
         self.links: list[tuple[int, int, int]] = []
         self.fence = 0
         self.full_at = 0  # from this revision on there is no room
@@ -263,6 +265,9 @@ class FakeHost(FakeAlarms):
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return b"x" * 8  # smaller than whatever comes
+
+    def reader(self) -> Finder | None:
+        return self.finder
 
     def show_standing(self, standing: Standing) -> None:
         self.standing = standing
