@@ -42,8 +42,8 @@ class Estate:
             master.start()
             self._add_proxy("first", master)
             self._add_proxy("second", master)
-            self._fill(master)
-            self._set_writable(master, "first")
+            self.keys = fill(master)
+            make_writable(master, self.servers["first"], "first")
             if self.chain:
                 self._add_proxy("third", self.servers["first"])
             for name, server in self.servers.items():
@@ -74,30 +74,6 @@ class Estate:
         proxy.master_host, proxy.listens_at = link.host, self.network.listens_at
         self.servers[name] = proxy
         proxy.start()
-
-    def _fill(self, master: Server) -> None:
-        """A second tenant, an application to register as, and the objects that are changed."""
-        with master.client() as client:
-            tenant = {"name": "other", "isServiceProvider": False}
-            made = client.execute_command("CFG.CREATE", "CfgTenant", orjson.dumps(tenant))[1]
-            assert made == 101, "the clients say 101 for the second tenant"
-            desk = {"name": APPLICATION, "appPrototypeDBID": 10, "tenantDBIDs": [1]}
-            client.execute_command(
-                "CFG.CREATE", "CfgApplication", orjson.dumps(desk | {"isServer": False})
-            )
-            for number in range(OBJECTS):
-                for class_name in CLASSES:
-                    content = new_object(class_name, f"{class_name}{number}", (1, 101)[number % 2])
-                    made = client.execute_command("CFG.CREATE", class_name, orjson.dumps(content))
-                    self.keys.append(f"{class_name}:{made[1]}")
-
-    def _set_writable(self, master: Server, name: str) -> None:
-        with master.client() as client:
-            page = client.execute_command("CFG.READ", "CfgApplication", "FILTER", "name", name)
-            dbid = orjson.loads(page[2][0])["DBID"]
-            delta = {"options": {"changed": {"csproxy": {"proxy-writable": "true"}}}}
-            client.execute_command("CFG.UPDATE", "CfgApplication", dbid, orjson.dumps(delta))
-        wait_until(lambda: status(self.servers[name])["writable"], 10, f"{name} is writable")
 
     # ------------------------------------------------------------------ looking
 
@@ -139,6 +115,11 @@ class Estate:
     def generations(self) -> dict[str, Any]:
         """What tells whether a server loaded anew."""
         return {name: status(server)["generation"] for name, server in self.servers.items()}
+
+    def verdict(self, name: str) -> str:
+        """What is wrong with what a proxy holds; empty: nothing."""
+        done = self.servers[name].cli("verify")
+        return f"{done.stdout}{done.stderr}" if done.returncode else ""
 
     # ------------------------------------------------------------------ striking
 
@@ -197,3 +178,32 @@ def status(server: Server) -> dict[str, Any]:
     with server.client(protocol=3, socket_timeout=5) as client:
         found: dict[str, Any] = client.execute_command("CFG.STATUS")
     return found
+
+
+def fill(master: Server) -> list[str]:
+    """A second tenant, an application to register as, and the objects that are changed; these."""
+    keys = []
+    with master.client() as client:
+        tenant = {"name": "other", "isServiceProvider": False}
+        made = client.execute_command("CFG.CREATE", "CfgTenant", orjson.dumps(tenant))[1]
+        assert made == 101, "the clients say 101 for the second tenant"
+        desk = {"name": APPLICATION, "appPrototypeDBID": 10, "tenantDBIDs": [1]}
+        client.execute_command(
+            "CFG.CREATE", "CfgApplication", orjson.dumps(desk | {"isServer": False})
+        )
+        for number in range(OBJECTS):
+            for class_name in CLASSES:
+                content = new_object(class_name, f"{class_name}{number}", (1, 101)[number % 2])
+                made = client.execute_command("CFG.CREATE", class_name, orjson.dumps(content))
+                keys.append(f"{class_name}:{made[1]}")
+    return keys
+
+
+def make_writable(master: Server, proxy: Server, name: str) -> None:
+    """Has a proxy take writes; `name` is its Application's."""
+    with master.client() as client:
+        page = client.execute_command("CFG.READ", "CfgApplication", "FILTER", "name", name)
+        dbid = orjson.loads(page[2][0])["DBID"]
+        delta = {"options": {"changed": {"csproxy": {"proxy-writable": "true"}}}}
+        client.execute_command("CFG.UPDATE", "CfgApplication", dbid, orjson.dumps(delta))
+    wait_until(lambda: status(proxy)["writable"], 10, f"{name} is writable")

@@ -52,12 +52,12 @@ class Run:
         self.watchers: list[Watcher] = []
         self.subscribers: list[Subscriber] = []
         self.trackers: list[Tracker] = []
+        self.others: list[Actor] = []  # of kinds of runs that have more
 
     def run(self) -> list[str]:
         """The whole run; what was wrong, in words."""
         _quicken()
-        chain = not self.is_short
-        with Estate(self.folder, self.network, workers=self.workers, chain=chain) as estate:
+        with self.estate() as estate:
             self.ground = Ground(estate.fronts, ("master", "first"), estate.keys)
             generations = estate.generations()
             self._begin(estate.wait_level())
@@ -75,6 +75,11 @@ class Run:
         self.violations = [*self.ground.faults, *judge(self.records)]
         return self.violations
 
+    def estate(self) -> Estate:
+        """The servers."""
+        chain = not self.is_short
+        return Estate(self.folder, self.network, workers=self.workers, chain=chain)
+
     def summary(self) -> list[str]:
         """What was done and seen, in lines for people."""
         kinds = Counter(type(one).__name__ for one in self.records)
@@ -83,7 +88,7 @@ class Run:
         hops = sum(one.hops for one in (*self.readers, *self.watchers, *self.trackers))
         return [
             f"network: {self.network}",
-            f"seed {self.seed}, {self.seconds:g} s: {sum(self.done.values())} blows: "
+            f"{self.asked()}: {sum(self.done.values())} blows: "
             + ", ".join(f"{count} {what}" for what, count in sorted(self.done.items())),
             f"{kinds['Committed']} transactions; writes: "
             + ", ".join(f"{count} {state}" for state, count in sorted(states.items())),
@@ -98,9 +103,14 @@ class Run:
             f"violations: {len(self.violations)}",
         ]
 
+    def asked(self) -> str:
+        """What kind of run it is, so that it can be repeated."""
+        return f"seed {self.seed}, {self.seconds:g} s"
+
     def _all(self) -> list[Actor]:
         readers = [*self.readers, *self.client_readers]
-        return [*self.writers, *readers, *self.watchers, *self.subscribers, *self.trackers]
+        listeners = [*self.watchers, *self.subscribers, *self.trackers]
+        return [*self.writers, *readers, *listeners, *self.others]
 
     # ------------------------------------------------------------------ beginning
 
@@ -133,12 +143,12 @@ class Run:
             Writer(ground, server, f"writer {number} at the {server}", seed)
             for number, server in enumerate((*ground.writable, "master"))
         ]
-        _start([*self.subscribers, *self.watchers])
+        start([*self.subscribers, *self.watchers])
         self.trackers = [
             Tracker(ground, mode, f"tracker {number}", seed)
             for number, mode in enumerate((*MODES, "redirect"))
         ]
-        _start([*self.trackers, *self.readers, *self.client_readers, *self.writers])
+        start([*self.trackers, *self.readers, *self.client_readers, *self.writers])
 
     # ------------------------------------------------------------------ blows
 
@@ -222,10 +232,9 @@ class Run:
                     f"the {name} loaded anew: generation {generations[name]}, now {generation}"
                 )
         for name in estate.feeds:
-            verdict = estate.servers[name].cli("verify")
-            if verdict.returncode:
-                said = f"{verdict.stdout}{verdict.stderr}"
-                self.ground.faults.append(f"verify of the {name}: {said}")
+            verdict = estate.verdict(name)
+            if verdict:
+                self.ground.faults.append(f"verify of the {name}: {verdict}")
 
 
 def history_of(master: Server) -> list[Committed]:
@@ -254,7 +263,7 @@ def _committed(record: dict[str, object], tenants: dict[str, int]) -> Committed:
     return Committed(int(str(record["revision"])), value, tuple(parts))
 
 
-def _start(actors: list[Actor]) -> None:
+def start(actors: list[Actor]) -> None:
     for actor in actors:
         actor.start()
     begun: Callable[[], bool] = lambda: all(  # noqa: E731

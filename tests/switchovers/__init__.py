@@ -1,0 +1,1 @@
+"""Switchovers of real servers, judged by what clients wrote down of them."""
