@@ -14,7 +14,7 @@ from tests.switchovers.scenes import Scene
 from tests.validate.actor import APPLICATION as DESK
 from tests.validate.links import FaultProxies
 from tests.validate.reader import Reader
-from tests.validate.run import Run, start
+from tests.validate.run import Run, begin_all
 from tests.validate.subscriber import Subscriber
 from tests.validate.watcher import Watcher
 from tests.validate.writer import Writer
@@ -77,8 +77,8 @@ class Switchovers(Run):
             *(TokenReader(ground, f"comer {number}", seed) for number in range(2)),
             StrongReader(ground, "strong reader", seed),
         ]
-        start([*self.subscribers, *self.watchers])
-        start([*self.readers, *self.others, *self.writers])
+        begin_all([*self.subscribers, *self.watchers])
+        begin_all([*self.readers, *self.others, *self.writers])
 
     def _strike(self, estate: Scene) -> None:  # type: ignore[override]
         while sum(self.done.values()) < self.count and not self.ground.faults:

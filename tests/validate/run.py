@@ -143,12 +143,12 @@ class Run:
             Writer(ground, server, f"writer {number} at the {server}", seed)
             for number, server in enumerate((*ground.writable, "master"))
         ]
-        start([*self.subscribers, *self.watchers])
+        begin_all([*self.subscribers, *self.watchers])
         self.trackers = [
             Tracker(ground, mode, f"tracker {number}", seed)
             for number, mode in enumerate((*MODES, "redirect"))
         ]
-        start([*self.trackers, *self.readers, *self.client_readers, *self.writers])
+        begin_all([*self.trackers, *self.readers, *self.client_readers, *self.writers])
 
     # ------------------------------------------------------------------ blows
 
@@ -263,7 +263,7 @@ def _committed(record: dict[str, object], tenants: dict[str, int]) -> Committed:
     return Committed(int(str(record["revision"])), value, tuple(parts))
 
 
-def start(actors: list[Actor]) -> None:
+def begin_all(actors: list[Actor]) -> None:
     for actor in actors:
         actor.start()
     begun: Callable[[], bool] = lambda: all(  # noqa: E731
