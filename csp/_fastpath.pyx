@@ -136,6 +136,7 @@ include "_fastpath/loop/dispatch.pxi"    # which room answers a command
 include "_fastpath/loop/behind.pxi"      # writes behind one that is under way
 include "_fastpath/loop/receive.pxi"     # what clients have sent
 include "_fastpath/loop/answer.pxi"      # what they get for it
+include "_fastpath/loop/doors.pxi"       # ports opened and shut, and how who came by them leaves
 include "_fastpath/loop/clock.pxi"       # what time brings: waits that end, timeouts, notices
 include "_fastpath/loop/check.pxi"       # in checked builds: whether anything would stand for ever
 include "_fastpath/loop/persons.pxi"     # whether a person or his account has changed

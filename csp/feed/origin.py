@@ -46,7 +46,7 @@ from csp.process.keepalive import keepalive_in
 from csp.process.origin import EntriesPage, Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
-from csp.process.standing import NO_PAIR
+from csp.process.standing import NO_PAIR, Standing
 from csp.resp import ErrorReply, Value
 from csp.store.segment import SegmentMissing
 
@@ -196,6 +196,7 @@ class FeedOrigin:
 
     def take_pair(self, pair: Pair | None, own_dbid: int) -> None:
         """Whose other one it is."""
+        self._host.show_standing(Standing())
 
     def switch_over(self) -> None:
         """Has the other one of the pair take over."""

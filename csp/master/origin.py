@@ -54,7 +54,7 @@ from csp.process.context import ProcessContext, StartRefused
 from csp.process.origin import StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
-from csp.process.standing import NO_PAIR
+from csp.process.standing import NO_PAIR, Standing
 from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
 from csp.store.control import LINK_DATABASE, LINK_DOWN
 from csp.tables.events import Alarm
@@ -112,12 +112,10 @@ class DatabaseOrigin:
     def start(self, host: StoreForOrigin) -> None:
         """Migrates, fills a new database, then loads the store or catches it up.
 
-        StartRefused where that can't be done and nothing is served yet; else what is served serves
-        on, and the database is looked for.
+        StartRefused where nothing is served yet; else that serves on, the database is looked for.
         """
         self._host = host
-        if host.fence:  # an earlier writer of this run has done it
-            self._must_restore_default = False
+        self._must_restore_default &= not host.fence  # an earlier writer of this run has done it
         try:
             self._open(host)
         except errors.BadValue as error:
@@ -131,6 +129,7 @@ class DatabaseOrigin:
                 raise StartRefused(EXIT_REFUSED, f"--db: {text}") from error
             self.database.note_loss(text)
             self._watch_over()
+        host.show_standing(Standing())
 
     def _open(self, host: StoreForOrigin) -> None:
         """Becomes the database's master, and serves what it holds."""

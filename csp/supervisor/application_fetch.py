@@ -18,7 +18,7 @@ from csp.client.connection import Connection
 from csp.client.steps import Open, Step
 from csp.errors import CspError
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
-from csp.model.redundancy import SERVER_TYPE
+from csp.model.redundancy import SERVER_TYPE, pair_of
 from csp.model.types import ENVIRONMENT
 from csp.observe.events import log_event
 from csp.process.application import host_dbid_of
@@ -85,7 +85,20 @@ def _ask(address: Address, upstream: Upstream, wanted: ApplicationWanted) -> Own
         _keep_links_up(master, found)
         dbid = host_dbid_of(found)
         host = master.find("CfgHost", dbid=str(dbid)) if dbid else None
-        return Own(found, host or {})
+        return Own(found, host or {}, _pair_of(master, found))
+
+
+def _pair_of(master: Client, application: dict[str, Any]) -> int:
+    """The pair that it belongs to, by its configured primary; 0: none."""
+
+    def get(dbid: int) -> dict[str, Any] | None:
+        return master.get("CfgApplication", dbid)
+
+    def named_by(dbid: int) -> list[dict[str, Any]]:
+        return list(master.read("CfgApplication", [("backup_server_dbid", dbid)]))
+
+    pair = pair_of(application, get, named_by)
+    return pair.dbid if pair is not None else 0
 
 
 class _Asking(Client):

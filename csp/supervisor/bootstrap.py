@@ -6,6 +6,7 @@
    holds serves instead.
 3. A master finds its Application in its own store once that is loaded.
 4. The Host that the Application names comes with it: its options fill in the Application's.
+5. So does the pair that it belongs to: who may be a backup begins with its ports for clients shut.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from csp.supervisor.fork import fork_helper
 
 APPLICATION_FILE = "application.json"
 HOST_FILE = "host.json"
+PAIR_FILE = "pair.json"
 RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
 # A master that is silent so long is not waited for by a proxy that knows what it said before.
@@ -43,6 +45,7 @@ class Own(NamedTuple):
 
     application: dict[str, Any]
     host: dict[str, Any]
+    pair_dbid: int = 0  # the pair that it belongs to, by its configured primary; 0: none
 
 
 class Bootstrap:
@@ -71,6 +74,12 @@ class Bootstrap:
         self.has_failed = False
         self.application: dict[str, Any] = {}
         self.host: dict[str, Any] = {}
+        self.pair_dbid = 0
+
+    @property
+    def was_of_pair(self) -> bool:
+        """Whether an earlier start was told so: it counts until this one knows better."""
+        return _pair_in(self._folder) != 0
 
     @property
     def is_running(self) -> bool:
@@ -148,12 +157,22 @@ class Bootstrap:
             self.host = json.loads((self._folder / HOST_FILE).read_bytes())
         except FileNotFoundError:  # an earlier release wrote none
             self.host = {}
+        self.pair_dbid = _pair_in(self._folder)
         self.is_done = True
 
     def _fetch(self) -> None:
         own = self._fetch_own()
         write_down(self._folder / HOST_FILE, own.host)
+        write_down(self._folder / PAIR_FILE, {"DBID": own.pair_dbid})
         write_down(self._folder / APPLICATION_FILE, own.application)
+
+
+def _pair_in(folder: Path) -> int:
+    """The pair that was written down there; 0: none was."""
+    try:
+        return int(json.loads((folder / PAIR_FILE).read_bytes())["DBID"])
+    except FileNotFoundError:
+        return 0
 
 
 def write_down(file: Path, found: dict[str, Any]) -> None:

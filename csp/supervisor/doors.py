@@ -3,21 +3,32 @@
 1. What the Application says when it is first known counts until the next start.
 2. A port beside the default one that can't be bound is told, and keeps nobody else from serving.
 3. A socket stays bound until the stop (csp/supervisor/listeners.py).
+4. Ports for clients are open or shut, all of them alike; the others always listen. Workers see by
+   the sockets themselves which it is (csp/_fastpath/loop/doors.pxi).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import select
 import socket
 from collections.abc import Mapping
 from typing import Any
 
 from csp.observe.events import log_event
 from csp.process.port_infos import PortProblem, numbered, read_ports
-from csp.process.ports import Port
-from csp.supervisor.listeners import PortTaken, Rows, address_of, bind_beside
+from csp.process.ports import Port, Purpose
+from csp.supervisor.listeners import (
+    PortTaken,
+    Rows,
+    address_of,
+    bind_beside,
+    open_again,
+    shut,
+)
 
+FOR_CLIENTS = (Purpose.CLIENTS, Purpose.USER_INTERFACE)  # what a pair's backup has shut
 LISTENERS_MAX = 32  # of a worker: csp/_fastpath/loop/state.pxi
 
 log = logging.getLogger("csp.supervisor")
@@ -33,6 +44,8 @@ class Doors:
         self._stated = stated
         self.ports: tuple[Port, ...] = self._with_address(read_ports({}, None, stated).ports)
         self.shut: tuple[PortProblem, ...] = ()  # ports that could not be bound
+        self._refusing: set[socket.socket] = set()  # listeners that are shut
+        self._told = ""  # why ports could not be opened, as it was logged last
 
     def listeners(self, slot: int) -> list[socket.socket]:
         """Those of one worker."""
@@ -43,8 +56,47 @@ class Doors:
         """By which port each of a worker's listeners listens."""
         return tuple(self._numbers)
 
-    def serve(self, is_serving: bool) -> None:
-        """Opens the ports for clients, or shuts them: a shut one stays bound, and refuses."""
+    @property
+    def are_open(self) -> bool:
+        """Whether clients are let in."""
+        return not self._refusing
+
+    def is_waited_for(self, slot: int) -> bool:
+        """Whether somebody waits in a queue of one worker's."""
+        open_ = [one for one in self._rows[slot] if one not in self._refusing]
+        return bool(select.select(open_, [], [], 0)[0])
+
+    def serve(self, is_serving: bool) -> bool:
+        """Opens the ports for clients, or shuts them: a shut one stays bound, and refuses at once.
+
+        True where that changed something, of which workers have to know. Who had connected and was
+        not served yet is reset by a shutting; whom workers serve, they see off.
+        """
+        concerned = [
+            listener
+            for row in self._rows
+            for listener, number in zip(row, self._numbers, strict=True)
+            if self.ports[number].purpose in FOR_CLIENTS
+            and (listener in self._refusing) is is_serving
+        ]
+        if not concerned:
+            return False
+        if not is_serving:
+            shut(concerned)
+            self._refusing.update(concerned)
+            log_event(log, "51040")
+            return True
+        try:
+            open_again(concerned)
+        except PortTaken as error:
+            if str(error) != self._told:
+                log_event(log, "51042", reason=error)
+            self._told = str(error)
+            return False  # asked again a second later
+        self._told = ""
+        self._refusing.difference_update(concerned)
+        log_event(log, "51041")
+        return True
 
     def take(self, application: Mapping[str, Any], host: Mapping[str, Any]) -> bool:
         """Opens what the Application names; true if workers have to know of it."""

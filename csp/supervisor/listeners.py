@@ -6,6 +6,8 @@
    even if the other one would share it.
 3. A name that stands for several addresses is bound at all of them, on one port; an address that
    this machine hasn't got (localhost without IPv6) is left out while another is there.
+4. A port that is shut stays bound and refuses at once; only a program of the same user that asks
+   to share it (SO_REUSEPORT) could listen there meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +94,30 @@ def _bind(names: Sequence[tuple[int, tuple[Any, ...]]], address: Address, count:
     return rows
 
 
+def shut(listeners: Iterable[socket.socket]) -> None:
+    """Refuses who connects from now on; who waits in a queue, not yet served, is reset."""
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # or anybody could take it
+
+
+def open_again(listeners: Sequence[socket.socket]) -> None:
+    """Listens on what was shut; raises PortTaken where somebody else does by now."""
+    for listener in listeners:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened: list[socket.socket] = []
+    try:
+        for listener in listeners:
+            listener.listen(BACKLOG)
+            opened.append(listener)
+    except OSError as error:
+        shut(opened)
+        for listener in listeners:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        where = address_of(listeners[len(opened)])
+        raise PortTaken(f"cannot listen on {where} again: {error.strerror}") from None
+
+
 def _names_of(address: Address) -> list[tuple[int, tuple[Any, ...]]]:
     """Family and address of all that the host's name stands for, each once."""
     found = socket.getaddrinfo(
@@ -111,7 +137,12 @@ def _bind_one(family: int, name: tuple[Any, ...], rows: Rows, *, is_one_of_many:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if index:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind(name)
+            if not name[1]:
+                probe = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                name = (name[0], _chosen(probe, listener, name), *name[2:])
+                probe.close()
+            else:
+                listener.bind(name)
             if not index:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 name = listener.getsockname()
@@ -120,6 +151,15 @@ def _bind_one(family: int, name: tuple[Any, ...], rows: Rows, *, is_one_of_many:
         undo.pop_all()
     for row, listener in zip(rows, opened, strict=True):
         row.append(listener)
+
+
+def _chosen(probe: socket.socket, listener: socket.socket, name: tuple[Any, ...]) -> int:
+    """Binds it to a port that the kernel chooses; asked for by number, or a shutting loses it."""
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(name)
+    port = int(probe.getsockname()[1])
+    listener.bind((name[0], port, *name[2:]))
+    return port
 
 
 def address_of(listener: socket.socket) -> Address:

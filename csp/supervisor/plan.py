@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import select
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from csp.conf.options import in_force
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
+from csp.process import drain
 from csp.process.application import options_in, tell_problems
 from csp.process.context import OptionValue, ProcessContext, Upstream
 from csp.process.keepalive import USUAL, keepalive_in
@@ -133,15 +133,29 @@ class Plan:
         """Whom a hung child holds up, or None."""
         if not child.role.serves_clients:
             return "everybody"
-        if select.select(self.doors.listeners(child.slot), [], [], 0)[0]:
+        if self.doors.is_waited_for(child.slot):
             return "connections in its queue"
         if self.segments.holds_reclaim(child.slot):
             return "the reclaiming of memory"
         return None
 
+    def stand_by(self) -> None:
+        """Keeps the ports for clients shut until the writer says that this server serves."""
+        self.segments.control.serving = False
+        self.take_standing()
+
+    def serve_alone(self) -> None:
+        """Opens them: it was asked again, and belongs to no pair any more."""
+        self.segments.control.serving = True
+        self.take_standing()
+
     def take_standing(self) -> None:
         """Opens or shuts the ports for clients, as the control segment says."""
-        self.doors.serve(self.segments.control.serving)
+        control = self.segments.control
+        # Who drains goes on until that is over, though the other one of its pair serves already.
+        is_led_away = self.doors.are_open and drain.left_seconds(control) > 0
+        if self.doors.serve(control.serving or is_led_away):
+            self.segments.tell_doors()
 
     def is_loaded(self) -> bool:
         """Whether the store serves reads."""
@@ -154,6 +168,10 @@ class Plan:
             return f"{self.address}: waiting for {', '.join(missing)}"
         if not self.is_loaded():
             return f"{self.address}: loading"
+        if drain.is_draining(self.segments.control):
+            return f"{self.address}: draining"
+        if not self.segments.control.serving:
+            return f"{self.address}: standing by, {self.settings.worker_count} workers"
         return f"{self.address}: serving, {self.settings.worker_count} workers"
 
     def take_application(self, application: dict[str, Any], host: dict[str, Any]) -> Changed:

@@ -17,7 +17,9 @@ import posix_ipc
 from csp._fastpath import SESSION_ROW_BYTES, Control, StoreError, segment_table
 from csp.model.keys import TABLE_DIGEST
 from csp.observe.events import log_event
+from csp.process import drain
 from csp.process.roles import SUPERVISOR_SLOT, WRITER
+from csp.process.standing import Standing, show
 from csp.store import locks, segment
 from csp.store.control import LINK_DOWN, STATE_READY
 from csp.tables.metrics import PLACES
@@ -57,6 +59,8 @@ class Segments:
         self._control_fd, self.control = attached or _create_control(instance)
         # A start is the word to be master, also after a replacement; a writer's restart is not.
         self.control.fence = 0
+        show(self.control, Standing())  # what an earlier run's writer said, it said of that run
+        self.control.set_drain(0, 0)
         self.control.claim_slot(SUPERVISOR_SLOT, os.getpid())
         self.session_rows = min(client_count_max, SESSION_ROWS_MAX)
         self.session_fd = _create_sessions(instance, self.session_rows * worker_count)
@@ -94,6 +98,10 @@ class Segments:
     def count_restart(self, role: str) -> None:
         """A child ended unasked and is started again."""
         self.control.count(SUPERVISOR_SLOT, PLACES[f"{role}_restarts"])
+
+    def tell_doors(self) -> None:
+        """Has the workers look at ports and drain, asleep as they may be."""
+        drain.ring(self.control, self.wake_fds)
 
     def drop_aside(self) -> None:
         """This run serves: what was set aside has no use any more."""

@@ -38,6 +38,11 @@ class ServerSettings:
     default_port: Mapping[str, str] = field(default_factory=dict)
     license_place: str = ""  # accepted for the sake of old start scripts; csp needs no licence
 
+    @property
+    def may_share_database(self) -> bool:
+        """Whether another master may be at the same database: then its writer says who serves."""
+        return self.database_url.startswith("postgresql")
+
     def forget(self, role: Role, environment: MutableMapping[str, str]) -> None:
         """In a process of the role: drops the secrets that are not for it.
 

@@ -112,6 +112,8 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             *(client_count_max, notifier, str(address)),
             state_folder=folder,
         )
+        if settings.may_share_database or bootstrap.was_of_pair:
+            plan.stand_by()
         if bootstrap.is_done:
             plan.take_application(bootstrap.application, bootstrap.host)
         supervisor = Supervisor(plan, bootstrap, snapshots)

@@ -174,10 +174,18 @@ class Supervisor:
             self.stop.begin(f"refused at start, exit {verdict}", exit_code=verdict)
         elif self.bootstrap.is_done:
             own = self.bootstrap
+            self._stand(of_pair=own.pair_dbid != 0)
             changed = self.plan.take_application(own.application, own.host)
             for child in self.children:
                 if changed.concerns(child.role):
                     child.replace("what it was started with no longer holds")
+
+    def _stand(self, *, of_pair: bool) -> None:
+        """The Application says whether a proxy may be a backup; a master's writer says it all."""
+        if not self.bootstrap.needs_store and of_pair:
+            self.plan.stand_by()
+        elif not self.bootstrap.needs_store:
+            self.plan.serve_alone()
 
     def _on_death(self, child: Child, status: int) -> None:
         child.take_reports(self._on_ready, self.plan.take_standing)  # what it said last
@@ -252,6 +260,7 @@ class Supervisor:
             self.pulses.tick(now)
             self.segment_watch.tick()
             self._take_log_level()
+            self.plan.take_standing()  # a writer may die before it has reported what it showed
             self.bootstrap.give_up_late(now)
             self.missing.tick(now, self.children, self._wait_words())
             self._announce()

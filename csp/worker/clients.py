@@ -25,6 +25,9 @@ Test = Callable[[Row], bool]
 
 ROWS_AT_ONCE = 64  # some 0.5 ms
 SLICE_SECONDS = 0.002  # of a turn
+RESP3 = 3
+# What a client of Redis may ask the place of a move as: there is one address, and it gets that.
+ENDPOINT_TYPES = (b"internal-ip", b"internal-fqdn", b"external-ip", b"external-fqdn", b"none")
 NO_WORD = re.compile(r"[^!-~]")  # would end a field, or the line
 
 HELP = """CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
@@ -66,6 +69,8 @@ SETINFO <LIB-NAME|LIB-VER> <value>
     Set the library's name or version for the current connection.
 SETNAME <name>
     Assign the name <name> to the current connection.
+MAINT_NOTIFICATIONS (ON [MOVING-ENDPOINT-TYPE <type>]|OFF)
+    Control pushes that announce a move to another server.
 TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]
          [OPTIN] [OPTOUT] [NOLOOP]
     Control server assisted client side caching.
@@ -110,6 +115,26 @@ def set_info(call: Call) -> bytes:
         call.session.lib_name = value.decode()
     else:
         call.session.lib_ver = value.decode()
+    return OK
+
+
+def maint_notifications(call: Call) -> bytes:
+    """CLIENT MAINT_NOTIFICATIONS ON [MOVING-ENDPOINT-TYPE type] | OFF"""
+    mode, *options = (one.lower() for one in call.args[2:])
+    if mode == b"off" and not options:
+        call.session.hears_moves = call.session.hears_no_place = False
+        return OK
+    if mode != b"on" or (options and options[0] != b"moving-endpoint-type"):
+        raise CspError(SYNTAX)
+    if len(options) not in (0, 2):
+        raise CspError(SYNTAX)
+    place = options[1] if options else b"none"
+    if place not in ENDPOINT_TYPES:
+        raise CspError(f"Invalid moving-endpoint-type '{text_of(call.args[-1])}'")
+    if call.proto != RESP3:
+        raise CspError("CLIENT MAINT_NOTIFICATIONS needs RESP3: it is told by pushes")
+    call.session.hears_moves = True
+    call.session.hears_no_place = place == b"none"
     return OK
 
 
@@ -271,6 +296,7 @@ HANDLERS: dict[str, Handler] = {
     "client|setname": set_name,
     "client|getname": get_name,
     "client|setinfo": set_info,
+    "client|maint_notifications": maint_notifications,
     "client|info": client_info,
     "client|list": client_list,
     "client|no-evict": accept_on_off,

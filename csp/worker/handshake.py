@@ -89,6 +89,7 @@ def reset(call: Call) -> bytes:
     call.lane.loop.tracking.reset(call.conn)
     call.lane.session_records.ended(call.conn, "RESET")
     call.lane.loop.unsubscribe_all(call.conn)
+    call.session.hears_moves = call.session.hears_no_place = False
     for undo in list(call.state.on_close.values()):
         undo()
     call.lane.states[call.conn] = State()

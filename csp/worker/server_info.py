@@ -36,6 +36,7 @@ class ServerInfo:
     client_count_max: int = 10_000
     folder: str = ""  # the runtime folder, where the channels' sockets lie
     tls_fd: int = -1  # memory of the ports' certificates
+    wake_fds: tuple[int, ...] = ()  # of all workers: whoever changes what they look at rings
     upstream: str = ""
     ports: tuple[Port, ...] = ()
     default_port: Mapping[str, str] = field(default_factory=dict)  # as the command line states it
@@ -83,6 +84,7 @@ def info_of(context: ProcessContext) -> ServerInfo:
         client_count_max=context.client_count_max,
         folder=context.runtime_folder,
         tls_fd=context.tls_fd,
+        wake_fds=context.wake_fds,
         upstream=upstream.address if upstream else "",
         ports=context.ports,
         default_port=context.default_port,

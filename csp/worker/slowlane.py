@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from csp.observe.events import FAULT_EVENT, TRACE, log_event, words_of
 from csp.process.channel.asking import Asker
 from csp.process.channel.framing import AUTH_LIMITS, READING_LIMITS, WRITER_LIMITS
 from csp.process.roles import AUTH, READING, WRITER
-from csp.process.standing import ROLE_BACKUP, ROLE_NAMES
+from csp.process.standing import ROLE_BACKUP, ROLE_NAMES, shown
 from csp.resp.encode import error
 from csp.store.control import STATE_LOADING
 from csp.tables.commands import BY_NUMBER
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 
 # What other protocols begin with; Redis closes at the same two.
 OTHER_PROTOCOLS = (b"POST", b"HOST:")
+ADDRESS = re.compile(rb"[\w.:\[\]%-]{1,255}")  # it is put into JSON as it is
 # Writes of one worker that wait for the writer: beyond, each connection has one (asking.py has the
 # limit behind which they are refused).
 BEHIND_IN_FLIGHT_MAX = 2_000
@@ -307,6 +309,11 @@ class SlowLane:
         name = ports[port].id if port < len(ports) else str(port)
         fields = {"port": name, "count": count, "address": address, "reason": reason}
         log_event(log, "51289", **fields)
+
+    def moving_to(self) -> bytes:
+        """HOST:PORT where clients go that have to leave this server; empty: nothing is known."""
+        address = shown(self.control).peer_address.encode()
+        return address if ADDRESS.fullmatch(address) else b""
 
     def admit(self, conn: int) -> None:
         """It is decided who came by a certificate: the requests of the connection are answered."""

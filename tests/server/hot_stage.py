@@ -21,6 +21,7 @@ from csp.model.image import build_image
 from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 from csp.model.types import CLASSES
 from csp.process.ports import Port
+from csp.process.standing import shown
 from csp.resp import Decoder, ErrorReply
 from csp.resp.encode import encode
 from csp.worker.starts import read_start
@@ -203,6 +204,9 @@ class OpenLane:
 
     def published(self, revision: int) -> None: ...
 
+    def moving_to(self) -> bytes:
+        return shown(self.loop.control).peer_address.encode()
+
     def accounts_changed(self, accounts: list[int] | None) -> None: ...
 
     def attached(self) -> None: ...
@@ -233,7 +237,7 @@ class HotServer:
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.control = Control(self.control_fd, format=True)
         self.ports = ports
-        self.listeners = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in ports]
+        self.listeners = [self.listener() for _ in ports]
         for listener in self.listeners:
             listener.setblocking(False)
         self.port = self.listeners[0].getsockname()[1]
@@ -257,6 +261,10 @@ class HotServer:
             os.close(self.here_fd)
             self._child(load)
         os.close(self.life_fd)
+
+    def listener(self) -> socket.socket:
+        """One that listens, on a port that the kernel chooses."""
+        return socket.create_server(("127.0.0.1", 0), backlog=512)
 
     def load(self) -> None:
         """Publishes the objects at revision 1."""

@@ -45,6 +45,8 @@ class FakeSession:
     credential_revision: int = 1
     application_dbid: int = 0
     feed: bool = False
+    hears_moves: bool = False
+    hears_no_place: bool = False
     created_ms: int = 0
     idle_ms: int = 0
     subscriptions: int = 0

@@ -227,8 +227,8 @@ def test_unknown(server: Server) -> None:
     assert server.ask("SENTINEL", "MASTERS") == (
         "ERR unknown command 'SENTINEL', with args beginning with: 'MASTERS' "
     )
-    assert server.ask("CLIENT", "MAINT_NOTIFICATIONS", "ON") == (
-        "ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP."
+    assert server.ask("CLIENT", "UNHEARD-OF", "ON") == (
+        "ERR unknown subcommand 'UNHEARD-OF'. Try CLIENT HELP."
     )
     assert server.ask("echo") == "ERR wrong number of arguments for 'echo' command"
     assert (

@@ -34,6 +34,9 @@ class FakePlan:
     def watch_segments(self, children: object) -> Any:
         return SimpleNamespace(tick=lambda: None)
 
+    def take_standing(self) -> None:
+        """Nobody looks."""
+
     def is_loaded(self) -> bool:
         return self.loaded
 

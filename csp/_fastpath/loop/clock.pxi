@@ -48,6 +48,8 @@ cdef void tick(worker_t *w) noexcept nogil:
     w.tick_ms = w.now_ms + TICK_MS
     if w.kept.count > 0:
         kept_tick(w)
+    if w.leaving:
+        leave_turn(w)
     for i in range(w.row_top if w.row_top < TICK_ROWS else TICK_ROWS):
         if w.tick_row >= w.row_top:
             w.tick_row = 0
@@ -70,9 +72,6 @@ cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
     elif c.blocked_ms != 0 and w.now_ms - c.blocked_ms > w.limits.output_ms:
         w.stats.timeouts_output += 1
         conn_free(w, c, CSP_END_OUTPUT)
-    elif w.draining and c.waits == 0 and not conn_owes(c) and c.in_size == 0 \
-            and c.flags & CSP_CONN_READABLE == 0 and cursor_is_told(w, c):
-        conn_free(w, c, CSP_END_STOP)
     else:
         if w.showing:
             client_changed(w, c)
@@ -82,7 +81,7 @@ cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
             notice_bookmark(w, c)
 
 cdef inline bint tick_wanted(worker_t *w) noexcept nogil:
-    return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.draining or w.loading \
+    return w.unsigned_count > 0 or w.blocked_count > 0 or w.waiting_count > 0 or w.leaving or w.loading \
         or w.watch.count > 0 or w.deliver.starts > 0 or w.unshown or w.showing \
         or w.kept.count > 0 or w.tls.buffered > 0 or w.tls.failures > 0
 

@@ -60,6 +60,9 @@
 #define CSP_CONN_PEER_FIRST 268435456u /* its port is for the peer of a pair, as which it has yet to register */
 #define CSP_CONN_PREFACE 16777216u /* its balancer has yet to say whose connection it is: proxy.pxi */
 #define CSP_CONN_UNTOLD 2097152u  /* what it has read has changed, and it has not heard so: reads wait */
+#define CSP_CONN_MAINT 536870912u /* it asked to be told of a move by MOVING */
+#define CSP_CONN_MOVES 1073741824u /* it was told when to move, and does so by itself: doors.pxi */
+#define CSP_CONN_MAINT_BARE 2147483648u /* and not where to */
 /* what its account may call: no flags of a connection, but asked for with them */
 #define CSP_CONN_ADMINISTRATOR 64u
 #define CSP_CONN_DATA 8388608u    /* Read and Execute on the application that it serves, or on `default` */
@@ -88,6 +91,7 @@
 #define CSP_END_STOP 9u     /* the server stops */
 #define CSP_END_TLS 10u     /* its handshake, or a record of it, could not be taken */
 #define CSP_END_PREFACE 11u /* its port did not let it in */
+#define CSP_END_LEFT 12u    /* its port was shut, or the server drained */
 
 struct csp_job;
 struct csp_rest;
@@ -127,6 +131,7 @@ typedef struct csp_conn {
     uint16_t command;  /* the last one, by its number in commands.h */
     uint16_t end;      /* CSP_END_*: why it ends, as the first said who ended it */
     uint32_t address_row; /* of its address: loop/addresses.pxi; 0: it is not counted */
+    uint32_t leave_after; /* 1 + ms from the begin of a drain until it is to leave: loop/doors.pxi; 0: at its end */
 } csp_conn;
 
 typedef struct csp_client {

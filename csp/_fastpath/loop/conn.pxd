@@ -9,11 +9,12 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_CONN_TRACKING, CSP_CONN_BCAST, CSP_CONN_REDIR_BROKEN, CSP_CONN_UNTOLD, CSP_CONN_MUST_CHANGE
     uint32_t CSP_CONN_PEER_FIRST
     uint32_t CSP_CONN_PREFACE
+    uint32_t CSP_CONN_MAINT, CSP_CONN_MAINT_BARE, CSP_CONN_MOVES
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
     uint32_t CSP_CONN_QUEUED, CSP_CONN_READY, CSP_CONN_DIRTY
     uint32_t CSP_CONN_DETECT, CSP_CONN_TLS, CSP_CONN_WIRE
     uint16_t CSP_END_SLOW, CSP_END_PEER, CSP_END_BROKEN, CSP_END_PROTOCOL, CSP_END_SIGN_IN, CSP_END_OUTPUT
-    uint16_t CSP_END_FURTHEST, CSP_END_MEMORY, CSP_END_STOP, CSP_END_TLS, CSP_END_PREFACE
+    uint16_t CSP_END_FURTHEST, CSP_END_MEMORY, CSP_END_STOP, CSP_END_TLS, CSP_END_PREFACE, CSP_END_LEFT
     struct csp_job:
         pass
     struct csp_subs:
@@ -48,6 +49,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint32_t in_at, in_taken, in_wanted
         uint16_t command, end
         uint32_t address_row
+        uint32_t leave_after
     ctypedef struct csp_client:
         uint64_t id
         int64_t created_ms, shown_ms, active_ms

@@ -244,5 +244,7 @@ cdef void run_ping(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noexce
             out_bulk(&w.out, b"", 0)
     elif count == 2:
         out_bulk(&w.out, args[1].data, args[1].size)
+    elif c.flags & CSP_CONN_SIGNED_IN == 0 and w.leave_until != 0:
+        out_bytes(&w.out, b"-LOADING draining\r\n", 19)     # a balancer takes this server out
     else:
         out_bytes(&w.out, b"+PONG\r\n", 7)

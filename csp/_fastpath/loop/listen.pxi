@@ -65,6 +65,7 @@ cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
         c.listener = <uint16_t> number
         conn_is_of(w, c, &peer)
         c.flags |= CSP_CONN_DETECT
+        w.leaving = w.leaving or w.leave_until != 0
         if not conn_begin(w, c):
             continue
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))

@@ -108,6 +108,24 @@ cdef class Session:
         self.set_flag(CSP_CONN_FEED, on)
 
     @property
+    def hears_moves(self) -> bool:
+        """Whether it asked for MOVING (CLIENT MAINT_NOTIFICATIONS)."""
+        return self.row().flags & CSP_CONN_MAINT != 0
+
+    @hears_moves.setter
+    def hears_moves(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_MAINT, on)
+
+    @property
+    def hears_no_place(self) -> bool:
+        """Whether that is not to say where to."""
+        return self.row().flags & CSP_CONN_MAINT_BARE != 0
+
+    @hears_no_place.setter
+    def hears_no_place(self, on: bool) -> None:
+        self.set_flag(CSP_CONN_MAINT_BARE, on)
+
+    @property
     def account_dbid(self) -> int:
         return self.client().account_dbid
 

@@ -19,6 +19,7 @@ END_WORDS = {
     CSP_END_STOP: "the server stopped",
     CSP_END_TLS: "what it sent was no TLS of this port",
     CSP_END_PREFACE: "its port did not let it in",
+    CSP_END_LEFT: "the server drained, or no longer serves its port",
 }
 
 cdef void slow_failed(worker_t *w, str what) noexcept:
@@ -162,6 +163,18 @@ cdef void slow_attach(worker_t *w) noexcept with gil:
         loop.attach_generation()
     except Exception:
         slow_failed(w, "attaching a generation")
+
+cdef void slow_moving(worker_t *w) noexcept with gil:
+    """Asks where those are to go who have to leave."""
+    cdef bytes to
+    w.leave_to_size = 0
+    try:
+        to = (<Loop> w.loop).slow.moving_to()
+        if len(to) <= sizeof(w.leave_to):
+            memcpy(w.leave_to, <const char *> to, len(to))
+            w.leave_to_size = <uint32_t> len(to)
+    except Exception:
+        slow_failed(w, "asking where to move")
 
 cdef void slow_signals(worker_t *w) noexcept with gil:
     try:

@@ -57,6 +57,8 @@ cdef struct listener_t:
     uint16_t port                   # its number among the server's ports: several addresses of one have the same
     uint8_t security
     uint8_t purpose
+    bint open                       # it is in the poll: doors.pxi
+    int64_t shut_ms                 # since when it is not, and was before
     bint proxied                    # a balancer says first whose connection it is (PROXY protocol),
     networks_t balancers            # one of these
     networks_t listed               # who may connect at all; none: everybody
@@ -366,6 +368,13 @@ cdef struct worker_t:
     int epoll
     listener_t listeners[LISTENERS_MAX]
     uint32_t listener_count
+    uint64_t doors                  # the word of the control segment for which ports were looked at last
+    int64_t leave_from, leave_until  # a drain, by the clock of now_ms; 0: there is none
+    bint leaving                    # there are connections that are to go: doors.pxi
+    char leave_to[256]              # LEAVE_TO_MAX: the address to go to, empty where there is none
+    uint32_t leave_to_size
+    uint32_t leave_row              # who is looked at next for that
+    bint leave_seen                 # in the present round there were such
     int spare_fd                    # given up for a moment, to refuse a client when there is no other
     networks_t balancers            # who may have any number of connections
     away_t away[AWAY_KINDS]

@@ -67,6 +67,8 @@ cdef extern from "<sys/socket.h>" nogil:
     int MSG_PEEK
     int SOL_SOCKET
     int SO_KEEPALIVE
+    int SO_ACCEPTCONN
+    int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 
 cdef extern from "<netinet/in.h>" nogil:
     struct in_addr:

@@ -82,6 +82,8 @@ cdef void turn(worker_t *w) noexcept nogil:
             accepting |= <uint32_t> 1 << value
         elif kind == KIND_WAKE:
             w.stats.wakes += 1
+            if csp_load(&w.control.doors) != w.doors:
+                doors_look(w)
         else:
             w.calls[w.call_count] = value | (<uint64_t> events[i].events << 32)
             w.call_count += 1

@@ -121,12 +121,15 @@ cdef class Loop:
                 row.proxied = len(port.proxy_from) > 0
                 networks_set(&row.balancers, port.proxy_from)
                 networks_set(&row.listed, port.listed)
-            if poll_add(w.epoll, fd, EPOLLIN, KIND_LISTENER, number) != 0:
-                raise OSError(errno, f"watching listener {fd}")
         w.listener_count = len(listen_fds)
         w.spare_fd = dup(w.epoll)
         if wake_fd >= 0 and poll_add(w.epoll, wake_fd, EPOLLIN | EPOLLET, KIND_WAKE, 0) != 0:
             raise OSError(errno, f"watching wake descriptor {wake_fd}")
+        doors_look(w)
+        for number in range(w.listener_count):
+            row = &w.listeners[number]
+            if not row.open and socket_listens(row.fd):
+                raise OSError(errno, f"watching listener {row.fd}")
 
     def __dealloc__(self) -> None:
         cdef worker_t *w = &self.w
@@ -192,8 +195,9 @@ cdef class Loop:
         if self.w.draining:
             return
         self.w.draining = True
+        self.w.leaving = True
         for i in range(self.w.listener_count):
-            epoll_ctl(self.w.epoll, EPOLL_CTL_DEL, self.w.listeners[i].fd, NULL)
+            listener_poll(&self.w, i, False)
 
     def reattach(self, data_fd: int) -> None:
         """Goes on with another generation: first the rest of the old log, then the new one's."""

@@ -184,6 +184,10 @@ cdef class Control:
         csp_store(&self.control.drain_until, end)
         csp_store(&self.control.drain_from, begin)
 
+    def doors_changed(self):
+        """Has the workers look at ports and drain; they have to be rung as well."""
+        csp_add(&self.control.doors, 1)
+
     def standing(self) -> bytes:
         """The text that the writer showed last of how this server stands in its pair; b"" before that."""
         cdef csp_standing_t *row = &self.control.standing

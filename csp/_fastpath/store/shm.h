@@ -253,7 +253,8 @@ typedef struct {
     uint64_t epoch;      /* 128: grows after each publication; never 0 */
     uint64_t drain_from; /* a drain, ms by the clock since the boot: its begin, 0 where there is none */
     uint64_t drain_until; /* its end */
-    uint64_t spare2[5];
+    uint64_t doors;      /* grows when ports were opened or shut, and with a drain: workers look at them */
+    uint64_t spare2[4];
     uint64_t link_sequence; /* 192: odd while the four change */
     uint64_t link_state;
     uint64_t link_revision;

@@ -208,6 +208,7 @@ cdef extern from "_fastpath/store/shm.h" nogil:
         uint64_t epoch
         uint64_t drain_from
         uint64_t drain_until
+        uint64_t doors
         uint64_t link_sequence
         uint64_t link_state
         uint64_t link_revision

@@ -11,3 +11,4 @@ cdef extern from "<time.h>" nogil:
     int CLOCK_MONOTONIC
     int CLOCK_THREAD_CPUTIME_ID
     int CLOCK_REALTIME_COARSE
+    int CLOCK_BOOTTIME

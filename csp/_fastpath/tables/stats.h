@@ -21,6 +21,7 @@ typedef struct csp_stats {
     uint64_t connections; /* worker: connections */
     uint64_t accepted; /* worker: connections */
     uint64_t rejected; /* worker: connections */
+    uint64_t drained; /* worker: connections */
     uint64_t tls_connections; /* worker: connections */
     uint64_t handshakes; /* worker: handshakes */
     uint64_t handshakes_resumed; /* worker: handshakes */
@@ -88,7 +89,7 @@ typedef struct csp_stats {
     uint64_t kerberos_restarts; /* supervisor: processes */
 } csp_stats;
 
-#define CSP_METRIC_COUNT 77
+#define CSP_METRIC_COUNT 78
 
 static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "turns",
@@ -103,6 +104,7 @@ static const char *const csp_metric_names[CSP_METRIC_COUNT] = {
     "connections",
     "accepted",
     "rejected",
+    "drained",
     "tls_connections",
     "handshakes",
     "handshakes_resumed",

@@ -18,6 +18,7 @@ cdef extern from "_fastpath/tables/stats.h" nogil:
         uint64_t connections
         uint64_t accepted
         uint64_t rejected
+        uint64_t drained
         uint64_t tls_connections
         uint64_t handshakes
         uint64_t handshakes_resumed
