@@ -117,6 +117,16 @@ class Above:
         self._avoided = {rank: until for rank, until in self._avoided.items() if now_ms < until}
         return sorted(routes, key=lambda route: route.rank in self._avoided)
 
+    def better_than(self, route: Route, now_ms: int) -> list[Route]:
+        """The ways to servers that are preferred to the one at the end of this way.
+
+        Raises LookupFailed where nothing is known.
+        """
+        routes = self.take(now_ms) or ()
+        same = (one.rank for one in routes if one.endpoint == route.endpoint)
+        rank = next(same, len(self._further) + 1)  # it is not in the list any more: all are better
+        return [one for one in routes if one.rank < rank and not one.to_backup]
+
     def avoid(self, rank: int, now_ms: int) -> None:
         """This server has refused the proxy: the others are tried before it for a while."""
         self._avoided[rank] = now_ms + AVOIDED_MS
@@ -165,7 +175,7 @@ class Above:
     def learn(self, told: Value) -> None:
         """Takes what the master says of its backup, and who it is itself."""
         found = dict.fromkeys(FIELDS, "")
-        for name, value in _fields(told).items():
+        for name, value in fields_of(told).items():
             if name in found and isinstance(value, bytes | str | int):
                 found[name] = (
                     value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -202,7 +212,7 @@ class Above:
 NO_ENDPOINT: Final = Endpoint(0, ("", 0))
 
 
-def _fields(told: Value) -> Mapping[str, Any]:
+def fields_of(told: Value) -> Mapping[str, Any]:
     """The reply to CFG.REGISTER by names, as it comes in RESP2 or RESP3."""
     pairs: Any = told
     if isinstance(told, list):

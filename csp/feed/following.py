@@ -78,6 +78,11 @@ class Following:
         self._heard.show_up()
         link.go_on(self._monotonic_ms())
 
+    @property
+    def is_level(self) -> bool:
+        """Whether nothing waits for room: what came is applied."""
+        return self._backlog.since_ms is None
+
     def forget(self) -> None:
         """The feed ended, or is left: what waits comes again."""
         self._link = None

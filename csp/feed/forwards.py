@@ -5,6 +5,7 @@
 2. Nothing is asked again: whether a write is tried once more is its author's to decide.
 3. What is large goes in pieces, between which others go; it holds up none of them.
 4. While an answer is awaited the master is asked for a sign of life; silence ends the link.
+5. Where the session moves to another server, what is asked meanwhile waits for that.
 """
 
 from __future__ import annotations
@@ -78,15 +79,30 @@ class Forwards:
         self._heads: list[Later[int]] = []  # that wait for the answer before theirs
         self._is_asking_head = False
         self._histories = 0
+        self._holds = False
 
     def use(self, link: Link) -> None:
         """The session is there: questions go over it from now on."""
         self._link = link
         link.on_drained = self._send
+        self.go_on()
+
+    def hold(self) -> bool:
+        """What is asked from now on waits; whether all that was asked before is answered."""
+        if not self._holds and self._large:
+            return False  # what was begun goes on
+        self._holds = True
+        return all(one.rest for one in self._questions.values())
+
+    def go_on(self) -> None:
+        """Sends what waits."""
+        self._holds = False
+        self._send()
 
     def lost(self, reason: str) -> None:
         """The link is lost, and with it the answers."""
         self._link = None
+        self._holds = False
         self._why_away = reason
         questions, self._questions = self._questions, {}
         self._large.clear()
@@ -214,7 +230,7 @@ class Forwards:
         rest = memoryview(request(*words))
         question = Question(then, is_write, self._monotonic_ms(), rest)
         self._questions[self._number] = question
-        if len(rest) <= PIECE_BYTES:
+        if len(rest) <= PIECE_BYTES and not self._holds:
             self._hand_over(link, self._number, question)
         else:
             self._large.append(self._number)
@@ -231,6 +247,8 @@ class Forwards:
         """
         if self._link is not None:
             self._link.send()
+        if self._holds:
+            return
         while self._large and self._link is not None and self._link.unsent_bytes < PIECE_BYTES:
             number = self._large.popleft()
             question = self._questions[number]

@@ -18,7 +18,6 @@ from csp.feed.link import Link, LinkState
 from csp.feed.phase import Clocks
 from csp.feed.route import Route
 from csp.model.feed import can_pack, packed_words
-from csp.process.connections import Listed
 from csp.process.context import Upstream
 from csp.process.lookup import LookupFailed
 from csp.process.polling import Descriptor
@@ -40,13 +39,12 @@ class Links:
         on_answer: Callable[[Value], None],
         *,
         packs: bool,
-        folder: str,
-        listed: Callable[[], Sequence[Listed]],
+        above: Above,
         revision: Callable[[], int],
     ) -> None:
         """`on_answer` takes what the session is sent that answers no command; `packs`: feeds come
-        packed from a master that can; `folder`: where it is kept who the master's backup is;
-        `listed`: further servers that may be followed; `revision`: the one that is served.
+        packed from a master that can; `above`: the servers that may be followed; `revision`: the
+        one that is served.
         """
         self.feeds: dict[int, Link] = {}
         self._upstream = upstream
@@ -59,14 +57,24 @@ class Links:
         self._session: Link | None = None
         self._was_silent = False
         self._dials: dict[str, Dial] = {}
-        self.above = Above(upstream, folder, listed)
+        self.above = above
         self._revision = revision
         self._on_session: Callable[[], None] | None = None  # waits for the master's addresses
+        self._better_than: Route | None = None
+
+    def heed(
+        self,
+        on_broken: Callable[[str], None],
+        on_refused: Callable[[str, str], None],
+        on_answer: Callable[[Value], None],
+    ) -> None:
+        """Others are told of them from now on."""
+        self._on_broken, self._on_refused = on_broken, on_refused
+        self._on_answer = on_answer
 
     def use(self, upstream: Upstream) -> None:
         """Signs in with these credentials from now on; links that are there stay."""
         self._upstream = upstream
-        self.above.use(upstream)
 
     def try_credentials(self, answer: Callable[[Value], None]) -> None:
         """Signs in once more on the session, where there is one: does the master take them?"""
@@ -74,8 +82,12 @@ class Links:
         if link is not None and link.state is LinkState.READY:
             link.command("AUTH", self._upstream.user, self._upstream.password, answer=answer)
 
-    def open_session(self, on_ready: Callable[[], None]) -> None:
-        """Looks the master up, connects, signs in and registers; then commands may be asked."""
+    def open_session(self, on_ready: Callable[[], None], better_than: Route | None = None) -> None:
+        """Looks the master up, connects, signs in and registers; then commands may be asked.
+
+        `better_than`: only servers are tried that are preferred to the one of this way.
+        """
+        self._better_than = better_than
         self.above.begin(self._clocks.monotonic_ms())
         self._on_session = on_ready
         self._take_addresses()
@@ -85,12 +97,12 @@ class Links:
         if self._on_session is None:
             return
         try:
-            routes = self.above.take(self._clocks.monotonic_ms())
+            routes = self._routes(self._clocks.monotonic_ms())
         except LookupFailed as error:
             self._on_session = None
             self._on_broken(str(error))
             return
-        if routes is None:
+        if not routes:
             return
         on_ready, self._on_session = self._on_session, None
 
@@ -103,7 +115,13 @@ class Links:
                 self.above.learn(told)
             on_ready()
 
-        self._dial(SESSION, 0, routes, register, self._on_answer)
+        self._dial(SESSION, 0, routes, register, lambda value: self._on_answer(value))
+
+    def _routes(self, now_ms: int) -> Sequence[Route] | None:
+        present = self._better_than
+        return (
+            self.above.take(now_ms) if present is None else self.above.better_than(present, now_ms)
+        )
 
     def open_feed(
         self, index: int, name: str, words: Sequence[str | int], on_value: Callable[[Value], None]
@@ -189,8 +207,8 @@ class Links:
             make,
             self._clocks.monotonic_ms(),
             on_ready=on_ready,
-            on_broken=self._on_broken,
-            on_refused=self._on_refused,
+            on_broken=lambda reason: self._on_broken(reason),
+            on_refused=lambda reason, word: self._on_refused(reason, word),
         )
 
     def _ask_feed(self, link: Link, words: Sequence[str | int], told: Value) -> None:

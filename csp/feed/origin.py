@@ -19,6 +19,7 @@ from typing import Any, Final
 import orjson
 
 from csp.errors import CspError, MasterDown, NoRef, ReadOnly
+from csp.feed.above import Above
 from csp.feed.alarms import LinkAlarms
 from csp.feed.following import Following
 from csp.feed.forwards import Forwards
@@ -32,6 +33,8 @@ from csp.feed.notes import NotesUp
 from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
+from csp.feed.returning import Returning
+from csp.feed.route import Route
 from csp.model.feed import NOWHERE, FeedError, Position, read_chain, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.redundancy import Pair
@@ -88,18 +91,11 @@ class FeedOrigin:
         host = socket.gethostname()
         words = (context.app_name, "INSTANCE", f"{host}/{context.instance}")
         place = (*words, "HOST", host, "PID", os.getpid())
-        self._links = Links(
-            self._upstream,
-            place,
-            self._clocks,
-            self._lost,
-            self._refused,
-            self._answered,
-            packs=bool(context.options.get("link-compression", True)),
-            folder=context.state_folder,
-            listed=self._listed,
-            revision=lambda: self._host.published if self._host.loaded else 0,
-        )
+        self._servers = Above(self._upstream, context.state_folder, self._listed)
+        self._place = place
+        self._packs = bool(context.options.get("link-compression", True))
+        self._links = self.probe()
+        self._returning = Returning(self, self._clocks)
         self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
         self._notes = NotesUp(self._forwards)
         self._is_writable = False
@@ -160,7 +156,8 @@ class FeedOrigin:
     def take_options(self, options: OwnOptions) -> None:
         """Whether writes are passed on holds at once, which port of a backup at the next link."""
         self._is_writable = options.values.get("proxy-writable") is True
-        self._links.above.is_same_port = options.values.get("consistent-port-selection") is True
+        self._returning.delay_ms = options.number("return-delay") * 1_000
+        self._servers.is_same_port = options.values.get("consistent-port-selection") is True
 
     def head(self) -> Later[int]:
         """Asks the master for what the root has now."""
@@ -204,7 +201,8 @@ class FeedOrigin:
 
     def watches(self) -> Sequence[Descriptor]:
         """The links' sockets."""
-        return self._links.descriptors()
+        other = self._returning.links
+        return [*self._links.descriptors(), *(other.descriptors() if other is not None else ())]
 
     def tick(self, now_ms: int) -> None:
         """Retries, and gives up what is silent."""
@@ -221,6 +219,7 @@ class FeedOrigin:
             if now_ms - self._following_since_ms > UNTROUBLED_MS:
                 self._troubles.reset()
             self._following.tick(now_ms)
+            self._returning.tick(now_ms)
         limit = SILENCE_MS_MAX_OF.get(self.phase)  # none, if the link was lost just now
         if limit is not None and self._links.is_silent(now_ms, limit):
             self._lost("the master is silent")
@@ -252,6 +251,7 @@ class FeedOrigin:
             self._reports.once("51335", reason=str(error))
         self._take_keepalive()
         self._links.use(self._upstream)
+        self._servers.use(self._upstream)
 
     def _application(self) -> tuple[Finder, dict[str, Any]] | None:
         """The store as it is, and this server's Application in it."""
@@ -377,6 +377,69 @@ class FeedOrigin:
         self._following_since_ms = self._clocks.monotonic_ms()
         self._following.follow(self._links.feeds[index])
 
+    # Going back to a preferred server (returning.py).
+
+    def probe(self) -> Links:
+        """Links that lead nowhere yet."""
+        return Links(
+            self._upstream,
+            self._place,
+            self._clocks,
+            self._lost,
+            self._refused,
+            self._answered,
+            packs=self._packs,
+            above=self._servers,
+            revision=lambda: self._host.published if self._host.loaded else 0,
+        )
+
+    def present(self) -> Route | None:
+        """The way by which it follows; None while it does not, or waits for room."""
+        is_there = self.phase is Phase.FOLLOWING and self._following.is_level
+        return self._links.session.route if is_there else None
+
+    def hold(self) -> bool:
+        """Has questions wait, and says whether all that were asked are answered."""
+        return self._forwards.hold()
+
+    def rest(self) -> Position:
+        """Takes no changes for now; where it stands."""
+        for link in self._links.feeds.values():
+            link.paused = True
+        return self._position()
+
+    def stay(self) -> None:
+        """Goes on as before, where there still is a link."""
+        self._forwards.go_on()
+        for link in list(self._links.feeds.values()):
+            link.go_on(self._clocks.monotonic_ms())
+
+    def decide(self, greeting: Value) -> str:
+        """Why the feed of such a greeting is not followed; empty where it goes on from here."""
+        try:
+            decision = decide(self._position(), take_greeting(greeting, self._reports))
+        except FeedError as error:
+            return str(error)
+        return decision.reason if decision.load else ""
+
+    def move(self, links: Links, frames: Sequence[Value]) -> None:
+        """Follows over these links, of whose feed these frames have come."""
+        was, self._links = self._links, links
+        links.heed(self._lost, self._refused, self._answered)
+        self._following.forget()
+        was.close()
+        log_event(log, "51368", address=links.session.route)
+        self._forwards.use(links.session)
+        self._follow(0)
+        feed = links.feeds[0]
+        for frame in frames:
+            feed.on_value(frame)
+
+    @property
+    def identity(self) -> str:
+        """This server, as the servers of a chain know each other apart."""
+        return self._own
+
     # The servers above.
 
     def _take_chain(self, frame: Sequence[bytes]) -> None:
@@ -434,6 +497,7 @@ class FeedOrigin:
             self._refused(str(error), FAULT)
 
     def _drop_links(self) -> None:
+        self._returning.close()
         self._links.close()
         self._forwards.lost(self.why_away)
         if self._loading is not None:
