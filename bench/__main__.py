@@ -12,6 +12,7 @@ from bench.get import get
 from bench.grants import grants
 from bench.held import held
 from bench.instructions.measure import instructions
+from bench.join import join
 from bench.link import link
 from bench.loads import load
 from bench.memory import memory
@@ -49,6 +50,7 @@ main.add_command(fanout)
 main.add_command(held)
 main.add_command(filtered)
 main.add_command(find)
+main.add_command(join)
 main.add_command(link)
 main.add_command(load)
 main.add_command(memory)
