@@ -33,9 +33,13 @@ class Publications:
         """What this turn sees; what was published during it is told in the next one."""
         return 0 if self._loop.reader is None else self._loop.reader.revision
 
+    def is_there(self, revision: int) -> bool:
+        """Whether it need not be waited for."""
+        return self._revision >= revision
+
     def wait(self, revision: int, timeout_ms: int | None, then: Then) -> None:
         """Calls `then` now if the revision is there already."""
-        if self._revision >= revision:
+        if self.is_there(revision):
             then(True)
             return
         number = next(self._number)

@@ -29,23 +29,31 @@ TOKEN_WAIT_MS = 5_000
 def restore(call: Call, user: bytes, text: bytes, then: Callable[[], bytes]) -> None:
     """Answers with what `then` makes, once the client is signed in; a refusal is raised."""
     lane, conn = call.lane, call.conn
-    place = _checked(call, user, text).token.revision
+    found = _checked(call, user, text)
+    if lane.publications.is_there(found.token.revision):  # the turn that looked at it goes on
+        _begin(call, found)
+        lane.finish(conn, then())
+        return
 
     def reached(_: bool) -> None:
         if conn not in lane.states:
             return
         try:
-            restored = _checked(call, user, text)
-            if restored.sessions:
-                check_sessions(call, restored.token.account, restored.sessions)
-            _sign_in(call, restored)
+            _begin(call, _checked(call, user, text))
         except CspError as refusal:
             lane.finish(conn, error(refusal.line))
             return
-        lane.registrations.ask_again(conn, wish_of(call, restored.application, {}))
         lane.finish(conn, then())
 
-    lane.publications.wait(place, TOKEN_WAIT_MS, reached)
+    lane.publications.wait(found.token.revision, TOKEN_WAIT_MS, reached)
+
+
+def _begin(call: Call, restored: Restored) -> None:
+    """The session is there, and asks for the place of its application."""
+    if restored.sessions:
+        check_sessions(call, restored.token.account, restored.sessions)
+    _sign_in(call, restored)
+    call.lane.registrations.ask_again(call.conn, wish_of(call, restored.application, {}))
 
 
 def _checked(call: Call, user: bytes, text: bytes) -> Restored:
