@@ -27,6 +27,7 @@ from tests.neighbours.secured import add_ports, tls_words
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 
+LEVEL = ("--log-level", "info")  # as in service: tests trace each sign-in
 SECURE = "secure"  # the id of the secured port
 OPENS_SECONDS_MAX = 60.0
 LOOK_SECONDS = 0.003
@@ -110,7 +111,8 @@ def two_singles(folder: Path, master: Master) -> Iterator[Halves]:
     """Two proxies that know nothing of each other; both are open."""
     with ExitStack() as stack:
         certificate = Authority(folder / "authority").issue()
-        servers = [stack.enter_context(Proxy(folder, master, app=name)) for name in "ab"]
+        extra = ("--create-app", *LEVEL)
+        servers = [stack.enter_context(Proxy(folder, master, app=n, extra=extra)) for n in "ab"]
         secured = [free_port(), free_port()]
         words = tls_words(certificate.certificate, certificate.key)
         for server, port in zip(servers, secured, strict=True):
@@ -133,6 +135,8 @@ def pair_of_two(
             row = {"id": SECURE, "port": str(port), "transportParams": words}
             delta = orjson.dumps({"added": {"portInfos": [row]}})
             client.execute_command("CFG.UPDATE", "CfgApplication", half.dbid, delta)
+    for half in pair.halves:
+        half.extra = LEVEL
     with pair:
         first, second = pair.halves
         halves = Halves(first, second, [first.port, second.port], secured, pair)
