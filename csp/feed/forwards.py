@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TypeVar
 
 from csp.errors import Busy, CspError, MasterDown, UnknownOutcome, from_line
@@ -29,6 +29,7 @@ from csp.model.forward import (
     HEAD,
     HISTORY,
     MORE,
+    PAIR,
     PIECE_BYTES,
     SESSIONLOG,
     SESSIONS,
@@ -36,6 +37,7 @@ from csp.model.forward import (
     WRITE,
 )
 from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.pairs import PairRow
 from csp.model.principal import words_of
 from csp.model.requests import WriteOutcome
 from csp.model.sessions import SessionsPage, SessionsQuestion
@@ -207,6 +209,10 @@ class Forwards:
     def use_ticket(self, digest: str) -> Later[bool]:
         """Whether a Kerberos ticket is used for the first time."""
         return self._asked(_is_new, TICKET, digest.encode())
+
+    def take_row(self, row: PairRow) -> Later[int]:
+        """Asks that this be the row of a pair; its revision."""
+        return self._asked(_revision, PAIR, *(b"%d" % one for one in astuple(row)))
 
     def _asked(self, read: Callable[[Answer], T | CspError], *words: bytes) -> Later[T]:
         """Asks at once; what `read` makes of the answer.  Raises MasterDown without a link."""

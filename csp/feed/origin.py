@@ -37,6 +37,7 @@ from csp.feed.returning import Returning
 from csp.feed.route import Route
 from csp.model.feed import NOWHERE, FeedError, Position, read_chain, request_words
 from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.pairs import PairRow
 from csp.model.redundancy import Pair
 from csp.model.requests import WriteOutcome
 from csp.model.sessions import SessionsPage, SessionsQuestion
@@ -182,6 +183,10 @@ class FeedOrigin:
     def use_ticket(self, digest: str) -> Later[bool]:
         """Asks the one above, which asks its own: the master knows all."""
         return self._forwards.use_ticket(digest)
+
+    def take_row(self, row: PairRow) -> Later[int]:
+        """Asks the master."""
+        return self._forwards.take_row(row)
 
     def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
         """Asks the master."""

@@ -6,8 +6,8 @@
    serve begins to when the row names it and the peer serves not, or when it is alone and has
    waited: two may serve then, which harms nobody, because only the master orders writes.
 3. A half that serves without the root yields to a peer that has it.
-4. Where a decision waits for somebody else's deed, `waited` (`peer-switchover-tmout`) ends the wait:
-   no state lasts for good in which nobody serves.
+4. Where a decision waits for somebody else's deed, `waited` (`peer-switchover-tmout`) ends the
+   wait: no state lasts for good in which nobody serves.
 5. A cut link between the two alone changes nothing: the peer is present at the root.
 """
 

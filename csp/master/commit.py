@@ -97,6 +97,8 @@ def _statements(rows: ChangeRows) -> Iterator[tuple[Any, list[Row], str]]:
     yield statements.INSERT["grants"], rows.grants, "master.after_grants"
     yield statements.DELETE_TOKEN_KEY, rows.token_keys_gone, "master.after_accounts"
     yield statements.INSERT["token_keys"], rows.token_keys, "master.after_accounts"
+    yield statements.DELETE_PAIR, rows.pairs_gone, "master.after_accounts"
+    yield statements.INSERT["pairs"], rows.pairs, "master.after_accounts"
     yield statements.MOVE_COUNTER, rows.counters, "master.after_counters"
     yield statements.INSERT["entries"], rows.entries, "master.after_entry"
     yield statements.INSERT["history"], rows.history, "master.after_history"

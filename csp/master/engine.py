@@ -32,16 +32,18 @@ from csp.master.group import Group, Member, as_exec, fault_of
 from csp.master.heap import without_cycle_search
 from csp.master.outcome import Outcomes
 from csp.master.overlay import Overlay
+from csp.master.pairs import build_row, check_row, pairs
 from csp.master.passwords import Hasher, strong
 from csp.master.published import HostView
 from csp.master.report import report_changes
 from csp.master.taken import refuse_taken
 from csp.master.token_keys import build_rotation, is_due, token_keys
 from csp.model.account_notes import Notes
+from csp.model.pairs import PairRow
 from csp.model.principal import ITSELF, Principal
 from csp.model.requests import OUTCOME, WriteOutcome, WriteRequest
 from csp.model.sealing import Sealer, sealing_key
-from csp.model.types import FIRST_DBID, GRANTS_CLASS_ID
+from csp.model.types import CLASSES, FIRST_DBID, GRANTS_CLASS_ID
 from csp.observe import failpoint
 from csp.observe.events import log_event
 from csp.rules.assemble import finish
@@ -49,6 +51,7 @@ from csp.rules.complete import add_default_folders
 from csp.rules.default_grants import add_default_grants, restore_default_account
 from csp.rules.transaction import Transaction
 
+APPLICATION: Final = CLASSES["CfgApplication"]
 ALONE_COMMANDS: Final = 100  # a request of more is a group by itself: its names are many to look up
 
 log = logging.getLogger("csp.master")
@@ -74,6 +77,7 @@ class Engine:
         self._sealing = sealing_key(self._digest_key)
         self._sealer = Sealer(self._sealing)
         self._token_keys = token_keys(database)
+        self._pairs = pairs(database)
         self._ended: errors.CspError | None = None
         self._unpublished: list[Built] = []
         self._unreported: list[tuple[Built, Principal]] = []  # of one group, or of the start
@@ -205,6 +209,19 @@ class Engine:
         self._write_records(group, built)
         self._token_keys = keys
         return True
+
+    def take_pair(self, wanted: PairRow) -> int:
+        """Makes this the row of a pair of proxies; its revision. Raises Conflict where its number
+        does not follow the present one, NoRef or BadValue where it is none of a pair.
+        """
+        group = self._new_group(checks_names=False)
+        self._check_open()
+        check_row(wanted, self._pairs, lambda dbid: self.view.get(APPLICATION.id, dbid))
+        head = self.revision + 1, self.mark, group.time_ms
+        built, rows = build_row(wanted, self._pairs, *head)
+        self._write_records(group, built)
+        self._pairs = rows
+        return self.revision
 
     def note_accounts(self, notes: Notes) -> None:
         """Puts some of what servers note of accounts into their records."""

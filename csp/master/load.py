@@ -23,6 +23,7 @@ from csp.master.build import object_of
 from csp.master.database import Database, Head
 from csp.master.entries import entries_from, mark_at
 from csp.master.heap import without_cycle_search
+from csp.master.pairs import pairs, pairs_seen_by
 from csp.master.published import HostView
 from csp.master.reading import accounts, grants, object_row, objects_after, reading
 from csp.master.token_keys import keys_seen_by, sealing_seen_by, token_keys
@@ -32,6 +33,7 @@ from csp.model.extract import Object as JsonObject
 from csp.model.grants import build_grants
 from csp.model.image import build_image, build_tombstone
 from csp.model.keys import KEYS
+from csp.model.pairs import PAIRS_DBID, pairs_image
 from csp.model.places import OWN_GRANTS
 from csp.model.sealing import sealing_key
 from csp.model.token_keys import KEYS_DBID, keys_image
@@ -98,7 +100,9 @@ class Rows:
             after = rows[-1].dbid
 
     def accounts(self) -> Iterator[tuple[int, bytes]]:
-        """(DBID, image) of every person's account record, and of the token keys, in DBID order."""
+        """(DBID, image) of every person's account record, of the token keys and of the rows of
+        pairs, in DBID order.
+        """
         for row in accounts(self.connection):
             if row.class_id == PERSON.id:
                 words = row.user_name, row.algorithm, row.hash, row.revision, row.facts
@@ -106,6 +110,9 @@ class Rows:
         keys, revision = keys_seen_by(self.connection)
         if keys:
             yield KEYS_DBID, keys_image(keys, sealing_seen_by(self.connection), revision)
+        rows, revision = pairs_seen_by(self.connection)
+        if rows:
+            yield PAIRS_DBID, pairs_image(rows.values(), revision)
 
     def grants(self, low: int = 1, high: int = MAX_DBID) -> Iterator[tuple[int, bytes]]:
         """(number, image) of every object's grants, with numbers from `low` to `high`, in order."""
@@ -196,6 +203,9 @@ def accounts_of(database: Database, entry: bytes) -> list[bytes]:
         if dbid == KEYS_DBID:
             sealing = sealing_key(database.digest_key())
             found.append(keys_image(token_keys(database), sealing, revision))
+            continue
+        if dbid == PAIRS_DBID:
+            found.append(pairs_image(pairs(database).values(), revision))
             continue
         record = database.account(PERSON.id, dbid)
         if record is None:

@@ -43,6 +43,7 @@ from csp.master.sqlite_file import FileLost
 from csp.master.tickets import Tickets
 from csp.master.token_keys import first_key
 from csp.model.account_notes import Notes, notes_in
+from csp.model.pairs import PairRow
 from csp.model.principal import ITSELF
 from csp.model.redundancy import Pair
 from csp.model.requests import WriteOutcome, WriteRequest
@@ -322,6 +323,11 @@ class DatabaseOrigin:
 
     def take_pair(self, pair: Pair | None, own_dbid: int) -> None:
         """Whose other one it is."""
+
+    def take_row(self, row: PairRow) -> int:
+        revision = self.engine.take_pair(row)
+        self.settle()
+        return revision
 
     def switch_over(self) -> None:
         raise errors.NoRef(NO_PAIR)

@@ -45,6 +45,8 @@ class ChangeRows:
     writes: list[Row] = field(default_factory=list)
     token_keys: list[Row] = field(default_factory=list)  # of a change that is never in a group
     token_keys_gone: list[Row] = field(default_factory=list)
+    pairs: list[Row] = field(default_factory=list)  # likewise
+    pairs_gone: list[Row] = field(default_factory=list)  # pair_
     moves: int = 1
 
     def take_entry(self, entry: bytes) -> None:

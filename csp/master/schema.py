@@ -13,6 +13,7 @@
 10. `writes` has the id that a client gave a write, under its account, with a digest of the command:
    keyed, as a command may hold a secret. An account of 0 stands for all, a digest of "" for any.
 11. `tickets` has the digests of Kerberos tickets that were used in the last minutes (tickets.py).
+12. `pairs` says which half of a pair of proxies is to serve (pairs.py).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0009"
+VERSION = "0010"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(
@@ -182,6 +183,16 @@ session_log = Table(
     Column("account", Integer, nullable=False),
     Column("record", Text, nullable=False),
     Index("session_log_time", "time_ms"),
+)
+
+pairs = Table(
+    "pairs",
+    metadata,
+    Column("pair", Integer, nullable=False, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("active", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    PrimaryKeyConstraint("pair", name="pairs_key"),
 )
 
 tickets = Table(

@@ -55,6 +55,7 @@ INSERT = {
         schema.history,
         schema.writes,
         schema.token_keys,
+        schema.pairs,
     )
 }
 UPDATE_OBJECT = (
@@ -73,6 +74,7 @@ DELETE_NAMES = delete(schema.unique_names).where(_this_object["unique_names"])
 DELETE_ACCOUNT = delete(schema.accounts).where(_this_object["accounts"])
 DELETE_GRANTS = delete(schema.grants).where(schema.grants.c.number == bindparam("number_"))
 DELETE_TOKEN_KEY = delete(schema.token_keys).where(schema.token_keys.c.id == bindparam("id_"))
+DELETE_PAIR = delete(schema.pairs).where(schema.pairs.c.pair == bindparam("pair_"))
 DELETE_REFS = delete(schema.refs).where(_refs_of)
 # By the index on those that refer: the one on what is referred to may have 10,000 rows of the same.
 DELETE_REF = delete(schema.refs).where(

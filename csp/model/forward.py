@@ -15,6 +15,7 @@ The pieces together are an array of strings:
     ACCOUNTS notes                        a batch (csp/model/account_notes.py): DONE
     SESSIONLOG question                   DONE following record…
     TICKET digest                         a Kerberos ticket's: DONE 1 where nobody has used it
+    PAIR pair number active               who of a pair is to serve: DONE revision
     ENTRIES revision                      the log from there on: DONE oldest entry…
 """
 
@@ -27,6 +28,7 @@ WRITE, OUTCOME, HEAD, HISTORY = b"WRITE", b"OUTCOME", b"HEAD", b"HISTORY"
 ENTRIES = b"ENTRIES"
 SESSIONS, SESSIONLOG, ACCOUNTS = b"SESSIONS", b"SESSIONLOG", b"ACCOUNTS"
 TICKET = b"TICKET"
+PAIR = b"PAIR"
 
 PIECE_BYTES = 64 * 1024  # what is larger goes in pieces, between which others go
 # What one link may have under way: the asker keeps to it, and who is asked refuses more.

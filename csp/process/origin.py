@@ -22,6 +22,7 @@ from csp.process.polling import Descriptor
 
 if TYPE_CHECKING:
     from csp.model.history import HistoryPage, HistoryQuestion
+    from csp.model.pairs import PairRow
     from csp.model.redundancy import Pair
     from csp.model.requests import WriteOutcome, WriteRequest
     from csp.model.sessions import SessionsPage, SessionsQuestion
@@ -225,6 +226,11 @@ class Origin(Protocol):
         """Called behind the first load, and whenever the Applications say it anew: the pair that
         this server belongs to, None for a single one, and the DBID of its own Application, 0 where
         there is none.
+        """
+
+    def take_row(self, row: PairRow) -> int | Later[int]:
+        """Makes this the row of a pair of proxies; its revision. Conflict where its number does not
+        follow the present one; MasterDown where the one who decides is away.
         """
 
     def switch_over(self) -> Later[None] | None:

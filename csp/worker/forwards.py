@@ -28,6 +28,7 @@ from csp.model.forward import (
     HISTORY,
     MORE,
     OUTCOME,
+    PAIR,
     QUESTIONS_BYTES_MAX,
     QUESTIONS_MAX,
     SESSIONLOG,
@@ -138,6 +139,8 @@ def _for_writer(call: Call, verb: bytes, words: Sequence[bytes]) -> Sequence[byt
     if verb == HEAD and not words:
         return words
     if verb in (SESSIONS, ACCOUNTS, TICKET) and len(words) == 1:
+        return words
+    if verb == PAIR and len(words) == 3:
         return words
     if verb == SESSIONLOG and len(words) == 1:
         return [_paged(call, SessionsQuestion, words[0])]

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from csp.errors import CspError
 from csp.model.history import HistoryPage, HistoryQuestion
+from csp.model.pairs import PairRow
 from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.clock import wall_ms
 from csp.observe.faults import told_fault
@@ -41,6 +42,7 @@ class Answers:
             b"SESSIONS": self._note_sessions,
             b"ACCOUNTS": self._note_accounts,
             b"TICKET": self._use_ticket,
+            b"PAIR": self._take_row,
             b"SWITCHOVER": self._switch_over,
         }
         if origin.forwards:  # else the reading process answers these
@@ -129,6 +131,12 @@ class Answers:
         """TICKET req digest: 1 where nobody has used it yet, else 0."""
         found = self._origin.use_ticket(message[2].decode())
         self._when_known(peer, message[1], found, lambda is_new: (int(is_new),))
+
+    def _take_row(self, peer: Peer, message: Message) -> None:
+        """PAIR req pair number active: who of a pair is to serve from now on."""
+        pair, number, active = (int(word) for word in message[2:5])
+        found = self._origin.take_row(PairRow(pair, number, active))
+        self._when_known(peer, message[1], found, lambda revision: (revision,))
 
     def _switch_over(self, peer: Peer, message: Message) -> None:
         """SWITCHOVER req: the other one of the pair is to take over."""
