@@ -20,9 +20,9 @@ from csp.feed.heard import Heard
 from csp.feed.link import Link
 from csp.model.feed import (
     ALIVE,
-    CHAIN,
     CHANGE,
     ROOT,
+    SIDE,
     FeedEnded,
     FeedError,
     may_skip,
@@ -52,10 +52,10 @@ class Following:
         on_lost: Callable[[str], None],
         on_wrong: Callable[[str], None],
         on_other: Callable[[str], None],
-        on_chain: Callable[[Sequence[bytes]], None],
+        on_side: Callable[[bytes, Sequence[bytes]], None],
     ) -> None:
         """`on_lost`: the feed ended; `on_wrong`: what it brings makes no sense; `on_other`: what is
-        in force has to be loaded anew; `on_chain`: whom the server above follows.
+        in force has to be loaded anew; `on_side`: what is said of servers, kind and words.
         """
         self.loads_for_room = False  # the load under way is an attempt to get out of a full store
         self._host = host
@@ -64,7 +64,7 @@ class Following:
         self._on_lost = on_lost
         self._on_wrong = on_wrong
         self._on_other = on_other
-        self._on_chain = on_chain
+        self._on_side = on_side
         self._link: Link | None = None
         self._backlog = Backlog()
         self._full_reload_ms = FULL_RELOAD_MS
@@ -134,8 +134,8 @@ class Following:
             elif kind == ROOT and len(frame) == 2:
                 revision, is_there = read_root(frame)
                 self._heard.root(revision, is_there=is_there)  # shown with the next `alive`
-            elif kind == CHAIN:
-                self._on_chain(frame)
+            elif kind in SIDE:
+                self._on_side(kind, frame)
             elif not may_skip(kind):
                 raise not_here(kind, frame)
         except FeedEnded as error:

@@ -19,11 +19,11 @@ from csp.feed.phase import Clocks
 from csp.feed.snapshot import Snapshot
 from csp.model.feed import (
     ALIVE,
-    CHAIN,
     CHANGE,
     NOWHERE,
     PART,
     RECORDS,
+    SIDE,
     FeedEnded,
     FeedError,
     Greeting,
@@ -50,7 +50,7 @@ class Outcomes:
     full: Callable[[str], None]
     lost: Callable[[str], None]
     refused: Callable[[str, str], None]  # with the word of the master's error
-    chain: Callable[[Sequence[bytes]], None]  # whom the server above follows
+    side: Callable[[bytes, Sequence[bytes]], None]  # what is said of servers: kind, words
 
 
 class Loading:
@@ -98,8 +98,8 @@ class Loading:
                 self._end_part(index, *read_numbers(frame))
             elif kind == CHANGE and self._snapshot.completed_all:
                 self._take_change(read_change(frame))
-            elif kind == CHAIN:
-                self._outcomes.chain(frame)
+            elif kind in SIDE:
+                self._outcomes.side(kind, frame)
             elif kind != ALIVE and not may_skip(kind):
                 raise not_here(kind, frame)
         except StoreFull as error:

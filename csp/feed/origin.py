@@ -35,7 +35,15 @@ from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
 from csp.feed.returning import Returning
 from csp.feed.route import Route
-from csp.model.feed import NOWHERE, FeedError, Position, read_chain, request_words
+from csp.model.feed import (
+    CHAIN,
+    NOWHERE,
+    FeedError,
+    Position,
+    read_chain,
+    read_present,
+    request_words,
+)
 from csp.model.history import HistoryPage, HistoryQuestion
 from csp.model.pairs import PairRow
 from csp.model.redundancy import Pair
@@ -103,6 +111,7 @@ class FeedOrigin:
         self._own = context.identity
         self._above: Sequence[str] = ()
         self._was_circle = False
+        self._present: frozenset[int] | None = None  # servers at the root; None: not known
         self._host: StoreForOrigin
         self._heard: Heard
         self._alarms: LinkAlarms
@@ -129,7 +138,7 @@ class FeedOrigin:
             on_lost=self._lost,
             on_wrong=lambda reason: self._refused(reason, FAULT),
             on_other=self._load_anew,
-            on_chain=self._take_chain,
+            on_side=self._take_side,
         )
         self._heard.show_down()
         self._connect()
@@ -167,6 +176,10 @@ class FeedOrigin:
     def above(self) -> Sequence[str]:
         """Whom the link leads to, and whom that one follows."""
         return self._above
+
+    def servers_above(self) -> frozenset[int]:
+        """Which servers those above have registered."""
+        return self._present or frozenset()
 
     def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
         """Asks the master."""
@@ -353,7 +366,7 @@ class FeedOrigin:
             full=self._load_full,
             lost=self._lost,
             refused=self._refused,
-            chain=self._take_chain,
+            side=self._take_side,
         )
         self._loading = Loading(self._host, self._links, self._heard, self._clocks, outcomes)
         self._loading.start(self._part_count)
@@ -447,6 +460,13 @@ class FeedOrigin:
 
     # The servers above.
 
+    def _take_side(self, kind: bytes, frame: Sequence[bytes]) -> None:
+        """What the server above says of servers."""
+        if kind == CHAIN:
+            self._take_chain(frame)
+        else:
+            self._present = read_present(frame)
+
     def _take_chain(self, frame: Sequence[bytes]) -> None:
         """Leaves a server that follows this one, at once or when it begins to."""
         try:
@@ -488,6 +508,7 @@ class FeedOrigin:
         self.phase = Phase.AWAY
         self.why_away = reason
         self._above = ()
+        self._present = None
         self._drop_links()
         self._try_ms = now_ms + max(self._backoff.next_delay_ms(), wait_ms)
         self._alarms.lost(reason, now_ms)

@@ -307,6 +307,9 @@ class DatabaseOrigin:
     def above(self) -> Sequence[str]:
         return ()
 
+    def servers_above(self) -> frozenset[int]:
+        return frozenset()
+
     def note_accounts(self, notes: bytes) -> None:
         for note in notes_in(notes):
             if not self._keeps_logins:

@@ -19,7 +19,7 @@ from typing import Any
 
 from csp.errors import BadValue, CspError
 from csp.model.keys import TABLE_DIGEST
-from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, GRANTS_CLASS_ID, by_id
+from csp.model.types import ACCOUNT_CLASS_ID, CLASSES, GRANTS_CLASS_ID, MAX_DBID, by_id
 
 FORMAT = 3
 PARTS_MAX = 64
@@ -28,6 +28,7 @@ REVISION_MAX = MARK_MAX = 2**64 - 1  # as the store keeps them
 TIME_MS_MAX = 2**63 - 1
 FORMAT_MAX = 2**31 - 1
 CHAIN_MAX = 16  # servers from the root to the last proxy
+PRESENT_MAX = 10_000  # servers that are registered somewhere above
 IDENTITY_CHARACTERS_MAX = 300
 RELEASE_CHARACTERS_MAX = 64
 REASON_CHARACTERS_MAX = 300
@@ -36,7 +37,8 @@ FED_CLASSES = (*sorted(by_id), ACCOUNT_CLASS_ID, GRANTS_CLASS_ID)
 GREETING, RECORDS, PART, CHANGE, ALIVE, BYE, PACKED = (
     b"greeting", b"records", b"part", b"change", b"alive", b"bye", b"packed",
 )  # fmt: skip
-ROOT, CHAIN = b"+root", b"+chain"
+ROOT, CHAIN, PRESENT = b"+root", b"+chain", b"+present"
+SIDE = (CHAIN, PRESENT)  # what is said of servers, not of the configuration
 THERE, AWAY = b"there", b"away"
 COMPRESSION = "zstd"  # the one there is; csp/model/packing.py
 USAGE = "CFG.FEED takes FROM stream revision mark [PART i OF n] FORMAT f [COMPRESS zstd]"
@@ -239,6 +241,13 @@ def read_chain(words: Sequence[bytes], own: str) -> tuple[str, ...]:
     if len(names) >= CHAIN_MAX:
         raise FeedError(f"a chain of more than {CHAIN_MAX} servers: {', '.join(names)}")
     return names
+
+
+def read_present(words: Sequence[bytes]) -> frozenset[int]:
+    """The DBIDs of the Applications of servers that are registered above; raises ValueError."""
+    if len(words) > PRESENT_MAX:
+        raise ValueError(f"{len(words)} servers are said to be there, of {PRESENT_MAX}")
+    return frozenset(in_range(int(word), MAX_DBID) for word in words)
 
 
 def read_numbers(words: Sequence[bytes]) -> tuple[int, int, int]:

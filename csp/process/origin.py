@@ -211,6 +211,9 @@ class Origin(Protocol):
         follows nobody now.
         """
 
+    def servers_above(self) -> frozenset[int]:
+        """The DBIDs of the Applications of servers that are registered at those above."""
+
     def note_sessions(self, records: bytes) -> None:
         """Takes a batch of records of sessions (csp/model/sessions.py) for the master."""
 

@@ -20,6 +20,7 @@ class Feed:
     snapshot: bool = False
     resting: bool = False  # waits for the loop to say `writable`
     chain: tuple[bytes, ...] = ()  # what it was told of the servers above it
+    present: tuple[bytes, ...] | None = None  # which servers it was told of
     waits: bool = False  # has its place among those that are served next
     packing: Packing | None = None  # where its frames go packed
 

@@ -12,7 +12,8 @@
 5. It is told whom this server follows, at once and when that changes: so a circle ends.
 6. A receiver that the log's tail passes, whatever it is about to be sent, is told so within a
    second and closed: it comes back and decides anew.
-7. One whose account is no administrator any more is told so and closed in the turn that sees it:
+7. It is told which servers are registered here and above, at once when one comes or goes.
+8. One whose account is no administrator any more is told so and closed in the turn that sees it:
    what was published with the loss, or behind it, is not sent.
 """
 
@@ -29,6 +30,7 @@ from csp.model.feed import (
     CHANGE,
     FED_CLASSES,
     PACKED,
+    PRESENT,
     RECORDS,
     Asked,
     Position,
@@ -70,6 +72,8 @@ class Feeds:
         self._parts: deque[Feed] = deque()
         self._has_turn = False  # one was asked for
         self._chain: tuple[bytes, ...] = ()  # this server and those above, as the writer said last
+        self._present: tuple[bytes, ...] | None = None  # DBIDs, as the writer said last
+        self._asks_present = False  # and hears when they are others
         self._built: tuple[int, bytes] = (0, b"")  # revision and frame of the newest change built
 
     def __len__(self) -> int:
@@ -84,6 +88,8 @@ class Feeds:
             self._ticking = True
             self._lane.loop.call_later(ALIVE_MS, self._tick)
         self._ask_chain()
+        self._ask_present()
+        self._tell_present(feed)
         self._schedule(feed)
 
     def _ask_chain(self) -> None:
@@ -99,6 +105,27 @@ class Feeds:
         if feed.chain != self._chain and not feed.resting:
             feed.chain = self._chain
             self._lane.loop.push(feed.conn, request(CHAIN, *self._chain))
+
+    def _ask_present(self) -> None:
+        """The answer comes when others are there than the writer said last."""
+
+        def answered(answer: Answer) -> None:
+            self._asks_present = False
+            if isinstance(answer, Done):
+                self._present = tuple(answer.parts)
+                for feed in self._feeds.values():
+                    self._tell_present(feed)
+                self._ask_present()
+
+        if self._feeds and not self._asks_present:
+            self._asks_present = True
+            known = self._present if self._present is not None else (b"0",)  # nobody's DBID
+            self._lane.writer.ask("PRESENT", *known, then=answered)
+
+    def _tell_present(self, feed: Feed) -> None:
+        if feed.present != self._present and self._present is not None and not feed.resting:
+            feed.present = self._present
+            self._lane.loop.push(feed.conn, request(PRESENT, *self._present))
 
     def _remove(self, conn: int) -> None:
         self._feeds.pop(conn, None)
@@ -256,6 +283,7 @@ class Feeds:
             return
         self._lane.loop.call_later(ALIVE_MS, self._tick)
         self._ask_chain()
+        self._ask_present()
         reader = self._lane.reader
         link, root_revision, _ = self._lane.control.link()
         frame = request(*root_words(root_revision, is_there=link in ROOT_THERE))
@@ -264,6 +292,7 @@ class Feeds:
         for feed in list(self._feeds.values()):
             if not self._may_go_on(feed):
                 continue
+            self._tell_present(feed)
             # Behind records or changes that are still to come it would be too early.
             is_sent = not feed.snapshot and not feed.is_held
             is_level = is_sent and feed.next_revision > reader.revision

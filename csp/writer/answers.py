@@ -23,6 +23,7 @@ from csp.process.origin import AnyOrigin, AskingOrigin, EntriesPage, Later
 from csp.writer.registry import Registry
 
 T = TypeVar("T")
+AGAIN_MS = 2_000  # within which workers have told a new writer of all that have registered
 
 log = logging.getLogger("csp.writer")
 
@@ -34,9 +35,14 @@ class Answers:
         self._origin = origin
         self._identity = identity
         self._registry = registry
+        # As it was told last. None: who is connected has not said so to this writer yet.
+        self._present: tuple[int, ...] | None = None
+        self._began_ms = -1
+        self._awaiting: dict[int, tuple[Peer, bytes]] = {}  # who hears of the next change
         self._verbs: dict[bytes, Callable[[Peer, Message], None]] = {
             b"HEAD": self._head,
             b"CHAIN": self._chain,
+            b"PRESENT": self._ask_present,
             b"REGISTER": self._register,
             b"UNREGISTER": self._unregister,
             b"SESSIONS": self._note_sessions,
@@ -70,6 +76,7 @@ class Answers:
 
     def forget(self, peer: Peer) -> None:
         """A worker went: its sessions end."""
+        self._awaiting.pop(peer.number, None)
         self._registry.drop_channel(peer.number)
 
     def _head(self, peer: Peer, message: Message) -> None:
@@ -79,6 +86,32 @@ class Answers:
     def _chain(self, peer: Peer, message: Message) -> None:
         """CHAIN req: this server, and those above."""
         peer.done(message[1], self._identity, *self._origin.above())
+
+    def _ask_present(self, peer: Peer, message: Message) -> None:
+        """PRESENT req dbid…: which servers are registered here and above, as soon as they are
+        others than those.
+        """
+        known = tuple(int(word) for word in message[2:])
+        if self._present is None or known == self._present:
+            self._awaiting[peer.number] = peer, message[1]
+        else:
+            peer.done(message[1], *self._present)
+
+    def tell_present(self, now_ms: int) -> None:
+        """Called once a turn, with the monotonic clock: tells who waits for it which servers have
+        come and gone.
+        """
+        there = self._registry.servers() | self._origin.servers_above()
+        if self._present is None:
+            self._began_ms = now_ms if self._began_ms < 0 else self._began_ms
+            if now_ms < self._began_ms + AGAIN_MS:
+                return
+        elif len(there) == len(self._present) and there.issuperset(self._present):
+            return
+        self._present = tuple(sorted(there))
+        awaiting, self._awaiting = self._awaiting, {}
+        for peer, request in awaiting.values():
+            peer.done(request, *self._present)
 
     def _when_known(
         self,

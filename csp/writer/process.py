@@ -81,6 +81,7 @@ class Writer:
             self._report_ready()
             self._poller.wait(self._descriptors(), self._patience_s())
             self._writes.write_group()
+            self._answers.tell_present(_now_ms())
             self._channel.flush()
             self._writes.settle()
             self._walk()

@@ -70,6 +70,7 @@ class Registry:
         self._own = own  # the server itself
         self._sessions: dict[str, Session] = {}
         self._holders: dict[str, set[str]] = {}  # daemon application's name -> its sessions
+        self._servers: frozenset[int] | None = frozenset()  # None: to be gathered anew
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -95,6 +96,8 @@ class Registry:
         # A connection that registers again, under another name too, has one place.
         self.unregister(asked.session)
         self._sessions[asked.session] = asked
+        if asked.shared:
+            self._servers = None
         if asked.daemon:
             self._holders.setdefault(asked.application, set()).add(asked.session)
         return {"since": now_ms, "replaced": replaced}
@@ -104,10 +107,19 @@ class Registry:
         ended = self._sessions.pop(session, None)
         if ended is None or not ended.daemon:
             return
+        if ended.shared:
+            self._servers = None
         holders = self._holders[ended.application]
         holders.discard(session)
         if not holders:
             del self._holders[ended.application]
+
+    def servers(self) -> frozenset[int]:
+        """The DBIDs of the configuration servers' Applications that are connected."""
+        if self._servers is None:
+            held = (self._sessions[one] for each in self._holders.values() for one in each)
+            self._servers = frozenset(one.dbid for one in held if one.shared)
+        return self._servers
 
     def drop_channel(self, channel: Hashable) -> list[Session]:
         """Ends all sessions of a worker that went away."""

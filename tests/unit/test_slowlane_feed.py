@@ -176,12 +176,27 @@ def test_a_feed_is_told_whom_this_server_follows_and_when_that_changes(server: S
     told = []
     for chain in (["a", "b"], ["a", "b"], ["a"]):
         verb, number, *_ = server.writer.take()
+        while verb == b"PRESENT":
+            verb, number, *_ = server.writer.take()
         assert verb == b"CHAIN"
         server.writer.answer("DONE", number, *chain)
         server.loop.poll()
         server.loop.pass_time(1000)
         told += [frame for frame in server.frames() if frame[0] == b"+chain"]  # type: ignore[index]
     assert told == [[b"+chain", b"a", b"b"], [b"+chain", b"a"]]
+
+
+def test_a_feed_is_told_at_once_which_servers_come_and_go(server: Server) -> None:
+    greet(server, STREAM, "10", f"{server.reader.mark:016x}")
+    told = []
+    for present in (["7", "8"], ["8"], []):
+        verb, number, *_ = server.writer.take()
+        while verb != b"PRESENT":
+            verb, number, *_ = server.writer.take()
+        server.writer.answer("DONE", number, *present)
+        server.loop.poll()
+        told += [frame for frame in server.frames() if frame[0] == b"+present"]  # type: ignore[index]
+    assert told == [[b"+present", b"7", b"8"], [b"+present", b"8"], [b"+present"]]
 
 
 def test_slow_receiver_waits(server: Server) -> None:

@@ -134,6 +134,9 @@ class FakeOrigin:
         self.heads.append(later)
         return later
 
+    def servers_above(self) -> frozenset[int]:
+        return frozenset()
+
     def use_ticket(self, digest: str) -> bool:
         if digest == "away":
             raise MasterDown("away")
