@@ -73,6 +73,7 @@ class Above:
         self._told: dict[str, str] = self._kept()
         self._backup: tuple[Address, Lookup] | None = None
         self._listed = listed
+        self.to_peer: Callable[[], Sequence[Route]] = lambda: ()  # to the other half of a pair
         self._further: dict[Address, _Target] = {}
         self._avoided: dict[int, int] = {}  # by rank: until when
 
@@ -112,6 +113,7 @@ class Above:
         routes = [Route(one, up.host, up.tls, up.source) for one in endpoints]
         routes += self._to_backup(now_ms)
         routes += self._to_further(now_ms)
+        routes += self.to_peer()
         if not routes:
             raise why or LookupFailed(f"the address of {up.host} is not known")
         self._avoided = {rank: until for rank, until in self._avoided.items() if now_ms < until}

@@ -33,6 +33,11 @@ class Heard:
         self._root_revision = revision
         self._is_root_there = is_there
 
+    @property
+    def is_root_there(self) -> bool:
+        """Whether the server above reaches the root, as far as it says."""
+        return self._is_root_there
+
     def show_up(self) -> None:
         """The link is there, and this came through it."""
         newest = max(self._revision, self._root_revision)

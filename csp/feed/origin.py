@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from csp.errors import CspError, MasterDown, NoRef, ReadOnly
+from csp.errors import CspError, MasterDown, ReadOnly
 from csp.feed.above import Above
 from csp.feed.alarms import LinkAlarms
 from csp.feed.following import Following
@@ -30,6 +30,7 @@ from csp.feed.link import FAULT
 from csp.feed.links import Links
 from csp.feed.loading import Loading, Outcomes
 from csp.feed.notes import NotesUp
+from csp.feed.pair import Half
 from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
 from csp.feed.resume import TROUBLE_DELAY_MS_FIRST, TROUBLE_DELAY_MS_MAX, Backoff, decide
@@ -58,7 +59,6 @@ from csp.process.keepalive import keepalive_in
 from csp.process.origin import EntriesPage, Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
-from csp.process.standing import NO_PAIR, Standing
 from csp.resp import ErrorReply, Value
 from csp.store.segment import SegmentMissing
 
@@ -105,6 +105,8 @@ class FeedOrigin:
         self._packs = bool(context.options.get("link-compression", True))
         self._links = self.probe()
         self._returning = Returning(self, self._clocks)
+        self._half = Half(self, self._upstream, place, self._clocks.monotonic_ms)
+        self._servers.to_peer = self._half.routes
         self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
         self._notes = NotesUp(self._forwards)
         self._is_writable = False
@@ -126,6 +128,7 @@ class FeedOrigin:
     def start(self, host: StoreForOrigin) -> None:
         """Begins the first attempt; what is loaded, or was kept on the disk, serves meanwhile."""
         self._host = host
+        self._half.start(host)
         kept = load_kept(host, self._state_folder, self._app_name)
         self._heard = Heard(host)
         if kept is not None:
@@ -165,6 +168,7 @@ class FeedOrigin:
 
     def take_options(self, options: OwnOptions) -> None:
         """Whether writes are passed on holds at once, which port of a backup at the next link."""
+        self._half.take_options(options)
         self._is_writable = options.values.get("proxy-writable") is True
         self._returning.delay_ms = options.number("return-delay") * 1_000
         self._servers.is_same_port = options.values.get("consistent-port-selection") is True
@@ -211,20 +215,25 @@ class FeedOrigin:
 
     def take_pair(self, pair: Pair | None, own_dbid: int) -> None:
         """Whose other one it is."""
-        self._host.show_standing(Standing())
+        self._half.take_pair(pair, own_dbid)
 
-    def switch_over(self) -> None:
+    def switch_over(self) -> Later[None]:
         """Has the other one of the pair take over."""
-        raise NoRef(NO_PAIR)
+        return self._half.switch_over()
+
+    def hear_peer(self, dbid: int, text: bytes) -> bytes:
+        """The other half of the pair says how it stands."""
+        return self._half.hear(dbid, text)
 
     def watches(self) -> Sequence[Descriptor]:
         """The links' sockets."""
-        other = self._returning.links
-        return [*self._links.descriptors(), *(other.descriptors() if other is not None else ())]
+        links = (self._links, self._half, self._returning.links)
+        return [one for each in links if each is not None for one in each.descriptors()]
 
     def tick(self, now_ms: int) -> None:
         """Retries, and gives up what is silent."""
         self._alarms.tick(now_ms)
+        self._half.tick(now_ms)
         if self.phase is Phase.AWAY:
             if now_ms >= self._try_ms:
                 self._connect()
@@ -258,7 +267,29 @@ class FeedOrigin:
         """Ends the links."""
         self.phase = Phase.AWAY
         self.why_away = "this proxy ends"
+        self._half.close()
         self._drop_links()
+
+    # What the half of a pair asks.
+
+    def root_is_there(self) -> bool:
+        """Whether the link to the master is up, and does not lead through the other half."""
+        is_up = self.phase in (Phase.LOADING, Phase.FOLLOWING)
+        return is_up and self._heard.is_root_there and not self.is_at_peer()
+
+    def is_at_peer(self) -> bool:
+        """Whether the link leads to the other half."""
+        is_up = self.phase in (Phase.GREETING, Phase.LOADING, Phase.FOLLOWING)
+        return is_up and self._links.session.route.to_peer
+
+    def is_away(self) -> bool:
+        """Whether the last attempt to bring a link up has failed."""
+        return self.phase is Phase.AWAY
+
+    def leave(self, why: str) -> None:
+        """Ends the link, and makes one anew."""
+        self._backoff.reset()
+        self._lost(why)
 
     # Connecting.
 
@@ -270,6 +301,7 @@ class FeedOrigin:
         self._take_keepalive()
         self._links.use(self._upstream)
         self._servers.use(self._upstream)
+        self._half.use(self._upstream)
 
     def _application(self) -> tuple[Finder, dict[str, Any]] | None:
         """The store as it is, and this server's Application in it."""
@@ -310,7 +342,9 @@ class FeedOrigin:
 
     def _registered(self) -> None:
         route = self._links.session.route
-        if route.is_other:
+        if route.to_peer:
+            log_event(log, "51404", peer=self._half.peer_name, address=route)
+        elif route.is_other:
             log_event(log, "51336" if route.rank else "51337", address=route)
         else:
             log_event(log, "04503", host=self._upstream.shown_host, port=self._upstream.port)
@@ -466,6 +500,7 @@ class FeedOrigin:
             self._take_chain(frame)
         else:
             self._present = read_present(frame)
+            self._half.present(self._present)
 
     def _take_chain(self, frame: Sequence[bytes]) -> None:
         """Leaves a server that follows this one, at once or when it begins to."""
@@ -514,6 +549,7 @@ class FeedOrigin:
         self._alarms.lost(reason, now_ms)
         self._reports.loss(was, reason, now_ms)
         self._heard.show_down()
+        self._half.look()
 
     def _answered(self, value: Value) -> None:
         """What the session is sent beside the replies to commands."""

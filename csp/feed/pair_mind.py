@@ -1,8 +1,8 @@
 """Knows what one half of a pair has seen and heard, and asks the table what to do. No input or
 output: times are handed in, by a monotonic clock, in milliseconds.
 
-1. What was heard of the peer counts while a link to it is up, and for the keepalive; a link that
-   broke is the peer's end until it says something again.
+1. What was heard of the peer counts for the keepalive; a link to it that broke is its end until it
+   says something again, by that link or its own.
 2. The peer has gone from the root when it was seen there, or takes no connection any more, and is
    not seen there; just behind a link's return nothing is concluded: all come back one by one.
 3. The row with the highest number counts, whoever told it.
@@ -54,7 +54,6 @@ class Mind:
         self._peer_refuses = False  # nothing listens where it should
         self._heard_ms = -1
         self._is_joined = False  # a link to it is up
-        self._left_ms = -1  # when that link broke
         self._waits_since_ms = -1
 
     # What happens.
@@ -88,11 +87,9 @@ class Mind:
         self.has_row(PairRow(self.names.pair, told.number, told.active))
 
     def joined(self, now_ms: int) -> None:
-        """A link to the peer is up."""
+        """A link to the peer is up; what it says comes next."""
         self._is_joined = True
-        self._has_looked_across = True
         self._peer_refuses = False
-        self._heard_ms = max(self._heard_ms, now_ms)
 
     def busy(self, now_ms: int) -> None:
         """The peer lives, and has nothing loaded yet."""
@@ -101,8 +98,9 @@ class Mind:
     def left(self, now_ms: int, *, refuses: bool) -> None:
         """The link to the peer broke or did not come up."""
         self._has_looked_across = True
+        if self._is_joined:
+            self.told = None
         self._is_joined = False
-        self._left_ms = now_ms
         self._peer_refuses = refuses
 
     # What it comes to.
@@ -110,8 +108,7 @@ class Mind:
     def peer(self, now_ms: int) -> Peer:
         """The other one as it was heard last."""
         told = self.told
-        is_silent = now_ms - self._heard_ms > self.keepalive_ms
-        if told is None or is_silent or self._heard_ms <= self._left_ms:
+        if told is None or now_ms - self._heard_ms > self.keepalive_ms:
             return Peer.AWAY
         if told.serving:
             return Peer.YIELDS if told.yields else Peer.SERVING

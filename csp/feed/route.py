@@ -23,12 +23,13 @@ class Route:
     tls: Tls | None = None
     source: Source = ANYWHERE
     to_backup: bool = False  # it leads to the master's backup
+    to_peer: bool = False  # it leads to the other half of the pair
     rank: int = 0  # of the server that it leads to: 0 is the master, the less the more preferred
 
     @property
     def is_other(self) -> bool:
         """Whether it leads to another server than the master that the command line names."""
-        return self.to_backup or self.rank > 0
+        return self.to_backup or self.to_peer or self.rank > 0
 
     def __str__(self) -> str:
         return str(self.endpoint)

@@ -307,6 +307,9 @@ class DatabaseOrigin:
     def above(self) -> Sequence[str]:
         return ()
 
+    def hear_peer(self, dbid: int, text: bytes) -> bytes:
+        raise errors.NoPerm("the halves of a master's pair meet at their database")
+
     def servers_above(self) -> frozenset[int]:
         return frozenset()
 

@@ -134,6 +134,10 @@ class StoreForOrigin(Protocol):
     def end_alarm(self, alarm: Alarm, /, **fields: object) -> None:
         """Takes an alarm back and logs that it is over, once; nothing where it is not raised."""
 
+    @property
+    def serving(self) -> bool:
+        """Whether ports for clients are open, as was shown last."""
+
     def show_standing(self, standing: Standing) -> None:
         """Shows how this server stands in its pair; has its ports for clients opened or shut."""
 
@@ -209,6 +213,11 @@ class Origin(Protocol):
     def above(self) -> Sequence[str]:
         """The identities of the servers that this one follows, the nearest first: none where it
         follows nobody now.
+        """
+
+    def hear_peer(self, dbid: int, text: bytes) -> bytes:
+        """The other half of the pair, the Application of this DBID, says how it stands
+        (csp/model/pairs.py): how this one does. NoPerm where it is not that.
         """
 
     def servers_above(self) -> frozenset[int]:

@@ -315,6 +315,11 @@ class StoreHost:
         """Sets one of the writer's gauges."""
         self.control.gauge(self._slot, PLACES[metric], value)
 
+    @property
+    def serving(self) -> bool:
+        """Whether ports for clients are open, as was shown last."""
+        return bool(self.control.serving)
+
     def show_standing(self, standing: Standing) -> None:
         """Shows how this server stands in its pair, and has ports opened or shut for it."""
         if show(self.control, standing):

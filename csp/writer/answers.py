@@ -49,6 +49,7 @@ class Answers:
             b"ACCOUNTS": self._note_accounts,
             b"TICKET": self._use_ticket,
             b"PAIR": self._take_row,
+            b"PEER": self._hear_peer,
             b"SWITCHOVER": self._switch_over,
         }
         if origin.forwards:  # else the reading process answers these
@@ -164,6 +165,10 @@ class Answers:
         """TICKET req digest: 1 where nobody has used it yet, else 0."""
         found = self._origin.use_ticket(message[2].decode())
         self._when_known(peer, message[1], found, lambda is_new: (int(is_new),))
+
+    def _hear_peer(self, peer: Peer, message: Message) -> None:
+        """PEER req dbid standing: what the other half of the pair says of itself."""
+        peer.done(message[1], self._origin.hear_peer(int(message[2]), message[3]))
 
     def _take_row(self, peer: Peer, message: Message) -> None:
         """PAIR req pair number active: who of a pair is to serve from now on."""

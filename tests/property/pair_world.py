@@ -192,6 +192,8 @@ class PairWorld:
         if self.cut_across or not other.is_alive:
             mind.left(now_ms, refuses=not other.is_alive and not self.cut_across)
             half.heard.clear()
+        elif not other.is_stopped:
+            mind.joined(now_ms)
         while half.heard and self.rng.random() < 0.8:
             mind.hear(half.heard.popleft(), now_ms)
         half.kept = mind.row

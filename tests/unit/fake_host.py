@@ -116,6 +116,10 @@ class FakeHost(FakeAlarms):
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return self.records.get((class_id, dbid))
 
+    @property
+    def serving(self) -> bool:
+        return self.standing.serving
+
     def show_standing(self, standing: Standing) -> None:
         self.standing = standing
 

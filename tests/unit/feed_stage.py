@@ -208,6 +208,7 @@ class FakeHost(FakeAlarms):
         self.finder: Finder | None = None
         self.links: list[tuple[int, int, int]] = []
         self.fence = 0
+        self.standing = Standing()
         self.full_at = 0  # from this revision on there is no room
         self._loading = b""
 
@@ -268,6 +269,10 @@ class FakeHost(FakeAlarms):
 
     def reader(self) -> Finder | None:
         return self.finder
+
+    @property
+    def serving(self) -> bool:
+        return self.standing.serving
 
     def show_standing(self, standing: Standing) -> None:
         self.standing = standing
