@@ -113,7 +113,6 @@ class FeedOrigin:
         self._own = context.identity
         self._above: Sequence[str] = ()
         self._was_circle = False
-        self._present: frozenset[int] | None = None  # servers at the root; None: not known
         self._host: StoreForOrigin
         self._heard: Heard
         self._alarms: LinkAlarms
@@ -183,7 +182,7 @@ class FeedOrigin:
 
     def servers_above(self) -> frozenset[int]:
         """Which servers those above have registered."""
-        return self._present or frozenset()
+        return self._half.present_above
 
     def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
         """Asks the master."""
@@ -496,14 +495,11 @@ class FeedOrigin:
 
     def _take_side(self, kind: bytes, frame: Sequence[bytes]) -> None:
         """What the server above says of servers."""
-        if kind == CHAIN:
-            self._take_chain(frame)
-        else:
-            self._present = read_present(frame)
-            self._half.present(self._present)
+        if kind != CHAIN:
+            self._half.present(read_present(frame))
+            return
 
-    def _take_chain(self, frame: Sequence[bytes]) -> None:
-        """Leaves a server that follows this one, at once or when it begins to."""
+        # A server that follows this one is left, at once or when it begins to.
         try:
             self._above = read_chain(frame, self._own)
         except FeedError as why:
@@ -543,13 +539,12 @@ class FeedOrigin:
         self.phase = Phase.AWAY
         self.why_away = reason
         self._above = ()
-        self._present = None
         self._drop_links()
         self._try_ms = now_ms + max(self._backoff.next_delay_ms(), wait_ms)
         self._alarms.lost(reason, now_ms)
         self._reports.loss(was, reason, now_ms)
         self._heard.show_down()
-        self._half.look()
+        self._half.lost()
 
     def _answered(self, value: Value) -> None:
         """What the session is sent beside the replies to commands."""

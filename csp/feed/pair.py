@@ -73,6 +73,7 @@ class Half:
         self._monotonic_ms = monotonic_ms
         self._peer_link = PeerLink(upstream, register, monotonic_ms, self.look)
         self._wait_ms = WAIT_MS
+        self.present_above: frozenset[int] = frozenset()  # servers at those above
         self._host: StoreForOrigin | None = None
         self._pair: Pair | None = None
         self._own_dbid = 0
@@ -126,8 +127,14 @@ class Half:
         self._peer_link.lead(place, keepalive, self._mind)
         self.look()
 
-    def present(self, dbids: frozenset[int] | None) -> None:
+    def lost(self) -> None:
+        """The link to the master ended."""
+        self.present_above = frozenset()
+        self.look()
+
+    def present(self, dbids: frozenset[int]) -> None:
         """Which servers are registered at the root."""
+        self.present_above = dbids
         if self._mind is not None:
             self._mind.present(dbids)
             self.look()

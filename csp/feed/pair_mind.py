@@ -51,6 +51,7 @@ class Mind:
         self._has_looked_across = False
         self._present: frozenset[int] | None = None
         self._was_present = False  # the peer, at the root, ever
+        self._was_present_now = False  # since the root is there
         self._peer_refuses = False  # nothing listens where it should
         self._heard_ms = -1
         self._is_joined = False  # a link to it is up
@@ -65,13 +66,13 @@ class Mind:
         if found is not self._root:
             self._root, self._root_ms = found, now_ms
             if not is_there:
-                self._present = None
+                self._present, self._was_present_now = None, False
 
     def present(self, dbids: frozenset[int] | None) -> None:
         """Which servers are registered at the root."""
         self._present = dbids
         if dbids is not None and self.names.peer in dbids:
-            self._was_present = True
+            self._was_present = self._was_present_now = True
 
     def has_row(self, row: PairRow) -> None:
         """A row of the pair, of the store or of the peer; an older one is no news."""
@@ -167,7 +168,8 @@ class Mind:
         if self.names.peer in self._present:
             return Present.YES
         is_back = now_ms - self._root_ms >= RETURN_MS
-        has_gone = self._peer_refuses or (self._was_present and is_back)
+        was_there = self._was_present_now or (self._was_present and is_back)
+        has_gone = was_there or self._peer_refuses
         return Present.NO if has_gone else Present.UNKNOWN
 
     def _looks_around(self, now_ms: int) -> bool:

@@ -89,7 +89,7 @@ class Feeds:
             self._lane.loop.call_later(ALIVE_MS, self._tick)
         self._ask_chain()
         self._ask_present()
-        self._tell_present(feed)
+        self._lane.loop.call_later(0, lambda: self._tell_present(feed))  # behind the greeting
         self._schedule(feed)
 
     def _ask_chain(self) -> None:
@@ -123,7 +123,8 @@ class Feeds:
             self._lane.writer.ask("PRESENT", *known, then=answered)
 
     def _tell_present(self, feed: Feed) -> None:
-        if feed.present != self._present and self._present is not None and not feed.resting:
+        is_there = self._feeds.get(feed.conn) is feed and not feed.resting
+        if is_there and feed.present != self._present and self._present is not None:
             feed.present = self._present
             self._lane.loop.push(feed.conn, request(PRESENT, *self._present))
 

@@ -12,14 +12,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import redis
 
+from csp._fastpath import Control
 from csp.model.redundancy import WARM_STANDBY
+from csp.process.standing import Standing, shown
+from csp.store import segment
 from tests.neighbours.cutting_link import CuttingLink
+from tests.neighbours.leaks import INSTANCE
 from tests.neighbours.ports import free_port, is_listening
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
@@ -46,7 +51,7 @@ class Half(Proxy):
     @property
     def is_serving(self) -> bool:
         """Whether clients are let in."""
-        return is_listening(self.port)
+        return self.standing().serving and is_listening(self.port)
 
     def answers(self) -> bool:
         """Whether a read is answered now, by whichever port is open."""
@@ -61,6 +66,18 @@ class Half(Proxy):
         """A client of the port that is open on both halves."""
         options = {"socket_timeout": 20, "decode_responses": True} | options
         return redis.Redis(HERE, self.management, username="default", password=PASSWORD, **options)
+
+    def standing(self) -> Standing:
+        """How it stands in its pair, as its writer shows it; a single one's while nothing runs."""
+        found = INSTANCE.findall(self.log.read_text(errors="replace"))
+        try:
+            fd = segment.open_control(found[-1])
+        except (IndexError, segment.SegmentMissing):
+            return Standing()
+        try:
+            return shown(Control(fd))
+        finally:
+            os.close(fd)
 
     def status(self) -> dict[str, Any]:
         """CFG.STATUS, whether it serves or not."""
@@ -133,11 +150,21 @@ class ProxyPair:
         for half in self.halves:
             half.wait_ready()
         self.wait_serving(self.first)
+        self.wait_seamless()
         return self
 
     def wait_serving(self, half: Half, within: float = SETTLED_SECONDS_MAX) -> None:
         """Waits until this half alone lets clients in."""
         wait_until(lambda: self.serving is half, within, f"{half.app} alone serves")
+
+    def wait_seamless(self, within: float = SETTLED_SECONDS_MAX) -> None:
+        """Waits until one serves, and the other one may take over at any time."""
+
+        def is_so() -> bool:
+            found = [half.standing() for half in self.halves]
+            return sum(one.serving for one in found) == 1 and not any(one.why_not for one in found)
+
+        wait_until(is_so, within, "a switchover would be seamless")
 
     def cut_across(self) -> None:
         """Cuts what the two say to each other, until `mend`."""
