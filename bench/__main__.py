@@ -17,6 +17,7 @@ from bench.link import link
 from bench.loads import load
 from bench.memory import memory
 from bench.pipeline import pipeline
+from bench.pool import pool
 from bench.push import push
 from bench.recovery import recovery
 from bench.resume import resume
@@ -55,6 +56,7 @@ main.add_command(link)
 main.add_command(load)
 main.add_command(memory)
 main.add_command(pipeline)
+main.add_command(pool)
 main.add_command(push)
 main.add_command(recovery)
 main.add_command(resume)

@@ -146,7 +146,7 @@ static void take_reply(Roamer *r, const char *reply, size_t size, double now) {
         else seen.reread++;
         return;
     }
-    if (*reply != '*' && *reply != '>') {
+    if (!strchr("*>%", *reply)) {
         r->pinged_at = 0;
         return;
     }

@@ -107,6 +107,11 @@ def test_a_bench_prints_its_rows(arguments: list[str], rows: list[str]) -> None:
             ],
             ["two single proxies, one killed: all restored / redis-server"],
         ),
+        pytest.param(
+            ["pool", "--sessions", "30", "--over", "1"],
+            ["rolling restart, 30 sessions: failed requests of those told / all"],
+            marks=pytest.mark.needs("haproxy"),
+        ),
         (
             ["storm", "--agents", "60", "--desktops", "20", "--rounds", "1"],
             ["storm of 20: CPU a desktop / redis", "storm of 20, brief list of all agents: bytes"],
