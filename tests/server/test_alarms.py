@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.neighbours.ports import free_port
 from tests.neighbours.server import ROOT, Master, Proxy, Server
@@ -75,6 +76,7 @@ def test_a_link_that_stays_down_outlives_the_writer_and_ends_with_the_link(
         assert (told(proxy, "51330"), told(proxy, "51331")) == (1, 1)
 
 
+@pytest.mark.long
 def test_an_application_that_was_deleted_is_told_by_its_server(
     tmp_path: Path, master: Master
 ) -> None:
@@ -132,6 +134,7 @@ def test_a_writer_that_does_not_come_up_is_told_though_reads_go_on(tmp_path: Pat
         wait_until(lambda: server.alarms() == {}, 20, "the writer")
 
 
+@pytest.mark.long
 def test_a_proxy_whose_master_was_never_there_says_what_it_waits_for(tmp_path: Path) -> None:
     with Proxy(tmp_path, free_port(), environment=soon(tmp_path)).start(ready=False) as proxy:
         wait_until(lambda: told(proxy, "51106"), 15, "the alarm")

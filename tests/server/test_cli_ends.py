@@ -15,6 +15,7 @@ import pytest
 
 from csp.cli.main import VERBS
 from csp.exits import EXIT_DONE, EXIT_INTERRUPTED, EXIT_LIMITS, EXIT_USAGE
+from tests.effort import parametrize_few
 from tests.neighbours.server import PASSWORD, ROOT, Master
 from tests.neighbours.waiting import wait_until
 from tests.unit.importing import document
@@ -110,7 +111,9 @@ def test_every_verb_is_asked() -> None:
     assert set(PRINTING) | NOT_ASKED == set(VERBS)
 
 
-@pytest.mark.parametrize("serial", range(len(EVERY)), ids=[" ".join(one[:3])[:40] for one in EVERY])
+@parametrize_few(
+    "serial", range(len(EVERY)), ids=[" ".join(one[:3])[:40] for one in EVERY], quick=2
+)
 def test_output_that_has_no_room(master: Master, tmp_path: Path, serial: int) -> None:
     words = words_of(master, EVERY[serial], tmp_path, serial)
     done = shell(master, words, "> /dev/full")
@@ -124,7 +127,7 @@ def test_output_that_has_no_room(master: Master, tmp_path: Path, serial: int) ->
     assert "Error" not in unread.stderr
 
 
-@pytest.mark.parametrize("verb", sorted(set(VERBS) - SERVERS))
+@parametrize_few("verb", sorted(set(VERBS) - SERVERS), quick=2)
 def test_arguments_that_are_no_text(master: Master, verb: str) -> None:
     for words in (
         [b"\xff"],
@@ -233,6 +236,7 @@ class TestOutputFile:
 # ---------------------------------------------------------------------- Ctrl-C
 
 
+@pytest.mark.long
 def test_an_interrupted_import_says_what_was_done(master: Master, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

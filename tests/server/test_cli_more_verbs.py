@@ -14,6 +14,7 @@ import pytest
 
 from csp import __version__
 from csp.cli.confserv import FLAGS, IGNORED, REFUSED, VALUE
+from tests.effort import parametrize_few
 from tests.neighbours.ports import free_port
 from tests.neighbours.server import PASSWORD, ROOT, Master, run_cli
 from tests.neighbours.waiting import wait_until
@@ -55,7 +56,7 @@ def test_an_annex_entry_is_no_option(master: Master) -> None:
     assert master.cli("option", "CfgTenant:1", "mine", "size").stdout == "small\n"
 
 
-@pytest.mark.parametrize(
+@parametrize_few(
     "arguments",
     [
         ("x", "--type", "int"),
@@ -64,6 +65,7 @@ def test_an_annex_entry_is_no_option(master: Master) -> None:
         ("x", "--delete"),
         ("--password",),
     ],
+    quick=1,
 )
 def test_what_is_no_value_is_usage(master: Master, arguments: tuple[str, ...]) -> None:
     done = master.cli("option", "CfgApplication:99", "mine", "bad", *arguments)
@@ -185,13 +187,13 @@ def confserv(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize("flag", ["-V", "-v"])
+@parametrize_few("flag", ["-V", "-v"], quick=1)
 def test_confserv_says_its_version(flag: str) -> None:
     done = confserv(flag)
     assert (done.returncode, done.stdout) == (0, f"csp {__version__}\n")
 
 
-@pytest.mark.parametrize(
+@parametrize_few(
     ("line", "words"),
     [
         ("-bogus", "there is no flag '-bogus'"),
@@ -206,6 +208,7 @@ def test_confserv_says_its_version(flag: str) -> None:
         ("-s confserv", "a master needs its database"),
         ("-s confserv -c /nowhere.conf --db sqlite:///x", "-c /nowhere.conf can't be read"),
     ],
+    quick=2,
 )
 def test_confserv_refuses_a_wrong_line(line: str, words: str) -> None:
     done = confserv(*line.split())
@@ -213,7 +216,7 @@ def test_confserv_refuses_a_wrong_line(line: str, words: str) -> None:
     assert words in done.stderr
 
 
-@pytest.mark.parametrize("flag", [one.name for one in FLAGS.values() if one.fate == REFUSED])
+@parametrize_few("flag", [one.name for one in FLAGS.values() if one.fate == REFUSED], quick=1)
 def test_confserv_says_why_it_refuses_a_flag(flag: str) -> None:
     done = confserv(flag, "x")
     assert done.returncode == 1

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from csp.cli.main import VERBS, main
+from tests.effort import parametrize_few
 from tests.neighbours.certificates import Authority, Certificate
 from tests.neighbours.secured_ports import give_secured_ports
 from tests.neighbours.server import PASSWORD, Master, Proxy, run_cli
@@ -116,7 +117,7 @@ def test_every_verb_that_takes_a_server_is_asked_here() -> None:
     assert taking == ASKED.keys()
 
 
-@pytest.mark.parametrize("verb", ASKED)
+@parametrize_few("verb", ASKED, quick=4)
 def test_a_verb_asks_by_tls(secured: int, files: Files, tmp_path: Path, verb: str) -> None:
     words = [one.replace("{folder}", str(tmp_path)) for one in ASKED[verb]]
     at = ("--server", f"rediss://127.0.0.1:{secured}", *files.options())

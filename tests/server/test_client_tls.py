@@ -55,6 +55,10 @@ def master(folder: Path) -> Iterator[Master]:
         yield server
 
 
+# Of TLS: csp, as clients see it, and a balancer before it.
+ENDS = ["csp", pytest.param("balancer", marks=pytest.mark.long)]
+
+
 class At(NamedTuple):
     """A port of csp's own TLS, or one of a balancer that ends it."""
 
@@ -66,7 +70,7 @@ def own_ports(master: Master, good: Certificate, authority: Authority) -> Secure
     return give_secured_ports(master, good, authority.root)
 
 
-@pytest.fixture(scope="module", params=["csp", "balancer"])
+@pytest.fixture(scope="module", params=ENDS)
 def front(
     request: pytest.FixtureRequest,
     folder: Path,
@@ -81,7 +85,7 @@ def front(
         yield At(server.port)
 
 
-@pytest.fixture(scope="module", params=["csp", "balancer"])
+@pytest.fixture(scope="module", params=ENDS)
 def mutual(
     request: pytest.FixtureRequest,
     folder: Path,

@@ -80,6 +80,7 @@ def test_a_changed_password_is_an_alarm_and_is_taken_from_the_file(
         assert proxy.cli("status", CSP_PASSWORD=NEW).returncode == 0
 
 
+@pytest.mark.long
 def test_a_reload_tries_the_password_while_the_link_is_up(
     tmp_path: Path, master: Master, file: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_an_unsafe_file_is_refused_at_the_start(tmp_path: Path, file: Path) -> N
     assert f"{file} has mode 0640, others may use it: chmod 600" in done.stderr
 
 
+@pytest.mark.long
 def test_the_other_verbs_take_the_file_too(master: Master, file: Path) -> None:
     told_so = master.cli("status", CSP_PASSWORD="wrong", CSP_PASSWORD_FILE=str(file))
     assert told_so.returncode == 0

@@ -20,6 +20,7 @@ import pytest
 import redis
 
 from csp.exits import EXIT_REFUSED
+from tests.effort import parametrize_few
 from tests.neighbours.databases import SqlitePlace
 from tests.neighbours.postgres import Postgres
 from tests.neighbours.server import Master
@@ -160,7 +161,7 @@ def without_index(path: Path, master: Master) -> Iterator[None]:
 States = Callable[[Path, Master], Any]
 
 
-@pytest.mark.parametrize("state", [locked, full, gone, replaced, without_wal, without_index])
+@parametrize_few("state", [locked, full, gone, replaced, without_wal, without_index], quick=2)
 def test_no_answered_write_is_lost_on_sqlite(tmp_path: Path, state: States) -> None:
     place = SqlitePlace(tmp_path)
     master = Master(tmp_path, url=place.url)
@@ -213,7 +214,7 @@ def test_a_damaged_file_is_served_on_and_mended(tmp_path: Path) -> None:
         check_after_a_crash(master, author)
 
 
-@pytest.mark.parametrize("is_empty", [False, True])
+@parametrize_few("is_empty", [False, True], quick=1)
 def test_a_start_keeps_the_last_copy(tmp_path: Path, is_empty: bool) -> None:
     place = SqlitePlace(tmp_path)
     master = Master(tmp_path, url=place.url)
@@ -275,7 +276,7 @@ def cut_off(server: Postgres, master: Master) -> Iterator[None]:
 
 
 @pytest.mark.needs("postgres")
-@pytest.mark.parametrize("state", [paused, killed, cut_off])
+@parametrize_few("state", [paused, killed, cut_off], quick=1)
 def test_no_answered_write_is_lost_on_postgresql(
     server: Postgres, tmp_path: Path, state: Callable[[Postgres, Master], Any]
 ) -> None:
@@ -297,6 +298,7 @@ def test_no_answered_write_is_lost_on_postgresql(
         check_after_a_crash(master, author)
 
 
+@pytest.mark.long
 @pytest.mark.needs("postgres")
 def test_a_held_head_row_does_not_kill_the_writer(server: Postgres, tmp_path: Path) -> None:
     master = Master(tmp_path, url=server.new_url())

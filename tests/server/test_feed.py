@@ -10,6 +10,7 @@ import pytest
 
 from csp.model.types import ACCOUNT_CLASS_ID
 from csp.store import inspect
+from tests.effort import parametrize_few
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
@@ -41,6 +42,7 @@ def test_a_load_under_changes_is_whole(tmp_path: Path, master: Master) -> None:
             assert status(proxy)["generation"] == 1
 
 
+@pytest.mark.long
 def test_a_change_reaches_the_proxy(master: Master, proxy: Proxy) -> None:
     (dbid,) = create_skills(master, ["english"])
     wait_level(master, proxy)
@@ -127,6 +129,7 @@ def test_a_restored_database_becomes_a_new_generation_and_subscribers_hear_the_d
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
+@pytest.mark.long
 def test_a_second_proxy_of_the_same_name_is_refused_until_the_first_is_gone(
     tmp_path: Path, master: Master, proxy: Proxy
 ) -> None:
@@ -155,6 +158,7 @@ def test_a_proxy_feeds_a_proxy(tmp_path: Path, master: Master, proxy: Proxy) -> 
         assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
+@pytest.mark.long
 def test_status_says_how_old_the_news_is(master: Master, proxy: Proxy) -> None:
     wait_until(lambda: status(proxy)["link"] == "up", 10, "the link is up")
     assert 0 <= int(status(proxy)["age"]) < 3_000
@@ -162,7 +166,7 @@ def test_status_says_how_old_the_news_is(master: Master, proxy: Proxy) -> None:
     wait_until(lambda: int(status(proxy)["age"]) > 2_500, 10, "the age grows")
 
 
-@pytest.mark.parametrize("kilobytes", ["0", "8192", "64"], ids=["no limit", "large", "small"])
+@parametrize_few("kilobytes", ["0", "8192", "64"], ids=["no limit", "large", "small"], quick=1)
 def test_the_limit_of_unsent_bytes_holds_no_feed_up(
     tmp_path: Path, master: Master, kilobytes: str
 ) -> None:
@@ -203,6 +207,7 @@ def accounts_of(server: Server) -> list[int]:
     return found
 
 
+@pytest.mark.long
 def test_subscribers_of_a_proxy_cost_its_master_no_byte(tmp_path: Path, master: Master) -> None:
     (dbid,) = create_skills(master, ["english"])
     way = CuttingLink(master.port)

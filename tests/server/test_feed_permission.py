@@ -81,6 +81,7 @@ def test_an_account_that_is_no_administrator_any_more(
         assert (text.count(" 51332 "), text.count(" 51333 ")) == (1, 1)
 
 
+@pytest.mark.long
 def test_an_account_that_never_was_one_is_told_at_the_start(
     tmp_path: Path, master: Master, person: int
 ) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.effort import parametrize_few
 from tests.neighbours.server import Master, Proxy, run_cli
 from tests.server.brute_force import TYPE_WORDS, Keys, Value, World, filters
 from tests.server.changing import change_at_random
@@ -79,7 +80,7 @@ def pairs(keys: Keys, rng: random.Random) -> Iterator[tuple[list[str], set[int]]
             yield words[0] + words[1], keys[one][first] & keys[other][second]
 
 
-@pytest.mark.parametrize("name", TYPE_WORDS)
+@parametrize_few("name", TYPE_WORDS, quick=10)
 def test_filters_find_what_a_scan_finds(servers: tuple[Master, Proxy], name: str) -> None:
     rng = random.Random(SEED)
     _, proxy = servers

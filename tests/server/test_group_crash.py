@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from csp.master.commit import FAILPOINTS
+from tests.effort import parametrize_few
 from tests.neighbours.databases import Place, PostgresPlace, SqlitePlace
 from tests.neighbours.postgres import Postgres
 from tests.server.test_master_crash import Prepared, content, killed_at, without_chance
@@ -72,20 +73,22 @@ def on_postgres(postgres: Postgres, template: str) -> Prepared:
     return prepare(PostgresPlace(postgres, template))
 
 
-@pytest.mark.parametrize(
+@parametrize_few(
     "failpoint",
-    ["master.begin=kill", "master.after_head=kill", *[f"{name}=kill@2" for name in TWICE],
-     "master.after_commit=kill", "master.after_apply=kill@3"],
+    ["master.after_head=kill", "master.after_commit=kill", "master.after_apply=kill@3",
+     "master.begin=kill", *[f"{name}=kill@2" for name in TWICE]],
+    quick=3,
 )  # fmt: skip
 def test_all_of_a_group_or_nothing(on_sqlite: Prepared, failpoint: str) -> None:
     check_all_or_nothing(on_sqlite, failpoint)
 
 
 @pytest.mark.needs("postgres")
-@pytest.mark.parametrize(
+@parametrize_few(
     "failpoint",
-    ["master.after_head=kill", "master.after_refs=kill@2", "master.before_commit=kill@2",
+    ["master.before_commit=kill@2", "master.after_head=kill", "master.after_refs=kill@2",
      "master.after_commit=kill"],
+    quick=1,
 )  # fmt: skip
 def test_all_of_a_group_or_nothing_on_postgres(on_postgres: Prepared, failpoint: str) -> None:
     check_all_or_nothing(on_postgres, failpoint)
@@ -109,7 +112,7 @@ def check_all_or_nothing(prepared: Prepared, failpoint: str) -> None:
     stage.close()
 
 
-@pytest.mark.parametrize("entry", [1, 2, 3])
+@parametrize_few("entry", [1, 2, 3], quick=1)
 def test_a_successor_publishes_what_is_left_of_a_group(
     instance: str, place: Place, entry: int
 ) -> None:

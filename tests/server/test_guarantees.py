@@ -14,6 +14,7 @@ import psutil
 import pytest
 import redis
 
+from tests.effort import parametrize_few
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import ROOT, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
@@ -443,7 +444,7 @@ def next_op(told: redis.client.PubSub) -> str:
     return str(orjson.loads(message["data"])["op"])
 
 
-@pytest.mark.parametrize("role", ["writer", "auth", "worker 1"])
+@parametrize_few("role", ["writer", "auth", "worker 1"], quick=1)
 def test_guarantee_10_a_crash_costs_no_connection_of_another_process(
     role: str, master: Master, proxy: Proxy
 ) -> None:

@@ -62,7 +62,7 @@ def acme(master: Master) -> Acme:
     return Acme(master)
 
 
-@pytest.fixture(params=["master", "proxy"])
+@pytest.fixture(params=["proxy", pytest.param("master", marks=pytest.mark.long)])
 def ann(request: pytest.FixtureRequest, acme: Acme) -> Iterator[redis.Redis]:
     """Ann, signed in where all of it has arrived."""
     server: Server = request.getfixturevalue(request.param)

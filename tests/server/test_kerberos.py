@@ -19,6 +19,7 @@ import pytest
 from csp.client import AsyncClient, Client, Kerberos, NoTicket, Session
 from csp.process.roles import KERBEROS
 from csp.resp import request
+from tests.effort import parametrize_few
 from tests.neighbours.kdc import Kdc
 from tests.neighbours.server import ROOT, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
@@ -189,6 +190,7 @@ def test_t42_a_replay_is_refused_at_the_same_server(master: Master, kdc: Kdc) ->
         assert show(master, token) == REPLAY
 
 
+@pytest.mark.long
 def test_t42_of_many_at_once_one_is_let_in(
     pool: tuple[Proxy, Proxy, Proxy], master: Master, kdc: Kdc
 ) -> None:
@@ -200,8 +202,10 @@ def test_t42_of_many_at_once_one_is_let_in(
         assert {one for one in said if not one.startswith("$")} <= {REPLAY, USED}
 
 
-@pytest.mark.parametrize(
-    ("first", "then"), [(0, 1), (1, 0), (0, 3), (3, 1), (2, 1), (1, 2), (0, 2)]
+@parametrize_few(
+    ("first", "then"),
+    [(0, 1), (1, 0), (0, 3), (3, 1), (2, 1), (1, 2), (0, 2)],
+    quick=3,
 )
 def test_t42_a_replay_is_refused_at_every_server_of_the_pool(
     pool: tuple[Proxy, Proxy, Proxy], master: Master, kdc: Kdc, first: int, then: int
@@ -312,6 +316,7 @@ def test_f101_tickets_of_others_and_of_other_times_are_refused(
     assert "csp/elsewhere" in said
 
 
+@pytest.mark.long
 def test_f101_an_expired_ticket_is_refused(kdc: Kdc, tmp_path: Path) -> None:
     realm = Kdc(tmp_path / "kdc", {"ann": USERS["ann"]})
     try:
@@ -326,6 +331,7 @@ def test_f101_an_expired_ticket_is_refused(kdc: Kdc, tmp_path: Path) -> None:
         wait_until(lambda: show(server, token) == said, 10, "it is expired")
 
 
+@pytest.mark.long
 def test_f101_a_principal_of_another_realm_is_refused(
     master: Master, kdc: Kdc, tmp_path: Path
 ) -> None:
@@ -370,6 +376,7 @@ def test_what_is_no_token_is_refused_in_words(
         assert ask(connection, "GET", "CfgTenant:1").startswith("-NOAUTH")
 
 
+@pytest.mark.long
 def test_a_flood_of_wrong_tokens_holds_up_nobody_else(master: Master, kdc: Kdc) -> None:
     junk, good = base64.b64encode(b"\x60" + b"x" * 2000).decode(), kdc.token("ann")
     flood = [plain(master) for _ in range(100)]
@@ -390,6 +397,7 @@ def test_a_flood_of_wrong_tokens_holds_up_nobody_else(master: Master, kdc: Kdc) 
 # What is not set up.
 
 
+@pytest.mark.long
 def test_a_missing_keytab_lets_nobody_in_and_is_an_alarm(kdc: Kdc, tmp_path: Path) -> None:
     with Master(tmp_path, environment=machine(kdc, "k")).start() as server:
         person(server, "ann", password="ann-csp-word-1")
@@ -423,6 +431,7 @@ def test_a_missing_module_lets_nobody_in_and_is_named(kdc: Kdc, tmp_path: Path) 
         assert sign_in(server, "ann", "ann-csp-word-1") == "+OK"
 
 
+@pytest.mark.long
 def test_a_backend_that_dies_costs_a_token_and_comes_back(master: Master, kdc: Kdc) -> None:
     assert show(master, kdc.token("ann")).startswith("$")
     backend = master.child(KERBEROS.name)

@@ -65,6 +65,7 @@ def finds(server: Server, **counts: int) -> None:
         wait_until(is_so, 10, f"{name}: {expected}")
 
 
+@pytest.mark.long
 def test_an_older_master_and_a_newer_proxy(folder: Path, older: dict[str, str]) -> None:
     with Master(folder, environment=older) as master:
         make(master, 1, "Lovelace")
@@ -75,6 +76,7 @@ def test_an_older_master_and_a_newer_proxy(folder: Path, older: dict[str, str]) 
             assert "key table is another" in proxy.log_text()
 
 
+@pytest.mark.long
 def test_a_newer_master_behind_an_older_proxy(folder: Path, older: dict[str, str]) -> None:
     with Master(folder) as master:
         make(master, 1, "Lovelace")

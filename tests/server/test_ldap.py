@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.effort import parametrize_few
 from tests.neighbours import secrets
 from tests.neighbours.server import Master, Proxy
 from tests.neighbours.slapd import SEARCHER, SEARCHER_PASSWORD, Slapd
@@ -114,7 +115,7 @@ def test_of_two_equal_names_nobody_signs_in(master: Master, slapd: Slapd) -> Non
     assert "finds more than one entry for 'ann'" in master.log_text()
 
 
-@pytest.mark.parametrize("name", ODD)
+@parametrize_few("name", ODD, quick=2)
 def test_odd_names_are_names_and_nothing_else(master: Master, slapd: Slapd, name: str) -> None:
     user = f"odd {list(ODD).index(name)}"
     person(master, user, external_id=name)
@@ -122,7 +123,7 @@ def test_odd_names_are_names_and_nothing_else(master: Master, slapd: Slapd, name
     assert sign_in(master, user, ODD[name]) == "+OK"
 
 
-@pytest.mark.parametrize("password", ["", " ", " \t ", "\0"])
+@parametrize_few("password", ["", " ", " \t ", "\0"], quick=1)
 def test_t41_a_blank_password_reaches_no_directory(
     master: Master, slapd: Slapd, password: str
 ) -> None:
@@ -170,6 +171,7 @@ def create_tenant(master: Master) -> int:
     return int(dbid)
 
 
+@pytest.mark.long
 def test_f103_enforced_means_all_but_the_account_default(tmp_path: Path, slapd: Slapd) -> None:
     """F103, and a proxy of its own: each server asks the directories itself."""
     enforced = LDAP | {"enforce-external-auth": "true"}
@@ -228,6 +230,7 @@ def test_rules_for_passwords_and_locks_are_the_directorys_and_sessions_are_count
     wait_sign_in(master, "ruled", PEOPLE["ann"], "+OK")
 
 
+@pytest.mark.long
 def test_t40_a_module_that_is_missing_refuses_and_says_which(tmp_path: Path, slapd: Slapd) -> None:
     """T40: nobody gets in by a password of csp instead. The module is hidden from the server."""
     hidden = tmp_path / "hidden"
@@ -247,7 +250,7 @@ def test_t40_a_module_that_is_missing_refuses_and_says_which(tmp_path: Path, sla
         wait_until(lambda: "gauth_sap" in sign_in(server, "ann", "ann-csp-word-1"), 10)
 
 
-@pytest.mark.parametrize(
+@parametrize_few(
     ("more", "words"),
     [
         ({"ldap_url": "ldap://localhost:1/dc=x"}, "no X"),
@@ -258,6 +261,7 @@ def test_t40_a_module_that_is_missing_refuses_and_says_which(tmp_path: Path, sla
         ({"cert_path": "/etc/hostname"}, "go together"),
         ({"password_file": "/nowhere/word"}, "password-file"),
     ],
+    quick=2,
 )
 def test_wrong_settings_refuse_and_say_what_is_wrong(
     master: Master, slapd: Slapd, more: dict[str, str], words: str
@@ -287,7 +291,7 @@ def test_the_searchers_password_may_lie_in_a_file(
     assert "chmod 600" in sign_in(master, "filed", PEOPLE["ann"])
 
 
-@pytest.mark.parametrize("way", ["ldaps", "start-tls"])
+@parametrize_few("way", ["ldaps", "start-tls"], quick=1)
 def test_a_directory_by_tls_is_checked_by_its_certificate(
     master: Master, slapd: Slapd, way: str, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from csp.auth.line import WAITING_MAX
 from csp.model.token import is_token
+from tests.effort import parametrize_few
 from tests.neighbours.server import Master
 from tests.neighbours.slapd import SEARCHER, SEARCHER_PASSWORD, SUFFIX, Slapd, Slow, mute
 from tests.neighbours.waiting import wait_until
@@ -65,7 +66,7 @@ def section(port: int, **more: Any) -> dict[str, Any]:
     return stated | {name.replace("_", "-"): value for name, value in more.items()}
 
 
-@pytest.mark.parametrize("way", ["plain", "ldaps", "start-tls"])
+@parametrize_few("way", ["plain", "ldaps", "start-tls"], quick=1)
 def test_t38_the_first_server_is_silent_the_second_becomes_active_and_stays(
     master: Master, slapd: Slapd, way: str
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_directory_that_is_away_refuses_and_is_an_alarm_until_it_answers(
     assert f"localhost:{slapd.port}/{SUFFIX} answers again" in master.log_text(200_000)
 
 
+@pytest.mark.long
 def test_a_slow_directory_holds_up_neither_local_users_nor_another_directory(
     master: Master, slapd: Slapd
 ) -> None:
@@ -175,13 +177,14 @@ def test_equal_questions_at_once_are_one_bind(master: Master, slapd: Slapd) -> N
         slow.close()
 
 
-@pytest.mark.parametrize(
+@parametrize_few(
     ("delta", "said"),
     [
         ({"changed": {"state": "disabled"}}, "-WRONGPASS"),
         ({"changed": {"externalID": "u9"}}, "-BUSY the account has changed"),
         ({"userProperties": {"changed": INTERNAL}}, "-WRONGPASS"),  # csp has no password of his
     ],
+    quick=1,
 )
 def test_a_directorys_yes_is_worth_nothing_for_who_is_changed_meanwhile(
     master: Master, slapd: Slapd, delta: dict[str, Any], said: str
@@ -229,7 +232,7 @@ def test_a_full_line_is_told_at_once(master: Master) -> None:
     # What waits for nobody is let go of with its deadline; others sign in meanwhile.
 
 
-@pytest.mark.parametrize("victim", ["ldap", "auth"])
+@parametrize_few("victim", ["ldap", "auth"], quick=1)
 def test_a_process_that_dies_mid_question_is_asked_again(
     master: Master, slapd: Slapd, victim: str
 ) -> None:
@@ -248,6 +251,7 @@ def test_a_process_that_dies_mid_question_is_asked_again(
         slow.close()
 
 
+@pytest.mark.long
 def test_no_process_asks_directories_where_nobody_has_one(tmp_path: Path, slapd: Slapd) -> None:
     with Master(tmp_path).start() as server:
         assert sign_in(server, "default", "no-such-word-1").startswith("-WRONGPASS")

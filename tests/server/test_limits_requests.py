@@ -63,6 +63,7 @@ def test_a_request_of_64_mib(master: Master, raw: Raw) -> None:
     assert other.call("PING") == "PONG"
 
 
+@pytest.mark.long
 def test_a_request_of_many_arguments_that_are_too_much_together(master: Master, raw: Raw) -> None:
     part = b"$%d\r\n%b\r\n" % (16 * MIB, b"x" * (16 * MIB))
     with contextlib.suppress(ConnectionError):  # it does not read what it has refused
@@ -80,6 +81,7 @@ def is_open(raw: Raw) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_million_arguments(raw: Raw) -> None:
     header = b"*%d\r\n$6\r\nEXISTS\r\n" % ARGUMENTS_MAX
     raw.send(header + b"$1\r\nx\r\n" * (ARGUMENTS_MAX - 1))
@@ -151,6 +153,7 @@ def test_a_transaction_of_10000_commands(raw: Raw) -> None:
     assert raw.call("CFG.COUNT", "CfgSkill") == before + 1_000
 
 
+@pytest.mark.long
 def test_a_transaction_of_64_mib(raw: Raw) -> None:
     body = skill("bytes", userProperties={"a": {"k": {"base64": "A" * (15 * MIB)}}})
     write = command("CFG.CREATE", "CfgSkill", body)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import parametrize_few
 from tests.neighbours import secrets
 from tests.neighbours.certificates import Authority, Certificate, encrypted_key
 from tests.neighbours.cutting_link import CuttingLink
@@ -124,8 +125,10 @@ def test_a_link_by_tls_that_breaks_comes_up_again(
             link.close()
 
 
-@pytest.mark.parametrize(
-    "kind", ["other CA", "expired", "other name", "no certificate", "plain", "locked key"]
+@parametrize_few(
+    "kind",
+    ["other CA", "expired", "other name", "no certificate", "plain", "locked key"],
+    quick=1,
 )
 def test_a_master_that_is_not_trusted_is_told_nothing(
     folder: Path, tmp_path: Path, master: Master, authority: Authority, kind: str

@@ -14,11 +14,18 @@ from sqlalchemy import select
 from csp.master.commit import FAILPOINTS
 from csp.master.database import Database
 from csp.master.schema import metadata
+from tests.effort import parametrize_few
 from tests.neighbours.databases import Place, PostgresPlace, SqlitePlace
 from tests.neighbours.postgres import Postgres
 from tests.unit.master_stage import Stage
 
 CHILD_SECONDS_MAX = 60
+AROUND_THE_COMMIT = (
+    "master.after_head",
+    "master.before_commit",
+    "master.after_commit",
+    "master.after_apply",
+)
 # It runs through every statement: it creates, grants, changes, deletes, sets a password.
 CHANGE = """
 import sys
@@ -104,14 +111,18 @@ def run(url: str, failpoint: str) -> subprocess.CompletedProcess[bytes]:
     return killed_at(url, CHANGE, failpoint)
 
 
-@pytest.mark.parametrize("failpoint", FAILPOINTS)
+@parametrize_few(
+    "failpoint", sorted(FAILPOINTS, key=lambda one: one not in AROUND_THE_COMMIT), quick=4
+)
 def test_old_or_new_state(on_sqlite: Prepared, failpoint: str) -> None:
     check_old_or_new(on_sqlite, failpoint)
 
 
 @pytest.mark.needs("postgres")
-@pytest.mark.parametrize(
-    "failpoint", ["master.after_head", "master.before_commit", "master.after_commit"]
+@parametrize_few(
+    "failpoint",
+    ["master.after_head", "master.before_commit", "master.after_commit"],
+    quick=1,
 )
 def test_old_or_new_state_on_postgres(on_postgres: Prepared, failpoint: str) -> None:
     check_old_or_new(on_postgres, failpoint)

@@ -102,6 +102,7 @@ def test_a_killed_server(stage: Stage, server: Postgres) -> None:
     assert stage.host.told.count("51317") == stage.host.told.count("51318") == 1
 
 
+@pytest.mark.long
 def test_a_server_that_hangs_is_waited_for_with_a_limit(stage: Stage, server: Postgres) -> None:
     server.pause()
     try:
@@ -121,6 +122,7 @@ def test_a_server_that_hangs_is_waited_for_with_a_limit(stage: Stage, server: Po
     assert stage.create("CfgSkill", tenantDBID=1, name="English") == 101
 
 
+@pytest.mark.long
 def test_a_slow_server_is_not_taken_for_a_lost_one(stage: Stage, server: Postgres) -> None:
     """A change of many rows, each of them slow: 3 s in all; then one that takes too long."""
     assert isinstance(stage.place, PostgresPlace)
@@ -261,6 +263,7 @@ def test_a_database_put_back_during_the_outage_is_loaded_anew(
     assert stage.create("CfgSkill", tenantDBID=1, name="French") == 102
 
 
+@pytest.mark.long
 def test_a_writer_restarted_during_the_outage_serves_on(stage: Stage, server: Postgres) -> None:
     stage.create("CfgSkill", tenantDBID=1, name="English")
     stage.close()

@@ -324,6 +324,7 @@ def test_t16_a_narrowed_default_port_names_who_is_cut_off(tmp_path: Path) -> Non
         assert told in master.cli("status").stdout
 
 
+@pytest.mark.long
 def test_ports_change_at_the_next_start(doors: Doors) -> None:
     proxy, port = doors.proxy, held_port()
     row = {"id": "ui", "port": str(port), "transportParams": "user=1"}
@@ -353,6 +354,7 @@ def test_a_port_that_is_taken_keeps_nobody_else_from_serving(tmp_path: Path) -> 
         wait_until(lambda: "ports" not in master.alarms(), 10, "the alarm is over")
 
 
+@pytest.mark.long
 def test_a_proxy_opens_its_ports_while_its_master_is_away(tmp_path: Path) -> None:
     with Master(tmp_path) as master, Proxy(tmp_path, master) as proxy:
         ports = add_ports(master, "proxy1", {"ui": "user=1"})
@@ -365,6 +367,7 @@ def test_a_proxy_opens_its_ports_while_its_master_is_away(tmp_path: Path) -> Non
             assert one.execute_command("DBSIZE") > 0
 
 
+@pytest.mark.long
 def test_lists_of_addresses_hold_at_each_port(tmp_path: Path) -> None:
     with Master(tmp_path) as master:
         ports = add_ports(

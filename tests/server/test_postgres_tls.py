@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.effort import parametrize_few
 from tests.neighbours import secrets
 from tests.neighbours.certificates import Authority
 from tests.neighbours.postgres import Postgres
@@ -92,7 +93,7 @@ def test_a_database_by_tls_that_was_lost_is_found_again(
         assert client.execute_command("CFG.COUNT", "CfgSkill") == 1
 
 
-@pytest.mark.parametrize("kind", ["other CA", "other name", "no certificate", "no TLS"])
+@parametrize_few("kind", ["other CA", "other name", "no certificate", "no TLS"], quick=1)
 def test_what_is_not_trusted_is_refused_in_words_without_secrets(
     tmp_path: Path, authority: Authority, link: Link, kind: str
 ) -> None:
@@ -121,6 +122,7 @@ def test_what_is_not_trusted_is_refused_in_words_without_secrets(
         pass
 
 
+@pytest.mark.long
 def test_a_database_that_comes_back_untrusted_is_not_taken_and_it_is_said_why(
     tmp_path: Path, authority: Authority
 ) -> None:

@@ -115,6 +115,7 @@ def test_f100_the_first_server_is_silent_the_second_becomes_active_and_stays(
         assert f"{radius.address} is asked from now on" in master.log_text(200_000)
 
 
+@pytest.mark.long
 def test_f100_a_server_that_falls_silent_is_followed_by_the_next(
     master: Master, radius: FreeRadius, tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_secret_that_is_renewed_holds_at_once(master: Master, tmp_path: Path) 
         wait_sign_in(master, "renewed", PEOPLE["ann"], "+OK")
 
 
+@pytest.mark.long
 def test_the_originals_file_of_servers_is_taken(
     master: Master, radius: FreeRadius, tmp_path: Path
 ) -> None:
@@ -187,6 +189,7 @@ def test_the_originals_file_of_servers_is_taken(
     assert "chmod 600" in said
 
 
+@pytest.mark.long
 def test_wrong_settings_let_nobody_in_and_are_an_alarm(master: Master) -> None:
     annex = {"authentication": RADIUS, "gauth_radius": {"servers": "127.0.0.1:1"}}
     person(master, "wrong", external_id="ann", annex=annex, password="wrong-csp-word-1")

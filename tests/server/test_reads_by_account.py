@@ -17,6 +17,7 @@ import pytest
 from csp.model.places import FOLDER, TENANT, Place
 from csp.model.rights import ACCESS_GROUP, ALL, EXECUTE, PERSON, PROPAGATE, READ, rights_on
 from csp.model.types import CLASSES, by_id
+from tests.effort import parametrize_few
 from tests.property.granted_world import (
     APPLICATION,
     DEFAULT_APPLICATION,
@@ -149,7 +150,7 @@ class Checked:
             assert row["count"] == sum(1 for one in self.seen if one[0] == cls.id)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@parametrize_few("seed", range(3), quick=1)
 def test_every_read_of_several_accounts_while_changes_flow(seed: int) -> None:
     random_ = random.Random(seed)
     server = GrantedServer(with_default(random_world(random_)))

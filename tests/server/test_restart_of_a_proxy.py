@@ -17,6 +17,7 @@ from csp._fastpath import Control
 from csp.model.keys import TABLE_DIGEST
 from csp.snapshot.file import NAME, SnapshotFile
 from csp.store import segment
+from tests.effort import parametrize_few
 from tests.neighbours.server import Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 from tests.server.test_supervisor_start_stop import segments_of
@@ -119,6 +120,7 @@ def test_a_restart_of_the_host(pair: tuple[Master, Proxy, int]) -> None:
     serves_and_resumes(master, proxy, dbid, revision)
 
 
+@pytest.mark.long
 def test_a_port_that_only_the_application_names(pair: tuple[Master, Proxy, int]) -> None:
     """Without --listen the port comes from the Application, which the snapshot has."""
     master, proxy, dbid = pair
@@ -140,6 +142,7 @@ def test_a_port_that_only_the_application_names(pair: tuple[Master, Proxy, int])
             assert name_of(second, dbid) == "then"
 
 
+@pytest.mark.long
 def test_snapshots_are_written_beside_the_service(pair: tuple[Master, Proxy, int]) -> None:
     master, proxy, dbid = pair
     with master.client() as client:
@@ -187,6 +190,7 @@ def test_segments_of_another_layout_give_way_to_the_snapshot(
     wait_until(lambda: not list(SEGMENTS.glob(f"csp-*-{proxy.port}-*.aside")), 10, "they are gone")
 
 
+@pytest.mark.long
 def test_segments_of_another_layout_stay_while_nothing_replaces_them(
     pair: tuple[Master, Proxy, int],
 ) -> None:
@@ -204,6 +208,7 @@ def test_segments_of_another_layout_stay_while_nothing_replaces_them(
     serves_and_resumes(master, proxy, dbid, revision)
 
 
+@pytest.mark.long
 def test_segments_of_another_key_table_are_built_anew_without_the_master(
     pair: tuple[Master, Proxy, int],
 ) -> None:
@@ -240,9 +245,10 @@ def reformat(data: bytearray) -> None:
     pack_into("<I", data, 8, 99)
 
 
-@pytest.mark.parametrize(
+@parametrize_few(
     ("harm", "words"),
     [(cut, "it is damaged"), (flip, "it is damaged"), (reformat, "it is of another release")],
+    quick=1,
 )
 def test_a_snapshot_that_is_no_use_is_said_and_not_used(
     pair: tuple[Master, Proxy, int], harm: Callable[[bytearray], None], words: str
@@ -265,6 +271,7 @@ def test_a_snapshot_that_is_no_use_is_said_and_not_used(
     assert name_of(proxy, dbid) == "then"
 
 
+@pytest.mark.long
 def test_another_applications_snapshot_is_not_used(pair: tuple[Master, Proxy, int]) -> None:
     master, proxy, _ = pair
     proxy.stop()
@@ -277,6 +284,7 @@ def test_another_applications_snapshot_is_not_used(pair: tuple[Master, Proxy, in
         assert "--state-dir" in other.log_text()
 
 
+@pytest.mark.long
 def test_a_proxy_of_another_master_does_not_begin_with_the_first_ones(
     pair: tuple[Master, Proxy, int], tmp_path: Path
 ) -> None:
@@ -298,6 +306,7 @@ def test_a_proxy_of_another_master_does_not_begin_with_the_first_ones(
 # ---- a writer of snapshots that fails or dies
 
 
+@pytest.mark.long
 def test_a_stop_without_a_snapshot_leaves_the_segments(pair: tuple[Master, Proxy, int]) -> None:
     master, proxy, dbid = pair
     revision = status(proxy)["revision"]
@@ -313,8 +322,10 @@ def test_a_stop_without_a_snapshot_leaves_the_segments(pair: tuple[Master, Proxy
     serves_and_resumes(master, proxy, dbid, revision)
 
 
-@pytest.mark.parametrize(
-    "place", ["snapshot.block", "snapshot.block=kill@3", "snapshot.end", "snapshot.synced"]
+@parametrize_few(
+    "place",
+    ["snapshot.block", "snapshot.block=kill@3", "snapshot.end", "snapshot.synced"],
+    quick=1,
 )
 def test_a_snapshot_that_was_killed_leaves_the_one_before(
     pair: tuple[Master, Proxy, int], place: str
@@ -333,6 +344,7 @@ def test_a_snapshot_that_was_killed_leaves_the_one_before(
     serves_and_resumes(master, proxy, dbid, first)
 
 
+@pytest.mark.long
 def test_a_snapshot_that_was_killed_behind_its_renaming_is_whole(
     pair: tuple[Master, Proxy, int],
 ) -> None:
@@ -348,6 +360,7 @@ def test_a_snapshot_that_was_killed_behind_its_renaming_is_whole(
     serves_and_resumes(master, proxy, dbid, revision)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["snapshot.read@1", "snapshot.read@4", "snapshot.loaded@1"])
 def test_a_writer_that_was_killed_while_it_loads_is_followed_by_one_that_loads(
     pair: tuple[Master, Proxy, int], place: str

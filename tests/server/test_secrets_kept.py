@@ -247,6 +247,7 @@ def core_of_a_stranger(folder: Path) -> list[Path]:
     return list(folder.glob("core*"))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("cores")
 def test_no_process_of_a_server_leaves_a_core(tmp_path: Path) -> None:
     folder, beside = tmp_path / "server", tmp_path / "beside"

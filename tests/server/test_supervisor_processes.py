@@ -21,6 +21,7 @@ from csp._fastpath import Control
 from csp.process.channel.framing import WRITER_LIMITS
 from csp.store import segment
 from csp.supervisor.hang import SILENCE_SECONDS_MAX
+from tests.effort import parametrize_few
 from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
 
@@ -70,7 +71,7 @@ def successor(server: Master, role: str, pid: int) -> psutil.Process:
     )
 
 
-@pytest.mark.parametrize("role", ["writer", "auth", "worker 1"])
+@parametrize_few("role", ["writer", "auth", "worker 1"], quick=1)
 def test_a_killed_child_is_replaced_and_the_others_go_on(master: Master, role: str) -> None:
     clients = connections_by_worker(master)
     before = {name: child.pid for name, child in master.children().items()}
@@ -96,6 +97,7 @@ def _can_sign_in_and_write(server: Master) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_often_is_back_at_once_each_time(master: Master) -> None:
     for _ in range(5):
         pid = master.child("worker 0").pid
@@ -136,7 +138,7 @@ def test_writes_are_refused_while_the_writer_dies_at_every_start(master: Master)
         wait_until(lambda: _can_sign_in_and_write(master), within=20)
 
 
-@pytest.mark.parametrize("role", ["writer", "auth"])
+@parametrize_few("role", ["writer", "auth"], quick=1)
 def test_a_stopped_process_that_holds_up_everybody_is_killed(master: Master, role: str) -> None:
     pid = master.child(role).pid
     os.kill(pid, signal.SIGSTOP)
@@ -145,6 +147,7 @@ def test_a_stopped_process_that_holds_up_everybody_is_killed(master: Master, rol
     wait_until(lambda: _can_sign_in_and_write(master), within=10)
 
 
+@pytest.mark.long
 def test_a_writer_that_worked_and_then_hangs_is_found_as_soon(master: Master) -> None:
     writer = master.child("writer")
 
@@ -201,11 +204,13 @@ def test_titles(master: Master) -> None:
     assert title == "csp confserv: supervisor"
 
 
+@pytest.mark.long
 def test_the_password_is_in_no_command_line(master: Master) -> None:
     for child in master.children().values():
         assert PASSWORD not in " ".join(child.cmdline())
 
 
+@pytest.mark.long
 def test_a_stopped_worker_that_holds_back_reclaim_is_killed(master: Master) -> None:
     clients = connections_by_worker(master)
     worker, other = (master.child(f"worker {slot}").pid for slot in range(WORKERS))
@@ -257,6 +262,7 @@ def hammering(client: redis.Redis) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.long
 def test_a_stopped_worker_that_holds_up_nobody_is_left_alone(master: Master) -> None:
     pid = master.child("worker 0").pid
     os.kill(pid, signal.SIGSTOP)
@@ -266,6 +272,7 @@ def test_a_stopped_worker_that_holds_up_nobody_is_left_alone(master: Master) -> 
     assert master.child("worker 0").pid == pid
 
 
+@pytest.mark.long
 def test_a_paused_machine_gets_nobody_killed(master: Master) -> None:
     assert master.process is not None
     everybody = [psutil.Process(master.process.pid), *master.children().values()]

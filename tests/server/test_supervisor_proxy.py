@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.effort import parametrize_few
 from tests.neighbours.ports import free_port
 from tests.neighbours.server import Master, Proxy
 from tests.neighbours.waiting import wait_until
@@ -34,6 +35,7 @@ def test_create_app_makes_host_and_application_once(tmp_path: Path, master: Mast
         assert application_of(master, "proxy1") == made
 
 
+@pytest.mark.long
 def test_without_listen_the_port_is_the_applications(tmp_path: Path, master: Master) -> None:
     with Proxy(tmp_path, master).start() as proxy:
         proxy.stop()
@@ -60,12 +62,13 @@ def test_a_missing_application_is_refused_saying_how_to_make_it(
     assert "--create-app" in log
 
 
-@pytest.mark.parametrize(
+@parametrize_few(
     ("delta", "words"),
     [
         ('{"changed":{"state":"disabled"}}', "is disabled"),
         ('{"deleted":{"portInfos":["default"]}}', "no port"),
     ],
+    quick=1,
 )
 def test_an_unfit_application_is_refused(
     tmp_path: Path, master: Master, delta: str, words: str
@@ -82,6 +85,7 @@ def test_an_unfit_application_is_refused(
     assert segments_of(proxy.port) == []
 
 
+@pytest.mark.long
 def test_an_application_of_another_type_is_refused(tmp_path: Path, master: Master) -> None:
     code, log = outcome(Proxy(tmp_path, master, app="default", extra=()))
     assert code == EXIT_USAGE
@@ -123,6 +127,7 @@ def test_a_crashed_proxy_serves_again_while_the_master_is_away(
         assert segments_of(proxy.port) == []
 
 
+@pytest.mark.long
 def test_a_proxy_that_waits_can_be_stopped(tmp_path: Path) -> None:
     for extra in (("--create-app",), ()):
         proxy = Proxy(tmp_path, free_port(), extra=extra)

@@ -59,6 +59,7 @@ def test_a_clean_stop_leaves_nothing(master: Master) -> None:
     assert list(master.runtime.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_second_signal_stops_at_once(master: Master, tmp_path: Path) -> None:
     assert master.process is not None
     for child in master.children().values():

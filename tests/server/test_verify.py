@@ -5,6 +5,8 @@ import os
 import struct
 from pathlib import Path
 
+import pytest
+
 from csp._fastpath import crc32c
 from csp.model.keys import TABLE_DIGEST
 from csp.store import segment
@@ -52,6 +54,7 @@ def test_a_flipped_byte_is_found(tmp_path: Path, master: Master) -> None:
         assert f"CfgSkill:{dbids[0]}" not in answer.stdout
 
 
+@pytest.mark.long
 def test_a_flipped_byte_of_a_master_is_found_against_its_database(master: Master) -> None:
     (dbid,) = create_skills(master, ["a very special skill"])
     shown = status(master)

@@ -17,6 +17,7 @@ from csp.client import Client, Credentials
 from csp.errors import MasterDown, Unique
 from csp.resp import request
 from csp.writer.writes import OWN_MAX
+from tests.effort import parametrize_few
 from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import PASSWORD, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
@@ -280,6 +281,7 @@ def test_the_option_holds_without_a_restart(master: Master, proxy: Proxy) -> Non
             client.execute_command("CFG.DELETE", "CfgSkill", 4711)
 
 
+@pytest.mark.long
 def test_a_proxy_in_the_middle_that_is_read_only_forwards_no_write(
     master: Master, proxy: Proxy, below: Proxy
 ) -> None:
@@ -322,6 +324,7 @@ def _known(client: redis.Redis, write_id: str) -> str:
     return "" if outcome == "unknown" else outcome
 
 
+@pytest.mark.long
 def test_a_write_that_did_not_arrive_is_of_unknown_outcome_too(
     proxy: Proxy, link: CuttingLink
 ) -> None:
@@ -362,7 +365,7 @@ def test_without_a_link_nothing_is_done_and_that_is_said_at_once(
 # ---- processes that die
 
 
-@pytest.mark.parametrize("dies", ["the proxy's", "the master's"])
+@parametrize_few("dies", ["the proxy's", "the master's"], quick=1)
 def test_a_writer_that_dies_with_a_write_under_way(master: Master, proxy: Proxy, dies: str) -> None:
     """The master's is stopped, so that it is under way; whoever dies, it is done once or never."""
     name = new_name()
@@ -402,6 +405,7 @@ def annex(value: int) -> bytes:
     return orjson.dumps({"userProperties": {"changed": {"s": {"k": value}}}})
 
 
+@pytest.mark.long
 def test_bulk_through_the_proxy_delays_nobody_elses_write_or_news(
     master: Master, proxy: Proxy
 ) -> None:
@@ -472,6 +476,7 @@ def test_our_client_settles_what_was_lost_behind_the_proxy(
             client.create("CfgSkill", {"tenantDBID": 1, "name": names[0]})
 
 
+@pytest.mark.long
 def test_our_client_says_that_the_master_is_down(proxy: Proxy, link: CuttingLink) -> None:
     with Client(f"127.0.0.1:{proxy.port}", Credentials("default", PASSWORD)) as client:
         client.status()

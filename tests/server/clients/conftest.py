@@ -36,7 +36,12 @@ def far_proxy(
         yield server
 
 
-@pytest.fixture(params=["master", "proxy", "far_proxy"])
+@pytest.fixture(
+    params=[
+        "proxy",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("master", "far_proxy")),
+    ]
+)
 def served(request: pytest.FixtureRequest) -> Server:
     """Each kind of server that clients connect to."""
     found: Server = request.getfixturevalue(request.param)

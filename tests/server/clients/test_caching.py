@@ -46,7 +46,7 @@ def hits(server: Server) -> int:
         return int(client.info("stats")["keyspace_hits"])
 
 
-@pytest.fixture(params=["master", "proxy"])
+@pytest.fixture(params=["proxy", pytest.param("master", marks=pytest.mark.long)])
 def server(request: pytest.FixtureRequest, master: Master) -> Server:
     found: Server = request.getfixturevalue(request.param)
     return found

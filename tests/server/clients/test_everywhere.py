@@ -16,6 +16,7 @@ import redis
 import redis.asyncio
 import valkey
 
+from tests.effort import parametrize_few
 from tests.neighbours.redis_cli import redis_cli
 from tests.neighbours.server import PASSWORD, Master, Server
 
@@ -127,7 +128,7 @@ def test_coredis(served: Server, master: Master, new_name: Callable[[], str]) ->
 
 
 @pytest.mark.needs("redis-cli")
-@pytest.mark.parametrize("protocol", ["-2", "-3"])
+@parametrize_few("protocol", ["-2", "-3"], quick=1)
 def test_redis_cli(
     served: Server, master: Master, new_name: Callable[[], str], protocol: str
 ) -> None:

@@ -84,7 +84,10 @@ ELSEWHERE = [
 ]
 
 
-@pytest.fixture(scope="session", params=["csp", *ELSEWHERE])
+@pytest.fixture(
+    scope="session",
+    params=["csp", *(pytest.param(one, marks=pytest.mark.long) for one in ELSEWHERE)],
+)
 def secured(
     request: pytest.FixtureRequest,
     folder: Path,
