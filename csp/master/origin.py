@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from csp import errors
 from csp._fastpath import StoreFull
@@ -498,15 +498,11 @@ def _in_one_line(error: Exception) -> str:
         return error.text
     if isinstance(error, OtherDatabase):
         return str(error)
-    verb = "read" if _is_damage(error) else "opened"
+    verb = "read" if is_unreadable(error) else "opened"
     return f"the database can't be {verb}: {said(error)}"
 
 
 def _exit_code(error: Exception) -> int:
     if isinstance(error, OtherDatabase):
         return EXIT_REFUSED
-    return EXIT_USAGE if _is_damage(error) else EXIT_NO_CONNECTION
-
-
-def _is_damage(error: Exception) -> bool:
-    return isinstance(error, DatabaseError) and is_unreadable(error)
+    return EXIT_USAGE if is_unreadable(error) else EXIT_NO_CONNECTION

@@ -110,9 +110,9 @@ def _settle(connection: Any) -> None:
     cursor.close()
 
 
-def is_unreadable(error: DatabaseError) -> bool:
+def is_unreadable(error: Exception) -> bool:
     """Whether SQLite says that the file is no database, or a damaged one: no retry mends that."""
-    return is_damage(error.orig)
+    return isinstance(error, DatabaseError) and is_damage(error.orig)
 
 
 def is_damage(error: BaseException | None) -> bool:
