@@ -15,7 +15,7 @@ QUICK, CAMPAIGN = "quick", "campaign"
 CAMPAIGN_TIMES = 50
 
 # An example takes as long as its machine lets it: a hang is found by the test's own limit.
-settings.register_profile(QUICK, deadline=None)
+settings.register_profile(QUICK, deadline=None, max_examples=40)
 settings.register_profile(CAMPAIGN, deadline=None, print_blob=True)
 
 

@@ -34,7 +34,7 @@ def client_of(server: UnsteadyServer, *, reconnects: bool) -> Commands:
     )
 
 
-@examples(120)
+@examples(50)
 @given(fate_lists, st.lists(st.integers(1, 9), max_size=20), st.booleans(), st.lists(st.booleans()))
 # The write was done, its reply lost, its outcome known, and then nobody is there to repeat it.
 @example(
@@ -69,7 +69,7 @@ def client_settled(server: UnsteadyServer) -> Steps[int]:
     return client_of(server, reconnects=True).count("CfgSkill", [], {})
 
 
-@examples(50)
+@examples(30)
 @given(fate_lists, st.lists(st.integers(1, 9), max_size=20), st.booleans())
 def test_a_read_gives_the_truth_or_says_why_not(
     fates: list[str], cuts: list[int], reconnects: bool
@@ -83,7 +83,7 @@ def test_a_read_gives_the_truth_or_says_why_not(
     assert server.run(client_of(server, reconnects=False).count("CfgSkill", [], {})) == 0
 
 
-@examples(50)
+@examples(30)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 99)), max_size=12),
     st.lists(st.integers(1, 20), max_size=30),

@@ -53,7 +53,7 @@ def comparable(value: object) -> object:
     return type(value), value
 
 
-@examples(150)
+@examples(60)
 @given(st.lists(VALUES | PUSHES, min_size=1, max_size=4), st.lists(st.integers(1, 30), max_size=9))
 def test_both_decoders_give_the_same(values: list[object], sizes: list[int]) -> None:
     data = b"".join(encode(value, 3) for value in values)  # type: ignore[arg-type]

@@ -125,7 +125,7 @@ class Playing:
         return int(words[2])
 
 
-@examples(150)
+@examples(60)
 @given(st.lists(STEPS, max_size=40))
 def test_each_write_is_answered_once_and_by_what_is_known_of_it(
     steps: list[tuple[str, Any]],

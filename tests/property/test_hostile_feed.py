@@ -126,7 +126,7 @@ def host_image(stage: Stage) -> bytes | None:
     return stage.host.image(SKILL.id, 101)
 
 
-@examples(150)
+@examples(60)
 @given(changes=GREETINGS)
 def test_any_greeting(host: StoreHost, changes: dict[str, Any]) -> None:
     stage, guest = asked(host)
@@ -138,14 +138,14 @@ def test_any_greeting(host: StoreHost, changes: dict[str, Any]) -> None:
     play(stage, guest, [request(GREETING, text.encode("utf-8", "replace"))])
 
 
-@examples(150)
+@examples(60)
 @given(values=st.lists(VALUES, min_size=1, max_size=4))
 def test_anything_instead_of_a_greeting(host: StoreHost, values: list[bytes]) -> None:
     stage, guest = asked(host)
     play(stage, guest, values)
 
 
-@examples(300)
+@examples(100)
 @given(values=st.lists(VALUES, min_size=1, max_size=6))
 def test_anything_in_a_feed_that_goes_on(host: StoreHost, values: list[bytes]) -> None:
     stage, guest = asked(host)
@@ -154,7 +154,7 @@ def test_anything_in_a_feed_that_goes_on(host: StoreHost, values: list[bytes]) -
     play(stage, guest, values)
 
 
-@examples(150)
+@examples(60)
 @given(values=st.lists(VALUES, min_size=1, max_size=6))
 def test_anything_in_a_load(host: StoreHost, values: list[bytes]) -> None:
     stage, _ = asked(host)

@@ -191,7 +191,7 @@ def check(world: World, caplog: pytest.LogCaptureFixture, *several: tuple[Any, .
         assert world.stage.host.published == before
 
 
-@examples(60, suppress_health_check=list(HealthCheck))
+@examples(30, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_value_at_any_path_of_a_class_is_a_fault(
     world: World, data: st.DataObject, caplog: pytest.LogCaptureFixture
@@ -213,7 +213,7 @@ def test_no_value_at_any_path_of_a_class_is_a_fault(
                 check(world, caplog, ("CFG.UPDATE", cls.name, world.dbids[cls.name][0], delta))
 
 
-@examples(150, suppress_health_check=list(HealthCheck))
+@examples(60, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_writes_are_refused_in_words_or_done(
     world: World, data: st.DataObject, caplog: pytest.LogCaptureFixture

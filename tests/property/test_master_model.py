@@ -137,7 +137,7 @@ def folders() -> Iterator[Path]:
         yield Path(folder)
 
 
-@examples(60, suppress_health_check=list(HealthCheck))
+@examples(30, suppress_health_check=list(HealthCheck))
 @given(groups=groups)
 def test_transactions_against_the_model(folders: Path, groups: list[list[list[Step]]]) -> None:
     with (

@@ -39,7 +39,7 @@ def parse(data: bytes, cuts: list[int]) -> list[list[bytes]]:
     return found
 
 
-@examples(150)
+@examples(80)
 @given(commands, st.lists(st.integers(0, 10_000), max_size=12))
 def test_any_split_gives_the_same_commands(made: list[list[bytes]], cuts: list[int]) -> None:
     data = b"".join(map(encode, made))
@@ -65,7 +65,7 @@ def test_inline_commands_in_pieces(made: list[list[str]], cuts: list[int]) -> No
     assert parse(data, cuts) == [[word.encode() for word in words] for words in made]
 
 
-@examples(300)
+@examples(120)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6))
 def test_rubbish_gives_the_same_error_in_any_split(data: bytes, cuts: list[int]) -> None:
     def outcome(cuts: list[int]) -> object:

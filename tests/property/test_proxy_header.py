@@ -69,26 +69,26 @@ def silent_headers(draw: st.DrawFn) -> bytes:
     return binary(0x21, family, bytes(size), draw(things))
 
 
-@examples(300)
+@examples(100)
 @given(headers(), rest)
 def test_what_a_header_says_is_read(made: tuple[bytes, str, int], behind: bytes) -> None:
     header, address, port = made
     assert read_proxy_header(header + behind) == (len(header), address, port)
 
 
-@examples(200)
+@examples(80)
 @given(silent_headers(), rest)
 def test_one_without_an_address_is_a_good_one(header: bytes, behind: bytes) -> None:
     assert read_proxy_header(header + behind) == (len(header), "", 0)
 
 
-@examples(200)
+@examples(80)
 @given(st.one_of(headers().map(lambda made: made[0]), silent_headers()))
 def test_every_cut_says_that_the_header_goes_on(header: bytes) -> None:
     assert all(read_proxy_header(header[:cut]) == MORE for cut in range(len(header)))
 
 
-@examples(500)
+@examples(150)
 @given(st.binary(max_size=300))
 def test_rubbish_is_no_header(data: bytes) -> None:
     is_begun = b"PROXY ".startswith(data[:6]) or SIGNATURE.startswith(data[:12])
@@ -98,7 +98,7 @@ def test_rubbish_is_no_header(data: bytes) -> None:
         read_proxy_header(data)
 
 
-@examples(500)
+@examples(150)
 @given(
     st.one_of(headers().map(lambda made: made[0]), silent_headers()),
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=3),

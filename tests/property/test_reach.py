@@ -17,6 +17,7 @@ from csp.model.keys import STORED_KEYS, TABLE_DIGEST
 from csp.model.places import FOLDER, TENANT
 from csp.model.rights import ACCESS_GROUP, ALL, PERSON, PROPAGATE, READ
 from csp.model.types import by_id
+from tests.effort import parametrize_few
 from tests.property.granted_world import (
     PERSONS,
     SKILL,
@@ -171,7 +172,7 @@ def test_a_folder_that_is_moved_is_governed_by_where_it_is(small: Stage) -> None
     assert (SKILL.id, 502) not in small.seen_by(101)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@parametrize_few("seed", range(12), quick=3)
 def test_random_estates_read_as_the_rules_say(seed: int) -> None:
     random_ = random.Random(seed)
     stage = Stage(random_world(random_))

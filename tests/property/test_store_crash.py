@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from csp._fastpath import FAILPOINTS, arm_failpoint
+from tests.effort import parametrize_few
 from tests.property.store_stage import (
     ACCOUNT,
     FOLDER,
@@ -182,7 +183,7 @@ def successor_goes_on(stage: Stage, changes: list[list[Item]], before: int) -> N
     stage.take_over(check=True)
 
 
-@pytest.mark.parametrize("passes", [1, 7, 90])
+@parametrize_few("passes", [7, 1, 90])
 @pytest.mark.parametrize("point", [*APPLYING, *RECLAIMING])
 def test_a_killed_writer_is_succeeded(point: str, passes: int) -> None:
     stage, changes = prepared(passes)
@@ -204,9 +205,7 @@ def test_a_killed_writer_is_succeeded(point: str, passes: int) -> None:
         stage.close()
 
 
-@pytest.mark.parametrize(
-    "first", ["apply-intent", "apply-word", "split-stored", "apply-stage-list"]
-)
+@parametrize_few("first", ["apply-intent", "apply-word", "split-stored", "apply-stage-list"])
 @pytest.mark.parametrize(("point", "passes"), [
     *((point, 1) for point in RECOVERING), ("walk-class", 100), ("walk-list", 8), ("walk-log", 3)
 ])  # fmt: skip

@@ -57,7 +57,7 @@ def expected(subscribed: list[tuple[bytes, bool]], names: list[bytes]) -> list[t
     return found
 
 
-@examples(1000)
+@examples(250)
 @given(
     st.lists(st.tuples(texts, st.booleans()), unique=True, max_size=12), st.lists(items), st.data()
 )
@@ -86,7 +86,7 @@ def test_a_change_matches_what_its_names_match(
     assert matcher.counts() == {"all": 0, "loose": 0, "places": 0}
 
 
-@examples(300)
+@examples(100)
 @given(
     st.lists(st.tuples(texts, st.booleans()), unique=True, min_size=1, max_size=30),
     st.lists(items, min_size=1, max_size=20),

@@ -171,7 +171,7 @@ def commands(keys: list[str]) -> st.SearchStrategy[Words]:
     )
 
 
-@examples(60, suppress_health_check=list(HealthCheck))
+@examples(30, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_what_a_connection_answers(served: tuple[Master, Data], data: st.DataObject) -> None:
     master, held = served

@@ -55,26 +55,26 @@ def test_the_median_file_is_short() -> None:
     assert sizes[len(sizes) // 2] <= MEDIAN_LINES_MAX
 
 
-@pytest.mark.parametrize("path", tracked(".py"), ids=name)
-def test_a_file_says_first_what_happens_there(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    if not tree.body:
-        return
-    docstring = ast.get_docstring(tree)
-    assert docstring, f"{name(path)}:1 has no docstring"
-    first = docstring.split("\n\n")[0].split("\n")[0]
-    paragraph = " ".join(docstring.split("\n\n")[0].split())
-    assert paragraph.endswith((".", ":")), f"{name(path)}:1 first sentence has no end: {first}"
+def test_a_file_says_first_what_happens_there() -> None:
+    faults = []
+    for path in tracked(".py"):
+        tree = ast.parse(path.read_text())
+        docstring = ast.get_docstring(tree) or ""
+        paragraph = " ".join(docstring.split("\n\n")[0].split())
+        if tree.body and not paragraph.endswith((".", ":")):
+            faults.append(f"{name(path)}:1 has no docstring whose first sentence ends: {paragraph}")
+    assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("path", tracked(".py"), ids=name)
-def test_functions_fit_a_screen(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert lines <= FUNCTION_LINES_MAX, (
-                f"{name(path)}:{node.lineno} {node.name} has {lines} lines"
-            )
+def test_functions_fit_a_screen() -> None:
+    faults = []
+    for path in tracked(".py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX:
+                    faults.append(f"{name(path)}:{node.lineno} {node.name} has {lines} lines")
+    assert not faults, "\n".join(faults)
 
 
 def test_nothing_is_left_unfinished() -> None:

@@ -13,6 +13,7 @@ import pytest
 from csp.transfer.estate.writing import write_estate
 from csp.transfer.exporting import NAMED, RAW, Layout, Report, export
 from csp.transfer.problems import ImportRefused
+from tests.effort import parametrize_few
 from tests.unit.import_master import ImportMaster
 from tests.unit.importing import FOLDER, document, person, run
 from tests.unit.test_import_plan import DATA, SAMPLES
@@ -40,7 +41,7 @@ def test_an_estate(master: ImportMaster) -> None:
     assert master.revision() == at
 
 
-@pytest.mark.parametrize("section", SAMPLES)
+@parametrize_few("section", SAMPLES, quick=4)
 def test_samples_of_mutagen(master: ImportMaster, section: str) -> None:
     data = (DATA / "objects" / f"{SAMPLES[section]}.json").read_bytes()
     # Applications that only a prototype could make, and only its own file could name.

@@ -14,6 +14,7 @@ from csp.errors import BadValue
 from csp.master import sqlite
 from csp.master.dialect import open_engine
 from csp.master.patience import Turn
+from tests.effort import parametrize_few
 from tests.neighbours.databases import Place, PostgresPlace, SqlitePlace
 from tests.unit.master_stage import Stage
 
@@ -40,7 +41,7 @@ def test_the_longest_names_fit_into_the_index(stage: Stage) -> None:
         assert stage.object("CfgSkill", 101 + number)["name"] == name
 
 
-@pytest.mark.parametrize("pair", [("a", "A"), ("ä", "a\u0308"), ("ß", "ss"), ("a", "a ")])
+@parametrize_few("pair", [("a", "A"), ("ä", "a\u0308"), ("ß", "ss"), ("a", "a ")], quick=2)
 def test_names_compare_byte_by_byte(stage: Stage, pair: tuple[str, str]) -> None:
     for name in pair:
         assert stage.write(*skill(name)).error is None

@@ -53,7 +53,7 @@ def refused(delta: Any, error: type[CspError], cls: str = "CfgPerson", **more: A
 
 
 @pytest.mark.parametrize("name", list(CLASSES))
-@examples(40, suppress_health_check=list(HealthCheck))
+@examples(15, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_delta_between_two_objects_leads_from_one_to_the_other(
     name: str, data: st.DataObject

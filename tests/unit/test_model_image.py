@@ -59,7 +59,7 @@ def dbids(keys: list[Key]) -> list[int]:
 
 
 @pytest.mark.parametrize("name", list(CLASSES))
-@examples(25, suppress_health_check=list(HealthCheck))
+@examples(12, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_image_gives_its_object_back(name: str, data: st.DataObject) -> None:
     cls = CLASSES[name]

@@ -32,7 +32,7 @@ def refused(name: str, stated: Any, error: type[CspError]) -> str:
 
 
 @pytest.mark.parametrize("name", list(CLASSES))
-@examples(25, suppress_health_check=list(HealthCheck))
+@examples(12, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_canonical_object_stays_as_it_is(name: str, data: st.DataObject) -> None:
     once = checked(name, data.draw(objects(CLASSES[name])))

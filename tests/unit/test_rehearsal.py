@@ -175,6 +175,7 @@ def test_what_the_server_would_refuse(
         write(plan_of(master, data).plan, master.revision(), master, problems, lambda *_: None)
 
 
+@pytest.mark.long
 def test_a_bad_object_behind_thousands_of_good_ones(master: ImportMaster) -> None:
     good = [skill(f"s{number}") for number in range(COMMANDS_MAX + 1)]
     (problem,) = refused(master, document(skills=good, persons=[person("50", userName="bob")]))
@@ -192,6 +193,7 @@ def test_all_is_found_at_once_and_consequences_are_none(master: ImportMaster) ->
     assert len(found) == 3
 
 
+@pytest.mark.long
 def test_an_object_larger_than_a_server_takes(master: ImportMaster) -> None:
     large = {"s": {f"k{number}": "x" * 60_000 for number in range(300)}}
     (problem,) = refused(master, document(skills=[skill("a", userProperties=large)]))
@@ -203,6 +205,7 @@ def test_an_object_larger_than_a_server_takes(master: ImportMaster) -> None:
     assert "at most 16777216 are allowed" in problem
 
 
+@pytest.mark.long
 def test_names_may_go_round(master: ImportMaster) -> None:
     """Two persons who swap their names are in order in one transaction, and only there."""
     swap = [person("17", userName="bob"), person("18", userName="u-17")]

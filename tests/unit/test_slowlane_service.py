@@ -16,6 +16,7 @@ from csp.process.standing import ROLE_BACKUP, ROLE_PRIMARY
 from csp.tables.commands import COMMANDS
 from csp.worker import clients
 from csp.worker.glob import compile_glob
+from tests.effort import parametrize_few
 from tests.unit.fake_loop import Server
 
 
@@ -253,9 +254,10 @@ def test_scan(server: Server) -> None:
     assert sorted(server.ask("KEYS", "*")) == sorted(found)  # type: ignore[arg-type, type-var]
 
 
-@pytest.mark.parametrize(
+@parametrize_few(
     "words",
     [("KEYS", "*"), ("CLIENT", "LIST"), ("CLIENT", "KILL", "ID", "9"), ("PUBSUB", "CHANNELS")],
+    quick=2,
 )
 def test_what_a_long_command_gathered_goes_with_its_reply(
     server: Server, words: tuple[str, ...]

@@ -239,7 +239,7 @@ def test_what_differs_on_purpose(
     assert one.explains(redis[-2], csp[-2])
 
 
-@examples(400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(proto=st.sampled_from(["2", "3"]), commands=SEQUENCES)
 def test_the_same_bytes(
     master: Master, redis_server: RedisServer, proto: str, commands: list[list[str]]
