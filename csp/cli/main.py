@@ -39,6 +39,7 @@ VERBS = {
     "status": ("status", "Show the state of a server."),
     "metrics": ("metrics", "Show what each process of a server has counted."),
     "clients": ("clients", "Show who is connected to a server."),
+    "drain": ("drain", "Lead the clients of a server to others."),
     "verify": ("verify", "Compare a proxy with its master, record by record."),
     "history": ("history", "Show who changed what, and when."),
     "grant": ("grant", "Grant rights on an object to a person or an access group."),

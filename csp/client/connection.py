@@ -186,6 +186,14 @@ def _connected(
     return wire
 
 
+def try_connect(address: Address) -> None:
+    """Whether somebody listens there: CannotConnect if not."""
+    try:
+        socket.create_connection(address, timeout=CONNECT_SECONDS_MAX).close()
+    except OSError as problem:
+        raise cannot_connect(address, problem) from problem
+
+
 def cannot_connect(address: Address, problem: OSError) -> CannotConnect:
     """What is raised where there is no connection: why, in words."""
     return CannotConnect(f"no connection to {address}: {why_broken(problem)}")

@@ -96,6 +96,17 @@ class Core:
         """The server that is in use, or tried next."""
         return self.addresses[self._at]
 
+    @property
+    def next_address(self) -> Address:
+        """The server behind that one; where there is but one, the same: a balancer has others."""
+        return self.addresses[(self._at + 1) % len(self.addresses)]
+
+    def move_to(self, address: Address) -> None:
+        """The next connection is opened there."""
+        if address not in self.addresses:
+            self.addresses.append(address)
+        self._at = self.addresses.index(address)
+
     # ------------------------------------------------------------------ connecting
 
     def connect(self) -> Steps[None]:

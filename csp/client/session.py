@@ -22,6 +22,7 @@ class Session:
     user: str = ""  # as the server knows who signed in by a ticket
     seen: int = 0  # the newest revision that this client was shown
     restored: int = 0  # sign-ins by a token
+    moves: int = 0  # to another server, because the present one drained and said so
     rereads: int = 0  # gaps told, after each of which the application has to read anew
 
     def saw(self, revision: int) -> None:

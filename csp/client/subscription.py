@@ -5,21 +5,26 @@
 #    that can't be done it says Gap first: read anew what you hold.
 # 3. A peer that is gone without a word says nothing either: a link on which nothing came for
 #    KEEPALIVE_SECONDS is asked for a sign of life, and lost if none comes.
+# 4. A server that drains says when to move, and where to: it goes there then, as soon as that one
+#    takes connections, and on where it was; nothing is lost or told twice by it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from csp.client.address import Address, parse_address
+from csp.client.connection import try_connect
 from csp.client.core import Core
 from csp.client.incoming import Value
 from csp.client.place import Place
-from csp.client.problems import ConnectionLost
+from csp.client.problems import CannotConnect, ConnectionLost
 from csp.client.shape import Object
-from csp.client.steps import Close, Exchange, Listen, Steps
+from csp.client.steps import Close, Exchange, Listen, Steps, Work
 from csp.client.values import as_text
 from csp.errors import Resync
 from csp.resp import request
@@ -27,6 +32,7 @@ from csp.resp import request
 CONFIRM_SECONDS = 10.0
 KEEPALIVE_SECONDS = 30.0  # below what firewalls forget idle links after
 ALIVE_SECONDS = 10.0  # for an answer: a worker's turn takes milliseconds
+MOVE_RETRY_SECONDS = 0.5  # to where nobody listens yet
 _OF_PATTERNS = frozenset("*?[")
 
 
@@ -49,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message of `cfg.notice`: `stale`, `fresh`, `bookmark`."""
+    """A message of `cfg.notice`: `stale`, `fresh`, `bookmark`, `moving`."""
 
     op: str
     content: dict[str, Any]
@@ -81,6 +87,8 @@ class Watching:
         self._is_halfway = False  # a connection was left before it was subscribed
         self.is_closed = False
         self._ask_at = 0.0  # by the core's clock: when silence has lasted long enough
+        self._move_at = math.inf  # and when to go on at another server,
+        self._move_to: Address | None = None  # this one; None: the next that the client knows
 
     def begin(self) -> Steps[None]:
         """Subscribes, and returns when the server has confirmed each channel."""
@@ -104,6 +112,7 @@ class Watching:
         self._refuse_closed()
         self._is_halfway = False
         self._subscribed = True
+        self._move_at = math.inf
         self._heard()
 
     def _start(self) -> Steps[None]:
@@ -151,6 +160,9 @@ class Watching:
                 self._refuse_closed()
                 self._subscribed = False
                 self._lost = lost.text
+                if math.isfinite(self._move_at):
+                    self._core.move_to(self._new_address)
+                    self._core.session.moves += 1
                 if self._core.reconnect_seconds <= 0:
                     raise
                 continue
@@ -176,6 +188,9 @@ class Watching:
         elif event.op == "bookmark":
             self._place.begin(content["revision"], content["mark"])
             self._core.session.token = content.get("token", "") or self._core.session.token
+        elif event.op == "moving" and self._core.reconnect_seconds > 0:
+            self._move_at = self._core.clock() + content["ms"] / 1000
+            self._move_to = address_in(content.get("to", ""))
         # Who uses CFG.FROM gets them by that name, whatever it subscribes to.
         is_asked = len(parts) > 2 or channel in self._channels
         return event if is_asked or isinstance(event, Gap) else None
@@ -194,7 +209,9 @@ class Watching:
         now = self._core.clock()
         end = None if seconds is None else now + seconds
         while True:
-            until = self._ask_at if end is None else min(end, self._ask_at)
+            if now >= self._move_at:
+                yield from self._move()
+            until = min(self._ask_at, self._move_at, math.inf if end is None else end)
             push: list[Value] | None = yield Listen(max(0.0, until - now))
             if push is not None:
                 self._heard()
@@ -206,6 +223,21 @@ class Watching:
             if end is not None and now >= end:
                 return None
 
+    @property
+    def _new_address(self) -> Address:
+        return self._move_to or self._core.next_address
+
+    def _move(self) -> Steps[None]:
+        """Leaves for the other server, if that lets clients in by now."""
+        to = self._new_address
+        try:
+            yield Work(lambda: try_connect(to))
+        except CannotConnect:
+            self._move_at = self._core.clock() + MOVE_RETRY_SECONDS
+            return
+        yield Close()
+        raise ConnectionLost(f"the server drains: going on at {to}")
+
     def _heard(self) -> None:
         self._ask_at = self._core.clock() + KEEPALIVE_SECONDS
 
@@ -216,6 +248,14 @@ def subscribe_request(channels: Sequence[str]) -> bytes:
     plain = [name for name in channels if name not in patterns]
     commands = (("SUBSCRIBE", plain), ("PSUBSCRIBE", patterns))
     return b"".join(request(word, *names) for word, names in commands if names)
+
+
+def address_in(text: str) -> Address | None:
+    """The address that a notice names; None: it names none."""
+    try:
+        return parse_address(text) if text else None
+    except ValueError:
+        return None
 
 
 def event_of(channel: str, content: dict[str, Any]) -> Event:

@@ -19,6 +19,7 @@ from typing import Any
 from csp.observe.events import log_event
 from csp.process.port_infos import PortProblem, numbered, read_ports
 from csp.process.ports import Port, Purpose
+from csp.supervisor.kept_listeners import KeptListeners
 from csp.supervisor.listeners import (
     PortTaken,
     Rows,
@@ -27,6 +28,7 @@ from csp.supervisor.listeners import (
     open_again,
     shut,
 )
+from csp.supervisor.notify import Notifier
 
 FOR_CLIENTS = (Purpose.CLIENTS, Purpose.USER_INTERFACE)  # what a pair's backup has shut
 LISTENERS_MAX = 32  # of a worker: csp/_fastpath/loop/state.pxi
@@ -37,11 +39,14 @@ log = logging.getLogger("csp.supervisor")
 class Doors:
     """The ports of one server, and the sockets by which its workers listen."""
 
-    def __init__(self, listeners: Rows, stated: Mapping[str, str]) -> None:
+    def __init__(
+        self, listeners: Rows, stated: Mapping[str, str], kept: KeptListeners | None = None
+    ) -> None:
         """`listeners` are the default port's; `stated` is what the command line says of it."""
         self._rows: Rows = [list(row) for row in listeners]
         self._numbers = [0] * len(listeners[0])  # of the port of each, alike for all workers
         self._stated = stated
+        self._kept = kept
         self.ports: tuple[Port, ...] = self._with_address(read_ports({}, None, stated).ports)
         self.shut: tuple[PortProblem, ...] = ()  # ports that could not be bound
         self._refusing: set[socket.socket] = set()  # listeners that are shut
@@ -60,6 +65,20 @@ class Doors:
     def are_open(self) -> bool:
         """Whether clients are let in."""
         return not self._refusing
+
+    def keep(self, notifier: Notifier) -> None:
+        """Has the service manager keep all of them; what it kept beside them is closed."""
+        if not notifier.is_heard:
+            return
+        for name in self._kept.close_rest() if self._kept else []:
+            notifier.forget(name)
+        count = 0
+        for slot, row in enumerate(self._rows):
+            for place, listener in enumerate(row):
+                port = self.ports[self._numbers[place]].tcp
+                notifier.keep(f"port-{port}-worker-{slot}-{place}", listener)
+                count += 1
+        log_event(log, "51046", count=count)
 
     def is_waited_for(self, slot: int) -> bool:
         """Whether somebody waits in a queue of one worker's."""
@@ -124,7 +143,7 @@ class Doors:
         beside = self._rows[0][: self._numbers.count(0)]
         if len(self._numbers) + len(beside) > LISTENERS_MAX:
             raise PortTaken(f"a worker has at most {LISTENERS_MAX} listeners")
-        rows = bind_beside(beside, port.tcp, len(self._rows))
+        rows = bind_beside(beside, port.tcp, len(self._rows), self._kept)
         for row, more in zip(self._rows, rows, strict=True):
             row += more
         self._numbers += [number] * len(rows[0])

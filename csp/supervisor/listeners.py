@@ -19,6 +19,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from csp.supervisor.kept_listeners import KeptListeners
+
 BACKLOG = 4096  # a whole site's desktops reconnect at once; the kernel caps it at somaxconn
 PORT_MAX = 65_535
 
@@ -54,29 +56,41 @@ def parse_address(text: str) -> Address:
     return Address(host or "0.0.0.0", int(port))
 
 
-def bind_listeners(address: Address, count: int) -> Rows:
-    """Opens a socket per address for each of `count` workers, all on one port; raises PortTaken."""
+def bind_listeners(address: Address, count: int, kept: KeptListeners | None = None) -> Rows:
+    """Opens a socket per address for each of `count` workers, all on one port; raises PortTaken.
+
+    What an earlier run left there (`kept`) is taken before another is bound.
+    """
     try:
         names = _names_of(address)
     except OSError as error:
         raise PortTaken(f"cannot listen on {address}: {error.strerror}") from None
-    return _bind(names, address, count)
+    return _bind(names, address, count, kept)
 
 
-def bind_beside(listeners: Sequence[socket.socket], port: int, count: int) -> Rows:
+def bind_beside(
+    listeners: Sequence[socket.socket], port: int, count: int, kept: KeptListeners | None = None
+) -> Rows:
     """The same on another port, at the addresses of these listeners; no name is looked up."""
     names = [(one.family, one.getsockname()) for one in listeners]
-    return _bind(names, Address(str(names[0][1][0]), port), count)
+    return _bind(names, Address(str(names[0][1][0]), port), count, kept)
 
 
-def _bind(names: Sequence[tuple[int, tuple[Any, ...]]], address: Address, count: int) -> Rows:
+def _bind(
+    names: Sequence[tuple[int, tuple[Any, ...]]],
+    address: Address,
+    count: int,
+    kept: KeptListeners | None,
+) -> Rows:
     rows: Rows = [[] for _ in range(count)]
     try:
         port = address.port
         missing: OSError | None = None
         for family, name in names:
             try:
-                _bind_one(family, (name[0], port, *name[2:]), rows, is_one_of_many=len(names) > 1)
+                place = (name[0], port, *name[2:])
+                taken = kept.take(family, place, count) if kept else []
+                _bind_one(family, place, rows, taken, is_one_of_many=len(names) > 1)
             except OSError as error:
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
@@ -126,11 +140,20 @@ def _names_of(address: Address) -> list[tuple[int, tuple[Any, ...]]]:
     return list(dict.fromkeys((family, name) for family, _, _, _, name in found))
 
 
-def _bind_one(family: int, name: tuple[Any, ...], rows: Rows, *, is_one_of_many: bool) -> None:
-    """Binds one address for every worker, or for none."""
+def _bind_one(
+    family: int,
+    name: tuple[Any, ...],
+    rows: Rows,
+    taken: Sequence[socket.socket],
+    *,
+    is_one_of_many: bool,
+) -> None:
+    """Has one address for every worker, or for none; those that were taken are bound already."""
     opened: list[socket.socket] = []
     with contextlib.ExitStack() as undo:
-        for index in range(len(rows)):
+        for listener in taken:
+            opened.append(undo.enter_context(listener))
+        for index in range(len(taken), len(rows)):
             listener = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6 and is_one_of_many:
@@ -146,10 +169,10 @@ def _bind_one(family: int, name: tuple[Any, ...], rows: Rows, *, is_one_of_many:
             if not index:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 name = listener.getsockname()
-            listener.setblocking(False)
             opened.append(listener)
         undo.pop_all()
     for row, listener in zip(rows, opened, strict=True):
+        listener.setblocking(False)
         row.append(listener)
 
 

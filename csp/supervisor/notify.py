@@ -1,7 +1,8 @@
-"""Tells systemd how the start goes: the sd_notify protocol, datagrams to $NOTIFY_SOCKET."""
+"""Tells systemd how the start goes, and has it keep listeners: datagrams to $NOTIFY_SOCKET."""
 
 from __future__ import annotations
 
+import array
 import socket
 from collections.abc import MutableMapping
 
@@ -29,11 +30,26 @@ class Notifier:
         """The stop has begun."""
         self._send("STOPPING=1\nSTATUS=stopping")
 
-    def _send(self, message: str) -> None:
+    @property
+    def is_heard(self) -> bool:
+        """Whether there is a service manager."""
+        return bool(self._path)
+
+    def keep(self, name: str, listener: socket.socket) -> None:
+        """Has it kept over a restart: the manager's descriptor store."""
+        # Not watched there: a listener that is shut would look broken, and be dropped.
+        self._send(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", listener.fileno())
+
+    def forget(self, name: str) -> None:
+        """Has it kept no more."""
+        self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+    def _send(self, message: str, *fds: int) -> None:
         if not self._path:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
             try:
-                manager.sendto(message.encode(), self._path)
+                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+                manager.sendmsg([message.encode()], [rights] if fds else [], 0, self._path)
             except OSError:
                 return  # a manager that doesn't listen must not stop the service

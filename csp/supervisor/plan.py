@@ -19,6 +19,7 @@ from csp.process.context import OptionValue, ProcessContext, Upstream
 from csp.process.keepalive import USUAL, keepalive_in
 from csp.process.roles import WRITER, Role, Secret, processes, roles_of
 from csp.process.source import Source, SourceRefused, source_in
+from csp.process.standing import ROLE_SINGLE
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.doors import Doors
 from csp.supervisor.fork import fork_child
@@ -148,6 +149,19 @@ class Plan:
         """Opens them: it was asked again, and belongs to no pair any more."""
         self.segments.control.serving = True
         self.take_standing()
+
+    def keep_listeners(self) -> None:
+        """Has the service manager keep them over a restart."""
+        self.doors.keep(self.notifier)
+
+    def end_service(self) -> None:
+        """Before a stop: a half of a pair refuses clients, so that they go to the other one.
+
+        A single server's listeners stay open where the service manager keeps them: who connects
+        waits for the next start.
+        """
+        if self.segments.control.role != ROLE_SINGLE and self.doors.serve(False):
+            self.segments.tell_doors()
 
     def take_standing(self) -> None:
         """Opens or shuts the ports for clients, as the control segment says."""

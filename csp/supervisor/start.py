@@ -34,6 +34,7 @@ from csp.supervisor.instance import (
     runtime_root,
     take_instance,
 )
+from csp.supervisor.kept_listeners import KeptListeners
 from csp.supervisor.limits import LimitsRefused, raise_limits
 from csp.supervisor.listeners import Address, PortTaken, address_of, bind_listeners
 from csp.supervisor.notify import Notifier
@@ -79,7 +80,9 @@ def _refused(refusal: Exception, exit_code: int) -> int:
 
 def _serve(settings: ServerSettings, notifier: Notifier) -> int:
     client_count_max = raise_limits(settings.worker_count, settings.reserve_bytes)
-    listeners = bind_listeners(settings.listen, settings.worker_count) if settings.listen else []
+    kept = KeptListeners(os.environ)
+    workers = settings.worker_count
+    listeners = bind_listeners(settings.listen, workers, kept) if settings.listen else []
     address = address_of(listeners[0][0]) if listeners else None
     origin = settings.upstream.address if settings.upstream else settings.database_url
     name = instance_name(settings.mode, settings.app_name, str(address or ""), origin)
@@ -96,7 +99,7 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             port = port_of(bootstrap.application)
             assert port is not None  # why_unfit refuses an Application without one
             address = Address(ALL_ADDRESSES, port)
-            listeners = bind_listeners(address, settings.worker_count)
+            listeners = bind_listeners(address, workers, kept)
         import_shared()
         snapshots = _snapshots(settings, instance.name, folder)
         with stops_put_off():  # what is set aside is known to be, or it is not
@@ -108,7 +111,7 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             undo.callback(lambda: segments.remove(but_data=segments.is_taken_over))
         _log_start(settings, name)
         plan = Plan(
-            *(settings, instance, Doors(listeners, settings.default_port), segments),
+            *(settings, instance, Doors(listeners, settings.default_port, kept), segments),
             *(client_count_max, notifier, str(address)),
             state_folder=folder,
         )

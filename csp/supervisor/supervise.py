@@ -22,6 +22,7 @@ from csp.observe.log import LEVELS, set_level
 from csp.process.context import Request
 from csp.supervisor.bootstrap import Bootstrap
 from csp.supervisor.child import Child, ChildState, death_reason
+from csp.supervisor.leaving import Leaving
 from csp.supervisor.missing import Missing
 from csp.supervisor.plan import Plan
 from csp.supervisor.pulses import Pulses
@@ -58,6 +59,7 @@ class Supervisor:
         self.segment_watch = plan.watch_segments(self.children)
         self.missing = Missing(plan.segments.control, plan.segments.show_link_down)
         self.stop = Stop(self.children)
+        self.leaving = Leaving(plan.segments, plan.settings.worker_count)
         self.is_announced = False
         self._log_level = 0
         self._next_tick = time.monotonic() + TICK_SECONDS
@@ -104,7 +106,7 @@ class Supervisor:
 
     def _patience(self) -> float:
         now = time.monotonic()
-        moments = [self._next_tick, *self.stop.deadlines()]
+        moments = [self._next_tick, *self.stop.deadlines(), *self.leaving.deadlines()]
         for child in self._waiting():
             moments.append(now + LOCK_POLL_SECONDS if child.start_at <= now else child.start_at)
         if self._is_bootstrap_waiting():
@@ -230,8 +232,20 @@ class Supervisor:
                 self.stop.is_forced = True
                 self.stop.at_once()
             return
-        self.plan.notifier.stopping()
-        self.stop.begin(f"signal {name}", exit_code=0)
+        self._stop_for(f"signal {name}")
+
+    def _stop_for(self, reason: str) -> None:
+        """Stops, once clients were led away where an option gives that time; asked twice, now."""
+        if self.leaving.has_begun:
+            if time.monotonic() - self.leaving.begun_at < SAME_SIGNAL_SECONDS:
+                return
+        else:
+            self.plan.notifier.stopping()
+            seconds = float(self.plan.options["drain-timeout"])
+            if self.leaving.begin(seconds, reason):
+                return
+        self.plan.end_service()
+        self.stop.begin(reason, exit_code=0)
 
     def _on_message(self, number: int, name: str) -> None:
         """A signal that ends nothing."""
@@ -250,6 +264,9 @@ class Supervisor:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        if self.leaving.is_over(now) and not self.stop.has_begun:
+            self.plan.end_service()
+            self.stop.begin(self.leaving.reason, exit_code=0)
         if self.stop.has_begun:
             self.bootstrap.kill()
             self.stop.advance(now)
@@ -300,6 +317,7 @@ class Supervisor:
             self.plan.segments.drop_aside()
             log_event(log, "51001", address=self.plan.address)
             self.plan.notifier.ready(status)
+            self.plan.keep_listeners()
             import_for_replacements(self.plan.settings.mode, self.plan.settings.database_url)
         else:
             self.plan.notifier.status(status)

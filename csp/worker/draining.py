@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from csp.errors import CspError
+from csp.observe.events import log_event
 from csp.process import drain
 from csp.resp.encode import OK
 from csp.worker.call import Call, Handler
 from csp.worker.refusal import SYNTAX, number
+
+log = logging.getLogger("csp.worker")
 
 NO_SECONDS = "OVER takes seconds, 0 to 3600; 0 ends a drain"
 
@@ -22,6 +27,7 @@ def drain_(call: Call) -> bytes:
         if not 0 <= seconds <= drain.SECONDS_MAX:
             raise CspError(NO_SECONDS)
     lane = call.lane
+    log_event(log, "51044", who=call.session.user, seconds=seconds)
     if seconds:
         drain.begin(lane.control, lane.info.wake_fds, seconds)
     else:

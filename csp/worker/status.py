@@ -5,6 +5,7 @@ from __future__ import annotations
 from csp.model.keys import SHOWN
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
+from csp.process import drain
 from csp.process.application import dbid_of
 from csp.process.roles import SUPERVISOR, SUPERVISOR_SLOT, processes
 from csp.resp.values import Value
@@ -43,6 +44,7 @@ def status_of(call: Call) -> dict[str, int | str]:
         "application_dbid": info.app_dbid or own_dbid(call),
         "release": info.release,
         "state": "loading" if loading else "ready",
+        "draining": int(drain.is_draining(control)),
         "link": LINK_NAMES[link],
         "stream": "" if loading else lane.reader.stream.hex(),
         "revision": revision,

@@ -28,6 +28,7 @@ from csp.store.alarms import ALARM_DAMAGED
 from csp.store.host import StoreHost
 from csp.writer.alarms import HeldAlarm, LevelAlarms, StoreAlarm
 from csp.writer.answers import Answers
+from csp.writer.hand_over import HandOver
 from csp.writer.own_options import Following
 from csp.writer.own_pair import OwnPair
 from csp.writer.registry import Registry, itself
@@ -55,6 +56,7 @@ class Writer:
         self._levels = LevelAlarms(host.control, host)
         self._options = Following(context, host, host.control, origin)
         self._own_pair = OwnPair(context, host, host.control, origin)
+        self._hand_over = HandOver(host.control, origin)
         self._scrubber = Scrubber(host, self._options.options)
         self._writes = Writes(origin, host)
         self._options.options.on_change(self._writes.take_options)
@@ -121,6 +123,7 @@ class Writer:
         self._host.reclaim()
         self._own_pair.tick(now_ms)
         self._origin.tick(now_ms)
+        self._hand_over.tick()
         self._options.tick(now_ms)
         self._writes.show()
         self._alarm.check()

@@ -100,6 +100,9 @@ class OpenLane:
             self.loop.unsubscribe_all(conn)
         elif verb == b"client":
             return self.track(conn, args[1:], session.id)
+        elif verb == b"moves":
+            session.hears_moves = True
+            session.hears_no_place = args[1] == b"bare"
         elif verb == b"name":
             session.name = args[1].decode()
             return b"+" + session.name.encode() + b"\r\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from csp.process.ports import Port, Purpose
-from csp.process.standing import ROLE_BACKUP, Standing, show
+from csp.process.standing import ROLE_BACKUP, Standing, show, shown
 from csp.supervisor.listeners import open_again, shut
 from tests.neighbours.ports import free_port
 from tests.neighbours.waiting import wait_until
@@ -46,6 +47,10 @@ class Leaving(HotServer):
         show(self.control, Standing(peer_address=PEER))
         open_again(self.listeners[:1])
         self.ring()
+
+    def open_with(self, address: str) -> None:
+        """Says where clients go."""
+        show(self.control, Standing(peer_address=address))
 
     def drain(self, seconds: float) -> None:
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
@@ -163,3 +168,71 @@ def test_a_worker_that_starts_with_shut_ports_serves_once_they_are_open() -> Non
     server.ring()
     assert server.connect().call("PING") == "PONG"
     server.stop()
+
+
+DRAIN_SECONDS = 1.2
+
+
+def test_a_drain_spreads_the_leaving_of_idle_clients(worker: Leaving) -> None:
+    idle = [worker.connect() for _ in range(8)]
+    began = time.monotonic()
+    worker.drain(DRAIN_SECONDS)
+    left = []
+    for raw in idle:
+        assert raw.is_closed()
+        left.append(time.monotonic() - began)
+    gaps = [later - before for before, later in itertools.pairwise(left)]
+    assert max(gaps) < DRAIN_SECONDS / 2  # one after the other,
+    assert left[-1] > DRAIN_SECONDS / 2  # not all at once,
+    assert left[-1] < DRAIN_SECONDS + LEAVE_MS_MAX / 1000  # and all of them
+
+
+def test_who_hears_of_a_drain_has_until_its_end(worker: Leaving) -> None:
+    """Each is told a moment of its own, and by which server to go on."""
+    told = [hearing(worker) for _ in range(4)]
+    began = time.monotonic()
+    worker.drain(DRAIN_SECONDS)
+    notices = [moving(raw.read()) for raw in told]
+    waits = [int(str(notice["ms"])) for notice in notices]
+    waits.sort()
+    assert len(set(waits)) == len(waits)
+    assert waits[0] < DRAIN_SECONDS * 1000 / 4
+    assert DRAIN_SECONDS * 1000 / 2 < waits[-1] <= DRAIN_SECONDS * 1000
+    assert {notice["to"] for notice in notices} == {shown(worker.control).peer_address}
+    assert all(raw.is_closed() for raw in told)
+    assert time.monotonic() - began > DRAIN_SECONDS - 0.1
+
+
+def test_ping_before_sign_in_takes_a_draining_server_out(worker: Leaving) -> None:
+    before, signed_in = worker.connect(sign_in=False), worker.connect()
+    worker.drain(30)
+    assert "LOADING draining" in str(before.call("PING"))
+    assert signed_in.call("PING") == "PONG"
+    worker.drain(0)
+    assert before.call("PING") == "PONG"
+
+
+def test_a_drain_that_is_ended_lets_everybody_stay(worker: Leaving) -> None:
+    staying = worker.connect()
+    began = time.monotonic()
+    worker.drain(0.5)
+    last = hearing(worker)  # who comes while it lasts has until its end
+    worker.drain(0)
+    wait_until(lambda: time.monotonic() - began > 1, 10, "it would have been over")
+    assert staying.call("PING") == "PONG"
+    last.send(command("PING"))
+    assert last.read()[0] == "pong"
+
+
+def test_a_client_of_redis_is_told_by_moving(worker: Leaving) -> None:
+    named, bare, without = (worker.connect(proto=3) for _ in range(3))
+    named.call("moves", "yes")
+    bare.call("moves", "bare")
+    worker.open_with(PEER)
+    worker.drain(DRAIN_SECONDS)
+    push = named.read()
+    assert (push[0], push[3]) == ("MOVING", PEER)
+    assert 1 <= push[2] <= 2
+    second = bare.read()
+    assert (second[0], second[1], second[3]) == ("MOVING", push[1], None)
+    assert without.is_closed()

@@ -12,10 +12,12 @@ import pytest
 
 from csp.process.roles import CLIENTS, ORIGIN
 from csp.supervisor.snapshots import STOP_SECONDS_MAX
+from csp.tables.options import OPTIONS
 from tests.neighbours.server import ROOT, Master
 
 UNIT = ROOT / "deploy" / "systemd" / "csp@.service"
 WAIT_SECONDS = 30
+DRAIN_SECONDS_MAX = OPTIONS["csp", "drain-timeout"].max or 0
 
 
 def test_the_unit_says_what_the_supervisor_relies_on() -> None:
@@ -28,7 +30,7 @@ def test_the_unit_says_what_the_supervisor_relies_on() -> None:
     assert service["EnvironmentFile"] == "/etc/csp/%i.env"
     assert service["RemoveIPC"] == "no"  # else a restart finds no segments
     assert service["StateDirectory"] == "csp/%i"  # a proxy's snapshot lies there
-    stop_seconds = CLIENTS.seconds_max + ORIGIN.seconds_max + STOP_SECONDS_MAX
+    stop_seconds = DRAIN_SECONDS_MAX + CLIENTS.seconds_max + ORIGIN.seconds_max + STOP_SECONDS_MAX
     assert int(service["TimeoutStopSec"]) > stop_seconds + 10
 
 

@@ -13,6 +13,17 @@ class FakeFlags:
     log_level = 0
     writable = False
 
+    drained = (0, 0)
+
+    def drain(self) -> tuple[int, int]:
+        return self.drained
+
+    def set_drain(self, begin: int, end: int) -> None:
+        self.drained = begin, end
+
+    def doors_changed(self) -> None:
+        """Nobody looks."""
+
     def alarm(self, place: int) -> tuple[int, int, bytes]:
         return self._rows.get(place, (0, 0, b""))
 

@@ -18,7 +18,7 @@ class FakePlan:
     """A server with one ready child, whose master has not answered yet."""
 
     address = "127.0.0.1:1"
-    settings = SimpleNamespace(mode="proxy", database_url="")
+    settings = SimpleNamespace(mode="proxy", database_url="", worker_count=1)
 
     def __init__(self) -> None:
         self.loaded = False
@@ -33,6 +33,9 @@ class FakePlan:
 
     def watch_segments(self, children: object) -> Any:
         return SimpleNamespace(tick=lambda: None)
+
+    def keep_listeners(self) -> None:
+        """Nobody looks."""
 
     def take_standing(self) -> None:
         """Nobody looks."""

@@ -115,7 +115,7 @@ cdef void leave_begin(worker_t *w) noexcept nogil:
         c = &w.rows[i]
         if c.id == 0 or leave_at(w, c) == INT64_MAX:
             continue
-        c.leave_after = <uint32_t> (1 + span * place // count)
+        c.leave_after = <uint32_t> (1 + span * (2 * place + 1) // (2 * count))  # amid its share of the time
         place += 1
         at = leave_at(w, c)
         notice_moving(w, c, at - w.now_ms if at > w.now_ms else 0)
