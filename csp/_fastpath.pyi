@@ -45,6 +45,7 @@ def judge_for(
     loading: bool = False,
     must_change: bool = False,
     peer_first: bool = False,
+    discovery: bool = False,
 ) -> tuple[int, bytes]: ...
 
 class AccountSessions:
@@ -283,6 +284,7 @@ class Session:
     authenticated: bool
     must_change: bool
     peer_first: bool
+    listening: bool
     server: bool
     proto: int
     in_multi: bool

@@ -30,9 +30,10 @@ TRUSTED, REVOKED = "trusted-ca", "tls-crl"
 CIPHERS, PROTOCOLS = "cipher-list", "sec-protocol"
 FILLED = (CERTIFICATE, KEY, TRUSTED, REVOKED, CIPHERS, PROTOCOLS)
 MUTUAL, TARGET_NAME_CHECK = "tls-mutual", "tls-target-name-check"
+AGENT_CHECK = "agent-check"
 # A port compares no names: what the original wrote there is known, and means nothing here.
 TEXTS = (*FILLED, TARGET_NAME_CHECK, "certificate-user")
-FLAGS = ("tls", "upgrade", MUTUAL, "user", "ha-sync", "management")
+FLAGS = ("tls", "upgrade", MUTUAL, "user", "ha-sync", "management", "sentinel", AGENT_CHECK)
 LISTS = ("proxy-protocol", "addresses")
 CERTIFICATE_USERS = ("cn", "uri")
 NAME_CHECKS = ("no", "host")
@@ -40,6 +41,8 @@ PURPOSES = {
     "user": Purpose.USER_INTERFACE,
     "ha-sync": Purpose.HA_SYNC,
     "management": Purpose.MANAGEMENT,
+    "sentinel": Purpose.SENTINEL,
+    AGENT_CHECK: Purpose.AGENT_CHECK,
 }
 STRICT = ("tls", MUTUAL)  # with a bad value they are on
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))  # a list with a bad value is these
@@ -228,8 +231,11 @@ def _check_together(found: Parameters) -> None:
     if found.is_on("user") and found.is_on("ha-sync"):
         found.refuse("user=1", "a port for HA synchronization is for the peer server alone")
         del values["user"]
-    if found.is_on("management") and (found.is_on("user") or found.is_on("ha-sync")):
-        found.refuse("management=1", "a port has one purpose: state one of user, ha-sync, this")
+    for name in [one for one in PURPOSES if found.is_on(one)][1:]:
+        found.refuse(f"{name}=1", f"a port has one purpose: state one of {', '.join(PURPOSES)}")
+    if found.is_on(AGENT_CHECK) and (is_encrypted or "proxy-protocol" in found.networks):
+        found.refuse(f"{AGENT_CHECK}=1", "balancers ask in the clear: no tls, no proxy-protocol")
+        del values[AGENT_CHECK]
 
 
 def _default(info: Mapping[str, Any], found: Parameters, options: Mapping[str, str]) -> Port:

@@ -24,6 +24,8 @@ class Purpose(Enum):
     USER_INTERFACE = 1  # people's programs: no server registers here
     HA_SYNC = 2  # the peer of a pair alone
     MANAGEMENT = 3  # administrators alone
+    SENTINEL = 4  # who asks where to go: discovery, as clients of Redis Sentinel do it
+    AGENT_CHECK = 5  # balancers that ask how this server is
 
     @property
     def word(self) -> str:

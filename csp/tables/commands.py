@@ -30,6 +30,7 @@ FLAGS = {
     "shows": 8192,
     "forced": 16384,
     "entry": 32768,
+    "discovery": 65536,
 }
 # Who may call a command, and the flags of a connection (csp/_fastpath/loop/conn.h) that it takes.
 WHO = {
@@ -38,6 +39,7 @@ WHO = {
     "data": ("SIGNED_IN", "DATA"),
     "administrator": ("SIGNED_IN", "ADMINISTRATOR"),
     "server": ("SIGNED_IN", "ADMINISTRATOR", "SERVER"),
+    "discovery": ("DISCOVERY",),
 }
 # What Redis's own COMMAND reply calls them.
 REDIS_FLAGS = {

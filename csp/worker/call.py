@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -117,6 +117,29 @@ class Call:
 
 
 Handler = Callable[[Call], "bytes | None"]
+
+
+class Discovery(Protocol):
+    """The subscriptions of ports for discovery."""
+
+    def listener(self, conn: int) -> Listener:
+        """What a connection has subscribed to."""
+
+    def subscribe(self, conn: int, name: bytes, *, is_pattern: bool) -> int:
+        """How many subscriptions there are then; raises TooBig."""
+
+    def unsubscribe(self, conn: int, name: bytes, *, is_pattern: bool) -> int:
+        """How many are left."""
+
+
+class Listener(Protocol):
+    """What one connection has subscribed to there."""
+
+    @property
+    def channels(self) -> Collection[bytes]: ...
+    @property
+    def patterns(self) -> Collection[bytes]: ...
+    def __len__(self) -> int: ...
 
 
 class Feeds(Protocol):
@@ -262,6 +285,8 @@ class Lane(Protocol):
     awaits_ports: bool  # the default port is about to demand more: nobody signs in before that
     reading: Asker  # who knows what the database keeps: of a proxy the writer, which asks above
 
+    @property
+    def discovery(self) -> Discovery: ...
     @property
     def feeds(self) -> Feeds: ...
     @property

@@ -9,8 +9,11 @@ from csp.tables.commands import COMMANDS, Command
 from csp.worker.call import Call, Handler
 from csp.worker.command_table import lookup, subcommands_of
 from csp.worker.glob import compile_glob
+from csp.worker.purposes import is_for_discovery
 from csp.worker.refusal import SYNTAX, text_of
 
+DISCOVERY = "discovery"  # a caller's word, and a flag's: csp/tables/commands.toml
+_ALL = list(COMMANDS.values())
 HELP = """COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
 (no subcommand)
     Return details about all commands.
@@ -32,12 +35,24 @@ HELP
 
 def all_(call: Call) -> bytes:
     """COMMAND"""
-    return call.encode([_row(one) for one in COMMANDS.values()])
+    return call.encode([_row(one) for one in _there(call)])
 
 
-def count(_: Call) -> bytes:
+def count(call: Call) -> bytes:
     """COMMAND COUNT"""
-    return integer(len(COMMANDS))
+    return integer(len(_there(call)))
+
+
+def _there(call: Call) -> list[Command]:
+    """What there is at the port by which it is asked: a port for discovery has its own."""
+    if not is_for_discovery(call):
+        return [one for one in COMMANDS.values() if one.who != DISCOVERY]
+    parts = (any(_is_of_discovery(sub) for sub in subcommands_of(one).values()) for one in _ALL)
+    return [one for one, has in zip(_ALL, parts, strict=True) if has or _is_of_discovery(one)]
+
+
+def _is_of_discovery(one: Command) -> bool:
+    return one.who == DISCOVERY or DISCOVERY in one.flags
 
 
 def info(call: Call) -> bytes:
@@ -46,14 +61,15 @@ def info(call: Call) -> bytes:
         return all_(call)
     found: list[Value] = []
     for name in call.args[2:]:
-        known = lookup(name)
+        known = _known(call, name)
         found.append(None if known is None else _row(known))
     return call.encode(found)
 
 
 def list_(call: Call) -> bytes:
     """COMMAND LIST [FILTERBY PATTERN pattern | ACLCAT category | MODULE name]"""
-    names = [one.shown for one in COMMANDS.values()]
+    there = _there(call)
+    names = [one.shown for one in there]
     options = call.args[2:]
     if not options:
         return call.encode(list(names))
@@ -65,9 +81,7 @@ def list_(call: Call) -> bytes:
         return call.encode([name for name in names if matches(name.encode())])
     if kind == b"aclcat":
         wanted = text_of(options[2]).lower()
-        return call.encode(
-            [one.shown for one in COMMANDS.values() if "@" + wanted in _categories(one)]
-        )
+        return call.encode([one.shown for one in there if "@" + wanted in _categories(one)])
     if kind == b"module":
         wanted = text_of(options[2]).lower()
         return call.encode([name for name in names if wanted == "csp" and name.startswith("cfg.")])
@@ -77,9 +91,9 @@ def list_(call: Call) -> bytes:
 def docs(call: Call) -> bytes:
     """COMMAND DOCS [name…]"""
     if len(call.args) == 2:
-        wanted = list(COMMANDS.values())
+        wanted = _there(call)
     else:
-        found = (lookup(name) for name in call.args[2:])
+        found = (_known(call, name) for name in call.args[2:])
         wanted = [one for one in found if one is not None]
     rows: dict[Value, Value] = {one.shown: _docs(one) for one in wanted}
     return call.encode(rows)
@@ -96,6 +110,14 @@ def get_keys_and_flags(call: Call) -> bytes:
     command, keys = _keys_of(call.args[2:])
     flags: list[Value] = [Simple("RO" if "readonly" in command.flags else "RW"), Simple("access")]
     return call.encode([[key, flags] for key in keys])
+
+
+def _known(call: Call, name: bytes) -> Command | None:
+    """The row of a name; None where it is unknown at this port."""
+    found = lookup(name)
+    return (
+        None if found is None or (found.who == DISCOVERY and not is_for_discovery(call)) else found
+    )
 
 
 def _keys_of(args: list[bytes]) -> tuple[Command, list[bytes]]:

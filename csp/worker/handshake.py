@@ -26,7 +26,7 @@ from csp.worker.call import Call, Forced, Handler, State
 from csp.worker.clients import check_name
 from csp.worker.identity import DEFAULT_USER, become, check_sessions
 from csp.worker.ports import Session
-from csp.worker.purposes import check_account
+from csp.worker.purposes import check_account, is_for_discovery
 from csp.worker.refusal import NOAUTH_HELLO, SYNTAX, number, text_of
 from csp.worker.restoring import restore
 from csp.worker.server_info import MODULE_VERSION, REDIS_VERSION
@@ -64,7 +64,7 @@ def hello(call: Call) -> bytes | None:
     if credentials is not None:
         _sign_in(call, *credentials, then=greet)
         return None
-    if not call.session.authenticated:
+    if not call.session.authenticated and not is_for_discovery(call):
         raise NoAuth(NOAUTH_HELLO)
     return greet()
 
@@ -142,15 +142,16 @@ def _protocol(data: bytes) -> int:
 
 def _greeting(call: Call, proto: int) -> dict[Value, Value]:
     module: dict[Value, Value] = {"name": "csp", "ver": MODULE_VERSION, "path": "", "args": []}
-    return {
+    who: dict[Value, Value] = {
         "server": "redis",
         "version": REDIS_VERSION,
         "proto": proto,
         "id": call.session.id,
-        "mode": "standalone",
-        "role": "replica" if call.lane.is_replica else "master",
-        "modules": [module],
     }
+    if is_for_discovery(call):  # a Sentinel says no role
+        return who | {"mode": "sentinel", "modules": [module]}
+    role = "replica" if call.lane.is_replica else "master"
+    return who | {"mode": "standalone", "role": role, "modules": [module]}
 
 
 def _sign_in(call: Call, user: bytes, secret: bytes, *, then: Callable[[], bytes]) -> None:

@@ -25,6 +25,11 @@ def purpose_of(lane: Lane, session: Session) -> Purpose:
     return lane.info.port_of(session.port).purpose
 
 
+def is_for_discovery(call: Call) -> bool:
+    """Whether it came by a port where clients ask where to go."""
+    return purpose_of(call.lane, call.session) is Purpose.SENTINEL
+
+
 def check_account(call: Call, account_dbid: int) -> None:
     """Raises NoPerm where the account may not sign in by the port, and Loading where the port is
     about to demand more; a session stays as it was.

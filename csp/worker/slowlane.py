@@ -26,10 +26,13 @@ from csp.tables.metrics import PLACES
 from csp.worker import transactions
 from csp.worker.account_notes import AccountNotes
 from csp.worker.account_watch import AccountWatch
+from csp.worker.agent import Agent
 from csp.worker.applications import Applications
 from csp.worker.bundles import Bundles, make_context
 from csp.worker.call import Call, Handler, State
 from csp.worker.certificates import Certificates
+from csp.worker.discovery import Discovery
+from csp.worker.discovery_commands import handler_at
 from csp.worker.feed_server import Feeds
 from csp.worker.guest import Guest, OpenGuest
 from csp.worker.halves import is_serving
@@ -80,6 +83,8 @@ class SlowLane:
         self.applications = Applications()
         self.publications = Publications(loop)
         self.feeds = Feeds(self)
+        self.discovery = Discovery(self)
+        self.agent = Agent(self)
         self.registrations = Registrations(self)
         self.silences = Silences(self)
         self.replays = Replays(self)
@@ -173,7 +178,7 @@ class SlowLane:
 
     def run(self, call: Call) -> bytes | None:
         """Runs a command that may run; what has no handler is marked `later`."""
-        handler = self.handler(call.name)
+        handler = handler_at(call) or self.handler(call.name)
         if handler is None:
             raise CspError(f"{call.name.upper().replace('|', ' ')} is not supported yet")
         state = call.state
@@ -344,6 +349,10 @@ class SlowLane:
     def feed(self) -> None:
         """Something was published: feeds get it before clients hear of it."""
         self.feeds.published()
+
+    def agent_line(self) -> bytes:
+        """What balancers are told that connect at a port for that."""
+        return self.agent.line()
 
     def count(self, metric: str) -> None:
         """Adds one to a metric of this worker."""

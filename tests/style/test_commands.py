@@ -82,6 +82,12 @@ def test_the_loop_decides_as_the_row_says(row: Command) -> None:
     for spelled in (words, [word.lower() for word in words]):
         number, _ = judge_for(spelled)
         assert number == row.number
+    if row.who == "discovery":
+        assert judge_for(words, server=True)[1].startswith(b"-ERR unknown command")
+        assert judge_for(words, signed_in=False, loading=True, discovery=True)[1] == b""
+        return
+    there = judge_for(words, signed_in=False, loading=True, discovery=True)[1]
+    assert word_of(there) == ("" if "discovery" in row.flags else "NOPERM")
     unsigned = judge_for(words, signed_in=False, administrator=False)[1]
     assert word_of(unsigned) == ("" if row.who == "any" else "NOAUTH")
     account = judge_for(words, administrator=False)[1]
@@ -103,9 +109,10 @@ def test_the_loop_decides_as_the_row_says(row: Command) -> None:
 @pytest.mark.parametrize("row", CALLABLE, ids=lambda row: row.name)
 def test_the_loop_counts_arguments_as_the_row_says(row: Command) -> None:
     words = words_of(row)
+    at = {"server": True, "discovery": row.who == "discovery"}
     for less in range(1 + row.name.count("|"), len(words)):
-        assert b"wrong number of arguments" in judge_for(words[:less], server=True)[1]
-    more = judge_for([*words, b"x"], server=True)[1]
+        assert b"wrong number of arguments" in judge_for(words[:less], **at)[1]
+    more = judge_for([*words, b"x"], **at)[1]
     assert (b"wrong number of arguments" in more) == (row.arity > 0)
 
 

@@ -31,6 +31,8 @@ class FakeSession:
     secured: str = ""
     certificate: dict[str, Any] | None = None
     peer_first: bool = False
+    discovery: bool = False
+    listening: bool = False
     authenticated: bool = True
     must_change: bool = False
     administrator: bool = True
@@ -68,12 +70,19 @@ class FakeControl(FakeFlags):
     links: tuple[int, int, int] = (0, 10, 1)
     serving: bool = True
     standing_text: bytes = b""
+    drains: tuple[int, int] = (0, 0)
 
     def standing(self) -> bytes:
         return self.standing_text
 
     def set_standing(self, text: bytes) -> None:
         self.standing_text = text
+
+    def drain(self) -> tuple[int, int]:
+        return self.drains
+
+    def slot(self, slot: int) -> dict[str, int]:
+        return {"pid": 0}
 
     def link(self) -> tuple[int, int, int]:
         return self.links
@@ -217,6 +226,7 @@ class FakeLoop:
             loading=self.reader is None,
             must_change=session.must_change,
             peer_first=session.peer_first,
+            discovery=session.discovery,
         )
 
     def execute_all(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from csp.process.port_infos import PORTS_MAX, PortInfos, read_ports
+from csp.process.port_infos import PORTS_MAX, PURPOSES, PortInfos, read_ports
 from csp.process.ports import Port, Purpose, Security
 
 
@@ -51,6 +51,8 @@ def test_the_default_port_comes_first_wherever_it_stands() -> None:
         ("user=1", Purpose.USER_INTERFACE, Security.UNSECURED),
         ("ha-sync=1;tls=1", Purpose.HA_SYNC, Security.SECURED),
         ("management=1;upgrade=1", Purpose.MANAGEMENT, Security.AUTO),
+        ("sentinel=1;tls=1", Purpose.SENTINEL, Security.SECURED),
+        ("agent-check=1", Purpose.AGENT_CHECK, Security.UNSECURED),
         ("tls=1;tls-mutual=1;certificate-user=cn;", Purpose.CLIENTS, Security.SECURED),
     ],
 )
@@ -94,6 +96,9 @@ def test_files_and_networks() -> None:
         ("addresses=" + ",".join(["::1"] * 65), "addresses=" + ",".join(["::1"] * 65), "65 add"),
         ("user=1;management=1", "management=1", "one purpose"),
         ("ha-sync=1;management=1", "management=1", "one purpose"),
+        ("sentinel=1;management=1", "sentinel=1", "one purpose"),
+        ("agent-check=1;tls=1", "agent-check=1", "in the clear"),
+        ("agent-check=1;proxy-protocol=::1", "agent-check=1", "no proxy-protocol"),
     ],
 )
 def test_a_port_of_which_something_is_not_understood_stays_shut(
@@ -149,7 +154,7 @@ def test_more_ports_than_a_server_has() -> None:
     assert [one.port for one in found.problems] == [f"p{PORTS_MAX - 1}"]
 
 
-@pytest.mark.parametrize("word", ["user=1", "ha-sync=1", "management=1"])
+@pytest.mark.parametrize("word", [f"{name}=1" for name in PURPOSES])
 def test_the_default_port_has_no_other_purpose(word: str) -> None:
     found = of_default(f"{word};tls=1")
     assert (found.ports[0].purpose, found.ports[0].security) == (Purpose.CLIENTS, Security.SECURED)

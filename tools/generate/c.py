@@ -296,7 +296,7 @@ def commands_h() -> str:
         "typedef struct {",
         "    const char *name;",
         "    uint32_t who;",
-        "    uint16_t flags;",
+        "    uint32_t flags;",
         "    int8_t arity;",
         "    uint8_t has_parts;",
         "} csp_command_t;",

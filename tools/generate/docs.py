@@ -255,11 +255,13 @@ def commands_md() -> str:
         "until CFG.REGISTER),",
         "`administrator` who has Change Permissions on CfgTenant:1, `server` an administrator that",
         "registered (CFG.REGISTER) as a configuration server's Application on this connection.",
+        "`discovery` everybody who came by a port for that (`sentinel=1`); others don't know it.",
         "Anybody else gets `NOAUTH` or `NOPERM`, in MULTI when it is queued and again when EXEC",
         "runs it.",
         "`hot` commands are answered by the compiled loop, those marked `later` not at all in this",
         "release, all others by the slow lane; `shows` marks what shows data, `forwarded` what a",
-        "writable proxy passes on (EXEC where a write is in it; CFG.OUTCOME any proxy).",
+        "writable proxy passes on (EXEC where a write is in it; CFG.OUTCOME any proxy),",
+        "`discovery` what is allowed at a port for discovery too, to everybody.",
         "",
     ]
     groups: dict[str, list[Command]] = {}

@@ -12,8 +12,8 @@ cdef enum:
 
 cdef inline bint plain(worker_t *w, csp_conn *c, uint32_t may) noexcept nogil:
     """Whether the GETs of one whose account may do that may be answered without looking closer."""
-    return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI | CSP_CONN_TRACKING | CSP_CONN_PEER_FIRST) \
-        == CSP_CONN_SIGNED_IN and may & CSP_CONN_DATA and not w.loading \
+    return c.flags & (CSP_CONN_SIGNED_IN | CSP_CONN_MULTI | CSP_CONN_TRACKING | CSP_CONN_PEER_FIRST
+                      | CSP_CONN_DISCOVERY) == CSP_CONN_SIGNED_IN and may & CSP_CONN_DATA and not w.loading \
         and (c.subs == NULL or (not is_subscriber2(c) and cursor_is_level(w, c)))
 
 cdef const char *serve(worker_t *w, csp_conn *c, const char *at, const char *end) noexcept nogil:

@@ -63,10 +63,17 @@ cdef void tick(worker_t *w) noexcept nogil:
             break
     tls_ticked(w)
 
+cdef inline int64_t unsigned_since(worker_t *w, csp_conn *c) noexcept nogil:
+    """Since when it could have signed in. Who asks where to go need not: he goes when he has asked nothing for that
+    long, and stays while he is to be told when that changes."""
+    if c.listening:
+        return w.now_ms
+    return c.active_ms if c.flags & CSP_CONN_DISCOVERY else client_of(w, c).created_ms
+
 cdef void tick_row(worker_t *w, csp_conn *c) noexcept nogil:
     if c.flags & CSP_CONN_PREFACE and w.now_ms - client_of(w, c).created_ms > PROXY_MS_MAX:
         preface_end(w, c, AWAY_LATE)
-    elif c.flags & CSP_CONN_SIGNED_IN == 0 and w.now_ms - client_of(w, c).created_ms > w.limits.sign_in_ms:
+    elif c.flags & CSP_CONN_SIGNED_IN == 0 and w.now_ms - unsigned_since(w, c) > w.limits.sign_in_ms:
         w.stats.timeouts_sign_in += 1
         conn_free(w, c, CSP_END_SIGN_IN)
     elif c.blocked_ms != 0 and w.now_ms - c.blocked_ms > w.limits.output_ms:

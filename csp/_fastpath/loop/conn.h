@@ -58,6 +58,7 @@
 #define CSP_CONN_REDIR_BROKEN 1048576u /* it is told through a connection that has gone */
 #define CSP_CONN_MUST_CHANGE 4194304u /* not signed in: its account has to change its password first */
 #define CSP_CONN_PEER_FIRST 268435456u /* its port is for the peer of a pair, as which it has yet to register */
+#define CSP_CONN_DISCOVERY 32768u /* its port is for discovery: it asks where to go, and nothing else */
 #define CSP_CONN_PREFACE 16777216u /* its balancer has yet to say whose connection it is: proxy.pxi */
 #define CSP_CONN_UNTOLD 2097152u  /* what it has read has changed, and it has not heard so: reads wait */
 #define CSP_CONN_MAINT 536870912u /* it asked to be told of a move by MOVING */
@@ -127,6 +128,7 @@ typedef struct csp_conn {
     struct csp_track *track; /* what it tracks, and who is told through it */
     struct csp_tls *tls;     /* with CSP_CONN_TLS: OpenSSL's part of it */
     uint16_t listener; /* the row of the port by which it came */
+    uint8_t listening; /* with CSP_CONN_DISCOVERY: it is to be told when where to go changes */
     uint32_t in_at, in_taken, in_wanted; /* of the incomplete command: how far it was cut (parse.pxi) */
     uint16_t command;  /* the last one, by its number in commands.h */
     uint16_t end;      /* CSP_END_*: why it ends, as the first said who ended it */

@@ -7,7 +7,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
     uint32_t CSP_CONN_SIGNED_IN, CSP_CONN_RESP3, CSP_CONN_MULTI, CSP_CONN_FEED, CSP_CONN_KNOWN, CSP_CONN_NUDGED
     uint32_t CSP_CONN_ADMINISTRATOR, CSP_CONN_DATA, CSP_CONN_SERVER, CSP_CONN_WILL_SHOW, CSP_CONN_AWAITS
     uint32_t CSP_CONN_TRACKING, CSP_CONN_BCAST, CSP_CONN_REDIR_BROKEN, CSP_CONN_UNTOLD, CSP_CONN_MUST_CHANGE
-    uint32_t CSP_CONN_PEER_FIRST
+    uint32_t CSP_CONN_PEER_FIRST, CSP_CONN_DISCOVERY
     uint32_t CSP_CONN_PREFACE
     uint32_t CSP_CONN_MAINT, CSP_CONN_MAINT_BARE, CSP_CONN_MOVES
     uint32_t CSP_CONN_READABLE, CSP_CONN_FULL, CSP_CONN_ENDING, CSP_CONN_ENDED
@@ -46,6 +46,7 @@ cdef extern from "_fastpath/loop/conn.h" nogil:
         uint64_t rest_at
         int64_t shown_ms
         uint16_t listener
+        uint8_t listening
         uint32_t in_at, in_taken, in_wanted
         uint16_t command, end
         uint32_t address_row

@@ -15,6 +15,8 @@ cdef enum:
     SEND_LONE = 524288              # and while nobody else asks for anything: a send costs by its number
     LONE_MS = 20                    # nobody else has asked for so long
     MANAGEMENT_RESERVE = 16         # connections that administrators still get when clients have all of theirs
+    DISCOVERY_MAX = 1024            # of a port for discovery, of one worker: nobody signs in there
+    DISCOVERY_PART = 4              # and of what all workers' clients may have, a quarter
     FEED_UNSENT_MAX = 524288        # above it a feed rests, and is told when it is below again: whatever output_max
 
 FEED_UNSENT_BYTES_MAX = <int> FEED_UNSENT_MAX  # what the slow lane has to know
@@ -64,12 +66,18 @@ cdef bint conn_fits(worker_t *w, uint32_t reserve) noexcept nogil:
             total += (<csp_stats *> w.control.counters[i]).connections
     return total < <uint64_t> w.limits.connections + reserve and w.connections < w.row_room
 
+cdef inline bint discovery_fits(worker_t *w) noexcept nogil:
+    """Whether one more may ask where to go: who does not sign in takes no places of those who do."""
+    return w.discovering < DISCOVERY_MAX and w.discovering < w.limits.connections // DISCOVERY_PART + 1
+
 cdef csp_conn *conn_take(worker_t *w, int fd, const listener_t *by) noexcept nogil:
     """A row for a new connection by this port; NULL when all are taken."""
     cdef csp_conn *c
     cdef uint32_t generation
     cdef uint32_t row = w.row_free
     if not conn_fits(w, MANAGEMENT_RESERVE if by.purpose == PORT_MANAGEMENT else 0):
+        return NULL
+    if by.purpose == PORT_SENTINEL and not discovery_fits(w):
         return NULL
     if row != UINT32_MAX:
         w.row_free = w.rows[row].next_free
@@ -87,6 +95,9 @@ cdef csp_conn *conn_take(worker_t *w, int fd, const listener_t *by) noexcept nog
     c.active_ms = w.now_ms
     if by.purpose == PORT_HA_SYNC:
         c.flags |= CSP_CONN_PEER_FIRST
+    elif by.purpose == PORT_SENTINEL:
+        c.flags |= CSP_CONN_DISCOVERY
+        w.discovering += 1
     w.next_id[0] += 1
     c.id = (w.next_id[0] << 6) | w.slot
     client_open(w, c)
@@ -116,6 +127,8 @@ cdef void conn_free(worker_t *w, csp_conn *c, uint16_t why) noexcept nogil:
         address_leave(w, c)
     if c.flags & CSP_CONN_SIGNED_IN == 0:
         w.unsigned_count -= 1
+    if c.flags & CSP_CONN_DISCOVERY:
+        w.discovering -= 1
     if c.flags & CSP_CONN_FEED:
         w.stats.feeds -= 1
     if c.blocked_ms != 0:

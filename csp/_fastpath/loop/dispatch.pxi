@@ -4,6 +4,7 @@
 # Invariants:
 # 1. Nothing runs, and nothing is queued in MULTI, that refuse.pxi did not let pass.
 # 2. In MULTI everything is the slow lane's, and so is what has no `hot` row: run_hot() has exactly the hot ones.
+#    So is everything at a port for discovery, which has subscriptions of its own.
 # 3. A command is consumed exactly once, but for one that waits: it is parsed again when its wait is over.
 
 cdef enum run_status:
@@ -66,7 +67,7 @@ cdef int run_command(worker_t *w, csp_conn *c, arg_t *args, uint32_t count) noex
     if not w.parser.whole and (c.flags & CSP_CONN_MULTI or not takes_any_keys(number)):
         return slow_too_many(w, c, args, count)
     if why == MAY and csp_commands[number].flags & CSP_FLAG_HOT \
-            and c.flags & (CSP_CONN_MULTI | CSP_CONN_TRACKING) == 0:
+            and c.flags & (CSP_CONN_MULTI | CSP_CONN_TRACKING | CSP_CONN_DISCOVERY) == 0:
         return run_hot(w, c, number, args, count)
     if c.flags & CSP_CONN_TRACKING and tracking_command(w, c, number, args, count, why == MAY):
         return run_hot(w, c, number, args, count)

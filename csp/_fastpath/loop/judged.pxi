@@ -18,7 +18,7 @@ cdef tuple judged(csp_conn *c, uint32_t may, bint loading, list args, uint32_t a
 
 def judge_for(list args, *, bint signed_in=True, bint administrator=True, bint data=True, bint server=False,
               bint in_multi=False, bint resp2_subscriber=False, bint loading=False,
-              bint must_change=False, bint peer_first=False) -> tuple:
+              bint must_change=False, bint peer_first=False, bint discovery=False) -> tuple:
     """What Loop.judge() says of a connection that is such; for tests of the slow lane without a loop."""
     cdef csp_conn c
     cdef subs_t subs
@@ -26,6 +26,7 @@ def judge_for(list args, *, bint signed_in=True, bint administrator=True, bint d
     memset(&subs, 0, sizeof(subs_t))
     c.flags = CSP_CONN_SIGNED_IN * signed_in | CSP_CONN_SERVER * server \
         | CSP_CONN_MULTI * in_multi | CSP_CONN_MUST_CHANGE * must_change | CSP_CONN_PEER_FIRST * peer_first
+    c.flags |= CSP_CONN_DISCOVERY * discovery
     if resp2_subscriber:
         subs.count = 1
         c.subs = <csp_subs *> &subs

@@ -4,11 +4,14 @@
 # Invariants:
 # 1. A connection knows the row of the port by which it came; what a port demands stands there and nowhere else.
 # 2. A turn accepts a bounded number; who is left waits in the kernel's queue, and the port stays readable.
-# 3. Where descriptors have run out a client is refused too, by one that is kept for it: else the port would stay
+# 3. Whoever connects at a port for balancers' agent checks is told one line and closed: he takes no row. The line is
+#    made by Python, and holds for AGENT_MS: how often one asks costs next to nothing.
+# 4. Where descriptors have run out a client is refused too, by one that is kept for it: else the port would stay
 #    readable, the loop would spin, and the client would wait for what doesn't come.
 
 cdef enum:
     ACCEPTS_A_LOOK = 8              # between two looks at the turn's budget
+    AGENT_MS = 100                  # so old may be what a balancer is told
 
 cdef int poll_add(int epoll, int fd, uint32_t events, uint64_t kind, uint64_t value) noexcept nogil:
     cdef epoll_event event
@@ -36,6 +39,14 @@ cdef int accept_in_need(worker_t *w, listener_t *by) noexcept nogil:
     w.spare_fd = dup(w.epoll)
     return fd
 
+cdef void agent_answer(worker_t *w, int fd) noexcept nogil:
+    """Tells a balancer how this server is."""
+    if w.now_ms >= w.agent.until_ms:
+        w.agent.until_ms = w.now_ms + AGENT_MS
+        slow_agent(w)
+    socket_tell(fd, w.agent.line)
+    close(fd)
+
 cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
     """Takes a bounded number of new connections; one too many is told so and closed."""
     cdef listener_t *by = &w.listeners[number]
@@ -56,6 +67,11 @@ cdef void accept_some(worker_t *w, uint32_t number) noexcept nogil:
         peer_read(&peer, &from_)
         if not port_takes(w, by, &peer):
             close(fd)
+            continue
+        if by.purpose == PORT_AGENT_CHECK:
+            agent_answer(w, fd)
+            if turn_over(w):
+                return
             continue
         c = conn_take(w, fd, by)
         if c == NULL:

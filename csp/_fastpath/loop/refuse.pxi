@@ -10,7 +10,9 @@
 # 4. What judge() lets pass at once is what judge_closely() would let pass: it forbids nothing by itself.
 # 5. At a port for the peer of a pair (CSP_CONN_PEER_FIRST) who has signed in may call rows marked `entry` until he
 #    has registered as it.
-# 6. Until the first load is done nobody can sign in, so a row marked `loading` asks for no sign-in then.
+# 6. At a port for discovery (CSP_CONN_DISCOVERY) rows marked `discovery` and those of its own may be called, by
+#    everybody and at any time, and nothing else; elsewhere its own are unknown.
+# 7. Until the first load is done nobody can sign in, so a row marked `loading` asks for no sign-in then.
 
 cdef enum verdict:
     MAY = 0
@@ -25,6 +27,7 @@ cdef enum verdict:
     REFUSE_MUSTCHANGE = 9
     REFUSE_DATA = 10
     REFUSE_PEER = 11
+    REFUSE_DISCOVERY = 12
 
 cdef enum:
     SHOWN_MAX = 128                 # of a client's words that an error repeats, as in Redis
@@ -45,7 +48,7 @@ cdef inline int judge(csp_conn *c, uint32_t may, bint loading, int number, uint3
     is decided where it is asked: nothing is missing, and there is no state that forbids anything."""
     cdef const csp_command_t *row = &csp_commands[number]
     if number != CSP_CMD_NONE and row.who & ~(c.flags | may) == 0 and not loading and c.subs == NULL \
-            and c.flags & (CSP_CONN_MULTI | CSP_CONN_PEER_FIRST) == 0 \
+            and c.flags & (CSP_CONN_MULTI | CSP_CONN_PEER_FIRST | CSP_CONN_DISCOVERY) == 0 \
             and (<int> count == row.arity or (row.arity < 0 and <int> count >= -row.arity)):
         return MAY
     return judge_closely(c, may, loading, number, count)
@@ -54,10 +57,12 @@ cdef int judge_closely(csp_conn *c, uint32_t may, bint loading, int number, uint
     """The whole of it, in Redis's order; says of the usual case the same."""
     cdef const csp_command_t *row = &csp_commands[number]
     cdef uint32_t missing = row.who & ~(c.flags | may)
-    if number == CSP_CMD_NONE:
+    if number == CSP_CMD_NONE or missing & CSP_CONN_DISCOVERY:
         return REFUSE_UNKNOWN
     if <int> count != row.arity and (row.arity > 0 or <int> count < -row.arity):
         return REFUSE_ARITY
+    if c.flags & CSP_CONN_DISCOVERY:
+        return MAY if row.who & CSP_CONN_DISCOVERY or row.flags & CSP_FLAG_DISCOVERY else REFUSE_DISCOVERY
     if loading:
         if row.flags & CSP_FLAG_LOADING == 0:
             return REFUSE_LOADING
@@ -118,7 +123,8 @@ cdef void out_why(
     out_t *out, int why, int number, const arg_t *args, uint32_t count, uint32_t application
 ) noexcept nogil:
     """The error reply to most commands."""
-    if why == REFUSE_UNKNOWN and csp_command_by_name(args[0].data, args[0].size) != CSP_CMD_NONE:
+    cdef int parent = csp_command_by_name(args[0].data, args[0].size)
+    if why == REFUSE_UNKNOWN and parent != CSP_CMD_NONE and csp_commands[parent].who & CSP_CONN_DISCOVERY == 0:
         out_text(out, b"-ERR unknown subcommand '")
         out_clean(out, args[1].data, args[1].size, SHOWN_MAX)
         out_text(out, b"'. Try ")
@@ -136,6 +142,8 @@ cdef void out_why(
         out_line(out, CSP_REFUSE_MUSTCHANGE)
     elif why == REFUSE_PEER:
         out_line(out, b"-NOPERM this port is for the peer of this server: CFG.REGISTER as its Application comes first")
+    elif why == REFUSE_DISCOVERY:
+        out_line(out, b"-NOPERM this port is for discovery: it tells where to go, and nothing of the configuration")
     elif why == REFUSE_IN_MULTI:
         out_line(out, b"-ERR Command not allowed inside a transaction")
     elif why == REFUSE_SUBSCRIBER:

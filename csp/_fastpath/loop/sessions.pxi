@@ -220,6 +220,15 @@ cdef class Session:
         return client_is_revoked((<tls_conn_t *> c.tls).ssl, SSL_CTX_get_cert_store(context.ctx))
 
     @property
+    def listening(self) -> bool:
+        """At a port for discovery: it is to be told of changes, and need not ask meanwhile."""
+        return self.row().listening != 0
+
+    @listening.setter
+    def listening(self, on: bool) -> None:
+        self.row().listening = on
+
+    @property
     def peer_first(self) -> bool:
         """Whether it has yet to register as this server's peer, before it may do anything."""
         return self.row().flags & CSP_CONN_PEER_FIRST != 0

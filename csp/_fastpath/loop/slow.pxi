@@ -134,6 +134,19 @@ cdef void slow_handshakes(worker_t *w) noexcept with gil:
     except Exception:
         slow_failed(w, "a report of failed handshakes")
 
+cdef void slow_agent(worker_t *w) noexcept with gil:
+    """What balancers are told from now on; nothing, when that can't be said: they keep what they know."""
+    cdef Loop loop = <Loop> w.loop
+    cdef bytes line
+    w.agent.line[0] = 0
+    try:
+        line = loop.slow.agent_line()
+        if len(line) >= AGENT_BYTES:
+            raise ValueError(f"{len(line)} bytes are more than a balancer is told")
+        memcpy(w.agent.line, <const char *> line, len(line) + 1)
+    except Exception:
+        slow_failed(w, "an agent check")
+
 cdef void slow_writable(worker_t *w, uint64_t handle) noexcept with gil:
     cdef Loop loop = <Loop> w.loop
     try:

@@ -48,6 +48,8 @@ cdef enum port_purpose:             # csp/process/ports.py numbers them alike
     PORT_USER_INTERFACE = 1         # for people's programs: no server registers here
     PORT_HA_SYNC = 2                # for the peer of a pair alone
     PORT_MANAGEMENT = 3             # for administrators alone
+    PORT_SENTINEL = 4               # for who asks where to go
+    PORT_AGENT_CHECK = 5            # for balancers: whoever connects is told how it goes, and closed
 
 cdef enum:
     DEMANDS_BYTES = 32
@@ -314,6 +316,13 @@ cdef struct tls_t:                  # what a worker's TLS connections share
     uint16_t failed_port            # by which port,
     const char *failed_why          # and why
 
+cdef enum:
+    AGENT_BYTES = 64                # of what balancers are told, at most
+
+cdef struct agent_t:                # what they are told: listen.pxi
+    int64_t until_ms                # and how long that holds
+    char line[AGENT_BYTES]
+
 cdef struct account_t:              # whose sessions read the same: rights.pxi
     uint32_t person, application
     uint32_t refs                   # connections that have the row; 0: it is free
@@ -375,6 +384,8 @@ cdef struct worker_t:
     uint32_t leave_to_size
     uint32_t leave_row              # who is looked at next for that
     bint leave_seen                 # in the present round there were such
+    uint32_t discovering            # connections of a port for discovery
+    agent_t agent
     int spare_fd                    # given up for a moment, to refuse a client when there is no other
     networks_t balancers            # who may have any number of connections
     away_t away[AWAY_KINDS]

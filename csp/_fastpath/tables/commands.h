@@ -150,6 +150,16 @@ enum {
     CSP_CMD_CLIENT_GETREDIR = 129,
     CSP_CMD_CLIENT_TRACKINGINFO = 130,
     CSP_CMD_CLUSTER = 131,
+    CSP_CMD_SENTINEL = 132,
+    CSP_CMD_SENTINEL_MASTERS = 133,
+    CSP_CMD_SENTINEL_MASTER = 134,
+    CSP_CMD_SENTINEL_REPLICAS = 135,
+    CSP_CMD_SENTINEL_SLAVES = 136,
+    CSP_CMD_SENTINEL_SENTINELS = 137,
+    CSP_CMD_SENTINEL_GET_MASTER_ADDR_BY_NAME = 138,
+    CSP_CMD_SENTINEL_CKQUORUM = 139,
+    CSP_CMD_SENTINEL_MYID = 140,
+    CSP_CMD_SENTINEL_HELP = 141,
 };
 
 enum {
@@ -169,6 +179,7 @@ enum {
     CSP_FLAG_SHOWS = 8192,
     CSP_FLAG_FORCED = 16384,
     CSP_FLAG_ENTRY = 32768,
+    CSP_FLAG_DISCOVERY = 65536,
 };
 
 /* arity counts the name; negative: at least so many. who: flags that the connection must
@@ -176,12 +187,12 @@ enum {
 typedef struct {
     const char *name;
     uint32_t who;
-    uint16_t flags;
+    uint32_t flags;
     int8_t arity;
     uint8_t has_parts;
 } csp_command_t;
 
-#define CSP_CMD_LIMIT 132
+#define CSP_CMD_LIMIT 142
 
 /* By number. */
 static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
@@ -253,10 +264,10 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_CFG_FORWARD] = {"cfg.forward", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR | CSP_CONN_SERVER, 2120, 4, 0},
     [CSP_CMD_CFG_PAIR] = {"cfg.pair", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR | CSP_CONN_SERVER, 1088, 3, 0},
     [CSP_CMD_CFG_SUMS] = {"cfg.sums", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 1344, -2, 0},
-    [CSP_CMD_SUBSCRIBE] = {"subscribe", CSP_CONN_SIGNED_IN | CSP_CONN_DATA, 593, -2, 0},
-    [CSP_CMD_PSUBSCRIBE] = {"psubscribe", CSP_CONN_SIGNED_IN | CSP_CONN_DATA, 593, -2, 0},
-    [CSP_CMD_UNSUBSCRIBE] = {"unsubscribe", CSP_CONN_SIGNED_IN, 593, -1, 0},
-    [CSP_CMD_PUNSUBSCRIBE] = {"punsubscribe", CSP_CONN_SIGNED_IN, 593, -1, 0},
+    [CSP_CMD_SUBSCRIBE] = {"subscribe", CSP_CONN_SIGNED_IN | CSP_CONN_DATA, 66129, -2, 0},
+    [CSP_CMD_PSUBSCRIBE] = {"psubscribe", CSP_CONN_SIGNED_IN | CSP_CONN_DATA, 66129, -2, 0},
+    [CSP_CMD_UNSUBSCRIBE] = {"unsubscribe", CSP_CONN_SIGNED_IN, 66129, -1, 0},
+    [CSP_CMD_PUNSUBSCRIBE] = {"punsubscribe", CSP_CONN_SIGNED_IN, 66129, -1, 0},
     [CSP_CMD_PUBSUB] = {"pubsub", CSP_CONN_SIGNED_IN, 4, -2, 1},
     [CSP_CMD_PUBSUB_CHANNELS] = {"pubsub|channels", CSP_CONN_SIGNED_IN, 1728, -2, 0},
     [CSP_CMD_PUBSUB_NUMSUB] = {"pubsub|numsub", CSP_CONN_SIGNED_IN, 1728, -2, 0},
@@ -269,53 +280,63 @@ static const csp_command_t csp_commands[CSP_CMD_LIMIT] = {
     [CSP_CMD_DISCARD] = {"discard", CSP_CONN_SIGNED_IN, 32, 1, 0},
     [CSP_CMD_WATCH] = {"watch", CSP_CONN_SIGNED_IN | CSP_CONN_DATA, 32, -2, 0},
     [CSP_CMD_UNWATCH] = {"unwatch", CSP_CONN_SIGNED_IN, 0, 1, 0},
-    [CSP_CMD_HELLO] = {"hello", 0, 3144, -1, 0},
-    [CSP_CMD_AUTH] = {"auth", 0, 3144, -2, 0},
+    [CSP_CMD_HELLO] = {"hello", 0, 68680, -1, 0},
+    [CSP_CMD_AUTH] = {"auth", 0, 68680, -2, 0},
     [CSP_CMD_CFG_AUTH] = {"cfg.auth", 0, 3144, 3, 0},
-    [CSP_CMD_PING] = {"ping", 0, 145, -1, 0},
-    [CSP_CMD_ECHO] = {"echo", CSP_CONN_SIGNED_IN, 128, 2, 0},
-    [CSP_CMD_QUIT] = {"quit", 0, 56, -1, 0},
-    [CSP_CMD_RESET] = {"reset", 0, 48, 1, 0},
-    [CSP_CMD_SELECT] = {"select", CSP_CONN_SIGNED_IN, 0, 2, 0},
-    [CSP_CMD_READONLY] = {"readonly", CSP_CONN_SIGNED_IN, 0, 1, 0},
-    [CSP_CMD_READWRITE] = {"readwrite", CSP_CONN_SIGNED_IN, 0, 1, 0},
-    [CSP_CMD_TIME] = {"time", CSP_CONN_SIGNED_IN, 128, 1, 0},
-    [CSP_CMD_ROLE] = {"role", CSP_CONN_SIGNED_IN, 128, 1, 0},
+    [CSP_CMD_PING] = {"ping", 0, 65681, -1, 0},
+    [CSP_CMD_ECHO] = {"echo", CSP_CONN_SIGNED_IN, 65664, 2, 0},
+    [CSP_CMD_QUIT] = {"quit", 0, 65592, -1, 0},
+    [CSP_CMD_RESET] = {"reset", 0, 65584, 1, 0},
+    [CSP_CMD_SELECT] = {"select", CSP_CONN_SIGNED_IN, 65536, 2, 0},
+    [CSP_CMD_READONLY] = {"readonly", CSP_CONN_SIGNED_IN, 65536, 1, 0},
+    [CSP_CMD_READWRITE] = {"readwrite", CSP_CONN_SIGNED_IN, 65536, 1, 0},
+    [CSP_CMD_TIME] = {"time", CSP_CONN_SIGNED_IN, 65664, 1, 0},
+    [CSP_CMD_ROLE] = {"role", CSP_CONN_SIGNED_IN, 65672, 1, 0},
     [CSP_CMD_LASTSAVE] = {"lastsave", CSP_CONN_SIGNED_IN, 128, 1, 0},
-    [CSP_CMD_INFO] = {"info", CSP_CONN_SIGNED_IN, 136, -1, 0},
+    [CSP_CMD_INFO] = {"info", CSP_CONN_SIGNED_IN, 65672, -1, 0},
     [CSP_CMD_CONFIG] = {"config", CSP_CONN_SIGNED_IN, 260, -2, 1},
     [CSP_CMD_CONFIG_GET] = {"config|get", CSP_CONN_SIGNED_IN, 256, -3, 0},
     [CSP_CMD_CONFIG_SET] = {"config|set", CSP_CONN_SIGNED_IN, 256, -4, 0},
     [CSP_CMD_CONFIG_RESETSTAT] = {"config|resetstat", CSP_CONN_SIGNED_IN, 256, 2, 0},
     [CSP_CMD_CONFIG_REWRITE] = {"config|rewrite", CSP_CONN_SIGNED_IN, 256, 2, 0},
     [CSP_CMD_CONFIG_HELP] = {"config|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
-    [CSP_CMD_COMMAND] = {"command", CSP_CONN_SIGNED_IN, 128, -1, 1},
-    [CSP_CMD_COMMAND_COUNT] = {"command|count", CSP_CONN_SIGNED_IN, 128, 2, 0},
-    [CSP_CMD_COMMAND_INFO] = {"command|info", CSP_CONN_SIGNED_IN, 128, -2, 0},
-    [CSP_CMD_COMMAND_LIST] = {"command|list", CSP_CONN_SIGNED_IN, 128, -2, 0},
-    [CSP_CMD_COMMAND_DOCS] = {"command|docs", CSP_CONN_SIGNED_IN, 128, -2, 0},
+    [CSP_CMD_COMMAND] = {"command", CSP_CONN_SIGNED_IN, 65664, -1, 1},
+    [CSP_CMD_COMMAND_COUNT] = {"command|count", CSP_CONN_SIGNED_IN, 65664, 2, 0},
+    [CSP_CMD_COMMAND_INFO] = {"command|info", CSP_CONN_SIGNED_IN, 65664, -2, 0},
+    [CSP_CMD_COMMAND_LIST] = {"command|list", CSP_CONN_SIGNED_IN, 65664, -2, 0},
+    [CSP_CMD_COMMAND_DOCS] = {"command|docs", CSP_CONN_SIGNED_IN, 65664, -2, 0},
     [CSP_CMD_COMMAND_GETKEYS] = {"command|getkeys", CSP_CONN_SIGNED_IN, 128, -3, 0},
     [CSP_CMD_COMMAND_GETKEYSANDFLAGS] = {"command|getkeysandflags", CSP_CONN_SIGNED_IN, 128, -3, 0},
-    [CSP_CMD_COMMAND_HELP] = {"command|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_COMMAND_HELP] = {"command|help", CSP_CONN_SIGNED_IN, 65536, 2, 0},
     [CSP_CMD_CLIENT] = {"client", CSP_CONN_SIGNED_IN, 4, -2, 1},
-    [CSP_CMD_CLIENT_ID] = {"client|id", CSP_CONN_SIGNED_IN, 0, 2, 0},
-    [CSP_CMD_CLIENT_GETNAME] = {"client|getname", CSP_CONN_SIGNED_IN, 0, 2, 0},
-    [CSP_CMD_CLIENT_SETNAME] = {"client|setname", CSP_CONN_SIGNED_IN, 0, 3, 0},
-    [CSP_CMD_CLIENT_SETINFO] = {"client|setinfo", CSP_CONN_SIGNED_IN, 0, 4, 0},
-    [CSP_CMD_CLIENT_INFO] = {"client|info", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT_ID] = {"client|id", CSP_CONN_SIGNED_IN, 65536, 2, 0},
+    [CSP_CMD_CLIENT_GETNAME] = {"client|getname", CSP_CONN_SIGNED_IN, 65536, 2, 0},
+    [CSP_CMD_CLIENT_SETNAME] = {"client|setname", CSP_CONN_SIGNED_IN, 65536, 3, 0},
+    [CSP_CMD_CLIENT_SETINFO] = {"client|setinfo", CSP_CONN_SIGNED_IN, 65536, 4, 0},
+    [CSP_CMD_CLIENT_INFO] = {"client|info", CSP_CONN_SIGNED_IN, 65536, 2, 0},
     [CSP_CMD_CLIENT_LIST] = {"client|list", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 1088, -2, 0},
     [CSP_CMD_CLIENT_KILL] = {"client|kill", CSP_CONN_SIGNED_IN | CSP_CONN_ADMINISTRATOR, 1088, -3, 0},
-    [CSP_CMD_CLIENT_NO_EVICT] = {"client|no-evict", CSP_CONN_SIGNED_IN, 0, 3, 0},
-    [CSP_CMD_CLIENT_NO_TOUCH] = {"client|no-touch", CSP_CONN_SIGNED_IN, 0, 3, 0},
+    [CSP_CMD_CLIENT_NO_EVICT] = {"client|no-evict", CSP_CONN_SIGNED_IN, 65536, 3, 0},
+    [CSP_CMD_CLIENT_NO_TOUCH] = {"client|no-touch", CSP_CONN_SIGNED_IN, 65536, 3, 0},
     [CSP_CMD_CLIENT_REPLY] = {"client|reply", CSP_CONN_SIGNED_IN, 0, 3, 0},
     [CSP_CMD_CLIENT_UNPAUSE] = {"client|unpause", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_CLIENT_MAINT_NOTIFICATIONS] = {"client|maint_notifications", CSP_CONN_SIGNED_IN, 0, -3, 0},
-    [CSP_CMD_CLIENT_HELP] = {"client|help", CSP_CONN_SIGNED_IN, 0, 2, 0},
+    [CSP_CMD_CLIENT_HELP] = {"client|help", CSP_CONN_SIGNED_IN, 65536, 2, 0},
     [CSP_CMD_CLIENT_TRACKING] = {"client|tracking", CSP_CONN_SIGNED_IN | CSP_CONN_DATA, 1088, -3, 0},
     [CSP_CMD_CLIENT_CACHING] = {"client|caching", CSP_CONN_SIGNED_IN, 0, 3, 0},
     [CSP_CMD_CLIENT_GETREDIR] = {"client|getredir", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_CLIENT_TRACKINGINFO] = {"client|trackinginfo", CSP_CONN_SIGNED_IN, 0, 2, 0},
     [CSP_CMD_CLUSTER] = {"cluster", CSP_CONN_SIGNED_IN, 0, -2, 0},
+    [CSP_CMD_SENTINEL] = {"sentinel", CSP_CONN_DISCOVERY, 4, -2, 1},
+    [CSP_CMD_SENTINEL_MASTERS] = {"sentinel|masters", CSP_CONN_DISCOVERY, 0, 2, 0},
+    [CSP_CMD_SENTINEL_MASTER] = {"sentinel|master", CSP_CONN_DISCOVERY, 0, 3, 0},
+    [CSP_CMD_SENTINEL_REPLICAS] = {"sentinel|replicas", CSP_CONN_DISCOVERY, 0, 3, 0},
+    [CSP_CMD_SENTINEL_SLAVES] = {"sentinel|slaves", CSP_CONN_DISCOVERY, 0, 3, 0},
+    [CSP_CMD_SENTINEL_SENTINELS] = {"sentinel|sentinels", CSP_CONN_DISCOVERY, 0, 3, 0},
+    [CSP_CMD_SENTINEL_GET_MASTER_ADDR_BY_NAME] = {"sentinel|get-master-addr-by-name", CSP_CONN_DISCOVERY, 0, 3, 0},
+    [CSP_CMD_SENTINEL_CKQUORUM] = {"sentinel|ckquorum", CSP_CONN_DISCOVERY, 0, 3, 0},
+    [CSP_CMD_SENTINEL_MYID] = {"sentinel|myid", CSP_CONN_DISCOVERY, 0, 2, 0},
+    [CSP_CMD_SENTINEL_HELP] = {"sentinel|help", CSP_CONN_DISCOVERY, 0, 2, 0},
 };
 
 /* A command by its name in any case: its number, or CSP_CMD_NONE. */
@@ -438,6 +459,9 @@ static inline int csp_command_by_name(const char *name, size_t size)
         break;
     case 8 << 8 | 'r':
         if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x796c6e6f64616572) return CSP_CMD_READONLY;
+        break;
+    case 8 << 8 | 's':
+        if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6c656e69746e6573) return CSP_CMD_SENTINEL;
         break;
     case 9 << 8 | 'c':
         if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x6e756f632e676663 && (csp_take(name + 8, 1) | 0x20) == 0x74) return CSP_CMD_CFG_COUNT;
@@ -700,6 +724,37 @@ static inline int csp_part_by_name(int command, const char *name, size_t size)
             break;
         case 19 << 8 | 'm':
             if ((csp_take(name + 0, 8) | 0x2020002020202020) == 0x6f6e5f746e69616d && (csp_take(name + 8, 8) | 0x2020202020202020) == 0x6974616369666974 && (csp_take(name + 16, 3) | 0x202020) == 0x736e6f) return CSP_CMD_CLIENT_MAINT_NOTIFICATIONS;
+            break;
+        }
+        break;
+    case CSP_CMD_SENTINEL:
+        switch (size << 8 | ((uint8_t)name[0] | 0x20)) {
+        case 4 << 8 | 'h':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x706c6568) return CSP_CMD_SENTINEL_HELP;
+            break;
+        case 4 << 8 | 'm':
+            if ((csp_take(name + 0, 4) | 0x20202020) == 0x6469796d) return CSP_CMD_SENTINEL_MYID;
+            break;
+        case 6 << 8 | 'm':
+            if ((csp_take(name + 0, 6) | 0x202020202020) == 0x72657473616d) return CSP_CMD_SENTINEL_MASTER;
+            break;
+        case 6 << 8 | 's':
+            if ((csp_take(name + 0, 6) | 0x202020202020) == 0x736576616c73) return CSP_CMD_SENTINEL_SLAVES;
+            break;
+        case 7 << 8 | 'm':
+            if ((csp_take(name + 0, 7) | 0x20202020202020) == 0x7372657473616d) return CSP_CMD_SENTINEL_MASTERS;
+            break;
+        case 8 << 8 | 'c':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6d75726f75716b63) return CSP_CMD_SENTINEL_CKQUORUM;
+            break;
+        case 8 << 8 | 'r':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x736163696c706572) return CSP_CMD_SENTINEL_REPLICAS;
+            break;
+        case 9 << 8 | 's':
+            if ((csp_take(name + 0, 8) | 0x2020202020202020) == 0x6c656e69746e6573 && (csp_take(name + 8, 1) | 0x20) == 0x73) return CSP_CMD_SENTINEL_SENTINELS;
+            break;
+        case 23 << 8 | 'g':
+            if ((csp_take(name + 0, 8) | 0x2020202000202020) == 0x7473616d2d746567 && (csp_take(name + 8, 8) | 0x20202020002020) == 0x2d726464612d7265 && (csp_take(name + 16, 7) | 0x20202020002020) == 0x656d616e2d7962) return CSP_CMD_SENTINEL_GET_MASTER_ADDR_BY_NAME;
             break;
         }
         break;

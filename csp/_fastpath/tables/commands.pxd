@@ -9,11 +9,11 @@ cdef extern from "_fastpath/tables/commands.h" nogil:
         CSP_CMD_CFG_CREATE, CSP_CMD_CFG_UPDATE, CSP_CMD_CFG_DELETE
         CSP_CMD_SUBSCRIBE, CSP_CMD_PSUBSCRIBE, CSP_CMD_UNSUBSCRIBE, CSP_CMD_PUNSUBSCRIBE
         CSP_FLAG_HOT, CSP_FLAG_LOADING, CSP_FLAG_SUBSCRIBER, CSP_FLAG_NOMULTI, CSP_FLAG_CONTROL
-        CSP_FLAG_SHOWS, CSP_FLAG_WRITE, CSP_FLAG_FORCED, CSP_FLAG_ENTRY
+        CSP_FLAG_SHOWS, CSP_FLAG_WRITE, CSP_FLAG_FORCED, CSP_FLAG_ENTRY, CSP_FLAG_DISCOVERY
     ctypedef struct csp_command_t:
         const char *name
         uint32_t who
-        uint16_t flags
+        uint32_t flags
         int8_t arity
         uint8_t has_parts
     const csp_command_t csp_commands[]
