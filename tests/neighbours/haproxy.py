@@ -6,6 +6,7 @@ import csv
 import io
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -34,20 +35,34 @@ backend csp
 class HAProxy:
     """One HAProxy; `checks` are the lines of its backend, `ports` its servers.
 
-    `words` stand behind each server: send-proxy, for example.
+    `words` stand behind each server: send-proxy, for example. With `text` it is that instead, with
+    a socket to ask for its statistics; `port` is then where its clients connect.
     """
 
-    def __init__(self, folder: Path, checks: str, ports: list[int], words: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        checks: str = "",
+        ports: Sequence[int] = (),
+        words: str = "",
+        *,
+        text: str = "",
+        port: int = 0,
+    ) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.socket = folder / "haproxy.sock"
+        self.config = folder / "haproxy.cfg"
+        if text:
+            asked = f"global\n    stats socket {self.socket} mode 600 level admin\n"
+            self.config.write_text(text.replace("global\n", asked, 1))
+            return
         servers = "\n".join(
             f"    server s{number} 127.0.0.1:{port} check inter 100ms fall 1 rise 1 {words}"
             for number, port in enumerate(ports)
         )
-        text = CONFIG.format(socket=self.socket, port=self.port, checks=checks, servers=servers)
-        self.config = folder / "haproxy.cfg"
-        self.config.write_text(text)
+        whole = CONFIG.format(socket=self.socket, port=self.port, checks=checks, servers=servers)
+        self.config.write_text(whole)
 
     def start(self) -> Self:
         """Starts it."""
@@ -66,13 +81,17 @@ class HAProxy:
 
     def state(self, number: int = 0) -> str:
         """UP or DOWN, as the statistics say of a server."""
+        return self.row("csp", f"s{number}")["status"]
+
+    def row(self, backend: str, server: str) -> dict[str, str]:
+        """What the statistics say of a server: `status`, `weight`, and more."""
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self.socket))
             control.sendall(b"show stat\n")
             text = b"".join(iter(lambda: control.recv(65536), b"")).decode()
         for row in csv.DictReader(io.StringIO(text.removeprefix("# "))):
-            if (row["pxname"], row["svname"]) == ("csp", f"s{number}"):
-                return str(row["status"])
+            if (row["pxname"], row["svname"]) == (backend, server):
+                return row
         raise AssertionError(text)
 
     def __enter__(self) -> Self:
