@@ -15,7 +15,7 @@ from tests.neighbours.ports import free_port
 from tests.neighbours.server import PASSWORD, Server
 
 HERE = "127.0.0.1"
-SIGN_IN = {"username": "default", "password": PASSWORD}
+SIGN_IN: dict[str, Any] = {"username": "default", "password": PASSWORD}
 ASK_SECONDS_MAX = 2.0
 NODE_SECONDS_MAX = 60.0
 

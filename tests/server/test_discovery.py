@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,10 +19,17 @@ from csp._fastpath import Control
 from csp.process.standing import ROLE_BACKUP, ROLE_PRIMARY, Standing, show
 from csp.store import segment
 from tests.neighbours.discovering import SIGN_IN, add_port, async_sentinel, sentinel
-from tests.neighbours.server import PASSWORD, Master, Proxy
+from tests.neighbours.ports import free_port
+from tests.neighbours.server import PASSWORD, ROOT, Master, Proxy
 from tests.neighbours.waiting import wait_until
 from tests.server.test_ports import is_open, state_of
+from tests.server.test_security_page import shell
 
+PAGE = (ROOT / "docs" / "operating" / "discovery.md").read_text()
+[ADD] = re.findall(r"```sh\n(.*?)```", PAGE, re.S)
+[PROGRAM] = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+[SCRIPT] = re.findall(r'^    script "(.*)"$', PAGE, re.M)
+STATED = "26379"  # the port of the page
 KEY = "CfgTenant:1"
 
 
@@ -28,7 +38,8 @@ class Site:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.master = stack.enter_context(Master(folder, workers=1))
-        self.port = add_port(self.master, "confserv", "sentinel=1")
+        self.port = free_port()
+        shell(self.master, ADD.replace(STATED, str(self.port)))
         self.agent = add_port(self.master, "confserv", "agent-check=1")
         self.master.stop()
         self.master.start()
@@ -105,12 +116,28 @@ def test_redis_py_by_asyncio(standing: Site) -> None:
     assert asyncio.run(follow()) == (standing.master.port, standing.proxy.port)
 
 
+def test_the_program_of_the_page(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(PROGRAM.replace(STATED, str(site.port)), {"password": PASSWORD})
+    assert '"class":"CfgTenant"' in capsys.readouterr().out
+
+
+def test_the_check_of_the_page_for_a_virtual_address(site: Site) -> None:
+    def serves(port: int) -> bool:
+        command = shlex.split(SCRIPT.replace("2020", str(port)))
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    assert serves(site.master.port)
+    assert not serves(free_port())
+
+
 def test_who_signs_in_is_answered_and_reads_nothing_there(site: Site) -> None:
     with redis.Redis(port=site.port, **SIGN_IN) as client:
         assert client.ping()
         assert client.execute_command("SENTINEL", "MASTERS")
         with pytest.raises(redis.exceptions.NoPermissionError, match="this port is for discovery"):
             client.get(KEY)
+        with pytest.raises(redis.exceptions.NoPermissionError, match="this port is for discovery"):
+            client.mget(KEY, KEY)
     with (
         redis.Redis(port=site.port, username="default", password=f"no {PASSWORD}") as client,
         pytest.raises(redis.AuthenticationError),
