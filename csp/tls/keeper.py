@@ -75,6 +75,9 @@ class Keeper:
         self._next_look_ms = 0
         self._began_ms = 0  # the look under way
         self._is_anew = False  # the next look reads everything
+        published = memory.read()
+        # Ports that workers know to have been looked at, by a keeper before this one too.
+        self._told = published.looked_at if published is not None else frozenset()
 
     def take(self, stated: Iterable[PortSettings]) -> None:
         """From now on these are the TLS ports, and what is stated for them."""
@@ -121,7 +124,7 @@ class Keeper:
             for number, one in found.items()
             if number in self._ports and (read := self._taken(self._ports[number], one)) is not None
         }
-        if changed:
+        if changed or not self._known() <= self._told:
             self._publish(changed)
         if any(0 < one.refusals < REFUSALS_MIN for one in self._ports.values()):
             self._next_look_ms = min(self._next_look_ms, self._now_ms() + RETRY_MS)
@@ -180,17 +183,22 @@ class Keeper:
         }
         try:
             published = self._memory.write(
-                bundles | {number: read.bundle for number, read in changed.items()}
+                bundles | {number: read.bundle for number, read in changed.items()}, self._known()
             )
         except TooMuch as refusal:
             for number in changed:
                 self._refuse(self._ports[number], str(refusal), is_final=True)
             return
+        self._told = published.looked_at
         for number, read in changed.items():
             port = self._ports[number]
             port.bundle, port.facts = read.bundle, read.facts
             facts = {"subject": read.facts.subject, "until": when(read.facts.until_ms)}
             log_event(log, "51220", port=port.stated.id, bundle=published.number, **facts)
+
+    def _known(self) -> frozenset[int]:
+        """The ports whose files were looked for: who comes need not wait for that any more."""
+        return frozenset(number for number, one in self._ports.items() if one.is_known)
 
     def _tell(self) -> None:
         """Raises the alarms that there is a reason for, and takes back those that there is none."""

@@ -16,7 +16,7 @@ import hashlib
 import mmap
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,10 +46,11 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """All bundles of one set, by the numbers of their ports."""
+    """All bundles of one set, by the numbers of their ports; a port looked at may have none."""
 
     number: int
     ports: Mapping[int, Numbered] = field(default_factory=dict)
+    looked_at: frozenset[int] = frozenset()
 
 
 def make_memory(name: str) -> int:
@@ -84,8 +85,11 @@ class Memory:
             return None
         return _decoded(number, data)
 
-    def write(self, bundles: Mapping[int, Bundle]) -> Published:
-        """Puts a set in force, by the port's number; raises TooMuch."""
+    def write(self, bundles: Mapping[int, Bundle], looked_at: Iterable[int] = ()) -> Published:
+        """Puts a set in force, by the port's number; raises TooMuch.
+
+        `looked_at`: whose files were looked for, those that have no good ones too.
+        """
         before = self.read() or Published(self.number)
         number = before.number + 1
         ports = {}
@@ -93,7 +97,8 @@ class Memory:
             known = before.ports.get(port)
             is_same = known is not None and known.bundle == bundle
             ports[port] = known if known is not None and is_same else Numbered(number, bundle)
-        data = _encoded(ports)
+        looked = before.looked_at.union(looked_at, bundles)
+        data = _encoded(ports, looked)
         if len(data) > HALF_BYTES - HEAD.size:
             raise TooMuch(
                 f"the certificates of all ports have {len(data)} bytes, "
@@ -103,7 +108,7 @@ class Memory:
         self._map[start + HEAD.size : start + HEAD.size + len(data)] = data
         HEAD.pack_into(self._map, start, number, len(data), _digest(number, data))
         NUMBER.pack_into(self._map, 0, number)
-        return Published(number, ports)
+        return Published(number, ports, looked)
 
     def close(self) -> None:
         """Unmaps it; the descriptor stays open."""
@@ -118,7 +123,7 @@ def _digest(number: int, data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES, salt=NUMBER.pack(number)).digest()
 
 
-def _encoded(ports: Mapping[int, Numbered]) -> bytes:
+def _encoded(ports: Mapping[int, Numbered], looked_at: Iterable[int]) -> bytes:
     """As JSON; bytes as the characters of the same numbers, so that any file survives it."""
     found = {}
     for port, one in ports.items():
@@ -127,15 +132,15 @@ def _encoded(ports: Mapping[int, Numbered]) -> bytes:
             for name, value in one.bundle.items()
         }
         found[str(port)] = {"number": one.number, "bundle": bundle}
-    return orjson.dumps(found)
+    return orjson.dumps({"ports": found, "looked_at": sorted(looked_at)})
 
 
 def _decoded(number: int, data: bytes) -> Published:
-    ports = {}
-    for port, one in orjson.loads(data).items():
+    ports, told = {}, orjson.loads(data)
+    for port, one in told["ports"].items():
         bundle = {
             name: value[0].encode("latin-1") if isinstance(value, list) else value
             for name, value in one["bundle"].items()
         }
         ports[int(port)] = Numbered(one["number"], bundle)
-    return Published(number, ports)
+    return Published(number, ports, frozenset(told["looked_at"]))

@@ -3,6 +3,7 @@
 1. What is there is taken before anybody is accepted; later what is new within LOOK_MS.
 2. New connections get the new certificate; those that are open keep theirs until they end.
 3. A bundle that this worker can't use, which its keeper could, is told; the one before stays.
+4. Who says hello before the keeper has looked for a port's certificate waits for it, AWAITED_MS.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from csp.tls.published import Memory
 from csp.worker.call import Lane
 
 LOOK_MS: Final = 250  # a comparison of two numbers
+LOOK_AWAITED_MS: Final = 20  # the same, while somebody may wait for it
+AWAITED_MS: Final = 10_000  # a keeper that has not looked by then waits for a file system
 
 log = logging.getLogger("csp.worker")
 
@@ -41,16 +44,28 @@ class Bundles:
         self._memory = Memory(lane.info.tls_fd) if lane.info.tls_fd >= 0 else None
         self._number = 0  # of the set that was taken last
         self._tried: dict[int, int] = {}  # by port: the number of its bundle that was tried last
+        self._awaited: set[int] = set()  # ports that nobody has looked at yet
         self.shown: dict[int, InForce] = {}
 
     def start(self) -> None:
         """Takes what there is, and looks from now on; without a TLS port there is nothing to do."""
-        if self._memory is not None and any(_is_tls(one) for one in self._lane.info.ports):
-            self._check()
+        if self._memory is None or not any(_is_tls(one) for one in self._lane.info.ports):
+            return
+        self._awaited = {one.number for one in self._lane.info.ports if _is_tls(one)}
+        for port in self._awaited:
+            self._lane.loop.await_tls(port, True)
+        self._lane.loop.call_later(AWAITED_MS, self._await_no_more)
+        self._check()
 
     def _check(self) -> None:
         self._look()
-        self._lane.loop.call_later(LOOK_MS, self._check)
+        self._lane.loop.call_later(LOOK_AWAITED_MS if self._awaited else LOOK_MS, self._check)
+
+    def _await_no_more(self, looked_at: frozenset[int] | None = None) -> None:
+        """Who waits for these ports' certificates, or for any, is served with what there is."""
+        for port in self._awaited & looked_at if looked_at is not None else set(self._awaited):
+            self._lane.loop.await_tls(port, False)
+            self._awaited.discard(port)
 
     def _look(self) -> None:
         assert self._memory is not None
@@ -64,6 +79,7 @@ class Bundles:
             if self._tried.get(port) != one.number:
                 self._tried[port] = one.number
                 self._take(port, one.number, one.bundle)
+        self._await_no_more(published.looked_at)
 
     def _take(self, port: int, number: int, bundle: Bundle) -> None:
         ports = self._lane.info.ports

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -64,6 +65,43 @@ def test_a_session_is_resumed_each_time(
         client.secure.unwrap()
     assert resumed == [False, True, True, True, True]
     assert server.control.slot_counters(0)["handshakes_resumed"] == 4
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_who_says_hello_before_the_certificate_was_looked_for_waits(
+    leaf: Certificate, authority: Authority, comes: bool
+) -> None:
+    """As at a server that begins; who speaks plain text is served meanwhile."""
+    server = TlsServer(PERSONS, None, security=Security.AUTO, others=[leaf.bundle()])
+    plain = server.connect()
+    assert plain.call("AWAIT", "1") == "OK"
+    context = trusting(authority.root)
+    clients = [
+        context.wrap_socket(
+            socket.create_connection(("127.0.0.1", server.port), timeout=10),
+            server_hostname="localhost",
+            do_handshake_on_connect=False,
+        )
+        for _ in range(3)
+    ]
+    for client in clients:
+        client.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            client.do_handshake()
+        client.settimeout(10)
+    assert server.connect().call("PING") == "PONG"
+    assert server.control.slot_counters(0)["tls_mismatched"] == 0
+    assert plain.call(*(("TAKE", "1") if comes else ("AWAIT", "0"))) == "OK"
+    for client in clients:
+        if comes:
+            client.do_handshake()
+            client.sendall(command("PING"))
+            assert client.recv(100) == b"+PONG\r\n"
+        else:
+            with pytest.raises(OSError, match=r"EOF|reset"):
+                client.do_handshake()
+    assert server.control.slot_counters(0)["handshakes"] == (3 if comes else 0)
+    server.stop()
 
 
 def test_either_port_takes_both_and_the_others_only_theirs(

@@ -40,6 +40,9 @@ class TlsLane(OpenLane):
             bundle = self.bundles[int(args[1])]
             self.loop.set_tls(0, None if bundle is None else TlsContext(bundle))
             return b"+OK\r\n"
+        if verb == b"await":
+            self.loop.await_tls(0, args[1] == b"1")
+            return b"+OK\r\n"
         if verb == b"key":
             self.loop.set_token_key(int(args[1]), TOKEN_STREAM, args[1] * 32)
             return b"+OK\r\n"

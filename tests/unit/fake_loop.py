@@ -181,6 +181,7 @@ class FakeLoop:
         self.replay_ends: dict[int, bool] = {}  # whether it was lost
         self.token_key: tuple[int, bytes, bytes] = (0, b"", b"")
         self.contexts: dict[int, TlsContext | None] = {}  # by port
+        self.awaited: dict[int, bool] = {}  # by port: whether hellos wait for a context
         self.admitted: list[int] = []
         self.tracking = FakeTracking()
         self._numbers = itertools.count()
@@ -294,6 +295,9 @@ class FakeLoop:
 
     def set_tls(self, port: int, context: TlsContext | None) -> None:
         self.contexts[port] = context
+
+    def await_tls(self, port: int, awaits: bool) -> None:
+        self.awaited[port] = awaits
 
     def admit(self, conn: int) -> None:
         self.admitted.append(conn)

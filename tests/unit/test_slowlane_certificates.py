@@ -15,7 +15,7 @@ from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
 from csp.process.ports import Port, Security
 from csp.tls.files import Bundle
 from csp.tls.published import Memory, make_memory
-from csp.worker.bundles import LOOK_MS
+from csp.worker.bundles import AWAITED_MS, LOOK_AWAITED_MS, LOOK_MS
 from csp.worker.certificates import ENDED, LOADING_MS, SLICE_SESSIONS
 from csp.worker.handshake import AUTH_RETRY_MS
 from tests.unit.fake_loop import Server
@@ -124,6 +124,25 @@ def subjects(stage: Stage) -> dict[int, str]:
 def test_what_is_published_is_taken_before_anybody_is_accepted(stage: Stage) -> None:
     assert subjects(stage) == {1: "one"}
     assert stage.lane.bundles.shown[1].number == 1
+
+
+def waiting(stage: Stage) -> set[int]:
+    """The ports at which hellos wait."""
+    return {port for port, awaits in stage.loop.awaited.items() if awaits}
+
+
+def test_hellos_wait_at_ports_that_the_keeper_has_not_looked_at(stage: Stage) -> None:
+    tls = {port.number for port in stage.lane.info.ports if port.security.value}
+    assert waiting(stage) == tls - {1}
+    stage.keeper.write({2: {"certificate": b"two"}}, looked_at=[3])  # which has no good one
+    stage.loop.pass_time(LOOK_AWAITED_MS)
+    assert waiting(stage) == tls - {1, 2, 3}
+
+
+def test_hellos_do_not_wait_for_a_keeper_that_never_looks(stage: Stage) -> None:
+    assert waiting(stage)
+    stage.loop.pass_time(AWAITED_MS)
+    assert not waiting(stage)
 
 
 def test_only_what_has_changed_is_taken_later(stage: Stage) -> None:

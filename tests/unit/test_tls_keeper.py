@@ -38,6 +38,19 @@ def test_what_is_there_at_the_start_is_published(
     assert stage.alarms() == set()
 
 
+def test_that_there_is_nothing_good_is_published_at_once(tmp_path: Path) -> None:
+    """Who comes to the port is not to wait for what won't come."""
+    stage = Stage(tmp_path, ports=2)
+    stage.put("p1", "CN other")
+    stage.turn()
+    assert set(stage.published().ports) == {0}
+    assert stage.published().looked_at == {0, 1}
+    stage.put("default", "CN other")
+    number = stage.published().number
+    stage.pass_time(RETRY_MS)
+    assert stage.published().number == number, "once"
+
+
 def test_a_file_that_was_replaced_is_taken_within_a_minute(stage: Stage) -> None:
     stage.turn()
     stage.put("default", "CN new", "of new")

@@ -36,6 +36,15 @@ def test_a_set_arrives_as_it_was_written(fd: int) -> None:
     }
 
 
+def test_what_was_looked_at_is_told_where_it_has_no_bundle_and_stays_told(fd: int) -> None:
+    keeper = Memory(fd)
+    keeper.write({}, looked_at=[2])
+    keeper.write({0: bundle("a")})
+    found = Memory(fd).read()
+    assert found is not None
+    assert (set(found.ports), found.looked_at) == ({0}, {0, 2})
+
+
 def test_what_has_not_changed_keeps_its_number(fd: int) -> None:
     keeper = Memory(fd)
     keeper.write({0: bundle("a"), 1: bundle("b")})

@@ -65,6 +65,7 @@ cdef struct listener_t:
     networks_t balancers            # one of these
     networks_t listed               # who may connect at all; none: everybody
     SSL_CTX *context                # for new TLS connections; NULL: there is none (yet)
+    bint awaits                     # nobody has looked for one yet: who says hello waits for it
     uint8_t demands[DEMANDS_BYTES]  # what it asks of clients, as the session id context says it
 
 cdef enum:

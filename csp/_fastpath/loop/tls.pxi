@@ -17,6 +17,8 @@
 #    it was judged by the old ones, and would else escape the new.
 # 8. Who sends messages of TLS itself, and little else, is ended: each new key costs as much as twenty GETs.
 # 9. What fails is counted; the slow lane is told of it at once, and then once in TOLD_MS.
+# 10. Who says hello before anybody has looked for his port's certificate waits with his hello on the socket: a server
+#     that begins does not turn away whom it is about to serve.
 
 cdef enum:
     TLS_HELLO = 22                  # the first byte of a handshake
@@ -167,11 +169,30 @@ cdef bint tls_keep(worker_t *w, csp_conn *c, const char *data, size_t size) noex
     c.flags |= CSP_CONN_READABLE
     return True
 
+cdef void tls_looked_for(worker_t *w, uint16_t port) noexcept nogil:
+    """A port's certificate is there, or will not be for now: who waited for it is served in the next turn."""
+    cdef uint32_t i
+    cdef csp_conn *c
+    for i in range(w.listener_count):
+        if w.listeners[i].port == port:
+            w.listeners[i].awaits = False
+    for i in range(w.row_top):
+        c = &w.rows[i]
+        if c.id != 0 and c.flags & CSP_CONN_DETECT and c.flags & CSP_CONN_PREFACE == 0 \
+                and w.listeners[c.listener].port == port:
+            c.flags |= CSP_CONN_READABLE
+            conn_again(w, c)
+
 cdef int64_t tls_detect(worker_t *w, csp_conn *c, char *into, uint64_t room) noexcept nogil:
     """conn_recv of one that has said nothing yet."""
-    cdef uint32_t security = w.listeners[c.listener].security
-    cdef int64_t got = socket_recv(w, c, into, room)
+    cdef listener_t *by = &w.listeners[c.listener]
+    cdef uint32_t security = by.security
+    cdef int64_t got
     cdef bint hello
+    if by.awaits and socket_peek(c.fd, into, 1) > 0 and into[0] == TLS_HELLO:
+        c.flags &= ~CSP_CONN_READABLE   # tls_looked_for sets it again
+        return 0
+    got = socket_recv(w, c, into, room)
     if got <= 0:
         return got
     c.flags &= ~CSP_CONN_DETECT

@@ -556,6 +556,16 @@ cdef class Loop:
                     memcpy(row.demands, (<TlsContext> context).demands, DEMANDS_BYTES)
         if not known:
             raise ValueError(f"this worker listens at no port of number {port}")
+        tls_looked_for(&self.w, <uint16_t> port)
+
+    def await_tls(self, port: int, awaits: bool) -> None:
+        """Whether who says hello on a port waits: until it has a certificate, or this says that nobody waits."""
+        cdef uint32_t i
+        for i in range(self.w.listener_count):
+            if self.w.listeners[i].port == port:
+                self.w.listeners[i].awaits = awaits
+        if not awaits:
+            tls_looked_for(&self.w, <uint16_t> port)
 
     def token(self, conn: int) -> bytes:
         """A token for the connection, at the place up to which it was told everything; b"" where it gets none."""
