@@ -262,6 +262,9 @@ class FeedOrigin:
         else:
             self._links.try_credentials(self._tried)
 
+    def note_stop(self) -> None:
+        """The server ends."""
+
     def close(self) -> None:
         """Ends the links."""
         self.phase = Phase.AWAY

@@ -32,9 +32,12 @@ from sqlalchemy.pool import QueuePool
 
 from csp import errors
 from csp.master import schema, statements
+from csp.master.clock import steady_ms
 from csp.master.commit import OTHER_MASTER, Replaced, send_changes
 from csp.master.dialect import (
+    backend_of,
     count_waits,
+    is_shared,
     is_wait_in_vain,
     open_engine,
     quick_options,
@@ -101,6 +104,8 @@ class Database:
         self._reader: Connection | None = None
         self._quick: Connection | None = None
         self.fence = 0
+        self.fenced_ms = 0  # steady_ms() at the start of the last statement that found it ours
+        self.is_shared = is_shared(self.engine)  # among masters, of which one has a lease
         self.lost = ""  # why the database is not there; empty while it is
         self.is_committing = False  # whether a commit was under way when it was lost
         self.driver = Driver(self._failed)
@@ -255,24 +260,25 @@ class Database:
             if row.rowcount == 0 and mine:
                 raise Replaced(OTHER_MASTER)
             if row.rowcount == 0:
-                self.connection.execute(
-                    insert(schema.head),
-                    [
-                        {
-                            "id": HEAD_ID,
-                            "fence": 1,
-                            "revision": 0,
-                            "mark": "0" * 16,
-                            "time_ms": 0,
-                            "stream": secrets.token_hex(16),
-                            "digest_key": secrets.token_hex(DIGEST_KEY_BYTES),
-                        }
-                    ],
-                )
+                self.insert_head(1)
             head = self.head_seen_by(self.connection)
             note(head.fence)
         self.fence = head.fence
         return head
+
+    def insert_head(self, fence: int, holder: str = "") -> None:
+        """The head row of a new database, inside a transaction; IntegrityError if there is one."""
+        row = {
+            **{"id": HEAD_ID, "fence": fence, "revision": 0, "mark": "0" * 16, "time_ms": 0},
+            "stream": secrets.token_hex(16),
+            "digest_key": secrets.token_hex(DIGEST_KEY_BYTES),
+            **{"holder": holder, "heir": ""},
+        }
+        self.connection.execute(insert(schema.head), [row])
+
+    def backend(self) -> tuple[int, str]:
+        """The server's process for the connection that commits: its pid and start."""
+        return backend_of(self.connection)
 
     def head(self) -> Head:
         with self.reader.begin():
@@ -307,12 +313,13 @@ class Database:
     def _commit(self, changes: Sequence[ChangeRows]) -> None:
         connection = self.connection
         self.is_committing = False
-        began = time.monotonic()
+        began, began_ms = time.monotonic(), steady_ms()
         with self.driver.errors_of(connection), writing(connection, self.file, self.turn):
             failpoint.passed("master.begin")
             send_changes(self.driver, connection, changes, self.fence)
             self.is_committing = True
         self.is_committing = False
+        self.fenced_ms = began_ms
         elapsed_ms = int(1000 * (time.monotonic() - began))
         if elapsed_ms >= SLOW_COMMIT_MS:
             log_event(log, "51359", elapsed_ms=elapsed_ms, revision=changes[-1].revision)
@@ -324,12 +331,19 @@ class Database:
         with self.reader.begin():
             return self.reader.execute(question).scalar_one_or_none()
 
-    def _ask(self, question: Any, **values: Any) -> list[Any]:
+    def ask(self, question: Any, **values: Any) -> list[Any]:
+        """The rows of one answer; no transaction is needed for it."""
         return self.driver.ask(self.quick, question, values)
+
+    def tell(self, statement: Any, **values: Any) -> int:
+        """Runs one statement that stands alone; how many rows it changed."""
+        connection = self.quick
+        with self.driver.errors_of(connection):
+            return int(self.driver.run(connection, statement, [values]).rowcount)
 
     def write_known(self, account: int, write_id: str) -> tuple[str, str] | None:
         """The digest and the result that are kept for this account's write id."""
-        rows = self._ask(statements.WRITE, account=account, id=write_id)
+        rows = self.ask(statements.WRITE, account=account, id=write_id)
         return (rows[0][0], rows[0][1]) if rows else None
 
     def digest_key(self) -> bytes:
@@ -346,19 +360,19 @@ class Database:
         named = {"to_class": class_id, "to_dbid": dbid, "most": most}
         if classes:
             ends = {"first": classes[0], "second": classes[-1]}
-            rows = self._ask(statements.REFERRERS_OF_CLASSES, **named, **ends)
+            rows = self.ask(statements.REFERRERS_OF_CLASSES, **named, **ends)
         else:
-            rows = self._ask(statements.REFERRERS, **named)
+            rows = self.ask(statements.REFERRERS, **named)
         return [(row[0], row[1]) for row in rows]
 
     def needers(self, class_id: int, dbid: int, most: int) -> list[tuple[tuple[int, int], str]]:
         """The same of those that keep it from being deleted, each with a path."""
-        rows = self._ask(statements.NEEDERS, to_class=class_id, to_dbid=dbid, most=most)
+        rows = self.ask(statements.NEEDERS, to_class=class_id, to_dbid=dbid, most=most)
         return [((row[0], row[1]), row[2]) for row in rows]
 
     def groups_listing(self, class_id: int, dbid: int) -> list[int]:
         """DBIDs of the access groups that list a person or a group as a member, in order."""
-        rows = self._ask(statements.GROUPS_LISTING, to_class=class_id, to_dbid=dbid)
+        rows = self.ask(statements.GROUPS_LISTING, to_class=class_id, to_dbid=dbid)
         return [row[0] for row in rows]
 
     def name_owners(self, names: Sequence[UniqueName]) -> dict[UniqueName, int]:
@@ -369,18 +383,18 @@ class Database:
 
     def account(self, class_id: int, dbid: int) -> AccountRecord | None:
         """The record that is kept for an object's secret."""
-        rows = self._ask(statements.ACCOUNT, class_id_=class_id, dbid_=dbid)
+        rows = self.ask(statements.ACCOUNT, class_id_=class_id, dbid_=dbid)
         return record_of(*rows[0]) if rows else None
 
     def kept_grants(self, class_id: int, dbid: int) -> Kept:
         """The grants of an object's own."""
-        rows = self._ask(statements.GRANTS_OF, class_id_=class_id, dbid_=dbid)
+        rows = self.ask(statements.GRANTS_OF, class_id_=class_id, dbid_=dbid)
         return Kept(rows[0][0], {(row[1], row[2]): row[3] for row in rows}) if rows else NO_GRANTS
 
     def granted_to(self, account: Account, most: int) -> list[tuple[int, int]]:
         """(class, DBID) of the objects with a grant to this account, in order."""
         named = {"account_class": account[0], "account_dbid": account[1], "most": most}
-        return [(row[0], row[1]) for row in self._ask(statements.GRANTED_TO, **named)]
+        return [(row[0], row[1]) for row in self.ask(statements.GRANTED_TO, **named)]
 
     def counters(self) -> dict[int, int]:
         with self.reader.begin():

@@ -100,6 +100,20 @@ def count_waits(connection: Connection, turn: Turn) -> None:
         wait_within(connection, turn)
 
 
+def is_shared(engine: Engine) -> bool:
+    """Whether masters on several machines may reach the database, so that one has a lease."""
+    return engine.dialect.name == "postgresql"
+
+
+def backend_of(connection: Connection) -> tuple[int, str]:
+    """The server's process for a connection: its pid and start; nothing where it has none."""
+    if connection.dialect.name == "sqlite":
+        return 0, ""
+    from csp.master import postgres
+
+    return postgres.backend_of(connection)
+
+
 def is_wait_in_vain(error: BaseException) -> bool:
     """Whether the database gave up a wait for a lock, or a statement that took too long."""
     if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":

@@ -377,10 +377,7 @@ class Engine:
         try:
             return self.database.head().revision != self.revision
         except SQLAlchemyError:
-            if not self.database.lost:
-                self.end(
-                    f"the database failed ({said(error)}) and does not answer; restart the master"
-                )
+            self.database.note_loss(error)  # whoever finds it again asks what became of it
             raise self._unknown(error) from error
 
     @staticmethod

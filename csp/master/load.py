@@ -128,30 +128,41 @@ class Rows:
         return first + [cls for cls in by_id.values() if cls not in first]
 
 
-def load_everything(database: Database, host: StoreForOrigin, view: HostView) -> Head:
+def load_everything(
+    database: Database, host: StoreForOrigin, view: HostView, keep: Callable[[], None] | None = None
+) -> Head:
     """A whole load into the host; what was served is served until it is done.
 
     Where there is no room for the history beside the objects, the objects are loaded alone.
+    `keep` is called again and again: a load takes minutes, longer than a lease.
     """
     try:
-        return _load(database, host, view, min(LOG_BYTES_MAX, host.log_bytes))
+        return _load(database, host, view, keep, min(LOG_BYTES_MAX, host.log_bytes))
     except StoreFull as error:
         log_event(log, "51356", reason=error)
-        return _load(database, host, view, 0)
+        return _load(database, host, view, keep, 0)
 
 
-def _load(database: Database, host: StoreForOrigin, view: HostView, history_bytes: int) -> Head:
+def _load(
+    database: Database,
+    host: StoreForOrigin,
+    view: HostView,
+    keep: Callable[[], None] | None,
+    history_bytes: int,
+) -> Head:
     with reading(database, is_load=True) as connection, without_cycle_search():
         head = database.head_seen_by(connection)
         rows = Rows(connection)
         host.load_begin(head.stream)
         try:
             for cls in rows.classes():
-                _hand_over(host, rows.images(cls, view.note))
-            _hand_over(host, rows.accounts())
-            _hand_over(host, rows.grants())
+                _hand_over(host, rows.images(cls, view.note), keep)
+            _hand_over(host, rows.accounts(), keep)
+            _hand_over(host, rows.grants(), keep)
             for entry in entries_from(connection, 1, head.revision, history_bytes):
                 host.seed_log(entry)
+            if keep is not None:
+                keep()
             host.load_end(head.revision, head.mark, head.time_ms)
         except BaseException:
             host.load_abort()
@@ -159,7 +170,9 @@ def _load(database: Database, host: StoreForOrigin, view: HostView, history_byte
     return head
 
 
-def _hand_over(host: StoreForOrigin, images: Iterator[tuple[int, bytes]]) -> None:
+def _hand_over(
+    host: StoreForOrigin, images: Iterator[tuple[int, bytes]], keep: Callable[[], None] | None
+) -> None:
     waiting: list[bytes] = []
     size = 0
     for _, image in images:
@@ -169,6 +182,8 @@ def _hand_over(host: StoreForOrigin, images: Iterator[tuple[int, bytes]]) -> Non
             host.load(b"".join(waiting))
             waiting.clear()
             size = 0
+            if keep is not None:
+                keep()
     if waiting:
         host.load(b"".join(waiting))
 

@@ -5,58 +5,55 @@
 3. The database belongs to this process alone for as long as its fence number is the newest.
 4. While the database is lost, damaged or not the one that it was, what is in the store serves on;
    writes are refused with the reason.
-5. A start that finds a database without a configuration never puts it in the place of one that
-   survived in memory.
+5. Of the masters of one PostgreSQL database one has the lease; the others stand by: they take no
+   writes, follow the database, and take the lease when it is free (standing_by.py, lease.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from csp import errors
 from csp._fastpath import StoreFull
-from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
-from csp.master import passwords
-from csp.master.build import Built, build
-from csp.master.clock import STEP_MS, MasterClock
+from csp.exits import EXIT_REFUSED, EXIT_USAGE
+from csp.master import upkeep
+from csp.master.build import Built
+from csp.master.clock import MasterClock
+from csp.master.clock_alarm import tell_clock
 from csp.master.commit import OTHER_MASTER, Replaced
-from csp.master.database import Database, Head, in_words, said
+from csp.master.content import OtherDatabase, check_content, exit_code, in_one_line, warn_of_mode
+from csp.master.database import Database, Head, in_words
 from csp.master.engine import Engine
-from csp.master.first_password import VARIABLE as PASSWORD_VARIABLE
-from csp.master.first_password import tell_password
+from csp.master.lease import boot_id
 from csp.master.load import catch_up, load_everything
 from csp.master.outage import Found, Outage
 from csp.master.published import HostView
+from csp.master.rank import Rank
 from csp.master.retention import Limits, Retention
-from csp.master.seed import SeedPlan, seed_transaction
+from csp.master.seat import Holder
+from csp.master.seed import SeedPlan
 from csp.master.session_log import SessionLog
-from csp.master.sqlite import is_unreadable
 from csp.master.sqlite_file import FileLost
 from csp.master.tickets import Tickets
-from csp.master.token_keys import first_key
 from csp.model.account_notes import Notes, notes_in
 from csp.model.pairs import PairRow
-from csp.model.principal import ITSELF
 from csp.model.redundancy import Pair
 from csp.model.requests import WriteOutcome, WriteRequest
 from csp.model.sessions import records_in
-from csp.model.types import CLASSES, FIRST_DBID, GRANTS_CLASS_ID
 from csp.observe.clock import wall_ms
 from csp.observe.events import log_event
 from csp.process.context import ProcessContext, StartRefused
-from csp.process.origin import StoreForOrigin
+from csp.process.origin import Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.process.standing import NO_PAIR, Standing
-from csp.store.alarms import ALARM_CLOCK, ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
+from csp.store.alarms import ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED
 from csp.store.control import LINK_DATABASE, LINK_DOWN
 from csp.tables.events import Alarm
 
@@ -65,15 +62,16 @@ DEFAULT_ACCESS: Final = "no-default-access"
 log = logging.getLogger("csp.master")
 
 
-class OtherDatabase(Exception):
-    """The database holds no configuration, or not the one that this master served."""
-
-
 class DatabaseOrigin:
     """The master's database, its rules and its history."""
 
     def __init__(
-        self, address: str, plan: SeedPlan | None = None, *, must_restore_default: bool = False
+        self,
+        address: str,
+        plan: SeedPlan | None = None,
+        *,
+        must_restore_default: bool = False,
+        me: Holder | None = None,
     ) -> None:
         self.address = address
         self._must_restore_default = must_restore_default
@@ -90,6 +88,12 @@ class DatabaseOrigin:
         self._outage: Outage | None = None
         self._heard_ms = 0
         self._is_ended = False
+        self._is_leaving = False
+        self._rank: Rank | None = None  # among masters of one database; None: there can't be any
+        if self.database.is_shared:
+            name = self.plan.app_name
+            me = me or Holder(name, name, socket.gethostname(), boot_id())
+            self._rank = Rank(self.database, me)
         self._gives_default_access = False
 
     @classmethod
@@ -102,6 +106,7 @@ class DatabaseOrigin:
                 context.database_url,
                 SeedPlan("", context.app_name, host, port),
                 must_restore_default=context.must_restore_default,
+                me=Holder(context.app_name, context.instance, host, boot_id(), f"{host}:{port}"),
             )
         except errors.BadValue as error:
             raise StartRefused(EXIT_USAGE, error.text) from error
@@ -122,21 +127,40 @@ class DatabaseOrigin:
         except errors.BadValue as error:
             raise StartRefused(EXIT_USAGE, error.text) from error
         except (OtherDatabase, FileLost, SQLAlchemyError) as error:
-            text = _in_one_line(error)
+            text = in_one_line(error)
             if not host.loaded:
-                raise StartRefused(_exit_code(error), f"--db: {text}") from error
+                raise StartRefused(exit_code(error), f"--db: {text}") from error
             if isinstance(error, OtherDatabase) and not host.fence:
                 self.close()
                 raise StartRefused(EXIT_REFUSED, f"--db: {text}") from error
             self.database.note_loss(text)
             self._watch_over()
-        host.show_standing(Standing())
+        if self._rank is None or not self._rank.is_shown:
+            host.show_standing(Standing())
 
     def _open(self, host: StoreForOrigin) -> None:
         """Becomes the database's master, and serves what it holds."""
-        self._check_content(host)
-        self._warn_of_mode()
+        check_content(self.database, host)
+        warn_of_mode(self.database)
         self.database.migrate()
+        if self._rank is None:
+            self._lead_alone(host)
+            return
+        self._rank.begin(host)
+        self._seek(host, self._rank)
+        if self._rank.is_standing_by:
+            self._rank.poll(0)
+
+    def _seek(self, host: StoreForOrigin, rank: Rank) -> None:
+        """Serves, if the lease is still ours or free; else it stands by."""
+        head = rank.seek()
+        if head is None:
+            self._stand_by(OTHER_MASTER)
+        else:
+            self._lead(host, head)
+
+    def _lead_alone(self, host: StoreForOrigin) -> None:
+        """The one master of a file."""
 
         def note(number: int) -> None:
             host.fence = number
@@ -146,51 +170,36 @@ class DatabaseOrigin:
         except Replaced as error:
             self._serve_without_writing(host, error)
             return
-        counters = self.database.counters()
-        self.database.add_counters(cls.id for cls in CLASSES.values() if cls.id not in counters)
-        if head.revision == 0:
-            self._seed(head)
-        self._serve(host)
+        self._lead(host, head)
 
-    def _check_content(self, host: StoreForOrigin) -> None:
-        """Makes a new file where nothing was served yet; OtherDatabase, or FileLost, otherwise."""
-        file = self.database.file
-        is_first = not host.loaded and not host.fence
-        is_made = file is not None and not host.fence and file.create()
-        if is_first:
-            return
-        stream = self.database.stream()
-        if stream and (stream == host.stream or not host.fence or not host.loaded):
-            return
-        if is_made and file is not None:
-            self.database.close()
-            file.remove()
-        held = f"stream {host.stream.hex()} at revision {host.published}"
-        if stream:
-            raise OtherDatabase(
-                f"the database holds another configuration, stream {stream.hex()}; this master "
-                f"serves {held}: put it back, or restart the master to take what is there"
-            )
-        raise OtherDatabase(
-            f"the database holds no configuration, so it would begin a new stream, and {held} "
-            f"is still in memory: put the database back, or begin anew with --forget-memory"
-        )
+    def _lead(self, host: StoreForOrigin, head: Head) -> None:
+        """Fills a new database, and serves under the fence that is ours."""
+        try:
+            upkeep.fill(self.database, self.plan, self.address, head, self.clock.now_ms())
+            self._serve(host)
+        except Replaced as error:
+            if self._rank is None:
+                raise
+            self._stand_by(str(error))
 
-    def _warn_of_mode(self) -> None:
-        """An administrator may want it so, but should know what is in the file."""
-        file = self.database.file
-        mode = file.mode() if file is not None else 0
-        if file is not None and mode & 0o077:
-            log_event(log, "51344", path=file.path, mode=f"{mode:04o}")
+    def _stand_by(self, reason: str) -> None:
+        """Takes no writes, and follows the database, until the lease is free."""
+        assert self._rank is not None
+        if self._must_restore_default:
+            self._must_restore_default = False
+            log_event(log, "51384")
+        self._engine = None
+        self._rank.demote(reason)
 
     def _serve(self, host: StoreForOrigin) -> None:
         """Brings the store to what the database holds, under the fence that is ours."""
         view = HostView(host, self.database)
         held = f"stream {host.stream.hex()} revision {host.published} mark {host.mark:016x}"
+        keep = self._rank.lease.keep if self._rank is not None else None
         if not host.loaded:
-            load_everything(self.database, host, view)
+            load_everything(self.database, host, view, keep)
         elif not catch_up(self.database, host, view):
-            found = load_everything(self.database, host, view)
+            found = load_everything(self.database, host, view, keep)
             state = f"stream {found.stream.hex()} revision {found.revision} mark {found.mark:016x}"
             log_event(log, "51358", found=state, held=held)
         head = self.database.head()
@@ -199,11 +208,14 @@ class DatabaseOrigin:
         engine.gives_default_access = self._gives_default_access
         self._tickets.load(self.database.connection)
         self._engine = engine
-        self._add_missing_folders(engine)
-        self._add_default_grants(engine)
-        self._restore_default(engine)
+        upkeep.complete(engine)
+        if self._must_restore_default:
+            self._must_restore_default = False
+            upkeep.restore_default(engine)
         with contextlib.suppress(errors.CspError):  # then the tick tries, and tells of it
             engine.rotate_keys()
+        if self._rank is not None:
+            self._rank.lead(engine.revision)
         self._heard(engine.revision, wall_ms())
         stream, revision = head.stream.hex(), engine.revision
         log_event(log, "51351", stream=stream, revision=revision, fence=head.fence)
@@ -218,53 +230,10 @@ class DatabaseOrigin:
         self._heard_ms = host.time_ms
         self._watch_over()
 
-    def _add_missing_folders(self, engine: Engine) -> None:
-        """An earlier release did not know all classes, so its tenants lack folders for some."""
-        try:
-            count = engine.add_missing_folders()
-        except errors.CspError as error:
-            log_event(log, "51352", reason=error.line)
-        else:
-            if count:
-                log_event(log, "51353", count=count)
-
-    def _add_default_grants(self, engine: Engine) -> None:
-        """An earlier release knew no grants."""
-        try:
-            count = engine.add_default_grants()
-        except errors.CspError as error:
-            log_event(log, "51347", reason=error.line)
-        else:
-            if count:
-                log_event(log, "51346", count=count)
-
-    def _restore_default(self, engine: Engine) -> None:
-        """Once, where the command line asks for it."""
-        if not self._must_restore_default:
-            return
-        self._must_restore_default = False
-        try:
-            revision = engine.restore_default(os.environ.get(PASSWORD_VARIABLE, ""))
-        except errors.CspError as error:
-            raise errors.BadValue(f"--restore-default: {error.text}") from error
-        log_event(log, "51348", revision=revision)
-
-    def _seed(self, head: Head) -> None:
-        given = self.plan.password or os.environ.get(PASSWORD_VARIABLE, "")
-        plan = replace(self.plan, password=given or passwords.generate())
-        tx = seed_transaction(plan)
-        built = build(tx, self.database, passwords.Hasher(), ITSELF.actor, 1, head.mark, wall_ms())
-        assert built is not None
-        built.rows.token_keys = [first_key(1, self.clock.now_ms())]
-        # Built-in numbers lie below those that the counters give; what is granted is noted there.
-        built.rows.counters = [{"class_id_": GRANTS_CLASS_ID, "next_dbid": FIRST_DBID}]
-        if not given:
-            # Before the commit: a password that nobody was told would lock everybody out.
-            tell_password(plan.password, self.address)
-        self.database.commit([built.rows])
-
     @property
     def engine(self) -> Engine:
+        if self._rank is not None and self._rank.is_standing_by:
+            raise self._rank.why_not
         if self._engine is None:
             raise errors.Loading("the master has not read its database yet")
         return self._engine
@@ -302,7 +271,16 @@ class DatabaseOrigin:
             self._engine.settle()
 
     def head(self) -> int:
-        return self.engine.revision
+        """As the database has it now, if it is still ours."""
+        engine = self.engine
+        if engine.ended:
+            raise errors.MasterDown(engine.ended)
+        with in_words():
+            head = self.database.head()
+        if head.fence != self.database.fence:
+            engine.end(f"{OTHER_MASTER}; this one takes no writes any more")
+            raise errors.MasterDown(engine.ended)
+        return head.revision
 
     def above(self) -> Sequence[str]:
         return ()
@@ -329,14 +307,20 @@ class DatabaseOrigin:
 
     def take_pair(self, pair: Pair | None, own_dbid: int) -> None:
         """Whose other one it is."""
+        if self._rank is not None:
+            self._rank.take_pair(pair, own_dbid)
 
     def take_row(self, row: PairRow) -> int:
         revision = self.engine.take_pair(row)
         self.settle()
         return revision
 
-    def switch_over(self) -> None:
-        raise errors.NoRef(NO_PAIR)
+    def switch_over(self) -> Later[None]:
+        if self._rank is None:
+            raise errors.NoRef(NO_PAIR)
+        later = self._rank.switch_over()
+        self._stand_by("it was asked to hand over")
+        return later
 
     def watches(self) -> Sequence[Descriptor]:
         self.database.turn.begin()  # asked once in every turn
@@ -345,15 +329,20 @@ class DatabaseOrigin:
     def tick(self, now_ms: int) -> None:
         """Lets go of old history, says that the database was heard, or looks whether it is back."""
         self._watch_over()
+        if self._outage is None and self._rank is not None:
+            self._tick_rank(self._rank, now_ms)
         if self._outage is not None or self._engine is None or self._engine.ended:
             return
         assert self._host is not None
         if self.database.turn.is_over or not self.retention.step_due(now_ms):
             return
         if self._engine.held_back:
-            self._publish_held()
+            try:
+                self._engine.publish()
+            except StoreFull as error:
+                log_event(log, "51354", reason=error)
         self.database.look_at_file()
-        self._look_at_clock(self._engine)
+        tell_clock(self._host, self.clock, self._engine.time_ms)
         age_now_ms = self.clock.age_now_ms(self._engine.time_ms)
         try:
             with in_words():
@@ -373,6 +362,27 @@ class DatabaseOrigin:
                 self._heard(self._engine.revision, wall_ms())
         self._watch_over()
 
+    def _tick_rank(self, rank: Rank, now_ms: int) -> None:
+        """Moves the counter, or watches it."""
+        assert self._host is not None
+        if self.database.turn.is_over:
+            return
+        try:
+            with in_words():
+                if self._engine is not None and not rank.is_standing_by:
+                    rank.keep(now_ms, self._engine.revision)
+                elif rank.is_standing_by:
+                    head = rank.poll(now_ms)
+                    if head is not None:
+                        self._lead(self._host, head)
+        except Replaced as error:
+            self._stand_by(str(error))
+        except errors.MasterDown as error:
+            self._tell_trouble(error.text)
+        except StoreFull:  # has an alarm of its own; the next tick tries again
+            pass
+        self._watch_over()
+
     def _look_at_fence(self, engine: Engine) -> None:
         """A master that was replaced says so before the first write finds it out."""
         if self.database.head().fence != self.database.fence:
@@ -385,18 +395,6 @@ class DatabaseOrigin:
         self._gives_default_access = options.number(DEFAULT_ACCESS) == 1
         if self._engine is not None:
             self._engine.gives_default_access = self._gives_default_access
-
-    def _look_at_clock(self, engine: Engine) -> None:
-        assert self._host is not None
-        ahead_ms = self.clock.ahead_ms(engine.time_ms)
-        if ahead_ms <= STEP_MS:
-            self._host.end_alarm(ALARM_CLOCK)
-        elif ahead_ms > engine.time_ms - self.clock.now_ms():
-            reason = "it has just stepped; until it is believed, changes keep to the time before"
-            self._host.raise_alarm(ALARM_CLOCK, ahead_ms=ahead_ms, reason=reason)
-        else:
-            reason = "the last change has a time of the future; the next ones get the same"
-            self._host.raise_alarm(ALARM_CLOCK, ahead_ms=ahead_ms, reason=reason)
 
     def _tell_trouble(self, text: str) -> None:
         """The database is there but refuses what is asked of it: shown until it takes something."""
@@ -413,7 +411,11 @@ class DatabaseOrigin:
         elif self.database.lost:
             self.database.let_go()
             self._outage = Outage(self.database)
+            if self._rank is not None:
+                self._rank.lost()
             self._show_down(ALARM_DATABASE, self.database.lost)
+        elif self._engine is not None and self._engine.ended and self._rank is not None:
+            self._stand_by(self._engine.ended)
         elif self._engine is not None and self._engine.ended and not self._is_ended:
             self._is_ended = True
             self._show_down(ALARM_REPLACED, self._engine.ended)
@@ -427,7 +429,7 @@ class DatabaseOrigin:
         try:
             self._go_on(found)
         except (OtherDatabase, FileLost, SQLAlchemyError) as error:
-            self.database.note_loss(_in_one_line(error))
+            self.database.note_loss(in_one_line(error))
             self.database.let_go()
             outage.look_on()
             return
@@ -446,10 +448,13 @@ class DatabaseOrigin:
         """Serves on if nobody took the database over meanwhile."""
         assert self._host is not None
         fence = self.database.fence
-        if fence == 0:  # lost before this process became its master
+        is_standing_by = self._rank is not None and self._rank.is_standing_by
+        if fence == 0 and not is_standing_by:  # lost before this process became its master
             self._open(self._host)
         elif found.head is None or found.head.stream != self._host.stream:
-            self._check_content(self._host)
+            check_content(self.database, self._host)
+        elif self._rank is not None:
+            self._seek(self._host, self._rank)
         elif found.head.fence == fence:
             self._serve(self._host)
         else:
@@ -470,14 +475,11 @@ class DatabaseOrigin:
             self._host.end_alarm(alarm)
         self._host.set_link(LINK_DATABASE, revision, at_ms)
 
-    def _publish_held(self) -> None:
-        try:
-            self.engine.publish()
-        except StoreFull as error:
-            log_event(log, "51354", reason=error)
-
     def reload(self) -> None:
         """The database's password is read by its driver whenever it connects."""
+
+    def note_stop(self) -> None:
+        self._is_leaving = True
 
     def close(self) -> None:
         if self._outage is not None:
@@ -487,22 +489,11 @@ class DatabaseOrigin:
                 while self._tickets.save(self.database.connection):
                     pass
                 self._sessions.close(self.database)
+        if self._rank is not None and self._is_leaving and not self.database.lost:
+            self._rank.leave()
         self.database.close()
+        if self.database.file is not None:
+            self.database.file.release()
 
     def _committed(self, built: Built) -> None:
         self._heard(built.rows.revision, built.rows.time_ms)
-
-
-def _in_one_line(error: Exception) -> str:
-    if isinstance(error, errors.CspError):
-        return error.text
-    if isinstance(error, OtherDatabase):
-        return str(error)
-    verb = "read" if is_unreadable(error) else "opened"
-    return f"the database can't be {verb}: {said(error)}"
-
-
-def _exit_code(error: Exception) -> int:
-    if isinstance(error, OtherDatabase):
-        return EXIT_REFUSED
-    return EXIT_USAGE if is_unreadable(error) else EXIT_NO_CONNECTION

@@ -27,7 +27,9 @@ CONNECT_SECONDS_MAX: Final = 2  # libpq takes whole seconds, two at least
 MIGRATION_SECONDS_MAX: Final = 600.0  # a statement of a migration, which may read every row
 READ_SECONDS_MAX: Final = 30.0  # the next piece of a load: a cold disk, a busy server
 STATEMENT_MS_MAX: Final = 1500  # told to the server, which says then what took so long
-IDLE_MS_MAX: Final = 60_000  # of a stopped master's open transaction: it then lets the head row go
+# Of a stopped master's open transaction: it lets the head row go before the lease is over.
+IDLE_MS_MAX: Final = 2500
+READ_IDLE_MS_MAX: Final = 60_000  # of one that only reads, or migrates: it holds nobody up
 LOOK_SECONDS: Final = 0.1  # how often a waiting connection looks at the clock
 STANDBY_WAIT: Final = "SyncRepWaitForLSN"  # where the server waits for its standbys
 DRIVER: Final = "postgresql+psycopg"
@@ -42,6 +44,7 @@ class Patient(psycopg.Connection[Any]):
     turn: Turn | None = None  # None: outside of the writer's loop
     is_unconfirmed = False  # whether the server gave up waiting for a standby
     seconds_max = ONE_WAIT_SECONDS_MAX  # longer where it was given time
+    backend_start = ""  # of the server's process for it, in seconds UTC
 
     def wait(self, gen: Ready[Result], *_: Any, **__: Any) -> Result:
         """Waits for the server's answer; OperationalError and a closed connection if none came."""
@@ -141,6 +144,9 @@ def give_time(connection: Any, seconds_max: float | None) -> None:
         connection.connection.driver_connection.seconds_max = seconds_max
     connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+    connection.exec_driver_sql(
+        f"SET LOCAL idle_in_transaction_session_timeout = {READ_IDLE_MS_MAX}"
+    )
 
 
 def take_back_time(connection: Any) -> None:
@@ -148,6 +154,12 @@ def take_back_time(connection: Any) -> None:
     driver = connection.connection.driver_connection
     if driver is not None:  # else it was lost
         driver.seconds_max = ONE_WAIT_SECONDS_MAX
+
+
+def backend_of(connection: Any) -> tuple[int, str]:
+    """The server's process for a connection: its pid, and its start as pg_stat_activity has it."""
+    driver: Patient = connection.connection.driver_connection
+    return driver.info.backend_pid, driver.backend_start
 
 
 def _connect(_dialect: Any, _record: Any, words: list[Any], named: dict[str, Any]) -> Patient:
@@ -181,4 +193,9 @@ def _connected(connection: Patient, _record: Any) -> None:
         "SELECT set_config('synchronous_commit', 'on', false) "
         "WHERE current_setting('synchronous_commit') = 'off'"
     )
+    started = connection.execute(
+        "SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity "
+        "WHERE pid = pg_backend_pid()"
+    ).fetchone()
+    connection.backend_start = started[0] or "" if started else ""
     connection.commit()

@@ -37,7 +37,7 @@ metadata = MetaData()
 
 # The newest of migrations/versions: a database that has it needs no migration, nor the import of
 # Alembic, which takes longer than all else that a restarted writer does.
-VERSION = "0010"
+VERSION = "0011"
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 
 objects = Table(
@@ -100,6 +100,10 @@ head = Table(
     Column("counted_to", BigInteger, nullable=False, server_default="0"),
     Column("entry_bytes", BigInteger, nullable=False, server_default="0"),
     Column("digest_key", String(64), nullable=False, server_default=""),
+    # Of the lease (csp/master/lease.py): a counter, who has it, and who may take it at once.
+    Column("beat", BigInteger, nullable=False, server_default="0"),
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("heir", String(255), nullable=False, server_default="*"),
 )
 
 entries = Table(
@@ -200,4 +204,13 @@ tickets = Table(
     metadata,
     Column("digest", String(64), nullable=False),
     PrimaryKeyConstraint("digest", name="tickets_key"),
+)
+
+standbys = Table(
+    "standbys",
+    metadata,
+    Column("name", String(255), nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("told", Text, nullable=False),
+    PrimaryKeyConstraint("name", name="standbys_key"),
 )

@@ -8,13 +8,17 @@
    those behind it, and leaves out what a reader's snapshot forbids: a page that the file does not
    have yet may be in the WAL.  Only what neither has was lost.
 4. A damage is believed when a second look shows the same.
+5. Its master holds a lock on a byte far beyond the file's end, which dies with the process: another
+   one does not even begin.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import struct
+import time
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -24,6 +28,10 @@ MAGIC: Final = b"SQLite format 3\0"
 HEADER_BYTES: Final = 100
 WAL_HEADER_BYTES: Final = 32
 FRAME_HEADER_BYTES: Final = 24
+TAKE_SECONDS_MAX: Final = 1.0
+TAKE_PAUSE_SECONDS: Final = 0.05
+# Of one byte, for writing: csp/store/locks.py has more of this kind.
+_LOCK: Final = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 1 << 40, 1, 0)
 WAL, INDEX = "-wal", "-shm"
 
 
@@ -47,6 +55,37 @@ class DatabaseFile:
         self._beside: dict[str, Identity] = {}
         self._size = 0
         self._look_fd = -1
+        self._lock_fd = -1
+
+    def take(self) -> bool:
+        """Becomes its one master until `release`; False where another process is.
+
+        A predecessor that just dies is waited for.
+        """
+        if self._lock_fd >= 0:
+            return True
+        reason = self.why_not_open()
+        if reason:
+            raise FileLost(reason)
+        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        end = time.monotonic() + TAKE_SECONDS_MAX
+        while True:
+            try:
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _LOCK)
+            except (BlockingIOError, PermissionError):
+                if time.monotonic() > end:
+                    os.close(fd)
+                    return False
+                time.sleep(TAKE_PAUSE_SECONDS)
+                continue
+            self._lock_fd = fd
+            return True
+
+    def release(self) -> None:
+        """Lets another master begin; to be called when all connections are closed."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
 
     def create(self) -> bool:
         """Makes it, empty, where there is none; whether it did."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     update,
 )
 
@@ -41,8 +42,41 @@ MOVE_HEAD = (
         revision=schema.head.c.revision + bindparam("moves"),
         mark=bindparam("mark"),
         time_ms=bindparam("time_ms"),
+        beat=schema.head.c.beat + 1,
     )
 )
+# Of the lease (csp/master/lease.py).
+LOOK = select(
+    *(schema.head.c[name] for name in ("fence", "revision", "mark", "time_ms", "stream")),
+    *(schema.head.c[name] for name in ("beat", "heir", "holder")),
+)
+TAKE = (
+    update(schema.head)
+    .where(schema.head.c.fence == bindparam("fence_"), schema.head.c.beat == bindparam("beat_"))
+    .values(
+        fence=bindparam("fence"),
+        beat=schema.head.c.beat + 1,
+        holder=bindparam("holder"),
+        heir=literal_column("''"),
+    )
+)
+_our_head = update(schema.head).where(schema.head.c.fence == bindparam("fence_"))
+RENEW = _our_head.values(beat=schema.head.c.beat + 1, holder=bindparam("holder"))
+RELEASE = _our_head.values(
+    beat=schema.head.c.beat + 1, heir=bindparam("heir"), holder=literal_column("''")
+)
+END_BACKEND = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE pid = :pid AND extract(epoch FROM backend_start)::text = :start"
+)
+STANDBYS = select(schema.standbys.c.name, schema.standbys.c.beat, schema.standbys.c.told)
+TELL_STANDBY = (
+    update(schema.standbys)
+    .where(schema.standbys.c.name == bindparam("name_"))
+    .values(beat=schema.standbys.c.beat + 1, told=bindparam("told"))
+)
+ADD_STANDBY = insert(schema.standbys)
+DROP_STANDBY = delete(schema.standbys).where(schema.standbys.c.name == bindparam("name_"))
 INSERT = {
     table.name: insert(table)
     for table in (

@@ -46,6 +46,7 @@ class Request(Enum):
     """What the supervisor asks of a child over `control_fd`."""
 
     DRAIN = b"D"  # take nothing new, finish what is under way, exit 0
+    LEAVE = b"L"  # the whole server ends: what another one may take is given up; DRAIN follows
     PING = b"P"  # answered by Report.BEAT
     RELOAD = b"H"  # takes anew what lies in files: the master's password, certificates
     EXIT = b""  # the supervisor is dead: exit now

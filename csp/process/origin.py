@@ -257,6 +257,11 @@ class Origin(Protocol):
     def reload(self) -> None:
         """Takes anew what lies in files: the password with which it signs in."""
 
+    def note_stop(self) -> None:
+        """Called before `close` where the whole server ends: what another one may take at once is
+        to be given up.
+        """
+
     def close(self) -> None:
         """Ends connections; the store stays."""
 

@@ -77,6 +77,7 @@ class Stop:
         self._deadline = time.monotonic() + self._phase.seconds_max
         for child in self._running():
             if child.state is ChildState.READY:
+                child.ask(Request.LEAVE)
                 child.ask(Request.DRAIN)
             else:
                 child.kill()  # serves nobody yet, and may be deep in a load

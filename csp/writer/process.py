@@ -153,6 +153,8 @@ class Writer:
             elif request is Request.DRAIN:
                 self._is_draining = True
                 self._channel.drain()
+            elif request is Request.LEAVE:
+                self._origin.note_stop()
             elif request is Request.RELOAD:
                 self._origin.reload()
 

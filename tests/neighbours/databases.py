@@ -185,6 +185,7 @@ def _sqlite_of_this_process() -> SqlitePlace:
 def _seed(url: str) -> None:
     origin = DatabaseOrigin(url, SeedPlan(password=SEEDED_PASSWORD))
     origin.start(FakeHost())
+    origin.note_stop()
     origin.close()
 
 

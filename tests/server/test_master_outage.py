@@ -16,7 +16,8 @@ import redis
 
 from csp.errors import MasterDown
 from csp.master.patience import ONE_WAIT_SECONDS_MAX, SILENCE_SECONDS_MAX
-from csp.store.control import LINK_DATABASE, LINK_DOWN
+from csp.process.standing import ROLE_BACKUP
+from csp.store.control import LINK_DATABASE, LINK_DOWN, LINK_UP
 from tests.neighbours.databases import PostgresPlace, with_tables
 from tests.neighbours.postgres import Postgres
 from tests.neighbours.server import PASSWORD, Master
@@ -236,12 +237,15 @@ def test_a_master_that_was_replaced_during_the_outage(stage: Stage, server: Post
     server.cut_off(stage.place.name)
     assert stage.refused(*skill("German")).startswith("MASTERDOWN")
     successor = Stage(stage.place)
-    ended = lambda: "51319" in stage.host.told  # noqa: E731
-    wait_until(ticking(stage, ended), 10, "it sees the other's fence")
-    assert "another master has taken it over" in stage.refused(*skill("German"))
-    assert stage.host.link[0] == LINK_DOWN
+    stands_by = lambda: stage.host.standing.role == ROLE_BACKUP  # noqa: E731
+    wait_until(ticking(stage, stands_by), 10, "it sees the other's fence")
+    outcome = stage.write(*skill("German"))
+    assert outcome.error is not None
+    assert outcome.error.line.startswith("MASTERDOWN this master stands by as the backup of ")
     assert successor.create("CfgSkill", tenantDBID=1, name="German") == 102
     assert successor.origin.database.head().revision == successor.host.published == 3
+    wait_until(ticking(stage, lambda: stage.host.published == 3), 10, "it follows")
+    assert stage.host.link[0] == LINK_UP
     successor.close()
 
 

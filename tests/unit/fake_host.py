@@ -26,6 +26,7 @@ class FakeHost(FakeAlarms):
         self.loads = 0
         self.fence = 0
         self.link: tuple[int, int, int] = (0, 0, 0)
+        self.standing = Standing()
 
     @property
     def loaded(self) -> bool:

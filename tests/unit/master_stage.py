@@ -11,6 +11,7 @@ import orjson
 from csp.errors import CspError
 from csp.master.origin import DatabaseOrigin
 from csp.master.records import DatabaseRecords
+from csp.master.seat import Holder
 from csp.master.seed import SeedPlan
 from csp.model.principal import Principal, message_of
 from csp.model.requests import WriteOutcome, WriteRequest, parse_question, parse_request
@@ -24,8 +25,11 @@ ASKS = message_of(Principal(100, address="192.0.2.7:1"), is_server=False)
 class Stage:
     """One master: its database, its origin, what it has published."""
 
-    def __init__(self, place: Place | Path | str) -> None:
-        """On a place of its own, on SQLite in a folder, or on what an address names."""
+    def __init__(self, place: Place | Path | str, me: Holder | None = None) -> None:
+        """On a place of its own, on SQLite in a folder, or on what an address names; `me`: as
+        which of the masters of one PostgreSQL database.
+        """
+        self.me = me
         if not isinstance(place, str):
             self.place = SqlitePlace(place) if isinstance(place, Path) else place
         self.address = place if isinstance(place, str) else self.place.url
@@ -35,7 +39,7 @@ class Stage:
         self.records = DatabaseRecords(self.address, lambda: None)  # as the reading process has it
 
     def open(self) -> DatabaseOrigin:
-        origin = DatabaseOrigin(self.address, SeedPlan(password="secret"))
+        origin = DatabaseOrigin(self.address, SeedPlan(password="secret"), me=self.me)
         origin.start(self.host)
         return origin
 

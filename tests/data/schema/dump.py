@@ -34,6 +34,7 @@ def fill(place: Place) -> None:
     outcome = stage.write("CFG.CREATE", "CfgSkill", {"tenantDBID": 1, "name": "last"},
                           write_id=WRITE_ID)  # fmt: skip
     assert outcome.error is None
+    stage.origin.note_stop()  # so that no holder is named
     stage.close()
 
 
