@@ -102,9 +102,9 @@ class Lease:
             log_event(log, "51386", pid=holder.backend, holder=holder.name, reason=said(error))
 
     @property
-    def is_fresh(self) -> bool:
-        """Whether the fence was found to be ours within the last lease."""
-        return steady_ms() - self._database.fenced_ms <= LEASE_MS
+    def until_ms(self) -> int:
+        """Until when nobody else has it, by the clock since the boot."""
+        return self._database.fenced_ms + LEASE_MS
 
     @property
     def is_due(self) -> bool:
@@ -122,10 +122,12 @@ class Lease:
             raise Replaced(OTHER_MASTER)
         database.fenced_ms = began_ms
 
-    def keep(self) -> None:
-        """Renews where it is time for it: to be called amid what takes long."""
-        if self.chair.may_write and self.is_due:
+    def keep(self) -> bool:
+        """Renews where it is time for it: to be called amid what takes long; whether it did."""
+        is_due = self.chair.may_write and self.is_due
+        if is_due:
             self.renew()
+        return is_due
 
     def release(self, heir: str = ANYBODY) -> None:
         """Leaves it to a standby, or to anybody; Replaced if another has it already."""

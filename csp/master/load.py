@@ -129,7 +129,10 @@ class Rows:
 
 
 def load_everything(
-    database: Database, host: StoreForOrigin, view: HostView, keep: Callable[[], None] | None = None
+    database: Database,
+    host: StoreForOrigin,
+    view: HostView,
+    keep: Callable[[], object] | None = None,
 ) -> Head:
     """A whole load into the host; what was served is served until it is done.
 
@@ -147,7 +150,7 @@ def _load(
     database: Database,
     host: StoreForOrigin,
     view: HostView,
-    keep: Callable[[], None] | None,
+    keep: Callable[[], object] | None,
     history_bytes: int,
 ) -> Head:
     with reading(database, is_load=True) as connection, without_cycle_search():
@@ -171,7 +174,7 @@ def _load(
 
 
 def _hand_over(
-    host: StoreForOrigin, images: Iterator[tuple[int, bytes]], keep: Callable[[], None] | None
+    host: StoreForOrigin, images: Iterator[tuple[int, bytes]], keep: Callable[[], object] | None
 ) -> None:
     waiting: list[bytes] = []
     size = 0

@@ -273,8 +273,6 @@ class DatabaseOrigin:
     def head(self) -> int:
         """As the database has it now, if it is still ours."""
         engine = self.engine
-        if engine.ended:
-            raise errors.MasterDown(engine.ended)
         with in_words():
             head = self.database.head()
         if head.fence != self.database.fence:
@@ -370,7 +368,8 @@ class DatabaseOrigin:
         try:
             with in_words():
                 if self._engine is not None and not rank.is_standing_by:
-                    rank.keep(now_ms, self._engine.revision)
+                    if rank.keep(now_ms, self._engine.revision):
+                        self._heard(self._engine.revision, wall_ms())
                 elif rank.is_standing_by:
                     head = rank.poll(now_ms)
                     if head is not None:
@@ -473,7 +472,8 @@ class DatabaseOrigin:
         self._heard_ms = at_ms
         for alarm in (ALARM_DATABASE, ALARM_DATABASE_FAILS, ALARM_REPLACED):
             self._host.end_alarm(alarm)
-        self._host.set_link(LINK_DATABASE, revision, at_ms)
+        until_ms = self._rank.lease.until_ms if self._rank is not None else 0
+        self._host.set_link(LINK_DATABASE, revision, at_ms, until_ms)
 
     def reload(self) -> None:
         """The database's password is read by its driver whenever it connects."""

@@ -123,20 +123,17 @@ class Rank:
         self._look_at_standbys(0, revision)
         self.show()
 
-    def keep(self, now_ms: int, revision: int) -> None:
-        """In each tick of who has it; Replaced where another has taken it."""
-        self.lease.keep()
+    def keep(self, now_ms: int, revision: int) -> bool:
+        """In each tick of who has it; whether it was renewed; Replaced where another has it."""
+        is_renewed = self.lease.keep()
         if now_ms - self._looked_ms >= RENEW_MS:
             self._look_at_standbys(now_ms, revision)
             self.show()
+        return is_renewed
 
     def _look_at_standbys(self, now_ms: int, revision: int) -> None:
         self._looked_ms = now_ms
         self._standbys.look(now_ms, revision)
-
-    def check_fence(self) -> None:
-        """Raises Replaced where another has it: asked of the database, after this call began."""
-        self.lease.renew()
 
     # -- not having it ---------------------------------------------------------------------------
 

@@ -141,8 +141,10 @@ class StoreForOrigin(Protocol):
     def show_standing(self, standing: Standing) -> None:
         """Shows how this server stands in its pair; has its ports for clients opened or shut."""
 
-    def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
-        """Shows the link: LINK_*, the newest revision of the master, when it was last heard."""
+    def set_link(self, state: int, master_revision: int, heard_ms: int, until_ms: int = 0) -> None:
+        """Shows the link: LINK_*, the newest revision of the master, when it was last heard; until
+        when LINK_DATABASE holds by the clock since the boot, 0: without an end.
+        """
 
 
 class Sums(NamedTuple):

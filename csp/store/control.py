@@ -5,6 +5,9 @@ The alarms that stand there are in alarms.py.
 
 from __future__ import annotations
 
+import time
+from typing import Protocol
+
 from csp.process.roles import role_of_slot
 
 STATE_LOADING = 0
@@ -18,6 +21,32 @@ LINK_DOWN = 2
 LINK_STALE = 3  # up, to a server that has itself lost its master, or its database
 LINK_NAMES = ("database", "up", "down", "stale")
 LINKS_THERE = (LINK_UP, LINK_STALE)
+
+
+class Linked(Protocol):
+    """The control segment, as who asks for the link sees it."""
+
+    @property
+    def link_wall_ms(self) -> int: ...
+    def link(self) -> tuple[int, int, int]: ...
+
+
+def link_now(control: Linked) -> tuple[int, int, int]:
+    """(state, master revision, heard ms) as they hold now.
+
+    A master with a lease says LINK_DATABASE until a time by the clock since the boot, which stands
+    beside it: behind that, as after a pause of the machine, another one may have the database.
+    """
+    state, revision, heard_ms = control.link()
+    if state == LINK_DATABASE and 0 < control.link_wall_ms < boot_ms():
+        state = LINK_STALE
+    return state, revision, heard_ms
+
+
+def boot_ms() -> int:
+    """Milliseconds since the boot, those of a suspended machine too."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
 
 # Each role has slots of its own (csp/process/roles.py), the supervisor one; guests take what is
 # free of the rest.

@@ -325,11 +325,11 @@ class StoreHost:
         if show(self.control, standing):
             self._report_standing()
 
-    def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
+    def set_link(self, state: int, master_revision: int, heard_ms: int, until_ms: int = 0) -> None:
         """Shows the link to the origin."""
         if state in LINKS_THERE and self.control.link()[0] not in LINKS_THERE:
             self.count("connects")
-        self.control.set_link(state, master_revision, heard_ms)
+        self.control.set_link(state, master_revision, heard_ms, until_ms)
 
     # Loading.
 

@@ -45,7 +45,7 @@ from csp.model.types import ACCOUNT_CLASS_ID, ENVIRONMENT
 from csp.observe.clock import wall_ms
 from csp.process.channel.asking import Answer, Done
 from csp.resp.encode import request
-from csp.store.control import LINK_DATABASE, LINK_UP
+from csp.store.control import LINK_DATABASE, LINK_UP, link_now
 from csp.worker.call import Call, Handler, Lane
 from csp.worker.feed import Feed
 from csp.worker.feed_packing import Packing
@@ -286,7 +286,7 @@ class Feeds:
         self._ask_chain()
         self._ask_present()
         reader = self._lane.reader
-        link, root_revision, _ = self._lane.control.link()
+        link, root_revision, _ = link_now(self._lane.control)
         frame = request(*root_words(root_revision, is_there=link in ROOT_THERE))
         frame += request(*alive_words(reader.revision, reader.mark, self._root_time_ms()))
         self._built = (0, b"")  # a large one is not kept for long
@@ -306,7 +306,7 @@ class Feeds:
         self._ask_turn()
 
     def _root_time_ms(self) -> int:
-        link, _, heard_ms = self._lane.control.link()
+        link, _, heard_ms = link_now(self._lane.control)
         return wall_ms() if link == LINK_DATABASE else heard_ms
 
 

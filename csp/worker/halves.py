@@ -17,7 +17,7 @@ from csp.process.application import APPLICATION, host_dbid_of
 from csp.process.places import port_for_clients, ports_of
 from csp.process.ports import Port
 from csp.process.standing import ROLE_BACKUP, Standing, shown
-from csp.store.control import LINK_DATABASE, LINK_UP
+from csp.store.control import LINK_DATABASE, LINK_UP, link_now
 from csp.worker.backup import HOST, object_of
 from csp.worker.call import Call, Lane
 
@@ -80,7 +80,7 @@ def is_serving(lane: Lane) -> bool:
 
 def is_followed(lane: Lane) -> bool:
     """Whether this server hears what it follows: its master, or the database of a master."""
-    link = lane.control.link()[0]
+    link = link_now(lane.control)[0]
     return link == LINK_UP or (link == LINK_DATABASE and lane.info.mode == "master")
 
 

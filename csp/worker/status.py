@@ -15,6 +15,7 @@ from csp.store.control import (
     LINK_DATABASE,
     LINK_DOWN,
     LINK_NAMES,
+    link_now,
 )
 from csp.tables.metrics import of_process
 from csp.tls.files import InForce
@@ -27,7 +28,7 @@ def status_of(call: Call) -> dict[str, int | str]:
     lane = call.lane
     control, info = lane.control, lane.info
     loading = lane.loading
-    link, master_revision, heard_ms = control.link()
+    link, master_revision, heard_ms = link_now(control)
     if link == LINK_DATABASE and info.mode == "proxy":
         link = LINK_DOWN  # nothing was heard of the master yet
     revision = 0 if loading else lane.reader.revision

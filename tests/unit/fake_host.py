@@ -124,7 +124,8 @@ class FakeHost(FakeAlarms):
     def show_standing(self, standing: Standing) -> None:
         self.standing = standing
 
-    def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
+    def set_link(self, state: int, master_revision: int, heard_ms: int, until_ms: int = 0) -> None:
+        self.until_ms = until_ms
         self.link = (state, master_revision, heard_ms)
 
     # -- for tests -----------------------------------------------------------------------------

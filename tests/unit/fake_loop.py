@@ -71,6 +71,7 @@ class FakeControl(FakeFlags):
     serving: bool = True
     standing_text: bytes = b""
     drains: tuple[int, int] = (0, 0)
+    link_wall_ms: int = 0
 
     def standing(self) -> bytes:
         return self.standing_text
