@@ -6,7 +6,10 @@
 2. A connection that only reads much, on a thread or in steps, has a limit of its own.
 3. A commit that returned is on the server's disk: `synchronous_commit` is never off; where it has
    synchronous standbys, on theirs too.
-4. Text is UTF-8 on both sides; another encoding is refused at the first connection.
+4. Of several hosts in the address only one that takes writes is connected to, where the address
+   says nothing else; one of an older timeline than was seen before is a primary that was replaced,
+   and is refused.
+5. Text is UTF-8 on both sides; another encoding is refused at the first connection.
 """
 
 from __future__ import annotations
@@ -32,6 +35,11 @@ IDLE_MS_MAX: Final = 2500
 READ_IDLE_MS_MAX: Final = 60_000  # of one that only reads, or migrates: it holds nobody up
 LOOK_SECONDS: Final = 0.1  # how often a waiting connection looks at the clock
 STANDBY_WAIT: Final = "SyncRepWaitForLSN"  # where the server waits for its standbys
+# Of a server that takes writes; a standby's is no matter here.
+TIMELINE: Final = (
+    "SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE "
+    "('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END"
+)
 DRIVER: Final = "postgresql+psycopg"
 
 Result = TypeVar("Result")
@@ -98,15 +106,50 @@ def open_postgres(url: URL) -> Engine:
     if url.drivername not in ("postgresql", DRIVER):
         raise errors.BadValue(f"--db {url.drivername}: csp speaks to PostgreSQL by {DRIVER} only")
     engine = create_engine(
-        url.set(drivername=DRIVER),
+        _to_writer(url).set(drivername=DRIVER),
         # A writer that waited for the head row must see what the other one left there.
         isolation_level="READ COMMITTED",
         connect_args={"connect_timeout": CONNECT_SECONDS_MAX, "application_name": "csp master"},
         hide_parameters=True,
     )
     event.listen(engine, "do_connect", _connect)
-    event.listen(engine, "connect", _connected)
+    newest = Timeline()
+
+    def connected(connection: Patient, record: Any) -> None:
+        _connected(connection, record)
+        newest.see(connection)
+
+    event.listen(engine, "connect", connected)
     return engine
+
+
+def _to_writer(url: URL) -> URL:
+    """Of several hosts, the one that takes writes; the address may say otherwise."""
+    named = url.query.get("host", url.host or "")
+    count = len(named) if isinstance(named, tuple) else len(named.split(","))
+    if count < 2 or "target_session_attrs" in url.query:
+        return url
+    return url.update_query_dict({"target_session_attrs": "read-write"})
+
+
+class Timeline:
+    """The newest of the server's timelines that this process has seen: each failover begins one."""
+
+    def __init__(self) -> None:
+        self._newest = 0
+
+    def see(self, connection: Patient) -> None:
+        """Closes the connection and raises MasterDown where its server was replaced."""
+        row = connection.execute(TIMELINE).fetchone()
+        connection.commit()
+        found = row[0] if row else 0
+        if found and found < self._newest:
+            connection.close()
+            raise errors.MasterDown(
+                f"the database server is at timeline {found}, and {self._newest} was seen: it is "
+                f"a former primary, whose place another one has taken"
+            )
+        self._newest = max(self._newest, found)
 
 
 def many_rows(text: str) -> str:
