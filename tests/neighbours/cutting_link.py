@@ -45,11 +45,11 @@ class Joint:
 
 
 class CuttingLink:
-    """Forwards connections of a free port to a port of this machine."""
+    """Forwards connections of a free port, or of `at`, to a port of this machine."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, at: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._target = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(at)
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
         self.sent_bytes = 0  # to the server, and back

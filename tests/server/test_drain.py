@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import threading
@@ -11,9 +12,16 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
 
+from csp._fastpath import Control
 from csp.client import Change, Client, Credentials, Gap
 from csp.client.subscription import Event
+from csp.process.standing import show, shown
+from csp.store import segment
+from tests.neighbours.cutting_link import CuttingLink
 from tests.neighbours.server import PASSWORD, Master, Proxy
 from tests.server.directory_helpers import set_options
 from tests.server.hot_stage import Raw
@@ -43,7 +51,7 @@ def members(
 
 
 def client_of(*servers: Proxy) -> Client:
-    addresses = [f"127.0.0.1:{server.port}" for server in servers]
+    addresses = [server.listen for server in servers]
     return Client(addresses, Credentials("default", PASSWORD), reconnect_seconds=20)
 
 
@@ -111,6 +119,29 @@ def status_of(server: Proxy) -> dict[str, object]:
     with server.client(protocol=3) as client:
         found: dict[str, object] = client.execute_command("CFG.STATUS")
     return found
+
+
+def test_a_client_of_redis_moves_and_no_request_fails(members: tuple[Proxy, Proxy]) -> None:
+    """redis-py goes to the address that it is told, and keeps the port that it knows."""
+    first, second = members
+    other = "127.0.0.2"
+    link = CuttingLink(second.port, at=(other, first.port))
+    control = Control(segment.open_control(str(status_of(first)["instance"])))
+    before = shown(control)
+    show(control, dataclasses.replace(before, peer_address=f"{other}:{first.port}"))
+    with first.client(
+        protocol=3,
+        retry=Retry(NoBackoff(), 0),
+        maint_notifications_config=MaintNotificationsConfig(enabled=True),
+    ) as client:
+        assert client.execute_command("CFG.STATUS")["application"] == "member-1"
+        assert first.cli("drain", "--over", str(DRAIN_SECONDS)).returncode == 0
+        began = time.monotonic()
+        while client.execute_command("CFG.STATUS")["application"] != "member-2":
+            assert time.monotonic() - began < DRAIN_SECONDS
+    assert first.cli("drain", "--end").returncode == 0
+    show(control, before)
+    link.close()
 
 
 @pytest.mark.long
