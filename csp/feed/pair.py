@@ -73,7 +73,7 @@ class Half:
         self._monotonic_ms = monotonic_ms
         self._peer_link = PeerLink(upstream, register, monotonic_ms, self.look)
         self._wait_ms = WAIT_MS
-        self.present_above: frozenset[int] = frozenset()  # servers at those above
+        self._present: frozenset[int] | None = None  # servers at those above; None: not told
         self._host: StoreForOrigin | None = None
         self._pair: Pair | None = None
         self._own_dbid = 0
@@ -129,15 +129,18 @@ class Half:
 
     def lost(self) -> None:
         """The link to the master ended."""
-        self.present_above = frozenset()
+        self._present = None
         self.look()
 
     def present(self, dbids: frozenset[int]) -> None:
         """Which servers are registered at the root."""
-        self.present_above = dbids
-        if self._mind is not None:
-            self._mind.present(dbids)
-            self.look()
+        self._present = dbids
+        self.look()
+
+    @property
+    def present_above(self) -> frozenset[int]:
+        """Those servers, for who passes it on."""
+        return self._present or frozenset()
 
     def hear(self, dbid: int, text: bytes) -> bytes:
         """The peer says how it stands: how this half does."""
@@ -231,6 +234,7 @@ class Half:
         mind.is_loaded = host.loaded
         if self._feed.root_is_there():
             mind.root(is_there=True, now_ms=now_ms)
+            mind.present(self._present)
         elif mind.root_is_there or self._feed.is_away():
             mind.root(is_there=False, now_ms=now_ms)
         place = (host.stream, host.published)
