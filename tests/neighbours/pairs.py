@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,14 +69,17 @@ class Half(Proxy):
         return redis.Redis(HERE, self.management, username="default", password=PASSWORD, **options)
 
     def standing(self) -> Standing:
-        """How it stands in its pair, as its writer shows it; a single one's while nothing runs."""
+        """How it stands in its pair, as its writer shows it; while nothing runs, a single one's
+        that does not serve.
+        """
         found = INSTANCE.findall(self.log.read_text(errors="replace"))
         try:
             fd = segment.open_control(found[-1])
         except (IndexError, segment.SegmentMissing):
-            return Standing()
+            return Standing(serving=False)
         try:
-            return shown(Control(fd))
+            control = Control(fd)
+            return replace(shown(control), serving=bool(control.serving))
         finally:
             os.close(fd)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -239,12 +240,18 @@ def test_without_master_and_peer_a_half_serves_after_the_wait_and_the_row_decide
 @pytest.mark.long
 def test_a_pair_is_split_and_joined_while_it_runs(stage: Stage) -> None:
     one, other = stage.one_and_other()
-    with one.client() as client:
-        stage.pair.split()
-        wait_until(lambda: other.is_serving, 20, "both serve as single servers")
-        assert [half.standing().role for half in stage.pair.halves] == [ROLE_SINGLE] * 2
-        assert client.ping()  # nobody was closed for it
-    stage.pair.join()
+
+    def are_single() -> bool:
+        alike = {(half.standing().role, half.is_serving) for half in stage.pair.halves}
+        return alike == {(ROLE_SINGLE, True)}
+
+    with contextlib.closing(Client(one).raw) as client:
+        try:
+            stage.pair.split()
+            wait_until(are_single, 20, "both serve as single servers")
+            assert client.call("PING") == "PONG"  # nobody was closed for it
+        finally:
+            stage.pair.join()
     stage.pair.wait_seamless()
     assert stage.pair.serving is one
     assert other.standing().peer == one.app
