@@ -1,7 +1,7 @@
 """Measures what proxies cost their master that join together: all at it, or behind two of them.
 
-1. Counted from the first start until all are level: the CPU of the master's processes and what its
-   workers send. The two in the middle join in that time too, before the others.
+1. Counted from the first start until all are level: the CPU of the master's processes beyond what
+   they use at rest, and what its workers send. The two in the middle join in that time too.
 2. Then one in the middle is killed: its proxies go on at the other one, which sends them what they
    miss. That is held against what one load sends.
 """
@@ -35,6 +35,7 @@ OBJECT_BYTES = 550
 MASTER_DBID = 99
 HERE = "127.0.0.1"
 LOADED = "51302"  # the event of a load
+REST_SECONDS = 10.0  # in which it is seen what the master does by itself
 COUNTED_SECONDS = 0.2  # the counters of a worker are so old at most
 FAILED_OVER_SECONDS_MAX = 120.0
 MISSED = 20  # changes while the one in the middle is away
@@ -53,9 +54,11 @@ def join(proxies: int, objects: int, keep: bool) -> None:
         site = _Site(master, folder)
         direct = site.joins([site.proxy(f"direct{number}", []) for number in range(proxies)])
         with ExitStack() as chain:
-            spent = _Spent(master)
+            spent = _Spent(master, site.at_rest)
             middles = [site.proxy(f"middle{number}", []) for number in range(2)]
             site.start(chain, middles)
+            for one in middles:  # their own start is not what their clients feel
+                _Spent(one)
             below = [
                 site.proxy(f"below{number}", [middles[number % 2], middles[1 - number % 2]])
                 for number in range(proxies)
@@ -92,10 +95,11 @@ class Spent:
 
 
 class _Spent:
-    """What it spends from now on."""
+    """What it spends from now on, beyond `at_rest`, a share of a core."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, at_rest: float = 0.0) -> None:
         self._server = server
+        self._at_rest = at_rest
         with server.client() as client:
             client.config_resetstat()
         self._began = time.monotonic()
@@ -105,7 +109,9 @@ class _Spent:
         time.sleep(COUNTED_SECONDS)
         cpu = cpu_seconds(self._server.children().values()) - self._cpu
         sent = _sent_bytes(self._server) - self._sent
-        return Spent(cpu, sent, time.monotonic() - self._began, _longest_ms(self._server))
+        seconds = time.monotonic() - self._began
+        own_cpu = max(0.0, cpu - self._at_rest * seconds)
+        return Spent(own_cpu, sent, seconds, _longest_ms(self._server))
 
 
 class _Site:
@@ -119,6 +125,10 @@ class _Site:
             "CfgAppPrototype", name="of the bench", type="configurationserver"
         )
         self._dbids: dict[str, int] = {}
+        spent = _Spent(master)
+        time.sleep(REST_SECONDS)
+        rest = spent.so_far()
+        self.at_rest = rest.cpu_seconds / rest.seconds
 
     def _create(self, class_name: str, **attributes: Any) -> int:
         with self.master.client() as client:
@@ -159,7 +169,7 @@ class _Site:
         """What it costs the master that they join."""
         click.echo(f"{len(proxies)} proxies join at the master")
         with ExitStack() as stack:
-            spent = _Spent(self.master)
+            spent = _Spent(self.master, self.at_rest)
             self.start(stack, proxies)
             return spent.so_far()
 
