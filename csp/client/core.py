@@ -8,9 +8,12 @@
 # 4. Addresses are tried in turn; between two rounds it waits 0.2 s, doubling to 5 s, each ± 50 %,
 #    for at most `reconnect_seconds` in all.
 # 5. A server that is behind what was seen already is passed over; the next one may have it.
+# 6. With `prefer_first` it goes back to an earlier address where a server is there for a minute:
+#    between two calls, and between two pushes, never within one.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import uuid
@@ -21,6 +24,7 @@ from csp import __version__
 from csp.client.address import Address, AddressLike, servers_of
 from csp.client.incoming import Argument, Value
 from csp.client.kerberos import Kerberos, Ticket
+from csp.client.preference import Preference
 from csp.client.problems import CannotConnect, ConnectionLost, NotApplied
 from csp.client.results import Outcome
 from csp.client.session import Session
@@ -76,6 +80,7 @@ class Core:
         is_open: Callable[[], bool],
         session: Session | None = None,
         tls: Tls | None = None,
+        prefer_first: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.addresses, self.tls = servers_of(addresses, tls)
@@ -90,6 +95,8 @@ class Core:
         self.clock = clock
         self.session = session or Session()
         self._at = 0
+        self.prefer_first = prefer_first
+        self._preference = Preference(self.addresses, self.tls, clock)
 
     @property
     def address(self) -> Address:
@@ -112,6 +119,8 @@ class Core:
     def connect(self) -> Steps[None]:
         """Opens a connection if there is none, trying for `reconnect_seconds`."""
         if self._is_open():
+            yield from self.go_back()
+        if self._is_open():
             return
         end = self.clock() + self.reconnect_seconds
         for pause in _pauses():
@@ -125,6 +134,23 @@ class Core:
                 yield Pause(pause)
             else:
                 return
+
+    @property
+    def look_at(self) -> float:
+        """When to look whether a preferred server is there; infinite: never."""
+        may_return = self.prefer_first and self._at > 0 and self.reconnect_seconds > 0
+        return self._preference.look_at if may_return else math.inf
+
+    def go_back(self) -> Steps[bool]:
+        """Leaves the present server for a preferred one that has been there for long; whether."""
+        if self.clock() < self.look_at:
+            return False
+        better = yield from self._preference.better(self._at)
+        if better is None:
+            return False
+        yield Close()
+        self._at = better
+        return True
 
     def _open_any(self) -> Steps[None]:
         """One round over the addresses; the last one's problem is raised."""

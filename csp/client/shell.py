@@ -46,6 +46,7 @@ class Shell(Generic[Link]):
     credentials: a user and a password, or Kerberos(): the ticket of whoever runs this process.
     session: shared by clients of one user: token, what was seen, how often it had to read anew.
     tls: how TLS is spoken; "rediss://HOST:PORT" alone means with what the system trusts.
+    prefer_first: it goes back to an earlier address when a server has answered there for a minute.
     In a process that was forked it opens a connection of its own.
     """
 
@@ -61,6 +62,7 @@ class Shell(Generic[Link]):
         application: str = "",
         session: Session | None = None,
         tls: Tls | None = None,
+        prefer_first: bool = False,
     ) -> None:
         self.session = session or Session(application)
         self.credentials = credentials
@@ -75,6 +77,7 @@ class Shell(Generic[Link]):
             outcome_seconds=outcome_seconds,
             session=self.session,
             tls=tls,
+            prefer_first=prefer_first,
             is_open=lambda: self._connection is not None and not self._connection.is_closed,
         )
 
@@ -101,6 +104,7 @@ class Shell(Generic[Link]):
             outcome_seconds=self._core.outcome_seconds,
             session=self.session,
             tls=self._core.tls,
+            prefer_first=self._core.prefer_first,
         )
 
     def _end(self) -> None:

@@ -211,7 +211,11 @@ class Watching:
         while True:
             if now >= self._move_at:
                 yield from self._move()
-            until = min(self._ask_at, self._move_at, math.inf if end is None else end)
+            if (yield from self._core.go_back()):
+                self._move_at = math.inf
+                raise ConnectionLost(f"going back to {self._core.address}, which is preferred")
+            wake_at = min(self._ask_at, self._move_at, self._core.look_at)
+            until = min(wake_at, math.inf if end is None else end)
             push: list[Value] | None = yield Listen(max(0.0, until - now))
             if push is not None:
                 self._heard()
