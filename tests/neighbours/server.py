@@ -37,6 +37,8 @@ class Server(ABC):
         self.workers = workers
         self.port = free_port()
         self.listens_at = "127.0.0.1"
+        self.reached_at = "127.0.0.1"  # by who tests it
+        self.within: tuple[str, ...] = ()  # the command that runs it: in another network
         self.log = folder / f"{type(self).__name__.lower()}-{self.port}.log"
         # A socket's path is limited to 108 bytes, so it can't lie under pytest's long folders.
         self.runtime = Path(tempfile.mkdtemp(prefix="csp-test-"))
@@ -64,7 +66,7 @@ class Server(ABC):
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "csp", *self.leveled()],
+                [*self.within, sys.executable, "-m", "csp", *self.leveled()],
                 env=variables | self.environment | environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -106,12 +108,14 @@ class Server(ABC):
     def client(self, **options: Any) -> redis.Redis:
         """A redis-py client that is signed in as the default account."""
         options = {"socket_timeout": 20, "decode_responses": True} | options
-        return redis.Redis("127.0.0.1", self.port, username="default", password=PASSWORD, **options)
+        return redis.Redis(
+            self.reached_at, self.port, username="default", password=PASSWORD, **options
+        )
 
     def raw(self, protocol: int = 2, **options: Any) -> redis.Connection:
         """One plain connection, signed in: replies as they come."""
         connection = redis.Connection(
-            "127.0.0.1",
+            self.reached_at,
             self.port,
             username="default",
             password=PASSWORD,
@@ -123,7 +127,7 @@ class Server(ABC):
 
     def cli(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Runs `csp ARGUMENTS --server` against this server."""
-        return run_cli(*arguments, "--server", f"127.0.0.1:{self.port}", **options)
+        return run_cli(*arguments, "--server", f"{self.reached_at}:{self.port}", **options)
 
     def alarms(self) -> dict[str, dict[str, Any]]:
         """What CFG.STATUS shows as raised, by name."""
