@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
 from tests.neighbours.applications import MASTER_DBID, make_proxy_application
@@ -49,6 +50,8 @@ def test_children_of_one_that_dies_go_on_at_the_next_and_come_back(master: Maste
         wait_level(master, below)
         middle.kill()
         dbids += create_skills(master, names[1:2])
+        with master.client() as author:
+            author.execute_command("CFG.DELETE", "CfgSkill", dbids[0])
         wait_level(master, below)
         assert links(other) == 2
         assert status(below)["link"] == "up"
@@ -57,7 +60,12 @@ def test_children_of_one_that_dies_go_on_at_the_next_and_come_back(master: Maste
         wait_until(lambda: links(other) == 0, 10, "it has left the other one")
         dbids += create_skills(master, names[2:])
         wait_level(master, below)
-        for dbid in dbids:
+        told = []
+        for _ in range(4):
             message = changes.get_message(ignore_subscribe_messages=True, timeout=10)
-            assert f'"DBID":{dbid}' in message["data"]
+            content = orjson.loads(message["data"])
+            told.append((content["op"], content["DBID"]))
+        before, away, back = dbids
+        away_told = [("create", away), ("delete", before)]
+        assert told == [("create", before), *away_told, ("create", back)]
         assert below.log_text().count(f" {LOADED} ") == 1  # its first load, from the middle
