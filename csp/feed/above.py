@@ -127,7 +127,8 @@ class Above:
         routes = self.take(now_ms) or ()
         same = (one.rank for one in routes if one.endpoint == route.endpoint)
         rank = next(same, len(self._further) + 1)  # it is not in the list any more: all are better
-        return [one for one in routes if one.rank < rank and not one.to_backup]
+        is_server = [one for one in routes if not (one.to_backup or one.to_peer)]
+        return [one for one in is_server if one.rank < rank]
 
     def avoid(self, rank: int, now_ms: int) -> None:
         """This server has refused the proxy: the others are tried before it for a while."""

@@ -14,13 +14,10 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
 
-import orjson
-
-from csp.errors import CspError, MasterDown, ReadOnly
 from csp.feed.above import Above
 from csp.feed.alarms import LinkAlarms
+from csp.feed.asking import Asking
 from csp.feed.following import Following
 from csp.feed.forwards import Forwards
 from csp.feed.greeting import take_greeting
@@ -29,7 +26,7 @@ from csp.feed.kept import load_kept
 from csp.feed.link import FAULT
 from csp.feed.links import Links
 from csp.feed.loading import Loading, Outcomes
-from csp.feed.notes import NotesUp
+from csp.feed.own import Own
 from csp.feed.pair import Half
 from csp.feed.phase import Clocks, Phase
 from csp.feed.reports import Reports
@@ -45,22 +42,14 @@ from csp.model.feed import (
     read_present,
     request_words,
 )
-from csp.model.history import HistoryPage, HistoryQuestion
-from csp.model.pairs import PairRow
 from csp.model.redundancy import Pair
-from csp.model.requests import WriteOutcome
-from csp.model.sessions import SessionsPage, SessionsQuestion
 from csp.observe.events import log_event
-from csp.process.application import Finder, application_of
-from csp.process.connections import CONNECTIONS, Listed, connections_up, servers_above
 from csp.process.context import ProcessContext
 from csp.process.credentials import PasswordFileRefused, renewed
-from csp.process.keepalive import keepalive_in
-from csp.process.origin import EntriesPage, Later, StoreForOrigin
+from csp.process.origin import Later, StoreForOrigin
 from csp.process.own_options import OwnOptions
 from csp.process.polling import Descriptor
 from csp.resp import ErrorReply, Value
-from csp.store.segment import SegmentMissing
 
 PARTS = 4  # more than the master has workers gain nothing; fewer leave its cores idle
 # Where the connection states no time-out, or the master may work for long before it answers:
@@ -77,7 +66,7 @@ NO_ROOM_RETRY_MS = 5_000  # a load that found no room is a lot of work to try ag
 log = logging.getLogger("csp.feed")
 
 
-class FeedOrigin:
+class FeedOrigin(Asking):
     """The origin of a proxy."""
 
     def __init__(
@@ -88,9 +77,11 @@ class FeedOrigin:
         self.phase = Phase.AWAY
         self.why_away = "not tried yet"
         self._upstream = context.upstream
+        self._application = Own(context.app_name, lambda: self._host.reader())
         self._app_name = context.app_name
         self._state_folder = context.state_folder
         self._clocks = clocks or Clocks()
+        super().__init__(Forwards(self._upstream.address, self._clocks.monotonic_ms))
         # Each connection from a stated port needs one: as few as there can be.
         self._part_count = 1 if self._upstream.source.has_port else parts
         self._backoff = Backoff(self._clocks.random)
@@ -100,16 +91,17 @@ class FeedOrigin:
         host = socket.gethostname()
         words = (context.app_name, "INSTANCE", f"{host}/{context.instance}")
         place = (*words, "HOST", host, "PID", os.getpid())
-        self._servers = Above(self._upstream, context.state_folder, self._listed)
+        self._servers = Above(
+            self._upstream,
+            context.state_folder,
+            lambda: self._application.listed(secured=self._upstream.tls is not None),
+        )
         self._place = place
         self._packs = bool(context.options.get("link-compression", True))
         self._links = self.probe()
         self._returning = Returning(self, self._clocks)
         self._half = Half(self, self._upstream, place, self._clocks.monotonic_ms)
         self._servers.to_peer = self._half.routes
-        self._forwards = Forwards(self._upstream.address, self._clocks.monotonic_ms)
-        self._notes = NotesUp(self._forwards)
-        self._is_writable = False
         self._own = context.identity
         self._above: Sequence[str] = ()
         self._was_circle = False
@@ -145,36 +137,12 @@ class FeedOrigin:
         self._heard.show_down()
         self._connect()
 
-    forwards: Final = True
-
-    @property
-    def writable(self) -> bool:
-        """Whether writes are passed on."""
-        return self._is_writable
-
-    def forward(self, messages: Sequence[list[bytes]]) -> Sequence[Later[WriteOutcome]]:
-        """Asks the master; what became of a write, a proxy asks also where it passes none on."""
-        return self._forwards.write(messages, self._why_no_writes())
-
-    def _why_no_writes(self) -> CspError | None:
-        master = self._upstream.address
-        if not self._is_writable:
-            return ReadOnly(f"{ReadOnly.TEXT[:-1]}: write to its master, {master}")
-        if self.phase is not Phase.FOLLOWING:  # a change could not be seen here in time
-            why = self.why_away if self.phase is Phase.AWAY else self.phase.value
-            return MasterDown(f"nothing was done: the link to {master}: {why}")
-        return None
-
     def take_options(self, options: OwnOptions) -> None:
         """Whether writes are passed on holds at once, which port of a backup at the next link."""
         self._half.take_options(options)
         self._is_writable = options.values.get("proxy-writable") is True
         self._returning.delay_ms = options.number("return-delay") * 1_000
         self._servers.is_same_port = options.values.get("consistent-port-selection") is True
-
-    def head(self) -> Later[int]:
-        """Asks the master for what the root has now."""
-        return self._forwards.head()
 
     def above(self) -> Sequence[str]:
         """Whom the link leads to, and whom that one follows."""
@@ -183,34 +151,6 @@ class FeedOrigin:
     def servers_above(self) -> frozenset[int]:
         """Which servers those above have registered."""
         return self._half.present_above
-
-    def history(self, question: HistoryQuestion) -> Later[HistoryPage]:
-        """Asks the master."""
-        return self._forwards.history(question)
-
-    def note_sessions(self, records: bytes) -> None:
-        """Passes them on."""
-        self._forwards.note_sessions(records)
-
-    def note_accounts(self, notes: bytes) -> None:
-        """Keeps them until the master has taken them."""
-        self._notes.add(notes)
-
-    def use_ticket(self, digest: str) -> Later[bool]:
-        """Asks the one above, which asks its own: the master knows all."""
-        return self._forwards.use_ticket(digest)
-
-    def take_row(self, row: PairRow) -> Later[int]:
-        """Asks the master."""
-        return self._forwards.take_row(row)
-
-    def sessions(self, question: SessionsQuestion) -> Later[SessionsPage]:
-        """Asks the master."""
-        return self._forwards.sessions(question)
-
-    def entries(self, first: int) -> Later[EntriesPage]:
-        """Asks the master."""
-        return self._forwards.entries(first)
 
     def take_pair(self, pair: Pair | None, own_dbid: int) -> None:
         """Whose other one it is."""
@@ -300,32 +240,12 @@ class FeedOrigin:
             self._upstream = renewed(self._upstream)
         except PasswordFileRefused as error:
             self._reports.once("51335", reason=str(error))
-        self._take_keepalive()
+        keepalive = self._application.keepalive()
+        if keepalive is not None:
+            self._upstream = replace(self._upstream, keepalive=keepalive)
         self._links.use(self._upstream)
         self._servers.use(self._upstream)
         self._half.use(self._upstream)
-
-    def _application(self) -> tuple[Finder, dict[str, Any]] | None:
-        """The store as it is, and this server's Application in it."""
-        try:
-            reader = self._host.reader()
-        except SegmentMissing:  # its name has gone: another generation is on its way
-            return None
-        found = application_of(reader, self._app_name) if reader is not None else b""
-        return (reader, orjson.loads(found)) if reader is not None and found else None
-
-    def _take_keepalive(self) -> None:
-        """How long either end of the links may be silent, as the Application is now."""
-        own = self._application()
-        if own is not None:
-            up = [connection for connection, _ in connections_up(*own)]
-            keepalive = keepalive_in({CONNECTIONS: up})
-            self._upstream = replace(self._upstream, keepalive=keepalive)
-
-    def _listed(self) -> Sequence[Listed]:
-        own = self._application()
-        secured = self._upstream.tls is not None
-        return servers_above(*own, secured=secured) if own is not None else ()
 
     def _tried(self, value: Value) -> None:
         """The master's answer to credentials that were read while the link was up."""
