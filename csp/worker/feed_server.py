@@ -343,9 +343,11 @@ def _continues(call: Call, asked: Asked) -> bool:
         return False
     if revision == reader.revision:
         return asked.mark == f"{reader.mark:016x}"
-    entry = reader.raw_entry(revision)
-    if entry is None or reader.raw_entry(revision + 1) is None:
+    if reader.raw_entry(revision + 1) is None or asked.mark == "-":
         return False
+    entry = reader.raw_entry(revision)
+    if entry is None:  # what was loaded here is just that state: the entry behind it knows its mark
+        return reader.log_follows(int(asked.mark, 16), revision + 1)
     return asked.mark == f"{mark_of(entry):016x}"
 
 

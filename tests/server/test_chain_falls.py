@@ -69,3 +69,20 @@ def test_children_of_one_that_dies_go_on_at_the_next_and_come_back(master: Maste
         away_told = [("create", away), ("delete", before)]
         assert told == [("create", before), *away_told, ("create", back)]
         assert below.log_text().count(f" {LOADED} ") == 1  # its first load, from the middle
+
+
+@pytest.mark.long
+def test_who_starts_while_the_first_is_away_comes_up_by_the_next(master: Master) -> None:
+    """What it kept tells the others: its Application, and who listens where."""
+    middle, first = proxy(master, "late-middle", [master], [MASTER_DBID])
+    other, second = proxy(master, "late-other", [master], [MASTER_DBID])
+    below, _ = proxy(master, "late-below", [middle], [first, second])
+    with middle, other, below:
+        wait_until(lambda: links(middle) == 2, 20, "it follows the one in the middle")
+        below.stop()
+        middle.kill()
+        create_skills(master, ["while both are away"])
+        below.start()
+        wait_level(master, below, within=30)
+        assert links(other) == 2
+        assert below.log_text().count(f" {LOADED} ") == 1

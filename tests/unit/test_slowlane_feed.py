@@ -388,3 +388,14 @@ def test_a_turn_that_is_over_ends_after_a_slice_of_each_kind(server: Server) -> 
     server.loop.turn_over = False
     server.loop.turn()
     assert sum(size > 0 for size in sent_to(server, following).values()) == 2
+
+
+@pytest.mark.parametrize(("mark", "goes_on"), [(0x77, True), (0x78, False)])
+def test_a_server_goes_on_from_the_state_that_it_has_loaded(
+    server: Server, mark: int, goes_on: bool
+) -> None:
+    """Its log begins behind that: of the state itself it has no entry."""
+    server.reader.entries = {10: entry_of(10)}
+    server.reader.followed = {10: 0x77}
+    greeting = greet(server, STREAM, "9", f"{mark:016x}")
+    assert (greeting["mode"] == "continue") is goes_on
