@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.switchovers.run import Switchovers
-from tests.switchovers.scenes import Scene, Singles
+from tests.switchovers.scenes import Pair, Singles
+from tests.switchovers.simulate import simulate
 from tests.validate.history import Assured, Read, Told, Write
 from tests.validate.run import faults_shown
 
@@ -29,10 +30,19 @@ def finds_nothing(run: Switchovers) -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(240)
+def test_a_pair_switches_over_again_and_again_and_no_client_loses_or_repeats_anything(
+    tmp_path: Path,
+) -> None:
+    finds_nothing(Switchovers(tmp_path, Pair(tmp_path), seed=1, count=5))
+
+
+@pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("scene", [Singles])
-def test_single_proxies_of_which_one_is_gone_lose_and_repeat_nothing(
-    tmp_path: Path, scene: type[Scene]
-) -> None:
-    finds_nothing(Switchovers(tmp_path, scene(tmp_path), seed=1, count=4))
+def test_single_proxies_of_which_one_is_gone_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    finds_nothing(Switchovers(tmp_path, Singles(tmp_path), seed=1, count=4))
+
+
+def test_simulated_halves_of_pairs_switch_over_and_one_serves_in_the_end() -> None:
+    assert simulate(30, 1) == []

@@ -12,6 +12,7 @@ import click
 
 from tests.switchovers.run import Switchovers
 from tests.switchovers.scenes import Pair, Singles
+from tests.switchovers.simulate import simulate
 from tests.validate.history import load
 from tests.validate.run import faults_shown
 from tests.validate.validators import judge
@@ -23,9 +24,17 @@ SCENES = {"pair": Pair, "singles": Singles}
 @click.option("--count", default=100, show_default=True, help="Switchovers of real servers.")
 @click.option("--seed", default=None, type=int, help="Repeats the choices of an earlier run.")
 @click.option("--scene", default="pair", type=click.Choice([*SCENES]), show_default=True)
+@click.option(
+    "--simulate",
+    "simulated",
+    type=int,
+    help="No servers: so many switchovers of simulated ones.",
+)
 @click.option("--keep", is_flag=True, help="Keep logs and history when all went well, too.")
 @click.option("--judge", "judged", type=Path, help="Judge this history; no run.")
-def main(count: int, seed: int | None, scene: str, keep: bool, judged: Path | None) -> None:
+def main(
+    count: int, seed: int | None, scene: str, simulated: int | None, keep: bool, judged: Path | None
+) -> None:
     """Has servers take over from each other while clients write down what they see; judges it.
 
     Exits 1 with the violations.
@@ -36,6 +45,11 @@ def main(count: int, seed: int | None, scene: str, keep: bool, judged: Path | No
             click.echo(f"VIOLATION: {line}", err=True)
         sys.exit(1 if violations else 0)
     seed = int(time.time()) if seed is None else seed
+    if simulated is not None:
+        failed = simulate(simulated, seed)
+        for line in faults_shown(failed):
+            click.echo(f"VIOLATION: {line}", err=True)
+        sys.exit(1 if failed else 0)
     folder = Path(tempfile.mkdtemp(prefix="csp-switchovers-"))
     run = Switchovers(folder, SCENES[scene](folder), seed=seed, count=count)
     violations = run.run()

@@ -17,7 +17,6 @@ from tests.validate.reader import Reader
 from tests.validate.run import Run, begin_all
 from tests.validate.subscriber import Subscriber
 from tests.validate.watcher import Watcher
-from tests.validate.writer import Writer
 
 REST_SECONDS = 0.4  # in which clients do something between two of them
 
@@ -70,7 +69,7 @@ class Switchovers(Run):
         ]
         self.readers = [Reader(ground, f"reader {number}", seed) for number in range(2)]
         self.writers = [
-            Writer(ground, "master", "writer at the master", seed),
+            PairWriter(ground, self.scene.masters_names, "writer at the master", seed),
             *(PairWriter(ground, halves, f"writer of the pair {n}", seed) for n in range(2)),
         ]
         self.others = [

@@ -23,6 +23,7 @@ from tests.switchovers.blows import OF_PAIRS, OF_SINGLES, Blow
 from tests.validate.estate import LEVEL_SECONDS_MAX, fill, make_writable
 
 TAKEN_SECONDS_MAX = 20.0
+READY_SECONDS_MAX = 60.0  # for the one that was struck to be ready again
 KEEPALIVE_SECONDS = 1  # of the pair's links: a SIGSTOP is noticed within two of them
 
 
@@ -45,6 +46,7 @@ class Scene:
 
     kinds: ClassVar[Mapping[str, int]] = {}
     halves_names: ClassVar[tuple[str, str]] = ("first", "second")
+    masters_names: ClassVar[tuple[str, ...]] = ("master",)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -121,6 +123,10 @@ class Scene:
         except AssertionError:
             found = self.revisions()
             raise AssertionError(f"not at {revision} within {within} s: {found}") from None
+
+    def origin(self) -> Server:
+        """The master, as it is now."""
+        return self.servers["master"]
 
     def verdict(self, name: str) -> str:
         """What is wrong with what a server holds; empty: nothing."""
@@ -199,6 +205,7 @@ class Pair(Scene):
         else:
             self._cut(blow, victim, other)
         self.pair.wait_serving(other, TAKEN_SECONDS_MAX)
+        self.pair.wait_seamless(READY_SECONDS_MAX)
 
     def _cut(self, blow: Blow, victim: Half, other: Half) -> None:
         if blow.what in ("cut pair", "cut both"):

@@ -77,6 +77,10 @@ class Estate:
 
     # ------------------------------------------------------------------ looking
 
+    def origin(self) -> Server:
+        """The master."""
+        return self.servers["master"]
+
     def leaves(self) -> tuple[str, ...]:
         """The servers that nobody follows."""
         return ("second", "third") if self.chain else ("first", "second")

@@ -69,7 +69,7 @@ class Run:
                     actor.stopping.set()
                 for actor in self._all():
                     actor.stop()
-            self.records = [*self.ground.recorder.records, *history_of(estate.servers["master"])]
+            self.records = [*self.ground.recorder.records, *history_of(estate.origin())]
             self._look_back(estate, generations)
         save(self.records, self.folder / "history.jsonl")
         self.violations = [*self.ground.faults, *judge(self.records)]
