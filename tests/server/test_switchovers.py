@@ -45,4 +45,4 @@ def test_single_proxies_of_which_one_is_gone_lose_and_repeat_nothing(tmp_path: P
 
 
 def test_simulated_halves_of_pairs_switch_over_and_one_serves_in_the_end() -> None:
-    assert simulate(30, 1) == []
+    assert simulate(20, 1) == []

@@ -19,7 +19,7 @@ import click
 from tests.property import test_pair_simulation
 from tests.property.pair_world import PairWorld
 
-BATCH = 20  # worlds that a process runs before it tells
+BATCH = 4  # worlds that a process runs before it tells
 FAILED_MAX = 20  # more of them say nothing new
 
 
