@@ -29,6 +29,7 @@ from tests.neighbours.waiting import wait_until
 
 BOOKMARK_MS = 5_000
 RETRY_SECONDS, RETRIES = 0.1, 300
+HEALTH_SECONDS = 5  # of silence, and then for an answer
 LISTEN_SECONDS = 0.5
 BEGIN_SECONDS_MAX = 60.0
 JOIN_SECONDS_MAX = 40.0
@@ -92,6 +93,8 @@ class RedisListener(Listener, CredentialProvider):
             port=self.ports[-1],
             credential_provider=self,
             decode_responses=True,
+            health_check_interval=HEALTH_SECONDS,
+            socket_timeout=HEALTH_SECONDS,
             retry=Retry(ConstantBackoff(RETRY_SECONDS), RETRIES),
         )
         changes = redis.Redis(connection_pool=pool).pubsub()
