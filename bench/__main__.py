@@ -29,6 +29,7 @@ from bench.soak import soak
 from bench.sparse import sparse
 from bench.storm import storm
 from bench.switchover import switchover
+from bench.takeover import takeover
 from bench.tls import tls
 from bench.tracking import tracking
 from bench.turns import turns
@@ -72,6 +73,7 @@ main.add_command(write)
 main.add_command(sparse)
 main.add_command(storm)
 main.add_command(switchover)
+main.add_command(takeover)
 main.add_command(tls)
 
 if __name__ == "__main__":

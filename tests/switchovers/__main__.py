@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from tests.switchovers.masters import Masters
 from tests.switchovers.run import Switchovers
 from tests.switchovers.scenes import Pair, Singles
 from tests.switchovers.simulate import simulate
@@ -17,7 +18,7 @@ from tests.validate.history import load
 from tests.validate.run import faults_shown
 from tests.validate.validators import judge
 
-SCENES = {"pair": Pair, "singles": Singles}
+SCENES = {"pair": Pair, "masters": Masters, "singles": Singles}
 
 
 @click.command()

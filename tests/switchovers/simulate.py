@@ -1,8 +1,8 @@
-"""Simulates switchovers by seed: the minds of a pair's halves.
+"""Simulates switchovers by seed: the minds of a pair's halves, and of masters on one database.
 
-1. The worlds are those of tests/property: real decisions (csp/feed/pair_mind.py) on pretended
-   clocks, links and rows.  One seed is one world.
-2. Counted is what changed who serves: numbers of a pair's row.
+1. The worlds are those of tests/property: real decisions (csp/feed/pair_mind.py,
+   csp/master/seat.py) on pretended clocks, links and rows.  One seed is one world.
+2. Counted is what changed who serves: numbers of a pair's row, fences of a database.
 3. A world that fails is told with its seed, so that it can be run alone.
 """
 
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import click
 
-from tests.property import test_pair_simulation
+from tests.property import test_lease, test_pair_simulation
+from tests.property.lease_world import LeaseWorld
 from tests.property.pair_world import PairWorld
 
 BATCH = 4  # worlds that a process runs before it tells
@@ -37,7 +38,13 @@ def _pair(seed: int) -> int:
     return world.master.row.number
 
 
-KINDS = (Kind("pairs of proxies", _pair),)
+def _masters(seed: int) -> int:
+    world = LeaseWorld(seed)
+    world.run(test_lease.STEPS)
+    return int(world.row.fence)
+
+
+KINDS = (Kind("pairs of proxies", _pair), Kind("masters on one database", _masters))
 
 
 def simulate(switchovers: int, seed: int) -> list[str]:
