@@ -169,6 +169,8 @@ class Plan:
         # Who drains goes on until that is over, though the other one of its pair serves already.
         is_led_away = self.doors.are_open and drain.left_seconds(control) > 0
         if self.doors.serve(control.serving or is_led_away):
+            if not self.doors.are_open:  # a half that was drained is no worse for it when it serves
+                control.set_drain(0, 0)
             self.segments.tell_doors()
 
     def is_loaded(self) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from csp.observe.log import LogSettings
 from csp.process.context import Upstream
+from csp.process.drain import boot_ms
 from csp.supervisor.bootstrap import PAIR_FILE, Bootstrap, Own
 from csp.supervisor.plan import Plan
 from csp.supervisor.settings import ServerSettings
@@ -88,3 +89,31 @@ def test_the_service_manager_is_told_how_it_stands(
     control = SimpleNamespace(serving=serving, drain=lambda: drain)
     plan.segments = SimpleNamespace(control=control, is_loaded=True)  # type: ignore[assignment]
     assert words in plan.status([])
+
+
+def test_a_half_that_has_drained_serves_again_when_it_is_promoted() -> None:
+    """Its drain is over for good once its ports are shut; until then they stay open."""
+    words = [(boot_ms(), boot_ms() + 60_000)]
+    control = SimpleNamespace(
+        serving=False, drain=lambda: words[-1], set_drain=lambda *pair: words.append(pair)
+    )
+    doors: Any = SimpleNamespace(are_open=True)
+
+    def serve(is_serving: bool) -> bool:
+        has_changed, doors.are_open = doors.are_open != is_serving, is_serving
+        return bool(has_changed)
+
+    doors.serve = serve
+    plan = Plan.__new__(Plan)
+    plan.doors = doors
+    told: list[str] = []
+    segments: Any = SimpleNamespace(control=control, tell_doors=lambda: told.append("doors"))
+    plan.segments = segments
+    plan.take_standing()
+    assert doors.are_open
+    words.append((words[0][0], boot_ms()))
+    plan.take_standing()
+    assert (doors.are_open, words[-1], told) == (False, (0, 0), ["doors"])
+    control.serving = True
+    plan.take_standing()
+    assert (doors.are_open, words[-1]) == (True, (0, 0))
