@@ -88,7 +88,8 @@ def _read(server: Server, application: str | None, verb: str) -> tuple[str, Opti
     """Mode, options and name of the server's own Application, or of the one that is named."""
     with signed_in(server, "config") as client:
         status = client.status()
-        name = application or str(status["application"])
+        own = str(status.get("member") or status["application"])  # not as it is shown to clients
+        name = application or own
         found = client.find("CfgApplication", name=name)
     if found is None:
         fail(verb, f"there is no Application {name!r}", EXIT_NOT_FOUND)
@@ -101,7 +102,7 @@ def _read(server: Server, application: str | None, verb: str) -> tuple[str, Opti
 
 def _mode_of(status: dict[str, Any], name: str, sections: dict[str, Any]) -> str:
     """What the Application runs as; one that is not the asked server's is known by its sections."""
-    if name == status["application"]:
+    if name == (status.get("member") or status["application"]):
         return str(status["mode"])
     return "master" if own_section("master") in sections or name in sections else "proxy"
 

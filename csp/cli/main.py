@@ -37,6 +37,7 @@ VERBS = {
     "option": ("option", "Show, set or delete an option."),
     "watch": ("watch", "Show changes as they happen."),
     "status": ("status", "Show the state of a server."),
+    "switchover": ("switchover", "Have the other server of a pair take over."),
     "metrics": ("metrics", "Show what each process of a server has counted."),
     "clients": ("clients", "Show who is connected to a server."),
     "drain": ("drain", "Lead the clients of a server to others."),

@@ -40,6 +40,7 @@ ALARM_DIRECTORY = ALARMS["directory away"]
 ALARM_EXTERNAL = ALARMS["external sign-in"]
 ALARM_PORTS = ALARMS["ports"]
 ALARM_REDUNDANCY = ALARMS["redundancy"]
+ALARM_POOL = ALARMS["pool"]
 
 log = logging.getLogger("csp.alarms")
 

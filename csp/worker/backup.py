@@ -19,6 +19,7 @@ from csp.process.places import place_of, port_for_clients, ports_of
 from csp.process.ports import Security
 from csp.process.standing import shown
 from csp.worker.call import Lane
+from csp.worker.cluster import shown_as
 
 HOST = CLASSES["CfgHost"]
 
@@ -47,6 +48,8 @@ def _other_dbid(lane: Lane) -> int:
 
     As the pair stands: who serves as the configured backup has clients go to the primary.
     """
+    if shown_as(lane).is_pool:
+        return 0
     standing = shown(lane.control)
     if standing.peer_dbid:
         return standing.peer_dbid

@@ -21,6 +21,7 @@ from csp.process.own_options import CHECK_MS, OwnOptions
 from csp.store.alarms import ALARM_APPLICATION, ALARM_OPTIONS, end_alarm, raise_alarm
 from csp.tables.options import networks_of
 from csp.worker.call import Lane
+from csp.worker.cluster import watch_pool
 from csp.worker.own_ports import OwnPorts, is_wider
 from csp.worker.scoped import scope_of
 
@@ -73,6 +74,7 @@ class Following:
             self._ports.take(news.application)
         elif not application:
             self._watch(None)
+        watch_pool(self._lane)
 
     def _changed(self, values: Mapping[str, OptionValue]) -> None:
         set_level(self._options.log_level)

@@ -29,9 +29,9 @@ from csp.resp.encode import encode, error
 from csp.resp.values import Value
 from csp.worker.backup import backup_of
 from csp.worker.call import Call, Handler, Lane
+from csp.worker.cluster import words_of
 from csp.worker.purposes import check_application, purpose_of
 from csp.worker.refusal import NOT_INTEGER, SYNTAX, number, text_of
-from csp.worker.status import own_dbid
 
 TEXT_CHARACTERS_MAX = 255
 MINREV_WAIT_MS = 5_000
@@ -269,11 +269,11 @@ def _granted(call: Call, wish: dict[str, Any]) -> dict[Value, Value]:
         "mark": f"{reader.mark:016x}",
         "restored": int(call.state.restored != 0),
         "application_dbid": int(wish["dbid"]),
-        "server_dbid": call.lane.info.app_dbid or own_dbid(call),
         "role": call.lane.role,
         "release": call.lane.info.release,
         "compression": COMPRESSION,
     }
+    found.update(words_of(call.lane, call.conn))
     found.update(backup_of(call.lane, call.conn))
     found.update(facts)
     return found

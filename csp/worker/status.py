@@ -6,8 +6,9 @@ from csp.model.keys import SHOWN
 from csp.model.types import CLASSES
 from csp.observe.clock import wall_ms
 from csp.process import drain
-from csp.process.application import dbid_of
 from csp.process.roles import SUPERVISOR, SUPERVISOR_SLOT, processes
+from csp.process.standing import NO_PAIR
+from csp.process.standing import shown as standing_shown
 from csp.resp.values import Value
 from csp.store import segment
 from csp.store.alarms import Raised, raised
@@ -20,6 +21,7 @@ from csp.store.control import (
 from csp.tables.metrics import of_process
 from csp.tls.files import InForce
 from csp.worker.call import Call, Handler
+from csp.worker.cluster import shown_as
 from csp.worker.own_ports import narrowed_now, shown
 
 
@@ -36,13 +38,22 @@ def status_of(call: Call) -> dict[str, int | str]:
         master_revision, age_ms = revision, 0
     else:
         age_ms = max(0, wall_ms() - heard_ms) if heard_ms else -1
+    standing, as_told = standing_shown(control), shown_as(lane)
     return {
         "role": lane.role,
+        "peer": standing.peer,
+        "peer_state": standing.peer_state,
+        "peer_address": standing.peer_address,
+        "pair_number": standing.number,
+        "serving": int(control.serving),
+        "seamless": int(bool(standing.peer) and not standing.why_not),
+        "seamless_why": standing.why_not if standing.peer else NO_PAIR,
         "mode": info.mode,
         "master": info.upstream,
         "writable": int(lane.takes_writes),
-        "application": info.app_name,
-        "application_dbid": info.app_dbid or own_dbid(call),
+        "application": as_told.name,
+        "application_dbid": as_told.dbid,
+        "member": info.app_name if as_told.is_pool and call.session.administrator else "",
         "release": info.release,
         "state": "loading" if loading else "ready",
         "draining": int(drain.is_draining(control)),
@@ -95,12 +106,6 @@ def metrics(call: Call) -> bytes:
         row.update(numbers)
         found[name] = row
     return call.encode(found)
-
-
-def own_dbid(call: Call) -> int:
-    """The DBID of this server's Application, where the supervisor did not know it at its start."""
-    lane = call.lane
-    return 0 if lane.loading else dbid_of(lane.reader, "CfgApplication", "name", lane.info.app_name)
 
 
 def objects(call: Call) -> int:
