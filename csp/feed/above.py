@@ -9,6 +9,7 @@
 4. Behind both come the servers of the connections in the proxy's Application, in their order, but
    for the one that the master's address leads to: it says who it is. A way's rank says which
    server it leads to: 0 is the master, with its backup.
+   Whose turn it is where attempts are spaced, `turns` says.
 5. A server that has refused the proxy is tried last for AVOIDED_MS: the next one may take it.
 """
 
@@ -23,6 +24,7 @@ from typing import Any, Final
 
 from csp.client.address import Address, parse_address
 from csp.feed.route import Route
+from csp.feed.turns import Turns
 from csp.observe.events import log_event
 from csp.process.connections import Listed
 from csp.process.context import Upstream
@@ -66,6 +68,7 @@ class Above:
         listed: Callable[[], Sequence[Listed]] = tuple,
     ) -> None:
         """`listed`: the servers that the Application's connections lead to, as it is now."""
+        self.turns = Turns()
         self.is_same_port = False  # the backup's port is to have the same id
         self._upstream = upstream
         self._master = Lookup(upstream.host, upstream.port)

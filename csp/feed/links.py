@@ -105,12 +105,14 @@ class Links:
         if not routes:
             return
         on_ready, self._on_session = self._on_session, None
+        routes = self.above.turns.pick(routes)
 
         def register(link: Link) -> None:
             self._session = link
             self._ask_place(link, placed)
 
         def placed(told: Value) -> None:
+            self.above.turns.linked(self.session.route)
             if not self.session.route.is_other:
                 self.above.learn(told)
             on_ready()

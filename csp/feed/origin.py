@@ -243,6 +243,7 @@ class FeedOrigin(Asking):
         keepalive = self._application.keepalive()
         if keepalive is not None:
             self._upstream = replace(self._upstream, keepalive=keepalive)
+        self._links.above.turns.spacing = self._application.spacing()
         self._links.use(self._upstream)
         self._servers.use(self._upstream)
         self._half.use(self._upstream)
@@ -463,7 +464,11 @@ class FeedOrigin(Asking):
         self.why_away = reason
         self._above = ()
         self._drop_links()
-        self._try_ms = now_ms + max(self._backoff.next_delay_ms(), wait_ms)
+        turns = self._links.above.turns
+        if was is Phase.SIGNING_IN:
+            turns.failed()
+        delay_ms, stated_ms = self._backoff.next_delay_ms(), turns.delay_ms
+        self._try_ms = now_ms + max(delay_ms if stated_ms is None else stated_ms, wait_ms)
         self._alarms.lost(reason, now_ms)
         self._reports.loss(was, reason, now_ms)
         self._heard.show_down()

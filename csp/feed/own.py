@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from csp.feed.turns import ALL_AT_ONCE, Spacing, spacing_in
 from csp.process.application import Finder, application_of
 from csp.process.connections import CONNECTIONS, Listed, connections_up, servers_above
 from csp.process.keepalive import Keepalive, keepalive_in
@@ -27,6 +28,12 @@ class Own:
         if own is None:
             return None
         return keepalive_in({CONNECTIONS: [one for one, _ in connections_up(*own)]})
+
+    def spacing(self) -> Spacing:
+        """How attempts are spaced at the server that the first connection leads to."""
+        own = self._read()
+        first = None if own is None else next(iter(connections_up(*own)), None)
+        return ALL_AT_ONCE if first is None else spacing_in(first[1])
 
     def listed(self, *, secured: bool) -> Sequence[Listed]:
         """The servers that its connections lead to; `secured`: links speak TLS."""

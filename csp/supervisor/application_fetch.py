@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,13 +20,15 @@ from csp.client.connection import Connection
 from csp.client.steps import Open, Step
 from csp.errors import CspError
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
+from csp.feed.above import Above
+from csp.feed.route import Route
 from csp.model.redundancy import SERVER_TYPE, pair_of
 from csp.model.types import ENVIRONMENT
 from csp.observe.events import log_event
 from csp.process.application import host_dbid_of
 from csp.process.context import StartRefused, Upstream
 from csp.process.credentials import PasswordFileRefused, renewed
-from csp.process.lookup import Lookup, LookupFailed
+from csp.process.lookup import POLL_SECONDS, LookupFailed
 from csp.supervisor.application import (
     PORT_ID,
     ApplicationWanted,
@@ -36,8 +40,11 @@ WAIT_WORDS = ("LOADING", "BUSY", "MASTERDOWN")  # a master that can't answer yet
 log = logging.getLogger("csp.supervisor")
 
 
-def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> Own:
-    """The Application object and its Host; raises StartRefused with the exit code that fits."""
+def fetch_application(upstream: Upstream, wanted: ApplicationWanted, folder: Path) -> Own:
+    """The Application object and its Host; raises StartRefused with the exit code that fits.
+
+    `folder`: the state folder, where an earlier run wrote down where the master's backup listens.
+    """
     told = {"host": upstream.shown_host, "port": upstream.port}
     log_event(log, "04500", **told)
     try:
@@ -45,7 +52,7 @@ def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> Own:
     except PasswordFileRefused as error:
         log_event(log, "51335", reason=error)
     try:
-        found = _ask_somewhere(upstream, wanted)
+        found = _ask_somewhere(upstream, wanted, folder)
     except (CannotConnect, ConnectionLost, LookupFailed) as error:
         log_event(log, "04502", **told, reason=error)
         raise StartRefused(EXIT_NO_CONNECTION, "the master is not there") from None
@@ -62,20 +69,30 @@ def fetch_application(upstream: Upstream, wanted: ApplicationWanted) -> Own:
     return found
 
 
-def _ask_somewhere(upstream: Upstream, wanted: ApplicationWanted) -> Own | None:
-    """The answer of the first of the master's addresses that has one; the last one's error."""
-    endpoints = Lookup(upstream.host, upstream.port).wait()
-    for number, endpoint in enumerate(endpoints, 1):
+def _ask_somewhere(upstream: Upstream, wanted: ApplicationWanted, folder: Path) -> Own | None:
+    """The answer of the first that has one: the master's addresses, then its backup's; the last
+    one's error.
+    """
+    above = Above(upstream, str(folder))
+    above.begin(_now_ms())
+    tried: list[Route] = []
+    while True:
+        routes = above.take(_now_ms())  # anew: the backup's name may be known only now
+        if routes is None:
+            time.sleep(POLL_SECONDS)
+            continue
+        route = next(one for one in routes if one not in tried)
+        tried.append(route)
         try:
-            return _ask(Address(*endpoint.sockaddr[:2]), upstream, wanted)
-        except (CannotConnect, ConnectionLost):
-            if number == len(endpoints):
+            return _ask(route, upstream, wanted)
+        except (CannotConnect, ConnectionLost) as error:
+            if all(one in tried for one in above.take(_now_ms()) or ()):
                 raise
-    return None
+            log_event(log, "04502", host=route.host, port=route.endpoint.sockaddr[1], reason=error)
 
 
-def _ask(address: Address, upstream: Upstream, wanted: ApplicationWanted) -> Own | None:
-    with _Asking(address, upstream, wanted.name) as master:
+def _ask(route: Route, upstream: Upstream, wanted: ApplicationWanted) -> Own | None:
+    with _Asking(route, upstream, wanted.name) as master:
         found = master.find("CfgApplication", name=wanted.name)
         if found is None and wanted.may_create:
             _create(master, wanted)
@@ -104,11 +121,12 @@ def _pair_of(master: Client, application: dict[str, Any]) -> int:
 class _Asking(Client):
     """A client that goes out from where the proxy's links do, by TLS if they do."""
 
-    def __init__(self, address: Address, upstream: Upstream, name: str) -> None:
-        tls = upstream.tls and replace(upstream.tls, name=upstream.tls.name_of(upstream.host))
+    def __init__(self, route: Route, upstream: Upstream, name: str) -> None:
+        tls = route.tls and replace(route.tls, name=route.tls.name_of(route.host))
+        address = Address(*route.endpoint.sockaddr[:2])
         credentials = Credentials(upstream.user, upstream.password)
         super().__init__(address, credentials, name=f"csp-{name}", reconnect_seconds=0, tls=tls)
-        self._source = upstream.source
+        self._route = route
 
     def _do(self, step: Step) -> Any:
         if not isinstance(step, Open):
@@ -117,7 +135,7 @@ class _Asking(Client):
         self._connection = Connection(
             step.address,
             self._core.tls,
-            lambda made: self._source.bind(made, to_backup=False, number=0),
+            lambda made: self._route.source.bind(made, to_backup=self._route.to_backup, number=0),
         )
         return None
 
@@ -189,3 +207,7 @@ def _one_of_type(master: Client, class_name: str, attribute: str, key: str) -> d
     if not found:
         raise StartRefused(EXIT_USAGE, f"the master has no {class_name} of type {SERVER_TYPE}")
     return max(found, key=lambda item: ("proxy" in item["name"].lower(), item["DBID"]))
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -168,7 +168,7 @@ def _bootstrap(settings: ServerSettings, folder: Path) -> Bootstrap:
 
         keep_newest(folder, wanted)  # before: this attempt may be given up
         assert settings.upstream is not None  # asked for now: other children have forgotten it
-        return fetch_application(settings.upstream, wanted)
+        return fetch_application(settings.upstream, wanted, folder)
 
     return Bootstrap(fetch, folder, name, settings.log, needs_store=False)
 
