@@ -297,3 +297,21 @@ def test_a_secret_option_comes_by_standard_input_alone(master: Master) -> None:
     shown = master.cli("option", *where)
     assert shown.stdout.startswith("sealed:1:")
     assert master.cli("option", *where, "--delete").returncode == 0
+
+
+# -- switchover --------------------------------------------------------------------------------
+
+
+def test_f71_a_switchover_is_for_administrators_and_for_pairs(master: Master) -> None:
+    """The original refuses it to everybody."""
+    person = {"userName": "operator", "password": "operates!", "employeeID": "operator"}
+    with master.client() as client:
+        client.execute_command("CFG.CREATE", "CfgPerson", json.dumps(person | {"tenantDBID": 1}))
+    refused = master.cli("switchover", CSP_USER="operator", CSP_PASSWORD="operates!")
+    assert refused.returncode == 4
+    assert "NOPERM" in refused.stderr
+    done = master.cli("switchover")
+    assert done.returncode == 2
+    assert "NOREF this server is single: its Application has no backup" in done.stderr
+    shown = json.loads(master.cli("status", "--json").stdout)
+    assert [shown[name] for name in ("role", "serving", "peer", "seamless")] == ["single", 1, "", 0]

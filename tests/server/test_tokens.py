@@ -254,3 +254,31 @@ def test_two_keys_are_good_also_with_the_master_down_and_after_a_restart(tmp_pat
         for path in tmp_path.rglob("*"):
             if path.is_file():
                 assert not any(token.encode() in path.read_bytes() for token in tokens), path
+
+
+def test_f109_t57_sessions_are_restored_across_a_pool_that_shows_its_own_name(
+    estate: Estate,
+) -> None:
+    """The original shows the pool's name too, but restores no session there."""
+    with estate.master.client() as client:
+        _, host = client.execute_command("CFG.CREATE", "CfgHost", '{"name":"balancer.example"}')
+        pool = {
+            **{"name": "pool", "appPrototypeDBID": 1, "isServer": True, "tenantDBIDs": [1]},
+            **{"workDirectory": ".", "commandLine": "-"},
+            "serverInfo": {"hostDBID": host, "port": "2020"},
+        }
+        _, dbid = client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(pool))
+    members = (estate.first, estate.second)
+    for member in members:
+        at = (f"CfgApplication/name={member.app}", "csproxy", "proxy-cluster-name", "pool")
+        assert estate.master.cli("option", *at).returncode == 0
+        wait_until(lambda member=member: status(member)["application"] == "pool")
+    raw, granted = registered(estate.first)
+    token = granted["token"]
+    raw.close()
+    again, granted = registered(estate.second, token)
+    again.close()
+    told = [granted[name] for name in ("restored", "server", "server_dbid", "server_address")]
+    assert told == [1, "pool", dbid, "balancer.example:2020"]
+    assert granted["backup"] == ""
+    assert [status(member)["alarms"] for member in members] == [[], []]  # it runs nowhere
