@@ -133,3 +133,11 @@ def test_further_directories_have_the_options_of_the_first() -> None:
     )
     assert "is not an integer" in problems["retry-attempts"]
     assert "no such option" in problems["hat"]
+
+
+@pytest.mark.parametrize("name", ["delay-reload", "delay-reload-backup"])
+def test_f56_f57_reloads_are_not_delayed_and_who_asks_for_it_is_told_why(name: str) -> None:
+    """The original orders reloads in time, since each takes a server out of service."""
+    (problem,) = load({"csproxy": {name: "30"}}).problems
+    assert "a reload never closes service" in problem.reason
+    assert not problem.is_wrong
