@@ -18,7 +18,7 @@ from typing import Self
 
 import psutil
 
-from csp._fastpath import Control
+from csp._fastpath import Control, StoreMismatch
 from csp.process.standing import ROLE_BACKUP, Standing, shown
 from csp.store import segment
 from tests.neighbours.server import READY_SECONDS_MAX, Master
@@ -135,6 +135,8 @@ def _control(server: Master) -> Control | None:
             continue
         try:
             return Control(fd)
+        except StoreMismatch:  # it is being made
+            continue
         finally:
             os.close(fd)
     return None

@@ -34,7 +34,7 @@ def finds_nothing(run: Switchovers) -> None:
 def test_a_pair_switches_over_again_and_again_and_no_client_loses_or_repeats_anything(
     tmp_path: Path,
 ) -> None:
-    finds_nothing(Switchovers(tmp_path, Pair(tmp_path), seed=1, count=5))
+    finds_nothing(Switchovers(tmp_path, Pair(tmp_path), seed=1, count=3))
 
 
 @pytest.mark.alone
