@@ -81,7 +81,8 @@ class Masters(Scene):
             time.sleep(blow.seconds)
             self.database.resume()
             self._one_writes(lambda: self._writer() is not None)
-        self.pair.wait_stands_by(self.pair.backup, READY_SECONDS_MAX)
+            victim = self.pair.second if self._writer() is self.pair.first else self.pair.first
+        self.pair.wait_stands_by(victim, READY_SECONDS_MAX)
 
     def _writer(self) -> Master | None:
         """The one that takes clients."""
