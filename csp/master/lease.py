@@ -4,8 +4,9 @@
 2. The counter moves with each commit, and each RENEW_MS; a writer that hangs moves nothing: all is
    done by its loop.
 3. It is taken in one statement, which names the fence and the counter that were read.
-4. The row names the connection that commits for it. Whoever takes the lease ends that one, if pid
-   and start are still the same: what was under way there ends before anything new begins.
+4. The row names the connection that commits for it. Whoever takes the lease ends that one first, if
+   pid and start are still the same: a master that was stopped amid a commit holds the row locked,
+   and the database ends no transaction whose statements are still coming in.
 5. Fresh is what began within a lease by the clock since the boot, counted from the start of the
    last statement that found the fence to be ours.
 """
@@ -74,6 +75,8 @@ class Lease:
         self._backend = database.backend()
         holder = self.chair.me.at(*self._backend).pack()
         values = {"fence_": seat.fence, "beat_": seat.beat, "fence": fence, "holder": holder}
+        if look is not None and look.seat.holder is not None:
+            self._end_backend(look.seat.holder)
         failpoint.passed("master.before_take")
         with database.connection.begin():
             if look is None:
@@ -86,8 +89,6 @@ class Lease:
             failpoint.passed("master.taking")
         failpoint.passed("master.taken")
         database.fence, database.fenced_ms = fence, began_ms
-        if look is not None and look.seat.holder is not None:
-            self._end_backend(look.seat.holder)
         return head
 
     def _end_backend(self, holder: Holder) -> None:

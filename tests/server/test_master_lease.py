@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from csp.errors import MasterDown, NoRef
 from csp.exits import EXIT_REFUSED
+from csp.master import statements
 from csp.master.clock import steady_ms
+from csp.master.driver import Driver
 from csp.master.postgres import Timeline
 from csp.master.seat import LEASE_MS, Holder
 from csp.process.context import StartRefused
@@ -125,6 +129,26 @@ def test_who_was_replaced_unseen_tells_no_head_and_commits_nothing(
     level = turning([first], lambda: first.host.records == second.host.records)
     wait_until(level, 15, "it follows")
     assert first.host.standing.role == ROLE_BACKUP
+
+
+def test_a_commit_that_hangs_half_way_delays_nobody(pair: tuple[Stage, Stage]) -> None:
+    """As of a machine that was stopped amid its statements: no limit of its server ends that."""
+    first, second = pair
+    database = first.origin.database
+    values = {"fence_": database.fence, "revision_": first.host.published, "moves": 1}
+    values |= {"mark": "0" * 16, "time_ms": 0}
+    began = time.monotonic()
+    connection = database.connection
+    with contextlib.suppress(SQLAlchemyError), connection.begin(), Driver.together(connection):
+        cursor = database.driver.run(connection, statements.MOVE_HEAD, [values])
+        assert cursor.connection.pgconn.flush() == 0
+        serves = turning([second], lambda: second.host.standing.serving)
+        wait_until(serves, 15, "it takes over from who hangs")
+        took_seconds = time.monotonic() - began
+    assert took_seconds < LEASE_MS / 1000 + 1.4  # a wait for the row takes longer
+    assert second.create("CfgSkill", tenantDBID=1, name="German") == 101
+    level = turning([first], lambda: first.host.records == second.host.records)
+    wait_until(level, 15, "who hung follows")
 
 
 def test_freshness_ends_with_the_lease(place: PostgresPlace) -> None:

@@ -97,7 +97,8 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def pair(running: MasterPair) -> MasterPair:
-    """Both run, whichever is the primary."""
+    """Both run, whichever is the primary, whatever became of the test before."""
+    running.resume()
     for server in (running.first, running.second):
         if server.process is not None and server.process.poll() is not None:
             server.start(ready=False)
