@@ -6,7 +6,8 @@
    holds serves instead.
 3. A master finds its Application in its own store once that is loaded.
 4. The Host that the Application names comes with it: its options fill in the Application's.
-5. So does the pair that it belongs to: who may be a backup begins with its ports for clients shut.
+5. So does the pair that it belongs to: who may be a backup begins with its ports for clients shut,
+   as does a proxy of which nothing is known, until it is, or the first attempt has failed.
 """
 
 from __future__ import annotations
@@ -80,6 +81,11 @@ class Bootstrap:
     def was_of_pair(self) -> bool:
         """Whether an earlier start was told so: it counts until this one knows better."""
         return _pair_in(self._folder) != 0
+
+    @property
+    def may_be_of_pair(self) -> bool:
+        """The same, or this proxy was never told anything."""
+        return self.was_of_pair or not (self.needs_store or self._file.exists())
 
     @property
     def is_running(self) -> bool:

@@ -100,6 +100,10 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             assert port is not None  # why_unfit refuses an Application without one
             address = Address(ALL_ADDRESSES, port)
             listeners = bind_listeners(address, workers, kept)
+        doors = Doors(listeners, settings.default_port, kept)
+        begins_shut = settings.may_share_database or bootstrap.may_be_of_pair
+        if begins_shut:  # before all that takes long
+            doors.serve(False)
         import_shared()
         snapshots = _snapshots(settings, instance.name, folder)
         with stops_put_off():  # what is set aside is known to be, or it is not
@@ -111,11 +115,11 @@ def _serve(settings: ServerSettings, notifier: Notifier) -> int:
             undo.callback(lambda: segments.remove(but_data=segments.is_taken_over))
         _log_start(settings, name)
         plan = Plan(
-            *(settings, instance, Doors(listeners, settings.default_port, kept), segments),
+            *(settings, instance, doors, segments),
             *(client_count_max, notifier, str(address)),
             state_folder=folder,
         )
-        if settings.may_share_database or bootstrap.was_of_pair:
+        if begins_shut:
             plan.stand_by()
         if bootstrap.is_done:
             plan.take_application(bootstrap.application, bootstrap.host)

@@ -181,6 +181,8 @@ class Supervisor:
             for child in self.children:
                 if changed.concerns(child.role):
                     child.replace("what it was started with no longer holds")
+        else:
+            self._stand(of_pair=self.bootstrap.was_of_pair)  # clients are told LOADING meanwhile
 
     def _stand(self, *, of_pair: bool) -> None:
         """The Application says whether a proxy may be a backup; a master's writer says it all."""

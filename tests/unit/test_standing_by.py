@@ -46,8 +46,35 @@ def test_the_pair_is_known_at_the_next_start_before_the_master_answers(tmp_path:
     assert first.pair_dbid == 7
     again = Bootstrap(lambda: Own({}, {}), tmp_path, "one", LogSettings("info"), needs_store=False)
     assert again.was_of_pair
+    assert again.may_be_of_pair
     bootstrap(tmp_path, Own({"DBID": 7}, {}))
     assert not again.was_of_pair
+    assert not again.may_be_of_pair
+
+
+@pytest.mark.parametrize(("needs_store", "may_be"), [(False, True), (True, False)])
+def test_a_proxy_that_was_never_told_anything_may_be_of_a_pair(
+    needs_store: bool, may_be: bool, tmp_path: Path
+) -> None:
+    own = Own({}, {})
+    made = Bootstrap(lambda: own, tmp_path, "one", LogSettings("info"), needs_store=needs_store)
+    assert made.may_be_of_pair is may_be
+    assert not made.was_of_pair
+
+
+def test_clients_are_told_loading_where_nothing_is_known_and_the_master_is_away(
+    tmp_path: Path,
+) -> None:
+    supervisor = Supervisor.__new__(Supervisor)
+    said: list[str] = []
+    plan: Any = SimpleNamespace(serve_alone=lambda: said.append("serve"))
+    supervisor.plan = plan
+    own = Own({}, {})
+    supervisor.bootstrap = Bootstrap(
+        lambda: own, tmp_path, "one", LogSettings("info"), needs_store=False
+    )
+    supervisor._on_bootstrap_end(1)
+    assert said == ["serve"]
 
 
 def test_a_folder_of_an_earlier_release_says_nothing_of_a_pair(tmp_path: Path) -> None:
