@@ -207,3 +207,20 @@ def test_two_masters_become_a_pair_and_switch_over(postgres: Postgres, tmp_path:
         pair.wait_primary(pair.second)
         pair.wait_stands_by(pair.first)
         assert shown_by(pair.first).role == ROLE_BACKUP
+
+
+@pytest.mark.long
+def test_a_member_of_a_pool_tells_its_name_and_drains(master: Master) -> None:
+    pooled = blocks("high-availability")[1]
+    [drained] = blocks("drain")
+    with Proxy(master.folder, master, app="proxy-1") as member, master.client() as author:
+        _, host = author.execute_command("CFG.CREATE", "CfgHost", '{"name": "balancer.example"}')
+        shell(master, renumbered(pooled, {120: host}))
+        told = lambda: status(member.port)  # noqa: E731
+        wait_until(lambda: told()["application"] == "pool", 20, "it tells the pool's name")
+        assert told()["member"] == member.app
+        begin, end = drained.replace("proxy1:2020", f"{HERE}:{member.port}").strip().split("\n")
+        shell(master, begin)
+        wait_until(lambda: told()["draining"], 10, "its clients are led away")
+        shell(master, end)
+        wait_until(lambda: not told()["draining"], 10, "it is back")
