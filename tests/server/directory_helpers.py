@@ -63,6 +63,12 @@ def person(
     return create(master, "CfgPerson", **attributes, **more)
 
 
+def delete_person(server: Server, dbid: int) -> None:
+    """Takes one away again."""
+    with server.client() as client:
+        client.execute_command("CFG.DELETE", "CfgPerson", dbid)
+
+
 def change(master: Server, class_name: str, dbid: int, delta: Mapping[str, Any]) -> None:
     """One CFG.UPDATE."""
     with master.client() as client:

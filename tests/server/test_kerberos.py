@@ -26,6 +26,7 @@ from tests.neighbours.waiting import wait_until
 from tests.server.directory_helpers import (
     ask,
     change,
+    delete_person,
     person,
     plain,
     set_annex,
@@ -128,8 +129,7 @@ def test_f101_it_is_independent_of_library(master: Master, kdc: Kdc, place: str)
         assert who(master, kdc.token("dee")) == f"inner {place}"
     finally:
         set_options(master, master, service(kdc))
-        with master.client() as client:
-            client.execute_command("CFG.DELETE", "CfgPerson", dbid)
+        delete_person(master, dbid)
 
 
 def test_an_external_id_that_is_the_principal_comes_before_the_user_name(
@@ -137,8 +137,7 @@ def test_an_external_id_that_is_the_principal_comes_before_the_user_name(
 ) -> None:
     dbid = person(master, "robert", external_id=f"bob@{kdc.realm}")
     assert who(master, kdc.token("bob")) == "robert"
-    with master.client() as client:
-        client.execute_command("CFG.DELETE", "CfgPerson", dbid)
+    delete_person(master, dbid)
     assert who(master, kdc.token("bob")) == "bob"
 
 
@@ -168,16 +167,14 @@ def test_a_disabled_person_is_refused_and_his_sessions_end(master: Master, kdc: 
         change(master, "CfgPerson", dbid, {"changed": {"state": "disabled"}})
         assert connection.recv(4096) == b""
     wait_until(lambda: show(master, kdc.token("cy")) == REFUSED, 10, "he is refused")
-    with master.client() as client:
-        client.execute_command("CFG.DELETE", "CfgPerson", dbid)
+    delete_person(master, dbid)
 
 
 def test_who_signs_in_by_a_certificate_alone_brings_no_ticket(master: Master, kdc: Kdc) -> None:
     annex = {"authentication": {"certificate-only": "true"}}
     dbid = person(master, "card", external_id=f"cy@{kdc.realm}", annex=annex)
     assert show(master, kdc.token("cy")) == REFUSED
-    with master.client() as client:
-        client.execute_command("CFG.DELETE", "CfgPerson", dbid)
+    delete_person(master, dbid)
 
 
 # That it is good once.
@@ -203,9 +200,7 @@ def test_t42_of_many_at_once_one_is_let_in(
 
 
 @parametrize_few(
-    ("first", "then"),
-    [(0, 1), (1, 0), (0, 3), (3, 1), (2, 1), (1, 2), (0, 2)],
-    quick=3,
+    ("first", "then"), [(0, 1), (1, 0), (0, 3), (3, 1), (2, 1), (1, 2), (0, 2)], quick=3
 )
 def test_t42_a_replay_is_refused_at_every_server_of_the_pool(
     pool: tuple[Proxy, Proxy, Proxy], master: Master, kdc: Kdc, first: int, then: int
