@@ -89,9 +89,8 @@ class FakeControl(FakeFlags):
         return self.links
 
     def slot_counters(self, slot: int) -> dict[str, int]:
-        # One worker's; the others of a fake server have nobody.
         shown = {"commands": 5, "connections": int(slot == 0), "subscribers": 0, "feeds": 0}
-        return dict.fromkeys(NAMES, 0) | shown
+        return dict.fromkeys(NAMES, 0) | shown  # the others of a fake server have nobody
 
     def count(self, slot: int, metric: int, change: int = 1) -> None:
         """Nobody looks."""
