@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from csp.process.standing import ROLE_BACKUP
+from tests.neighbours.applications import make_proxy_application
 from tests.neighbours.master_pair import MasterPair, shown_by
 from tests.neighbours.pairs import ProxyPair
 from tests.neighbours.postgres import Postgres
@@ -27,13 +28,16 @@ SOON_SECONDS = 5.0  # beside what is promised: a busy machine is no fault
 
 
 class Estate:
-    """A master, a pair of proxies whose links can be cut, and a proxy alone."""
+    """A master, a pair of proxies whose links can be cut, and a proxy behind a proxy."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.master = stack.enter_context(Master(folder))
         create_desk(self.master)
         (self.skill,) = create_skills(self.master, ["of the promises"])
-        self.alone = stack.enter_context(Proxy(folder, self.master, app="alone"))
+        middle = stack.enter_context(Proxy(folder, self.master, app="middle"))
+        self.below = Proxy(folder, middle, app="below", extra=())
+        make_proxy_application(self.master, "below", ("127.0.0.1", self.below.port), above=())
+        stack.enter_context(self.below)
         both = (KEEPALIVE_SECONDS, KEEPALIVE_SECONDS)
         self.pair = ProxyPair(folder, self.master, keepalive=both, cuttable=True)
         stack.enter_context(self.pair)
@@ -56,7 +60,7 @@ def masters(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield pair
 
 
-def test_guarantee_02_a_token_is_good_at_a_single_proxy_and_at_either_half(estate: Estate) -> None:
+def test_guarantee_02_a_token_is_good_in_a_chain_and_at_either_half(estate: Estate) -> None:
     """The link of the pair is cut; what was missed comes once, in order."""
     one, other = estate.pair.halves
     estate.pair.cut_across()
@@ -65,11 +69,11 @@ def test_guarantee_02_a_token_is_good_at_a_single_proxy_and_at_either_half(estat
     token = first.granted["token"]
     first.raw.close()
     missed = estate.rename("missed 1", "missed 2")
-    wait_level(estate.master, estate.alone)
-    at_single = Client(estate.alone, token)
-    assert at_single.granted["restored"] == 1
-    assert at_single.told(2) == missed
-    at_single.raw.close()
+    wait_level(estate.master, estate.below)
+    at_below = Client(estate.below, token)
+    assert at_below.granted["restored"] == 1
+    assert at_below.told(2) == missed
+    at_below.raw.close()
     one.kill()
     estate.pair.wait_serving(other)
     missed += estate.rename("missed 3")
