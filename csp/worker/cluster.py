@@ -16,6 +16,7 @@ import orjson
 from csp.model.redundancy import CLUSTER, is_server
 from csp.process.application import application_of, dbid_of, host_of
 from csp.process.places import for_clients
+from csp.process.ports import Security
 from csp.store.alarms import ALARM_POOL, end_alarm, raise_alarm
 from csp.worker.call import Lane
 
@@ -49,13 +50,24 @@ def cluster_name(lane: Lane) -> str:
 def words_of(lane: Lane, conn: int) -> dict[str, str | int]:
     """What CFG.REGISTER tells of the server: the address is a pool's, empty for all others."""
     shown = shown_as(lane)
-    address = ""
-    if shown.is_pool:
-        pool: dict[str, Any] = orjson.loads(application_of(lane.reader, shown.name) or b"{}")
-        host = str(host_of(lane.reader, pool).get("name", ""))
-        secured = bool(lane.loop.session(conn).secured)
-        address = for_clients(pool, host, secured=secured).address
+    address = _address(lane, shown, secured=bool(lane.loop.session(conn).secured))
     return {"server": shown.name, "server_dbid": shown.dbid, "server_address": address}
+
+
+def pool_address(lane: Lane) -> str:
+    """HOST:PORT of the pool to which this server belongs, as its default port is secured; empty
+    where it belongs to none, or the pool's Application does not say where it is.
+    """
+    secured = lane.info.port_of(0).security is Security.SECURED
+    return _address(lane, shown_as(lane), secured=secured)
+
+
+def _address(lane: Lane, shown: Shown, *, secured: bool) -> str:
+    if not shown.is_pool:
+        return ""
+    pool: dict[str, Any] = orjson.loads(application_of(lane.reader, shown.name) or b"{}")
+    host = str(host_of(lane.reader, pool).get("name", ""))
+    return for_clients(pool, host, secured=secured).address
 
 
 def watch_pool(lane: Lane) -> None:

@@ -31,6 +31,7 @@ from csp.worker.applications import Applications
 from csp.worker.bundles import Bundles, make_context
 from csp.worker.call import Call, Handler, State
 from csp.worker.certificates import Certificates
+from csp.worker.cluster import pool_address
 from csp.worker.discovery import Discovery
 from csp.worker.discovery_commands import handler_at
 from csp.worker.feed_server import Feeds
@@ -317,7 +318,7 @@ class SlowLane:
 
     def moving_to(self) -> bytes:
         """HOST:PORT where clients go that have to leave this server; empty: nothing is known."""
-        address = shown(self.control).peer_address.encode()
+        address = (shown(self.control).peer_address or pool_address(self)).encode()
         return address if ADDRESS.fullmatch(address) else b""
 
     def admit(self, conn: int) -> None:

@@ -84,6 +84,7 @@ def test_t57_a_member_of_a_pool_tells_clients_the_pool_and_no_backup(server: Ser
     put(server, 130, "pool", serverInfo={"hostDBID": 201, "port": "3030"}, **SERVER)
     joins(server, "pool")
     assert told(server) == (b"pool", 130, b"balancer.example:3030", b"")
+    assert server.lane.moving_to() == b"balancer.example:3030"
     found = status(server)
     assert (found["application"], found["application_dbid"]) == (b"pool", 130)
     assert found["member"] == b"confserv"
