@@ -27,6 +27,7 @@ from csp.model.types import CLASS_OF_WORD
 from csp.transfer.forms import FORM_OF, FORMS
 from csp.transfer.importing import Prepared, Wishes, carry_out, prepare
 from csp.transfer.link import Link
+from csp.transfer.objects import Node
 from csp.transfer.problems import ImportRefused, Problems
 
 UPDATES_SHOWN = 20
@@ -167,7 +168,7 @@ def _own_application(prepared: Prepared, status: dict[str, Any]) -> Iterator[str
     """What the import would make the asked server's own Application say of where it listens."""
     for update in prepared.plan.updates:
         node = update.item.node
-        if node.cls.name != "CfgApplication" or node.dbid != int(status["application_dbid"]):
+        if node.cls.name != "CfgApplication" or not _is_own(node, status):
             continue
         paths = [path for path in update.paths if path.partition(".")[0] in WHERE_IT_LISTENS]
         if paths:
@@ -176,6 +177,12 @@ def _own_application(prepared: Prepared, status: dict[str, Any]) -> Iterator[str
                 f"{' and '.join(paths)}: the server listens where it does, "
                 f"so where the file is another server's, leave these out or set them back"
             )
+
+
+def _is_own(node: Node, status: dict[str, Any]) -> bool:
+    """Whether it is the asked server's own Application; a pool's member shows the pool's as its."""
+    member = status.get("member")
+    return node.key[-1] == member if member else node.dbid == int(status["application_dbid"])
 
 
 def _open(file: str) -> BinaryIO:

@@ -21,10 +21,12 @@ from tests.server.feed_helpers import (
     create_skills,
     let_in,
     rename_skill,
+    set_writable,
     status,
     wait_level,
 )
 from tests.server.hot_stage import Raw, command
+from tests.unit.importing import document
 
 NAMES = itertools.count()
 
@@ -257,7 +259,7 @@ def test_two_keys_are_good_also_with_the_master_down_and_after_a_restart(tmp_pat
 
 
 def test_f109_t57_sessions_are_restored_across_a_pool_that_shows_its_own_name(
-    estate: Estate,
+    estate: Estate, tmp_path: Path
 ) -> None:
     """The original shows the pool's name too, but restores no session there."""
     with estate.master.client() as client:
@@ -282,3 +284,11 @@ def test_f109_t57_sessions_are_restored_across_a_pool_that_shows_its_own_name(
     assert told == [1, "pool", dbid, "balancer.example:2020"]
     assert granted["backup"] == ""
     assert [status(member)["alarms"] for member in members] == [[], []]  # it runs nowhere
+    # An import knows the member all the same.
+    set_writable(estate.master, estate.first)
+    file = tmp_path / "file.json"
+    file.write_bytes(
+        document(applications=[{"name": estate.first.app, "serverInfo": {"port": "1"}}])
+    )
+    done = estate.first.cli("import", str(file), "--dry-run")
+    assert f"'{estate.first.app}' is this server's own Application" in done.stderr, done.stderr
