@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from csp.errors import Busy, CspError, MasterDown, NoPerm, NoRef
+from csp.errors import Busy, Conflict, CspError, MasterDown, NoPerm, NoRef
 from csp.feed.pair_mind import WAIT_MS, Mind, Names
 from csp.feed.pair_table import Action, Own, Peer, Root, Verdict, follows_peer
 from csp.feed.peer import PeerLink
@@ -80,6 +80,7 @@ class Half:
         self._mind: Mind | None = None
         self._seen = (b"", 0)  # the state of the store that was looked at last
         self._record: bytes | None = None
+        self._stored: PairRow | None = None  # the row that it holds
         self._shown: Standing | None = None
         self._is_taking = False
         self._take_ms = 0
@@ -119,8 +120,7 @@ class Half:
         if self._mind is None or self._mind.names != names:
             was = Own.PRIMARY if self._host.serving else Own.BACKUP
             self._mind = Mind(names, was, self._monotonic_ms())
-            self._record = None
-            self._seen = (b"", 0)
+            self._forget_store()
         self._mind.wait_ms = self._wait_ms
         self._mind.keepalive_ms = keepalive.local_ms or self._mind.keepalive_ms
         place = for_peer(peer, pair.host_of(names.peer))
@@ -168,9 +168,14 @@ class Half:
         later: Later[None] = Later()
 
         def answered(value: int | Exception) -> None:
+            self._take_answer(mind, value)
             later.answer(value if isinstance(value, Exception) else None)
 
-        self._feed.take_row(PairRow(mind.row.pair, mind.row.number + 1, target)).then(answered)
+        try:
+            self._feed.take_row(PairRow(mind.row.pair, mind.row.number + 1, target)).then(answered)
+        except CspError as error:
+            self._take_answer(mind, error)
+            raise
         return later
 
     def descriptors(self) -> list[Descriptor]:
@@ -240,13 +245,21 @@ class Half:
         place = (host.stream, host.published)
         if place == self._seen or not host.loaded:
             return
+        stream, revision = self._seen
+        if stream and (host.stream != stream or host.published < revision):
+            mind.forget_row()
+            self._forget_store()
         self._seen = place
         record = host.image(ACCOUNT_CLASS_ID, PAIRS_DBID)
         if record is not None and record != self._record:
-            row = read_pairs(json_of(record)).get(mind.names.pair)
-            if row is not None:
-                mind.has_row(row)
+            self._stored = read_pairs(json_of(record)).get(mind.names.pair)
+            if self._stored is not None:
+                mind.has_row(self._stored)
         self._record = record
+
+    def _forget_store(self) -> None:
+        """What was read of the store is read again."""
+        self._seen, self._record, self._stored = (b"", 0), None, None
 
     def _do(self, mind: Mind, verdict: Verdict, now_ms: int) -> bool:
         """Does it; whether this half is another one then."""
@@ -269,6 +282,7 @@ class Half:
 
         def answered(value: int | Exception) -> None:
             self._is_taking = False
+            self._take_answer(mind, value)
             if isinstance(value, Exception):
                 self._take_ms = self._monotonic_ms() + TAKE_AGAIN_MS
                 log_event(log, "51402", reason=value)
@@ -279,6 +293,11 @@ class Half:
             self._feed.take_row(row).then(answered)
         except CspError as error:
             answered(error)
+
+    def _take_answer(self, mind: Mind, value: int | Exception) -> None:
+        """A row whose number does not follow was asked for by what is known wrongly."""
+        if isinstance(value, Conflict):
+            mind.refuted(self._stored)
 
     def _look_for_master(self, mind: Mind, now_ms: int) -> None:
         has_root = mind.told is not None and mind.told.root

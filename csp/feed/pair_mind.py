@@ -5,7 +5,8 @@ output: times are handed in, by a monotonic clock, in milliseconds.
    says something again, by that link or its own.
 2. The peer has gone from the root when it was seen there, or takes no connection any more, and is
    not seen there; just behind a link's return nothing is concluded: all come back one by one.
-3. The row with the highest number counts, whoever told it.
+3. The row with the highest number counts, whoever told it; but what the root has refuted, a peer
+   may tell no more, and the row of a history that was left is forgotten.
 4. A primary that lost the root yields after YIELD_MS: a link that comes back at once moves nobody.
 5. Before this half has looked for both root and peer, it does what the root's row says and no more.
 """
@@ -56,6 +57,7 @@ class Mind:
         self._heard_ms = -1
         self._is_joined = False  # a link to it is up
         self._waits_since_ms = -1
+        self._refuted = 0  # the highest number that the root knew nothing of
 
     # What happens.
 
@@ -79,13 +81,24 @@ class Mind:
         if row.pair == self.names.pair and row.number > self.row.number:
             self.row = row
 
+    def forget_row(self) -> None:
+        """Another history is loaded: its row comes next, if it has one."""
+        self.row = PairRow(self.names.pair)
+        self._refuted = 0
+
+    def refuted(self, stored: PairRow | None) -> None:
+        """The root has said that the number which follows this row is none: the store counts."""
+        self._refuted = max(self._refuted, self.row.number)
+        self.row = stored or PairRow(self.names.pair)
+
     def hear(self, told: Saying, now_ms: int) -> None:
         """The peer said how it stands."""
         self.told = told
         self._heard_ms = now_ms
         self._has_looked_across = True
         self._peer_refuses = False
-        self.has_row(PairRow(self.names.pair, told.number, told.active))
+        if told.number > self._refuted:
+            self.has_row(PairRow(self.names.pair, told.number, told.active))
 
     def joined(self, now_ms: int) -> None:
         """A link to the peer is up; what it says comes next."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from csp.errors import Busy, CspError, MasterDown, NoPerm, NoRef
+from csp.errors import Busy, Conflict, CspError, MasterDown, NoPerm, NoRef
 from csp.feed.pair import TAKE_AGAIN_MS, Half
 from csp.feed.pair_mind import WAIT_MS, YIELD_MS
 from csp.model.pairs import PAIRS_DBID, PairRow, Saying, pairs_image, read_saying
@@ -242,3 +242,34 @@ def test_the_feed_of_the_other_one_is_followed_only_by_who_is_behind_without_mas
     stage.half.look()
     assert stage.half.routes() == []
     stage.half.close()
+
+
+def test_a_row_of_a_history_that_is_no_more_keeps_nobody_from_serving() -> None:
+    """The master's database was restored: what this half knew of its row is no number there."""
+    stage = Stage(BACKUP)
+    stage.row(5, PRIMARY)
+    stage.feed.answer = Conflict("the pair 101 is at number 2: 101 serves")
+    stage.host.published = 3  # another history is loaded, of an earlier row
+    stage.host.record = pairs_image([PairRow(PRIMARY, 2, PRIMARY)], 3)
+    stage.half.descriptors()
+    stage.hear(serving=True, yields=True, root=False, number=5, active=PRIMARY)  # it is behind
+    stage.later(TAKE_AGAIN_MS)
+    stage.hear(serving=True, yields=True, root=False, number=5, active=PRIMARY)
+    assert [row.number for row in stage.feed.rows] == [6, 3]
+    stage.row(3, BACKUP)
+    assert stage.host.serving
+
+
+def test_a_switchover_that_asks_for_a_wrong_number_asks_for_the_right_one_next() -> None:
+    stage = Stage(PRIMARY)
+    stage.row(2, PRIMARY)
+    stage.hear(number=7, active=PRIMARY)
+    stage.feed.answer = Conflict("the pair 101 is at number 2: 101 serves")
+    with pytest.raises(Conflict):
+        stage.half.switch_over()
+    stage.hear(number=7, active=PRIMARY)
+    with pytest.raises(Conflict):
+        stage.half.switch_over()
+    assert [row.number for row in stage.feed.rows] == [8, 3]
+    stage.hear(number=8, active=BACKUP, serving=True)  # what is newer than what was refuted counts
+    assert stage.host.shown.number == 8
