@@ -95,5 +95,6 @@ cdef void accept_ready(worker_t *w, uint32_t ready) noexcept nogil:
     """Serves the ports whose bits are set."""
     cdef uint32_t i
     for i in range(w.listener_count):
-        if ready & (<uint32_t> 1 << i):
+        # One that was shut in this very turn may be open again: it is served when that is heard of.
+        if ready & (<uint32_t> 1 << i) and w.listeners[i].open:
             accept_some(w, i)
