@@ -34,7 +34,7 @@ from csp.master.lease import boot_id
 from csp.master.load import catch_up, load_everything
 from csp.master.outage import Found, Outage
 from csp.master.published import HostView
-from csp.master.rank import Rank
+from csp.master.rank import Rank, unknown_standing
 from csp.master.retention import Limits, Retention
 from csp.master.seat import Holder
 from csp.master.seed import SeedPlan
@@ -136,7 +136,7 @@ class DatabaseOrigin:
             self.database.note_loss(text)
             self._watch_over()
         if self._rank is None or not self._rank.is_shown:
-            host.show_standing(Standing())
+            host.show_standing(Standing() if self._rank is None else unknown_standing(host.role))
 
     def _open(self, host: StoreForOrigin) -> None:
         """Becomes the database's master, and serves what it holds."""

@@ -288,3 +288,13 @@ class Rank:
             return "no backup of this master is there: none shows itself in its database"
         lag = self._standbys.lag(best)
         return f"the backup {best.told.application} lacks {lag} changes" if lag else ""
+
+
+def unknown_standing(role: int) -> Standing:
+    """What a master is until it has reached its database: a backup serves nobody before it knows.
+
+    Whoever served last, by what it shows, serves on.
+    """
+    if role != ROLE_BACKUP:
+        return Standing()
+    return Standing(ROLE_BACKUP, False, why_not="its database is not there")

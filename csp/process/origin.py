@@ -138,6 +138,10 @@ class StoreForOrigin(Protocol):
     def serving(self) -> bool:
         """Whether ports for clients are open, as was shown last."""
 
+    @property
+    def role(self) -> int:
+        """ROLE_*, as was shown last."""
+
     def show_standing(self, standing: Standing) -> None:
         """Shows how this server stands in its pair; has its ports for clients opened or shut."""
 

@@ -300,7 +300,7 @@ class StoreHost:
 
     @property
     def fence(self) -> int:
-        """The fence number that a master of this run took last, or was about to; 0: none did."""
+        """The number that a master of this run took last, or was about to; 0: none did."""
         return self.control.fence
 
     @fence.setter
@@ -312,13 +312,16 @@ class StoreHost:
         self.control.count(self._slot, PLACES[metric], change)
 
     def gauge(self, metric: str, value: int) -> None:
-        """Sets one of the writer's gauges."""
         self.control.gauge(self._slot, PLACES[metric], value)
 
     @property
     def serving(self) -> bool:
         """Whether ports for clients are open, as was shown last."""
         return bool(self.control.serving)
+
+    @property
+    def role(self) -> int:
+        return int(self.control.role)
 
     def show_standing(self, standing: Standing) -> None:
         """Shows how this server stands in its pair, and has ports opened or shut for it."""

@@ -19,7 +19,7 @@ from csp.process.context import OptionValue, ProcessContext, Upstream
 from csp.process.keepalive import USUAL, keepalive_in
 from csp.process.roles import WRITER, Role, Secret, processes, roles_of
 from csp.process.source import Source, SourceRefused, source_in
-from csp.process.standing import ROLE_SINGLE
+from csp.process.standing import ROLE_BACKUP, ROLE_SINGLE
 from csp.supervisor.child import Child, ChildState
 from csp.supervisor.doors import Doors
 from csp.supervisor.fork import fork_child
@@ -142,6 +142,8 @@ class Plan:
 
     def stand_by(self) -> None:
         """Keeps the ports for clients shut until the writer says that this server serves."""
+        if self.segments.was_backup and self.settings.mode == "master":  # until it knows better
+            self.segments.control.role = ROLE_BACKUP
         self.segments.control.serving = False
         self.take_standing()
 

@@ -19,7 +19,7 @@ from csp.model.keys import TABLE_DIGEST
 from csp.observe.events import log_event
 from csp.process import drain
 from csp.process.roles import SUPERVISOR_SLOT, WRITER
-from csp.process.standing import Standing, show
+from csp.process.standing import ROLE_BACKUP, Standing, show
 from csp.store import locks, segment
 from csp.store.control import LINK_DOWN, STATE_READY
 from csp.tables.metrics import PLACES
@@ -59,7 +59,9 @@ class Segments:
         self._control_fd, self.control = attached or _create_control(instance)
         # A start is the word to be master, also after a replacement; a writer's restart is not.
         self.control.fence = 0
-        show(self.control, Standing())  # what an earlier run's writer said, it said of that run
+        # What an earlier run's writer said, it said of that run.
+        self.was_backup = self.is_taken_over and self.control.role == ROLE_BACKUP
+        show(self.control, Standing())
         self.control.set_drain(0, 0)
         self.control.claim_slot(SUPERVISOR_SLOT, os.getpid())
         self.session_rows = min(client_count_max, SESSION_ROWS_MAX)

@@ -151,6 +151,18 @@ def test_a_commit_that_hangs_half_way_delays_nobody(pair: tuple[Stage, Stage]) -
     wait_until(level, 15, "who hung follows")
 
 
+def test_who_stood_by_serves_nobody_until_it_knows(pair: tuple[Stage, Stage]) -> None:
+    """Who starts anew from memory while its database is away, and who served before."""
+    for stage, is_serving in zip(pair, (True, False), strict=True):
+        stage.origin.close()
+        stage.address = "postgresql://nobody@/none?host=/nowhere"
+        stage.host.fence = 0
+        stage.origin = stage.open()
+        assert stage.host.standing.serving is is_serving
+        assert stage.host.standing.role == (ROLE_SINGLE if is_serving else ROLE_BACKUP)
+        assert isinstance(stage.write(*SKILL).error, MasterDown)
+
+
 def test_freshness_ends_with_the_lease(place: PostgresPlace) -> None:
     stage = Stage(place)
     now_ms = steady_ms()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -45,9 +45,12 @@ class Author(threading.Thread):
 
     def run(self) -> None:
         number, masters = 0, [self.pair.primary, self.pair.backup]
+        # By RESP3 redis-py is told to move; where nobody serves there yet it loses a reply by that.
+        options = {"socket_timeout": 3, "retry": Retry(NoBackoff(), 0), "protocol": 2}
         while not self.enough.is_set():
             try:
-                with masters[0].client(socket_timeout=3, retry=Retry(NoBackoff(), 0)) as client:
+                with masters[0].client(**options) as client:
+                    client.ping()  # whom it can't reach it has asked for nothing
                     while not self.enough.is_set():
                         number += 1
                         self._write(client, f"{self.name} {number}")
@@ -108,8 +111,11 @@ def pair(running: MasterPair) -> MasterPair:
     return running
 
 
-def check_nothing_lost(pair: MasterPair, author: Author) -> None:
-    """All that was answered is served; each revision once, each continuing the one before."""
+def check_nothing_lost(pair: MasterPair, author: Author) -> Set[str]:
+    """All that was answered is served; each revision once, each continuing the one before.
+
+    The names that are there.
+    """
     with pair.primary.client() as client:
         keys = list(client.scan_iter("CfgSkill:*", count=1000))
         objects = [json.loads(text) for text in client.mget(keys)]
@@ -117,6 +123,7 @@ def check_nothing_lost(pair: MasterPair, author: Author) -> None:
     assert author.done.items() <= held.items()
     assert held.keys() - author.done.keys() <= author.unknown
     check_history(pair.url)
+    return held.keys()
 
 
 def took_over(server: Master) -> bool:
@@ -214,8 +221,8 @@ def test_a_clean_stop_leaves_the_database_to_the_backup_at_once(pair: MasterPair
         pair.wait_primary(new, TAKEN_SECONDS_MAX)
         print(f"from the end of the stop to the role: {time.monotonic() - stopped_at:.2f} s")
         author.writes_on()
-    assert not author.unknown
-    check_nothing_lost(pair, author)
+    # Who sends while the connection is closed is not answered, and nothing of it is done.
+    assert check_nothing_lost(pair, author) == author.done.keys()
 
 
 @pytest.mark.long

@@ -121,6 +121,10 @@ class FakeHost(FakeAlarms):
     def serving(self) -> bool:
         return self.standing.serving
 
+    @property
+    def role(self) -> int:
+        return self.standing.role
+
     def show_standing(self, standing: Standing) -> None:
         self.standing = standing
 
