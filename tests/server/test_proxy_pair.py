@@ -13,12 +13,13 @@ import psutil
 import pytest
 import redis
 
+from csp.model.pairs import Saying
 from csp.process.standing import ROLE_BACKUP, ROLE_PRIMARY, ROLE_SINGLE
 from tests.neighbours.pairs import Half, ProxyPair
 from tests.neighbours.server import PASSWORD, Master
 from tests.neighbours.waiting import wait_until
 from tests.server.feed_helpers import DESK, create_desk, create_skills, rename_skill
-from tests.server.hot_stage import Raw
+from tests.server.hot_stage import Raw, command
 
 NAMES = itertools.count()
 PROMOTED_SECONDS_MAX = 5.0  # far above what it takes: a busy machine is no fault
@@ -41,6 +42,13 @@ class Stage:
             cuttable=True,
             options=OPTIONS,
         )
+        self.stranger = "a server beside the pair"
+        with master.client() as client:
+            half = json.loads(client.get(f"CfgApplication:{self.pair.first.dbid}"))
+            alike = ("appPrototypeDBID", "isServer", "tenantDBIDs", "workDirectory", "commandLine")
+            made = {name: half[name] for name in alike} | {"name": self.stranger}
+            made["serverInfo"] = {"hostDBID": half["serverInfo"]["hostDBID"], "port": "1"}
+            client.execute_command("CFG.CREATE", "CfgApplication", json.dumps(made))
 
     def rename(self, count: int = 1) -> int:
         """Renames the skill so often; the last revision."""
@@ -255,6 +263,54 @@ def test_a_pair_is_split_and_joined_while_it_runs(stage: Stage) -> None:
     stage.pair.wait_seamless()
     assert stage.pair.serving is one
     assert other.standing().peer == one.app
+
+
+@pytest.mark.long
+def test_a_writer_that_is_killed_moves_nobody_and_shuts_no_port(stage: Stage) -> None:
+    one, other = stage.one_and_other()
+    number = one.standing().number
+    client = Client(one)
+    for half in (one, other):
+        writer = half.child("writer")
+        writer.kill()
+        wait_until(lambda half=half, pid=writer.pid: half.child("writer").pid != pid, 20, "another")
+        end = time.monotonic() + KEEPALIVE_SECONDS
+        while time.monotonic() < end:
+            assert stage.pair.serving is one
+            time.sleep(0.05)
+    stage.pair.wait_seamless()
+    assert (stage.pair.serving, one.standing().number) == (one, number)
+    last = stage.rename()
+    assert client.told(1) == [last]  # it was never closed, and misses nothing
+    client.raw.close()
+
+
+@pytest.mark.long
+def test_nobody_but_servers_says_who_serves_and_only_the_other_half_is_heard(stage: Stage) -> None:
+    one, other = stage.one_and_other()
+    before = one.standing(), other.standing()
+    taken = command("PAIR", stage.pair.first.dbid, before[0].number + 1, other.dbid)
+    said = Saying(serving=True, ready=True, root=True, number=99, active=other.dbid).pack()
+    words = (("CFG.PAIR", "SAY", said), ("CFG.FORWARD", 1, "END", taken))
+    for server in (stage.master, one, other):
+        port = server.port if server is stage.master else server.management
+        for application in ("", DESK):  # an administrator, and who serves an application
+            raw = Raw(port)
+            assert raw.call("HELLO", 3, "AUTH", "default", PASSWORD)["proto"] == 3
+            if application:
+                raw.call("CFG.REGISTER", application)
+            for each in words:
+                refusal = raw.call(*each)
+                assert refusal.startswith("-NOPERM"), refusal
+            raw.close()
+    stranger = Raw(one.management)  # a server, but none of this pair
+    assert stranger.call("HELLO", 3, "AUTH", "default", PASSWORD)["proto"] == 3
+    stranger.call("CFG.REGISTER", stage.stranger)
+    assert stranger.call(*words[0]).startswith("-NOPERM CFG.PAIR is for the other half")
+    for half in stage.pair.halves:  # whose place is taken, by the real one
+        assert stranger.call("CFG.REGISTER", half.app).startswith("-BUSY"), half.app
+    stranger.close()
+    assert (one.standing(), other.standing()) == before
 
 
 @pytest.mark.long
