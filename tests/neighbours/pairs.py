@@ -121,12 +121,15 @@ class ProxyPair:
         keepalive: tuple[int, int] | None = None,
         cuttable: bool = False,
         options: Mapping[str, Mapping[str, str]] | None = None,
+        middle: Server | None = None,
     ) -> None:
-        """`keepalive`: seconds of the connection to the master, both ways; `options` of both."""
+        """`keepalive`: seconds of the connection to the master, both ways; `options` of both;
+        `middle`: a proxy by which the second one goes to the master.
+        """
         self.master = master
         self.first, self.second = (
-            Half(folder, master, f"{name}-{number}", workers=workers, cuttable=cuttable)
-            for number in (1, 2)
+            Half(folder, above, f"{name}-{number}", workers=workers, cuttable=cuttable)
+            for number, above in ((1, master), (2, middle or master))
         )
         self._keepalive = keepalive
         self._options = options or {}

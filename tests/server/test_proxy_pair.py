@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,7 +17,7 @@ import redis
 from csp.model.pairs import Saying
 from csp.process.standing import ROLE_BACKUP, ROLE_PRIMARY, ROLE_SINGLE
 from tests.neighbours.pairs import Half, ProxyPair
-from tests.neighbours.server import PASSWORD, Master
+from tests.neighbours.server import PASSWORD, Master, Proxy
 from tests.neighbours.waiting import wait_until
 from tests.server.feed_helpers import DESK, create_desk, create_skills, rename_skill
 from tests.server.hot_stage import Raw, command
@@ -263,6 +264,29 @@ def test_a_pair_is_split_and_joined_while_it_runs(stage: Stage) -> None:
     stage.pair.wait_seamless()
     assert stage.pair.serving is one
     assert other.standing().peer == one.app
+
+
+@pytest.mark.long
+def test_a_half_behind_a_middle_proxy_hears_through_it_that_the_other_one_died(
+    stage: Stage, tmp_path: Path
+) -> None:
+    keepalive = (KEEPALIVE_SECONDS, KEEPALIVE_SECONDS)
+    with Proxy(tmp_path, stage.master, app="middle") as middle:
+        pair = ProxyPair(
+            *(tmp_path, stage.master),
+            name="below",
+            keepalive=keepalive,
+            cuttable=True,
+            middle=middle,
+        )
+        with pair:
+            one, other = pair.halves
+            pair.cut_across()
+            wait_until(lambda: other.standing().peer_state == "away", 20, "it hears nothing")
+            assert pair.serving is one
+            took = kill(one, other)  # peer-switchover-tmout, 30 s here, is not waited for
+            print(f"behind a middle proxy, promoted after {took:.3f} s")
+            assert other.standing().number == 1
 
 
 @pytest.mark.long
