@@ -207,6 +207,7 @@ class DatabaseOrigin:
         engine.committed = self._committed
         engine.gives_default_access = self._gives_default_access
         self._tickets.load(self.database.connection)
+        self._sessions.begin()
         self._engine = engine
         upkeep.complete(engine)
         if self._must_restore_default:

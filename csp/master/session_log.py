@@ -40,6 +40,10 @@ class SessionLog:
         self._waiting += records[:room]
         self._lost += max(0, len(records) - room)
 
+    def begin(self) -> None:
+        """This master writes from now on; another one may have written since it did so last."""
+        self._number = 0
+
     def write(self, database: Database) -> bool:
         """Writes some of what waits, in each tick; whether the database took it."""
         if self._lost:

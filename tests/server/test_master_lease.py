@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from csp.errors import MasterDown, NoRef
 from csp.exits import EXIT_REFUSED
-from csp.master import statements
+from csp.master import schema, statements
 from csp.master.clock import steady_ms
 from csp.master.driver import Driver
 from csp.master.postgres import Timeline
 from csp.master.seat import LEASE_MS, Holder
+from csp.model.sessions import batch_of
+from csp.observe.clock import wall_ms
 from csp.process.context import StartRefused
 from csp.process.standing import ROLE_BACKUP, ROLE_PRIMARY, ROLE_SINGLE
 from csp.store.control import LINK_STALE, LINK_UP, link_now
@@ -96,6 +99,27 @@ def test_a_hand_over_takes_no_lease_and_loses_nothing(pair: tuple[Stage, Stage])
     assert first.host.records == second.host.records
 
 
+def test_records_of_sessions_outlast_that_the_lease_goes_to_and_fro(
+    pair: tuple[Stage, Stage],
+) -> None:
+    def kept_of(stage: Stage) -> int:
+        with stage.origin.database.connection.begin():
+            count = select(func.count()).select_from(schema.session_log)
+            return int(stage.origin.database.connection.execute(count).scalar_one())
+
+    for number, (stage, other) in enumerate((pair, pair[::-1], pair), 1):
+        stage.origin.note_sessions(batch_of([{"time": wall_ms(), "what": "sign-in"}]))
+        assert stage.origin._sessions.write(stage.origin.database)
+        assert kept_of(stage) == number
+        if number == 3:
+            break
+        seen = lambda: stage.host.standing.peer_state == "ready"  # noqa: B023, E731
+        wait_until(turning([*pair], seen), 10, "the other one is seen")
+        stage.origin.switch_over()
+        serves = lambda: other.host.standing.serving  # noqa: B023, E731
+        wait_until(turning([*pair], serves), 10, "the other one takes over")
+
+
 def test_a_backup_that_does_not_take_is_no_end(pair: tuple[Stage, Stage]) -> None:
     first, _ = pair
     answers: list[object] = []
@@ -135,7 +159,11 @@ def test_a_commit_that_hangs_half_way_delays_nobody(pair: tuple[Stage, Stage]) -
     """As of a machine that was stopped amid its statements: no limit of its server ends that."""
     first, second = pair
     database = first.origin.database
-    values = {"fence_": database.fence, "revision_": first.host.published, "moves": 1}
+    values: dict[str, object] = {
+        "fence_": database.fence,
+        "revision_": first.host.published,
+        "moves": 1,
+    }
     values |= {"mark": "0" * 16, "time_ms": 0}
     began = time.monotonic()
     connection = database.connection
