@@ -61,12 +61,23 @@ class MasterPair:
     @property
     def primary(self) -> Master:
         """Who has the database, by what both show."""
-        return self.first if _role(self.first) != ROLE_BACKUP else self.second
+        is_second = _is_primary(self.second) and not _is_primary(self.first)
+        return self.second if is_second else self.first
 
     @property
     def backup(self) -> Master:
         """The other one."""
         return self.second if self.primary is self.first else self.first
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether one stands by, loaded, and is seen by the other one, which is the primary.
+
+        Who was killed shows what it was until it is started anew: ask when writes go on.
+        """
+        backups = [one for one in (self.first, self.second) if _role(one) == ROLE_BACKUP]
+        seen = shown_by(self.primary)
+        return len(backups) == 1 and _is_ready_backup(backups[0]) and seen.peer_state == "ready"
 
     @staticmethod
     def processes(server: Master) -> list[psutil.Process]:
@@ -112,6 +123,12 @@ def shown_by(server: Master) -> Standing:
     """What its control segment says of its rank now; a single server's where nothing was shown."""
     control = _control(server)
     return shown(control) if control is not None else Standing()
+
+
+def _is_primary(server: Master) -> bool:
+    """Whether it runs, and shows itself as who takes writes."""
+    is_running = server.process is not None and server.process.poll() is None
+    return is_running and _role(server) not in (None, ROLE_BACKUP)
 
 
 def _role(server: Master) -> int | None:

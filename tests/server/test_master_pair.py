@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Iterator, Set
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 from redis.backoff import NoBackoff
@@ -16,6 +18,7 @@ from redis.retry import Retry
 from csp.master.database import Database
 from csp.master.entries import entries_from
 from csp.model.entry import mark_of, parse_entry, revision_of, why_not_continues
+from csp.observe import failpoint
 from csp.process.standing import ROLE_BACKUP
 from tests.neighbours.master_pair import MasterPair, shown_by
 from tests.neighbours.postgres import Postgres
@@ -107,7 +110,7 @@ def pair(running: MasterPair) -> MasterPair:
     for server in (running.first, running.second):
         if server.process is not None and server.process.poll() is not None:
             server.start(ready=False)
-    wait_until(lambda: shown_by(running.primary).peer_state == "ready", 30, "the backup is ready")
+    wait_until(lambda: running.is_settled, 30, "the backup is ready")
     return running
 
 
@@ -186,6 +189,48 @@ def test_a_primary_that_was_stopped_comes_back_as_the_backup(pair: MasterPair) -
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("place", "said"), [("master.before_commit", "rejected"), ("master.after_commit", "committed")]
+)
+def test_what_was_under_way_is_settled_at_the_new_primary(
+    pair: MasterPair, place: str, said: str
+) -> None:
+    """A write that was stopped amid its commit, or behind it, and that nobody was told of."""
+    old, new = pair.primary, pair.backup
+    stop_next_writer_at(old, place)
+    asked = old.raw()
+    text = json.dumps({"tenantDBID": 1, "name": f"at {place}"})
+    asked.send_command("CFG.CREATE", "CfgSkill", text, "ID", place)
+    wait_until(lambda: old.child("writer").status() == psutil.STATUS_STOPPED, 5, "it is under way")
+    pair.pause(old)
+    pair.wait_primary(new, TAKEN_SECONDS_MAX)
+    for _ in range(2):  # while the old one is stopped, and when it has come back
+        with new.client() as client:
+            assert client.execute_command("CFG.OUTCOME", place).split()[0] == said
+            found = client.execute_command("CFG.FIND", "CfgSkill", "name", f"at {place}")
+            assert bool(found) is (said == "committed")
+        pair.resume()
+        pair.wait_stands_by(old)
+    asked.disconnect()
+    check_history(pair.url)
+
+
+def stop_next_writer_at(server: Master, place: str) -> None:
+    """Ends when that one is there, and is stopped in its first commit."""
+    (folder,) = server.runtime.iterdir()
+    (folder / failpoint.FILE).write_text(f"{place}=stop\n")
+    server.child("writer").kill()
+    wait_until(lambda: not (folder / failpoint.FILE).exists(), 20, "the next writer begins")
+
+    def answers() -> bool:
+        with contextlib.suppress(redis.RedisError), server.client() as client:
+            return client.execute_command("CFG.SYNC") is not None
+        return False
+
+    wait_until(answers, 20, "the next writer is there")
+
+
+@pytest.mark.long
 def test_a_writer_that_dies_alone_is_no_reason_to_take_over(pair: MasterPair) -> None:
     old = pair.primary
     with Author(pair, "writer") as author:
@@ -205,8 +250,7 @@ def test_a_supervisor_that_was_killed_takes_its_lease_back_or_stands_by(pair: Ma
         old.kill()
         old.start(ready=False)
         author.writes_on()
-        ready = lambda: shown_by(pair.primary).peer_state == "ready"  # noqa: E731
-        wait_until(ready, 30, "both are there")
+        wait_until(lambda: pair.is_settled, 30, "both are there")
         author.writes_on()
     assert pair.primary is old or took_over(pair.primary)
     check_nothing_lost(pair, author)
