@@ -15,7 +15,7 @@ import time
 import psutil
 
 from csp.observe.clock import wall_ms
-from csp.store.control import LINK_DATABASE
+from csp.store.control import LINK_DATABASE, link_now
 from csp.worker.call import Lane
 from csp.worker.halves import is_serving
 
@@ -48,7 +48,7 @@ class Agent:
 
     def _age_ms(self) -> int:
         """How old what is here may be, by the wall clock; 0 where the database is asked."""
-        state, _, heard_ms = self._lane.control.link()
+        state, _, heard_ms = link_now(self._lane.control)
         if state == LINK_DATABASE and self._lane.info.mode == "master":
             return 0
         return max(0, wall_ms() - heard_ms)

@@ -11,6 +11,7 @@ import pytest
 
 from csp.observe.clock import wall_ms
 from csp.process.standing import ROLE_BACKUP
+from csp.store.control import LINK_DATABASE, boot_ms
 from csp.worker import agent
 from csp.worker.agent import Agent, Cpu
 from tests.unit.fake_loop import FakeControl, Server
@@ -54,6 +55,17 @@ def test_age_counts_where_a_limit_is_set(tmp_path: Path) -> None:
     for age_s, told in ((0, b"ready up 100%\n"), (30, b"ready up 75%\n"), (90, b"down\n")):
         server.control.links = (2, 10, wall_ms() - age_s * 1000)
         assert line(server) == told
+    server.close()
+
+
+def test_a_master_beyond_its_lease_is_as_old_as_it_was_last_heard(tmp_path: Path) -> None:
+    """After a pause another one may have the database, and its writer has not looked yet."""
+    server = Server(tmp_path, options={"agent-check-age": 60})
+    server.control.links = (LINK_DATABASE, 10, wall_ms() - 90_000)
+    server.control.link_wall_ms = boot_ms() + 60_000
+    assert line(server) == b"ready up 100%\n"
+    server.control.link_wall_ms = boot_ms() - 1
+    assert line(server) == b"down\n"
     server.close()
 
 
