@@ -45,15 +45,26 @@ def update(root: Master, name: str, changed: dict[str, Any]) -> None:
 
 
 def pair(root: Master, folder: Path, name: str) -> tuple[Proxy, Proxy]:
-    """A server and its backup, both up."""
+    """A server and its backup, which stands by."""
+    halves = singles(root, folder, name)
+    join(root, *halves)
+    return halves
+
+
+def singles(root: Master, folder: Path, name: str) -> tuple[Proxy, Proxy]:
+    """Two servers that are to be a pair."""
     first = Proxy(folder, root, app=f"{name}-1").start()
-    second = Proxy(folder, root, app=f"{name}-2").start()
+    return first, Proxy(folder, root, app=f"{name}-2").start()
+
+
+def join(root: Master, first: Proxy, second: Proxy) -> None:
+    """Makes a pair of them; clients are let in by the first alone from then on."""
     host = find(root, "CfgHost", HERE)["DBID"]
     update(root, second.app, {"serverInfo.hostDBID": host})
     backup = find(root, "CfgApplication", second.app)["DBID"]
     warm = {"serverInfo.backupServerDBID": backup, "redundancyType": "htwarmstanby"}
     update(root, first.app, warm)
-    return first, second
+    wait_until(lambda: not is_listening(second.port), 20, "the backup stands by")
 
 
 def below(root: Master, folder: Path, first: Server, name: str) -> Proxy:
@@ -139,7 +150,7 @@ def test_t14_it_takes_the_port_of_the_same_id_where_that_is_wanted(
     tmp_path: Path, root: Master, is_consistent: bool
 ) -> None:
     name = f"ports-{is_consistent}".lower()
-    first, second = pair(root, tmp_path, name)
+    first, second = singles(root, tmp_path, name)
     up = {server.app: free_port() for server in (first, second)}
     for server in (first, second):
         row = {"id": "up", "port": str(up[server.app])}
@@ -150,6 +161,7 @@ def test_t14_it_takes_the_port_of_the_same_id_where_that_is_wanted(
         server.stop()
         server.start()
         wait_until(lambda port=up[server.app]: is_listening(port), 20, "the other port is open")
+    join(root, first, second)
     proxy = below(root, tmp_path, first, f"{name}-under")
     proxy.master_port = up[first.app]
     value = str(is_consistent).lower()
@@ -168,13 +180,14 @@ def test_by_tls_it_goes_on_by_tls(tmp_path: Path, root: Master) -> None:
     """Whatever its options say: the plain port of the backup is not told to who speaks TLS."""
     authority = Authority(tmp_path / "authority")
     certificate = authority.issue(until_days=90)
-    first, second = pair(root, tmp_path, "by-tls")
+    first, second = singles(root, tmp_path, "by-tls")
     at = {
         server.app: give_secured_ports(
             root, certificate, authority.root, to=server, app=server.app
         ).tls
         for server in (first, second)
     }
+    join(root, first, second)
     proxy = below(root, tmp_path, first, "by-tls-under")
     proxy.master_port = at[first.app]
     proxy.extra = ("--tls", "--tls-ca", str(authority.root))
@@ -187,6 +200,9 @@ def test_by_tls_it_goes_on_by_tls(tmp_path: Path, root: Master) -> None:
 
 
 def ports_of_links(server: Server) -> set[str]:
-    with server.client() as client:
-        found = client.client_list()
+    try:
+        with server.client() as client:
+            found = client.client_list()
+    except redis.ConnectionError:  # it stands by yet
+        return set()
     return {one["port"] for one in found if str(one["name"]).startswith("csp-proxy-")}

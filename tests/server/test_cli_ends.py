@@ -50,7 +50,8 @@ PRINTING: dict[str, list[list[str]]] = {
     "store": [["store", "stat"], ["store", "dump", "CfgTenant"], ["store", "verify"]],
 }
 SERVERS = {"master", "proxy"}
-NOT_ASKED = SERVERS | {"watch", "passwd"}  # watched below; says nothing but its exit code
+# Watched below; says nothing but its exit code; concern a pair, or all clients of the server.
+NOT_ASKED = SERVERS | {"watch", "passwd", "switchover", "drain"}
 
 
 @pytest.fixture(scope="module")

@@ -35,14 +35,19 @@ class Estate:
             host = {"name": "127.0.0.1", "type": "networkserver"}
             _, host_dbid = client.execute_command("CFG.CREATE", "CfgHost", json.dumps(host))
             listens = {"hostDBID": host_dbid, "port": str(self.master.port)}
-            self._serve(client, 99, listens)
-            self._serve(client, json.loads(own)["DBID"], {"backupServerDBID": 99})
+            second = json.loads(own) | {"name": "second", "serverInfo": listens}
+            kept = ("name", "appPrototypeDBID", "isServer", "tenantDBIDs", "serverInfo")
+            needed = {"workDirectory": ".", "commandLine": "-"}
+            backup = json.dumps({name: second[name] for name in kept} | needed)
+            _, dbid = client.execute_command("CFG.CREATE", "CfgApplication", backup)
+            delta = {"serverInfo.backupServerDBID": dbid, "redundancyType": "htwarmstanby"}
+            self._change(client, json.loads(own)["DBID"], delta)
         wait_level(self.master, self.proxy)
         return self
 
     @staticmethod
-    def _serve(client: object, dbid: int, info: dict[str, object]) -> None:
-        delta = json.dumps({"changed": {f"serverInfo.{name}": one for name, one in info.items()}})
+    def _change(client: object, dbid: int, changed: dict[str, object]) -> None:
+        delta = json.dumps({"changed": changed})
         client.execute_command("CFG.UPDATE", "CfgApplication", dbid, delta)  # type: ignore[attr-defined]
 
     def __exit__(self, *problem: object) -> None:

@@ -30,7 +30,7 @@ def outcome(server: Master | Proxy, within: float = 30.0) -> tuple[int, str]:
 
 
 def test_a_port_that_anybody_listens_on_is_refused(tmp_path: Path) -> None:
-    server = Master(tmp_path)
+    server = Master(tmp_path, url=f"sqlite:///{tmp_path}/new.db")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", server.port))
@@ -38,7 +38,7 @@ def test_a_port_that_anybody_listens_on_is_refused(tmp_path: Path) -> None:
         code, log = outcome(server)
     assert code == EXIT_NO_PORT
     assert f"cannot listen on 127.0.0.1:{server.port}" in log
-    assert not (tmp_path / "master.db").exists()  # refused before anything was made
+    assert not (tmp_path / "new.db").exists()  # refused before anything was made
 
 
 def test_a_second_server_of_the_same_instance_is_refused(tmp_path: Path, master: Master) -> None:
