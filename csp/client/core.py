@@ -278,7 +278,22 @@ class Core:
                 ) from lost
         if outcome.state == "committed":
             return (yield from self._repeat(send, used, outcome))
-        return (yield from self.write(send, "", attempts=attempts - 1))
+        return (yield from self._again(send, attempts - 1))
+
+    def _again(self, send: Callable[[str], Steps[Value]], attempts: int) -> Steps[Value]:
+        """The reply of a write that was not done and is sent anew, under another id.
+
+        A proxy says MASTERDOWN until it follows its master again, which takes it a moment.
+        """
+        end = self.clock() + self.outcome_seconds
+        for pause in _pauses():
+            try:
+                return (yield from self.write(send, "", attempts=attempts))
+            except MasterDown:  # nothing was done
+                if self.clock() + pause > end:
+                    raise
+                yield Pause(pause)
+        raise AssertionError("pauses go on for ever")
 
     def _repeat(
         self, send: Callable[[str], Steps[Value]], write_id: str, outcome: Outcome
