@@ -22,8 +22,11 @@ def test_a_descriptor_that_takes_the_number_of_a_closed_one_is_watched() -> None
         old = read
         os.close(read)
         os.close(write)
-        read, write = os.pipe()
-        assert read == old, "the test needs the same number"
+        new, write = os.pipe()
+        if new != old:  # others of the process have closed lower ones
+            os.dup2(new, old)
+            os.close(new)
+        read = old
         watched.add_fd(read, readable)
 
     watched.add_fd(read, readable)
