@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import orjson
 
 from csp._fastpath import TlsContext
-from csp.observe.clock import wall_ms
+from csp.observe.clock import monotonic_ms, wall_ms
 from csp.process.context import OptionValue, ProcessContext
 from csp.process.polling import READ, Descriptor
 from csp.process.port_infos import read_ports
@@ -44,7 +43,7 @@ class Certificates:
             return
         self._looks = Looks(TlsContext)
         self._keeper = Keeper(
-            Memory(context.tls_fd), self._looks, self._trouble, TlsContext, _now_ms, wall_ms
+            Memory(context.tls_fd), self._looks, self._trouble, TlsContext, monotonic_ms, wall_ms
         )
         self._keeper.take(tls_ports(self._ports))
 
@@ -88,7 +87,3 @@ class Certificates:
         found = read_ports(application, host, self._default_port)
         stated = {one.id: one.tls for one in found.ports if one.security is not Security.UNSECURED}
         return [replace(one, tls=stated.get(one.id, one.tls)) for one in self._ports]
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +26,7 @@ from csp.external.backend import Kind, Verdict
 from csp.external.directories import QUESTIONS_MAX
 from csp.external.questions import ASK, Question, read_verdict
 from csp.external.settings import Settings, digest_of
+from csp.observe.clock import monotonic_ms
 from csp.process.channel.asking import Absent, Asker, Broken, Done, Fail
 from csp.process.channel.asking import Answer as Reply
 from csp.process.roles import LDAP, RADIUS, Role
@@ -86,7 +86,7 @@ class External:
         later: Callable[[int, Callable[[], None]], object],
         count: Callable[[str], None],
         alarms: DirectoryAlarms,
-        now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        now_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         """`asker` gives the channel to a backend's process; `later` calls back after so many ms."""
         self._asker = asker

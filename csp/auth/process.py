@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from collections.abc import Mapping
 
 import orjson
@@ -32,7 +31,7 @@ from csp.auth.verdicts import Verdicts
 from csp.auth.verifier import BUSY, WRONG, Verifier
 from csp.errors import BadValue, Busy, Locked, NoPerm
 from csp.external.settings import level_of
-from csp.observe.clock import wall_ms
+from csp.observe.clock import monotonic_ms, wall_ms
 from csp.observe.events import log_event
 from csp.observe.log import set_level
 from csp.process.channel.answering import Answerer, Message, Peer
@@ -71,7 +70,7 @@ class AuthProcess:
         self._context = context
         self._store = StoreView(context)
         self._verifier = Verifier(self._store.find_account, self._store.count)
-        self._failures = Failures(self._store.flags, _now_ms())
+        self._failures = Failures(self._store.flags, monotonic_ms())
         self._verdicts = Verdicts(wall_ms, is_master=context.mode == "master")
         self._watched = Watched()
         self._askers: dict[str, Asker] = {}
@@ -103,9 +102,9 @@ class AuthProcess:
             self._verifier.work_off()
             self._external.work_off()
             self._tickets.work_off()
-            self._failures.tick(_now_ms())
+            self._failures.tick(monotonic_ms())
             self._channel.flush()
-            self._look_at_options(_now_ms())
+            self._look_at_options(monotonic_ms())
             self._certificates.tick()
         self._channel.close()
         self._poller.close()
@@ -138,7 +137,7 @@ class AuthProcess:
 
     def _take_options(self, values: Mapping[str, OptionValue]) -> None:
         set_level(self._options.log_level)
-        self._failures.alarm.take(Rule.of(values), _now_ms())
+        self._failures.alarm.take(Rule.of(values), monotonic_ms())
         self._verdicts.take_options(values)
         self._certificates.take_options(values)
 
@@ -178,10 +177,10 @@ class AuthProcess:
             if result.certificate_only and not is_change:
                 # Who has the right password hears no more than who has not.
                 self._verifier.count("refused")
-                self._failures.add(user, address, CERTIFICATE_ONLY, _now_ms())
+                self._failures.add(user, address, CERTIFICATE_ONLY, monotonic_ms())
                 peer.fail(number, WRONG)
                 return
-            self._failures.add_right(_now_ms())
+            self._failures.add_right(monotonic_ms())
             refusal = self._verdicts.refusal(result)
             if is_change and not refusal.startswith(Locked.WORD):
                 self._change(peer, parts, result, line_of(address))
@@ -262,7 +261,7 @@ class AuthProcess:
         if refusal:
             self._refuse_without(peer, number, host, user, refusal)
             return False
-        self._failures.add_right(_now_ms())
+        self._failures.add_right(monotonic_ms())
         told = {"user": user.decode(), "dbid": account.dbid, "revision": account.revision}
         told |= self._verdicts.signed_in(account, without_password=True)
         peer.done(number, orjson.dumps({**told, **more}))
@@ -273,12 +272,12 @@ class AuthProcess:
     ) -> None:
         """Says no where no password was wrong: nothing is locked by it."""
         self._verifier.count("refused")
-        self._failures.add(user, host.decode("ascii", "replace"), reason, _now_ms())
+        self._failures.add(user, host.decode("ascii", "replace"), reason, monotonic_ms())
         peer.fail(number, reason)
 
     def _refuse(self, peer: Peer, number: bytes, user: bytes, address: str, reason: str) -> None:
         """Says no; where an account is locked by it, with the note of that."""
-        self._failures.add(user, address, reason, _now_ms())
+        self._failures.add(user, address, reason, monotonic_ms())
         account = self._store.find_account(user) if reason == WRONG else None
         note = {}
         if account is not None:
@@ -291,7 +290,7 @@ class AuthProcess:
     def _tell_refused(self, peer: Peer, parts: Message) -> None:
         """A worker has refused a token: it is told as a wrong password is."""
         address, reason = parts[2].decode("ascii", "replace"), parts[4].decode("utf-8", "replace")
-        self._failures.add(parts[3], address, reason, _now_ms())
+        self._failures.add(parts[3], address, reason, monotonic_ms())
         self._verifier.count("refused")
         peer.done(parts[1])
 
@@ -323,7 +322,3 @@ class AuthProcess:
                 peer.done(number, orjson.dumps(told))
 
         self._verifier.hash(new, answer, line, earlier)
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

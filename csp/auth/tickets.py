@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,6 +22,7 @@ from csp.errors import WrongPass
 from csp.external.backend import Kind, Verdict
 from csp.external.questions import ASK, Question, read_verdict
 from csp.external.settings import BESIDES, NO_SEALER, Level, Levels, Settings
+from csp.observe.clock import monotonic_ms
 from csp.process.channel.asking import Absent, Asker, Broken, Done, Fail
 from csp.process.channel.asking import Answer as Reply
 from csp.process.roles import KERBEROS, Role
@@ -62,7 +62,7 @@ class Tickets:
         self,
         asker: Callable[[Role], Asker],
         alarms: DirectoryAlarms,
-        now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        now_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         """`asker` gives the channel to the backend's process."""
         self._asker = asker

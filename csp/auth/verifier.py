@@ -13,7 +13,6 @@ import dataclasses
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from csp.auth.accounts import Account
 from csp.auth.line import Line
 from csp.auth.passwords import compare, compare_in_vain, hash_password, is_password
 from csp.auth.remembered import Remembered
+from csp.observe.clock import monotonic_ms
 
 SHARED_MAX = 10_000  # of one comparison: a whole site comes back with one account
 THREADS = 2  # argon2id takes 19 MiB and a processor for 40 ms; workers need processors too
@@ -75,7 +75,7 @@ class Verifier:
         self,
         find_account: Callable[[bytes], Account | None],
         count: Callable[[str], None],
-        now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        now_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         self._find_account = find_account
         self.count = count  # adds one to a metric

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+
+from csp.observe.clock import monotonic_ms
 
 
 class Phase(Enum):
@@ -23,5 +24,5 @@ class Phase(Enum):
 class Clocks:
     """What the feed takes from outside, so that tests can replace it."""
 
-    monotonic_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
+    monotonic_ms: Callable[[], int] = monotonic_ms
     random: Callable[[], float] = random.random

@@ -9,19 +9,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
-from csp.observe.clock import wall_ms
+from csp.observe.clock import steady_ms, wall_ms
 
 STEP_MS: Final = 60_000
 BELIEVED_AFTER_MS: Final = 60_000
-
-
-def steady_ms() -> int:
-    """Milliseconds since some moment; goes on while the machine sleeps, and never jumps."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 class MasterClock:

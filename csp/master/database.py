@@ -32,7 +32,6 @@ from sqlalchemy.pool import QueuePool
 
 from csp import errors
 from csp.master import schema, statements
-from csp.master.clock import steady_ms
 from csp.master.commit import OTHER_MASTER, Replaced, send_changes
 from csp.master.dialect import (
     backend_of,
@@ -54,6 +53,7 @@ from csp.model.accounts import AccountRecord, record_of
 from csp.model.rights import Account
 from csp.model.types import FIRST_DBID
 from csp.observe import failpoint
+from csp.observe.clock import steady_ms
 from csp.observe.events import log_event
 from csp.rules.names import UniqueName
 from csp.rules.transaction import NO_GRANTS, Kept

@@ -14,19 +14,18 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from csp.master import statements
-from csp.master.clock import steady_ms
 from csp.master.commit import OTHER_MASTER, Replaced
 from csp.master.database import Database, Head, said
 from csp.master.lease_table import Action, Finding
 from csp.master.seat import ANYBODY, LEASE_MS, RENEW_MS, Chair, Holder, Seat, holder_in
 from csp.observe import failpoint
+from csp.observe.clock import monotonic_ms, steady_ms
 from csp.observe.events import log_event
 
 BOOT_FILE: Final = "/proc/sys/kernel/random/boot_id"
@@ -52,7 +51,7 @@ class Lease:
 
     def look(self) -> tuple[Look | None, int]:
         """The head row and when it was asked for; None where there is none yet."""
-        asked_ms = time.monotonic_ns() // 1_000_000
+        asked_ms = monotonic_ms()
         rows = self._database.ask(statements.LOOK)
         if not rows:
             return None, asked_ms

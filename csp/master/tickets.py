@@ -20,7 +20,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from csp.errors import BadValue, Busy
 from csp.master import schema
-from csp.master.clock import steady_ms
+from csp.observe.clock import steady_ms
 
 KEPT_MS: Final = 10 * 60 * 1000
 TICKETS_MAX: Final = 500_000  # 800 sign-ins a second; some 100 MiB

@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 from typing import Protocol
+
+from csp.observe.clock import steady_ms
 
 SECONDS_MAX = 3_600  # of a drain
 SECONDS_DEFAULT = 30
@@ -26,7 +27,7 @@ class Draining(Protocol):
 
 def begin(control: Draining, wake_fds: Iterable[int], seconds: float) -> None:
     """Begins one, or one anew; `seconds` from now it is over."""
-    now_ms = boot_ms()
+    now_ms = steady_ms()
     control.set_drain(now_ms, now_ms + max(1, int(seconds * 1000)))
     ring(control, wake_fds)
 
@@ -44,7 +45,7 @@ def is_draining(control: Draining) -> bool:
 
 def left_seconds(control: Draining) -> float:
     """Until it is over; 0 where it is, or there is none."""
-    return max(0, control.drain()[1] - boot_ms()) / 1000
+    return max(0, control.drain()[1] - steady_ms()) / 1000
 
 
 def ring(control: Draining, wake_fds: Iterable[int]) -> None:
@@ -52,8 +53,3 @@ def ring(control: Draining, wake_fds: Iterable[int]) -> None:
     control.doors_changed()
     for fd in wake_fds:
         os.eventfd_write(fd, 1)
-
-
-def boot_ms() -> int:
-    """Milliseconds since the boot, those of a suspended machine too."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

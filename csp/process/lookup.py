@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from csp.observe.clock import monotonic_ms
+
 LOOKUP_MS_MAX = 5_000  # a resolver asks the next name server after that long
 POLL_SECONDS = 0.01
 
@@ -70,8 +72,8 @@ class Lookup:
 
     def wait(self) -> Sequence[Endpoint]:
         """Asks and waits, for a process that has nothing else to do. Raises LookupFailed."""
-        self.begin(_now_ms())
-        while (found := self.take(_now_ms())) is None:
+        self.begin(monotonic_ms())
+        while (found := self.take(monotonic_ms())) is None:
             time.sleep(POLL_SECONDS)
         return found
 
@@ -112,7 +114,3 @@ class _Question:
 def _endpoints(rows: Sequence[tuple[Any, ...]]) -> tuple[Endpoint, ...]:
     """Each once, in the resolver's order."""
     return tuple(dict.fromkeys(Endpoint(row[0], row[4]) for row in rows))
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

@@ -6,9 +6,10 @@ import functools
 import heapq
 import itertools
 import selectors
-import time
 from collections.abc import Callable
 from typing import NamedTuple
+
+from csp.observe.clock import monotonic_ms
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -64,9 +65,7 @@ class Watched:
     The loop takes its descriptors in each turn, and tells it after the wait that time has passed.
     """
 
-    def __init__(
-        self, now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
-    ) -> None:
+    def __init__(self, now_ms: Callable[[], int] = monotonic_ms) -> None:
         self._now_ms = now_ms
         self._descriptors: dict[int, Descriptor] = {}
         self._moments: list[tuple[int, int, Callable[[], None]]] = []  # a heap

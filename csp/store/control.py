@@ -5,9 +5,9 @@ The alarms that stand there are in alarms.py.
 
 from __future__ import annotations
 
-import time
 from typing import Protocol
 
+from csp.observe.clock import steady_ms
 from csp.process.roles import role_of_slot
 
 STATE_LOADING = 0
@@ -38,14 +38,9 @@ def link_now(control: Linked) -> tuple[int, int, int]:
     beside it: behind that, as after a pause of the machine, another one may have the database.
     """
     state, revision, heard_ms = control.link()
-    if state == LINK_DATABASE and 0 < control.link_wall_ms < boot_ms():
+    if state == LINK_DATABASE and 0 < control.link_wall_ms < steady_ms():
         state = LINK_STALE
     return state, revision, heard_ms
-
-
-def boot_ms() -> int:
-    """Milliseconds since the boot, those of a suspended machine too."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 # Each role has slots of its own (csp/process/roles.py), the supervisor one; guests take what is

@@ -24,6 +24,7 @@ from csp.feed.above import Above
 from csp.feed.route import Route
 from csp.model.redundancy import SERVER_TYPE, pair_of
 from csp.model.types import ENVIRONMENT
+from csp.observe.clock import monotonic_ms
 from csp.observe.events import log_event
 from csp.process.application import host_dbid_of
 from csp.process.context import StartRefused, Upstream
@@ -74,10 +75,10 @@ def _ask_somewhere(upstream: Upstream, wanted: ApplicationWanted, folder: Path) 
     one's error.
     """
     above = Above(upstream, str(folder))
-    above.begin(_now_ms())
+    above.begin(monotonic_ms())
     tried: list[Route] = []
     while True:
-        routes = above.take(_now_ms())  # anew: the backup's name may be known only now
+        routes = above.take(monotonic_ms())  # anew: the backup's name may be known only now
         if routes is None:
             time.sleep(POLL_SECONDS)
             continue
@@ -86,7 +87,7 @@ def _ask_somewhere(upstream: Upstream, wanted: ApplicationWanted, folder: Path) 
         try:
             return _ask(route, upstream, wanted)
         except (CannotConnect, ConnectionLost) as error:
-            if all(one in tried for one in above.take(_now_ms()) or ()):
+            if all(one in tried for one in above.take(monotonic_ms()) or ()):
                 raise
             log_event(log, "04502", host=route.host, port=route.endpoint.sockaddr[1], reason=error)
 
@@ -207,7 +208,3 @@ def _one_of_type(master: Client, class_name: str, attribute: str, key: str) -> d
     if not found:
         raise StartRefused(EXIT_USAGE, f"the master has no {class_name} of type {SERVER_TYPE}")
     return max(found, key=lambda item: ("proxy" in item["name"].lower(), item["DBID"]))
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

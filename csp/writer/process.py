@@ -11,12 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 
 from csp._fastpath import StoreCorrupt, StoreFull
 from csp.exits import EXIT_LIMITS, EXIT_USAGE
 from csp.observe import failpoint
-from csp.observe.clock import wall_ms
+from csp.observe.clock import monotonic_ms, wall_ms
 from csp.observe.events import log_event
 from csp.process.channel.answering import Answerer, Message, Peer
 from csp.process.channel.framing import WRITER_LIMITS
@@ -83,7 +82,7 @@ class Writer:
             self._report_ready()
             self._poller.wait(self._descriptors(), self._patience_s())
             self._writes.write_group()
-            self._answers.tell_present(_now_ms())
+            self._answers.tell_present(monotonic_ms())
             self._channel.flush()
             self._writes.settle()
             self._walk()
@@ -102,7 +101,7 @@ class Writer:
     def _patience_s(self) -> float:
         if self._has_walk or self._writes.are_waiting:
             return 0.0
-        return max(0, self._next_tick_ms - _now_ms()) / 1000
+        return max(0, self._next_tick_ms - monotonic_ms()) / 1000
 
     def _descriptors(self) -> list[Descriptor]:
         return [self._control, *self._origin.watches(), *self._channel.descriptors()]
@@ -116,7 +115,7 @@ class Writer:
             self._is_ended = True  # the successor checks everything, and has the store loaded anew
 
     def _tick(self) -> None:
-        now_ms = _now_ms()
+        now_ms = monotonic_ms()
         if now_ms < self._next_tick_ms:
             return
         self._next_tick_ms = now_ms + TICK_MS
@@ -172,12 +171,12 @@ class Writer:
 
 def run_writer(context: ProcessContext, origin: AnyOrigin) -> None:
     """The main of the writer process: attach, recover, start the origin, serve."""
-    began_ms = _now_ms()
+    began_ms = monotonic_ms()
     failpoint.take_file(context.runtime_folder)
     failpoint.passed("writer.start")
     host = StoreHost.open(context)
     if host.loaded:
-        log_event(log, "51313", revision=host.published, elapsed_ms=_now_ms() - began_ms)
+        log_event(log, "51313", revision=host.published, elapsed_ms=monotonic_ms() - began_ms)
     try:
         Writer(context, host, origin).run()
     except StoreFull as error:
@@ -197,7 +196,3 @@ def _does_not_fit(error: StoreFull, reserve_bytes: int, *, has_store: bool) -> S
         return StartRefused(EXIT_LIMITS if has_store else EXIT_USAGE, text)
     text = f"the configuration finds no room, /dev/shm has {free >> 20} MiB left: {error}"
     return StartRefused(EXIT_LIMITS, text)
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

@@ -14,12 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from csp.errors import MasterDown, NoRef
 from csp.exits import EXIT_REFUSED
 from csp.master import schema, statements
-from csp.master.clock import steady_ms
 from csp.master.driver import Driver
 from csp.master.postgres import Timeline
 from csp.master.seat import LEASE_MS, Holder
 from csp.model.sessions import batch_of
-from csp.observe.clock import wall_ms
+from csp.observe.clock import steady_ms, wall_ms
 from csp.process.context import StartRefused
 from csp.process.standing import ROLE_BACKUP, ROLE_PRIMARY, ROLE_SINGLE
 from csp.store.control import LINK_STALE, LINK_UP, link_now

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from csp.observe.clock import wall_ms
+from csp.observe.clock import steady_ms, wall_ms
 from csp.process.standing import ROLE_BACKUP
-from csp.store.control import LINK_DATABASE, boot_ms
+from csp.store.control import LINK_DATABASE
 from csp.worker import agent
 from csp.worker.agent import Agent, Cpu
 from tests.unit.fake_loop import FakeControl, Server
@@ -62,9 +62,9 @@ def test_a_master_beyond_its_lease_is_as_old_as_it_was_last_heard(tmp_path: Path
     """After a pause another one may have the database, and its writer has not looked yet."""
     server = Server(tmp_path, options={"agent-check-age": 60})
     server.control.links = (LINK_DATABASE, 10, wall_ms() - 90_000)
-    server.control.link_wall_ms = boot_ms() + 60_000
+    server.control.link_wall_ms = steady_ms() + 60_000
     assert line(server) == b"ready up 100%\n"
-    server.control.link_wall_ms = boot_ms() - 1
+    server.control.link_wall_ms = steady_ms() - 1
     assert line(server) == b"down\n"
     server.close()
 

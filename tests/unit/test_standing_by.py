@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from csp.observe.clock import steady_ms
 from csp.observe.log import LogSettings
 from csp.process.context import Upstream
-from csp.process.drain import boot_ms
 from csp.supervisor.bootstrap import PAIR_FILE, Bootstrap, Own
 from csp.supervisor.plan import Plan
 from csp.supervisor.settings import ServerSettings
@@ -120,7 +120,7 @@ def test_the_service_manager_is_told_how_it_stands(
 
 def test_a_half_that_has_drained_serves_again_when_it_is_promoted() -> None:
     """Its drain is over for good once its ports are shut; until then they stay open."""
-    words = [(boot_ms(), boot_ms() + 60_000)]
+    words = [(steady_ms(), steady_ms() + 60_000)]
     control = SimpleNamespace(
         serving=False, drain=lambda: words[-1], set_drain=lambda *pair: words.append(pair)
     )
@@ -138,7 +138,7 @@ def test_a_half_that_has_drained_serves_again_when_it_is_promoted() -> None:
     plan.segments = segments
     plan.take_standing()
     assert doors.are_open
-    words.append((words[0][0], boot_ms()))
+    words.append((words[0][0], steady_ms()))
     plan.take_standing()
     assert (doors.are_open, words[-1], told) == (False, (0, 0), ["doors"])
     control.serving = True
