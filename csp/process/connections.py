@@ -13,8 +13,7 @@ import orjson
 
 from csp.model.redundancy import SERVER_TYPE
 from csp.process.application import APPLICATION, Finder, host_of
-from csp.process.places import Place, place_of, port_for_clients, ports_of
-from csp.process.ports import Security
+from csp.process.places import Place, place_of, port_for_clients, port_of_id, ports_of
 
 CONNECTIONS = "appServerDBIDs"
 
@@ -53,7 +52,5 @@ def servers_above(reader: Finder, application: Mapping[str, Any], *, secured: bo
 def _place(server: Mapping[str, Any], host: str, port_id: str, *, secured: bool) -> Place:
     """The port that the connection names by its id, else the one for clients."""
     ports = ports_of(server)
-    refused = Security.UNSECURED if secured else Security.SECURED
-    fit = (one for one in ports if one.tcp and one.security is not refused)
-    named = next((one for one in fit if port_id and one.id == port_id), None)
+    named = port_of_id(ports, port_id, secured=secured) if port_id else None
     return place_of(host, named or port_for_clients(ports, secured=secured))

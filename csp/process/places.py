@@ -5,7 +5,7 @@ Pure: the objects are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -41,9 +41,18 @@ def place_of(host: str, port: Port | None) -> Place:
 
 def port_for_clients(ports: Sequence[Port], *, secured: bool) -> Port | None:
     """The default port, else any that is for all clients: one that takes how they speak."""
-    refused = Security.UNSECURED if secured else Security.SECURED
-    fit = (one for one in ports if one.tcp and one.security is not refused)
+    fit = _fitting(ports, secured=secured)
     return next((one for one in fit if one.purpose is Purpose.CLIENTS), None)
+
+
+def port_of_id(ports: Sequence[Port], port_id: str, *, secured: bool) -> Port | None:
+    """The port of that id, whatever it is for, if it takes how they speak."""
+    return next((one for one in _fitting(ports, secured=secured) if one.id == port_id), None)
+
+
+def _fitting(ports: Sequence[Port], *, secured: bool) -> Iterator[Port]:
+    refused = Security.UNSECURED if secured else Security.SECURED
+    return (one for one in ports if one.tcp and one.security is not refused)
 
 
 def for_clients(application: Mapping[str, Any], host: str, *, secured: bool = False) -> Place:

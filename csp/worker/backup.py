@@ -15,8 +15,7 @@ import orjson
 from csp.model.redundancy import backup_dbid_of
 from csp.model.types import CLASSES
 from csp.process.application import APPLICATION, host_dbid_of
-from csp.process.places import place_of, port_for_clients, ports_of
-from csp.process.ports import Security
+from csp.process.places import place_of, port_for_clients, port_of_id, ports_of
 from csp.process.standing import shown
 from csp.worker.call import Lane
 from csp.worker.cluster import shown_as
@@ -31,15 +30,11 @@ def backup_of(lane: Lane, conn: int) -> dict[str, str]:
     other = object_of(lane, APPLICATION.id, _other_dbid(lane))
     host = str(object_of(lane, HOST.id, host_dbid_of(other)).get("name", ""))
     session = lane.loop.session(conn)
-    refused = Security.UNSECURED if session.secured else Security.SECURED
+    secured, came_by = bool(session.secured), lane.info.port_of(session.port).id
     ports = ports_of(other) if other else []
-    anyhow = port_for_clients(ports, secured=bool(session.secured))
-    came_by = lane.info.port_of(session.port).id
-    fit = (one for one in ports if one.tcp and one.security is not refused)
-    same = next((one for one in fit if one.id == came_by), None)
     return {
-        "backup": place_of(host, anyhow).address,
-        "backup_port": place_of(host, same).address,
+        "backup": place_of(host, port_for_clients(ports, secured=secured)).address,
+        "backup_port": place_of(host, port_of_id(ports, came_by, secured=secured)).address,
     }
 
 
