@@ -49,6 +49,11 @@ def host_of(reader: Finder, application: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def host_name_of(reader: Finder, application: Mapping[str, Any]) -> str:
+    """The name of that Host; empty where it names none."""
+    return str(host_of(reader, application).get("name", ""))
+
+
 def host_dbid_of(application: Mapping[str, Any]) -> int:
     """The DBID of the Host that an Application names; 0 for none."""
     return int((application.get("serverInfo") or {}).get("hostDBID") or 0)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from csp.model.redundancy import SERVER_TYPE
-from csp.process.application import APPLICATION, Finder, host_of
+from csp.process.application import APPLICATION, Finder, host_name_of
 from csp.process.places import Place, place_of, port_for_clients, port_of_id, ports_of
 
 CONNECTIONS = "appServerDBIDs"
@@ -42,7 +42,7 @@ def servers_above(reader: Finder, application: Mapping[str, Any], *, secured: bo
     """Where links may go, the preferred first; `secured`: they speak TLS."""
     found = []
     for connection, server in connections_up(reader, application):
-        host = str(host_of(reader, server).get("name", ""))
+        host = host_name_of(reader, server)
         place = _place(server, host, str(connection.get("id", "")), secured=secured)
         if place.address:
             found.append(Listed(int(server["DBID"]), place.address))

@@ -13,14 +13,11 @@ from typing import Any
 import orjson
 
 from csp.model.redundancy import backup_dbid_of
-from csp.model.types import CLASSES
-from csp.process.application import APPLICATION, host_dbid_of
+from csp.process.application import APPLICATION, host_name_of
 from csp.process.places import place_of, port_for_clients, port_of_id, ports_of
 from csp.process.standing import shown
 from csp.worker.call import Lane
 from csp.worker.cluster import shown_as
-
-HOST = CLASSES["CfgHost"]
 
 
 def backup_of(lane: Lane, conn: int) -> dict[str, str]:
@@ -28,7 +25,7 @@ def backup_of(lane: Lane, conn: int) -> dict[str, str]:
     that the connection came by, `backup_port`; "" where there is none.
     """
     other = object_of(lane, APPLICATION.id, _other_dbid(lane))
-    host = str(object_of(lane, HOST.id, host_dbid_of(other)).get("name", ""))
+    host = host_name_of(lane.reader, other)
     session = lane.loop.session(conn)
     secured, came_by = bool(session.secured), lane.info.port_of(session.port).id
     ports = ports_of(other) if other else []

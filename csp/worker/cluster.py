@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from csp.model.redundancy import CLUSTER, is_server
-from csp.process.application import application_of, dbid_of, host_of
+from csp.process.application import application_of, dbid_of, host_name_of
 from csp.process.places import for_clients
 from csp.process.ports import Security
 from csp.store.alarms import ALARM_POOL, end_alarm, raise_alarm
@@ -66,7 +66,7 @@ def _address(lane: Lane, shown: Shown, *, secured: bool) -> str:
     if not shown.is_pool:
         return ""
     pool: dict[str, Any] = orjson.loads(application_of(lane.reader, shown.name) or b"{}")
-    host = str(host_of(lane.reader, pool).get("name", ""))
+    host = host_name_of(lane.reader, pool)
     return for_clients(pool, host, secured=secured).address
 
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from csp.process.application import APPLICATION, host_dbid_of
+from csp.process.application import APPLICATION, host_of
 from csp.process.places import port_for_clients, ports_of
 from csp.process.ports import Port
 from csp.process.standing import ROLE_BACKUP, Standing, shown
 from csp.store.control import LINK_DATABASE, LINK_UP, link_now
-from csp.worker.backup import HOST, object_of
+from csp.worker.backup import object_of
 from csp.worker.call import Call, Lane
 
 ALL_ADDRESSES = ("0.0.0.0", "::", "")
@@ -111,8 +111,7 @@ def _peer(lane: Lane, standing: Standing, is_secured: bool) -> Half | None:
 
 
 def _host_of(lane: Lane, application: Mapping[str, Any]) -> str:
-    dbid = host_dbid_of(application)
-    host = object_of(lane, HOST.id, dbid) if dbid else {}
+    host = {} if lane.loading else host_of(lane.reader, application)
     return str(host.get("IPaddress") or host.get("name") or "")
 
 

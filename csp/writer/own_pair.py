@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ import orjson
 
 from csp.model.keys import KEYS
 from csp.model.redundancy import Application, Pair, pair_of, problems_of
-from csp.process.application import APPLICATION, Finder, dbid_of, host_of
+from csp.process.application import APPLICATION, Finder, dbid_of, host_name_of
 from csp.process.context import ProcessContext
 from csp.process.own_options import CHECK_MS
 from csp.store.alarms import ALARM_REDUNDANCY
@@ -80,7 +79,9 @@ class OwnPair:
         own = seen.get(dbid)
         pair = None if own is None else pair_of(own, seen.get, seen.named_by)
         if pair is not None:
-            pair = replace(pair, hosts=(_host(reader, pair.primary), _host(reader, pair.backup)))
+            pair = replace(
+                pair, hosts=(host_name_of(reader, pair.primary), host_name_of(reader, pair.backup))
+            )
         self._watch(own, seen)
         if self._told != (pair, dbid):
             self._told = (pair, dbid)
@@ -115,8 +116,3 @@ class _Applications:
 
     def name_of(self, dbid: int) -> str:
         return str((self.get(dbid) or {}).get("name", f"{APPLICATION.name}:{dbid}"))
-
-
-def _host(reader: Finder, application: Mapping[str, Any]) -> str:
-    """The name of the Host that an Application runs on."""
-    return str(host_of(reader, application).get("name", ""))
