@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import struct
@@ -23,6 +22,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from csp import errors
+from csp.store.locks import FIRST_BYTE, lock_byte
 
 MAGIC: Final = b"SQLite format 3\0"
 HEADER_BYTES: Final = 100
@@ -30,8 +30,6 @@ WAL_HEADER_BYTES: Final = 32
 FRAME_HEADER_BYTES: Final = 24
 TAKE_SECONDS_MAX: Final = 1.0
 TAKE_PAUSE_SECONDS: Final = 0.05
-# Of one byte, for writing: csp/store/locks.py has more of this kind.
-_LOCK: Final = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 1 << 40, 1, 0)
 WAL, INDEX = "-wal", "-shm"
 
 
@@ -70,16 +68,13 @@ class DatabaseFile:
         fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         end = time.monotonic() + TAKE_SECONDS_MAX
         while True:
-            try:
-                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _LOCK)
-            except (BlockingIOError, PermissionError):
-                if time.monotonic() > end:
-                    os.close(fd)
-                    return False
-                time.sleep(TAKE_PAUSE_SECONDS)
-                continue
-            self._lock_fd = fd
-            return True
+            if lock_byte(fd, FIRST_BYTE):
+                self._lock_fd = fd
+                return True
+            if time.monotonic() > end:
+                os.close(fd)
+                return False
+            time.sleep(TAKE_PAUSE_SECONDS)
 
     def release(self) -> None:
         """Lets another master begin; to be called when all connections are closed."""

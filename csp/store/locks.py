@@ -27,15 +27,22 @@ class Lock:
 
     def __init__(self, instance: str, byte: int) -> None:
         self._fd = segment.open_control(instance)
-        try:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK, byte))
-        except (BlockingIOError, PermissionError):
+        if not lock_byte(self._fd, byte):
             os.close(self._fd)
-            raise LockHeld(f"the lock {_words(byte)} of {instance} is held") from None
+            raise LockHeld(f"the lock {_words(byte)} of {instance} is held")
 
     def release(self) -> None:
         """Gives the lock up."""
         os.close(self._fd)
+
+
+def lock_byte(fd: int, byte: int) -> bool:
+    """Locks one byte of a file until the descriptor is closed; False where another has it."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _request(fcntl.F_WRLCK, byte))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def take_writer(instance: str) -> Lock:
