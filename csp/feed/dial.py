@@ -118,8 +118,7 @@ class Dial:
     def _connect_ms(self) -> int:
         """How long an address may say nothing to a connect before the next one is tried."""
         last, following = self._routes[self._tried - 1], self._routes[self._tried]
-        kinds = [(one.rank, one.to_backup, one.to_peer) for one in (last, following)]
-        return CONNECT_MS if kinds[0] == kinds[1] else BACKUP_MS
+        return CONNECT_MS if last.server == following.server else BACKUP_MS
 
     def _ready(self, number: int) -> None:
         self.link = self._links.pop(number)

@@ -243,7 +243,7 @@ class FeedOrigin(Asking):
         keepalive = self._application.keepalive()
         if keepalive is not None:
             self._upstream = replace(self._upstream, keepalive=keepalive)
-        self._links.above.turns.spacing = self._application.spacing()
+        self._servers.turns.spacing = self._application.spacing()
         self._links.use(self._upstream)
         self._servers.use(self._upstream)
         self._half.use(self._upstream)

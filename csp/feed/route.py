@@ -27,6 +27,11 @@ class Route:
     rank: int = 0  # of the server that it leads to: 0 is the master, the less the more preferred
 
     @property
+    def server(self) -> tuple[int, bool]:
+        """The server that it leads to: its rank, and whether it is the master's backup."""
+        return self.rank, self.to_backup
+
+    @property
     def is_other(self) -> bool:
         """Whether it leads to another server than the master that the command line names."""
         return self.to_backup or self.to_peer or self.rank > 0

@@ -57,11 +57,11 @@ class Turns:
         """Of all ways those of this attempt."""
         if not self.spacing.is_stated:
             return routes
-        servers = list(dict.fromkeys(map(server_of, routes)))
+        servers = list(dict.fromkeys(route.server for route in routes))
         first = servers.index(self._first) if self._first in servers else 0
         turn = self._failed // max(self.spacing.attempts, 1)
         one = servers[(first + turn) % len(servers)]
-        return [route for route in routes if server_of(route) == one]
+        return [route for route in routes if route.server == one]
 
     def failed(self) -> None:
         """This attempt brought no link up."""
@@ -69,7 +69,7 @@ class Turns:
 
     def linked(self, route: Route) -> None:
         """There is a link: when it breaks, this server is tried first."""
-        self._first, self._failed = server_of(route), 0
+        self._first, self._failed = route.server, 0
 
     @property
     def delay_ms(self) -> int | None:
@@ -77,8 +77,3 @@ class Turns:
         there meanwhile: who is served for a moment and then refused does not come at once.
         """
         return self.spacing.timeout_s * 1_000 if self._failed and self.spacing.timeout_s else None
-
-
-def server_of(route: Route) -> tuple[int, bool]:
-    """The server that a way leads to: its rank, and whether it is the backup."""
-    return route.rank, route.to_backup
