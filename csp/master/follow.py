@@ -8,22 +8,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from csp.master.database import Database, Head
 from csp.master.entries import entries_from
-from csp.master.load import accounts_of, load_everything
+from csp.master.load import accounts_of, load_everything, load_other
 from csp.master.published import HostView
 from csp.master.reading import reading
 from csp.model.entry import why_not_continues
-from csp.observe.events import log_event
 from csp.process.origin import StoreForOrigin
 
 STEP_REVISIONS_MAX: Final = 1000
 STEP_BYTES_MAX: Final = 64 * 1024 * 1024  # no less than the largest transaction that is logged
-
-log = logging.getLogger("csp.master")
 
 
 class Follower:
@@ -45,10 +41,7 @@ class Follower:
             return
         is_behind = host.stream == head.stream and host.published < head.revision
         if not (is_behind and self._apply(head)):
-            held = f"stream {host.stream.hex()} revision {host.published} mark {host.mark:016x}"
-            found = load_everything(self._database, host, HostView(host, self._database))
-            state = f"stream {found.stream.hex()} revision {found.revision} mark {found.mark:016x}"
-            log_event(log, "51358", found=state, held=held)
+            load_other(self._database, host, HostView(host, self._database))
 
     def _apply(self, head: Head) -> bool:
         """Applies the next entries; whether they continue what is published."""

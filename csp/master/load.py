@@ -146,6 +146,19 @@ def load_everything(
         return _load(database, host, view, keep, 0)
 
 
+def load_other(
+    database: Database,
+    host: StoreForOrigin,
+    view: HostView,
+    keep: Callable[[], object] | None = None,
+) -> None:
+    """The same in place of what is served and not continued by the database, which is told."""
+    held = f"stream {host.stream.hex()} revision {host.published} mark {host.mark:016x}"
+    found = load_everything(database, host, view, keep)
+    state = f"stream {found.stream.hex()} revision {found.revision} mark {found.mark:016x}"
+    log_event(log, "51358", found=state, held=held)
+
+
 def _load(
     database: Database,
     host: StoreForOrigin,

@@ -31,7 +31,7 @@ from csp.master.content import OtherDatabase, check_content, exit_code, in_one_l
 from csp.master.database import Database, Head, in_words
 from csp.master.engine import Engine
 from csp.master.lease import boot_id
-from csp.master.load import catch_up, load_everything
+from csp.master.load import catch_up, load_everything, load_other
 from csp.master.outage import Found, Outage
 from csp.master.published import HostView
 from csp.master.rank import Rank, unknown_standing
@@ -194,14 +194,11 @@ class DatabaseOrigin:
     def _serve(self, host: StoreForOrigin) -> None:
         """Brings the store to what the database holds, under the fence that is ours."""
         view = HostView(host, self.database)
-        held = f"stream {host.stream.hex()} revision {host.published} mark {host.mark:016x}"
         keep = self._rank.lease.keep if self._rank is not None else None
         if not host.loaded:
             load_everything(self.database, host, view, keep)
         elif not catch_up(self.database, host, view):
-            found = load_everything(self.database, host, view, keep)
-            state = f"stream {found.stream.hex()} revision {found.revision} mark {found.mark:016x}"
-            log_event(log, "51358", found=state, held=held)
+            load_other(self.database, host, view, keep)
         head = self.database.head()
         engine = Engine(self.database, view, head, self.clock.now_ms)
         engine.committed = self._committed
