@@ -272,9 +272,8 @@ class DatabaseOrigin:
         """As the database has it now, if it is still ours."""
         engine = self.engine
         with in_words():
-            head = self.database.head()
+            head = self._look_at_fence(engine)
         if head.fence != self.database.fence:
-            engine.end(f"{OTHER_MASTER}; this one takes no writes any more")
             raise errors.MasterDown(engine.ended)
         return head.revision
 
@@ -380,10 +379,12 @@ class DatabaseOrigin:
             pass
         self._watch_over()
 
-    def _look_at_fence(self, engine: Engine) -> None:
-        """A master that was replaced says so before the first write finds it out."""
-        if self.database.head().fence != self.database.fence:
+    def _look_at_fence(self, engine: Engine) -> Head:
+        """The head; a master that was replaced says so before the first write finds it out."""
+        head = self.database.head()
+        if head.fence != self.database.fence:
             engine.end(f"{OTHER_MASTER}; this one takes no writes any more")
+        return head
 
     def take_options(self, options: OwnOptions) -> None:
         """What the master's own Application says of what is kept and granted holds at once."""
