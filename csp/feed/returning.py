@@ -24,11 +24,12 @@ from csp.feed.route import Route
 from csp.model.feed import CHAIN, FeedError, Position, read_chain, request_words
 from csp.observe.events import log_event
 from csp.resp import ErrorReply, Value
+from csp.store.control import LINK_DATABASE, LINK_NAMES, LINK_UP
 
 PROBE_MS: Final = 5_000  # between two attempts to reach a preferred server
 SILENCE_MS_MAX: Final = 10_000
 MOVE_MS_MAX: Final = 5_000  # a move that takes longer is given up
-HEALTHY: Final = ("up", "database")  # the state of a server's own link
+HEALTHY: Final = (LINK_NAMES[LINK_UP], LINK_NAMES[LINK_DATABASE])  # of a server's own link
 
 log = logging.getLogger("csp.feed")
 

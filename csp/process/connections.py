@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from csp.model.redundancy import SERVER_TYPE
+from csp.model.redundancy import is_server
 from csp.process.application import APPLICATION, Finder, host_name_of
 from csp.process.places import Place, place_of, port_for_clients, port_of_id, ports_of
 
@@ -34,7 +34,7 @@ def connections_up(
         dbid = int(connection.get("appServerDBID") or 0)
         found = reader.get(APPLICATION.id, dbid) if dbid and dbid != own else None
         server = orjson.loads(found) if found else {}
-        if server.get("type") == SERVER_TYPE and server.get("state") != "disabled":
+        if is_server(server) and server.get("state") != "disabled":
             yield connection, server
 
 

@@ -22,7 +22,7 @@ from csp.errors import CspError
 from csp.exits import EXIT_NO_CONNECTION, EXIT_REFUSED, EXIT_USAGE
 from csp.feed.above import Above
 from csp.feed.route import Route
-from csp.model.redundancy import SERVER_TYPE, pair_of
+from csp.model.redundancy import SERVER_TYPE, is_server, pair_of
 from csp.model.types import ENVIRONMENT
 from csp.observe.clock import monotonic_ms
 from csp.observe.events import log_event
@@ -146,7 +146,7 @@ def _keep_links_up(master: Client, application: dict[str, Any]) -> None:
     kept = []
     for connection in application.get("appServerDBIDs") or ():
         server = master.get("CfgApplication", connection["appServerDBID"])
-        if server is not None and server.get("type") == SERVER_TYPE:
+        if is_server(server):
             kept.append(connection)
     if kept:
         application["appServerDBIDs"] = kept

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from csp.errors import Loading, NoPerm
-from csp.model.redundancy import SERVER_TYPE, backup_dbid_of
+from csp.model.redundancy import backup_dbid_of, is_server
 from csp.process.ports import Purpose
 from csp.worker.call import Call, Lane
 from csp.worker.ports import Session
@@ -64,7 +64,7 @@ def check_application(call: Call, application: Mapping[str, Any]) -> None:
 def is_peer(lane: Lane, application: Mapping[str, Any]) -> bool:
     """Whether it is the other one of the pair to which this server belongs."""
     own = lane.applications.named(lane.reader, lane.info.app_name)
-    if own is None or application.get("type") != SERVER_TYPE:
+    if own is None or not is_server(application):
         return False
     dbid, own_dbid = int(application["DBID"]), int(own["DBID"])
     return backup_dbid_of(own) == dbid or backup_dbid_of(application) == own_dbid

@@ -20,7 +20,7 @@ import orjson
 
 from csp.errors import BadValue, Busy, CspError, MasterDown, NoPerm, NoRef, Stale
 from csp.model.feed import COMPRESSION
-from csp.model.redundancy import SERVER_TYPE
+from csp.model.redundancy import is_server
 from csp.model.rights import EXECUTE, READ
 from csp.process.application import APPLICATION
 from csp.process.channel.asking import Absent, Answer, Broken, Done, Fail
@@ -201,7 +201,7 @@ def wish_of(call: Call, application: dict[str, Any], options: dict[str, Any]) ->
         "application": application["name"],
         "dbid": application["DBID"],
         "daemon": application.get("isServer") is True,
-        "shared": application.get("type") == SERVER_TYPE,
+        "shared": is_server(application),
         "instance": options.get("instance", ""),
         "host": options.get("host", ""),
         "pid": options.get("pid", 0),

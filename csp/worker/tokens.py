@@ -17,7 +17,7 @@ import orjson
 from csp.errors import NoPerm, WrongPass
 from csp.model.accounts import credential_of
 from csp.model.groups import is_enabled
-from csp.model.redundancy import SERVER_TYPE
+from csp.model.redundancy import is_server
 from csp.model.token import VERSION, Token, is_signed, read_token
 from csp.model.token_keys import KEYS_DBID, TOKENS, TokenKey, read_keys
 from csp.model.types import ACCOUNT_CLASS_ID, CLASSES
@@ -87,7 +87,7 @@ class Tokens:
         application = self._object(APPLICATION.id, token.application)
         if application is None or not is_enabled(application):
             raise NoPerm("the token's application is gone or disabled: sign in with the password")
-        if application.get("type") == SERVER_TYPE:
+        if is_server(application):
             raise NoPerm("configuration servers sign in with the password")
         return application, rules_of(self._tenant, person).sessions, is_certificate_only(person)
 
