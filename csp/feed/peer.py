@@ -129,7 +129,7 @@ class PeerLink:
             return []
         try:
             return [self._route(one) for one in self._lookup.take(now_ms) or ()]
-        except (LookupFailed, AssertionError):
+        except LookupFailed:
             return []
 
     # The link.
