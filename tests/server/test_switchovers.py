@@ -11,7 +11,7 @@ from tests.switchovers.run import Switchovers
 from tests.switchovers.scenes import Pair, Singles
 from tests.switchovers.simulate import simulate
 from tests.validate.history import Assured, Read, Told, Write
-from tests.validate.run import faults_shown
+from tests.validate.verdict import faults_shown
 
 
 def finds_nothing(run: Switchovers) -> None:

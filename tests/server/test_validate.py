@@ -17,8 +17,9 @@ from tests.validate import (  # noqa: F401 - they fill PLANTS
 from tests.validate.history import Bookmark, Hit, Read, Subscribed, Told, Write, load
 from tests.validate.links import FaultProxies
 from tests.validate.planting import PLANTS
-from tests.validate.run import Run, faults_shown
+from tests.validate.run import Run
 from tests.validate.validators import VALIDATORS, judge
+from tests.validate.verdict import faults_shown
 
 SECONDS = 12.0
 # Those that look for their place in one walk: a real history is long.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,9 +12,7 @@ from tests.switchovers.masters import Masters
 from tests.switchovers.run import Switchovers
 from tests.switchovers.scenes import Pair, Singles
 from tests.switchovers.simulate import simulate
-from tests.validate.history import load
-from tests.validate.run import faults_shown
-from tests.validate.validators import judge
+from tests.validate.verdict import end, end_judging, end_run, faults_shown
 
 SCENES = {"pair": Pair, "masters": Masters, "singles": Singles}
 
@@ -41,28 +37,15 @@ def main(
     Exits 1 with the violations.
     """
     if judged is not None:
-        violations = judge(load(judged))
-        for line in violations:
-            click.echo(f"VIOLATION: {line}", err=True)
-        sys.exit(1 if violations else 0)
+        end_judging(judged)
     seed = int(time.time()) if seed is None else seed
     if simulated is not None:
         failed = simulate(simulated, seed)
-        for line in faults_shown(failed):
-            click.echo(f"VIOLATION: {line}", err=True)
-        sys.exit(1 if failed else 0)
+        end(faults_shown(failed))
     folder = Path(tempfile.mkdtemp(prefix="csp-switchovers-"))
     run = Switchovers(folder, SCENES[scene](folder), seed=seed, count=count)
     violations = run.run()
-    for line in run.summary():
-        click.echo(line)
-    for line in faults_shown(violations):
-        click.echo(f"VIOLATION: {line}", err=True)
-    if violations or keep:
-        click.echo(f"seed {seed}; history.jsonl and logs are in {folder}", err=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    sys.exit(1 if violations else 0)
+    end_run(run, violations, folder, seed, keep=keep)
 
 
 if __name__ == "__main__":

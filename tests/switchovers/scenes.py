@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import psutil
-import redis
 
 from tests.neighbours.pairs import Half, ProxyPair
 from tests.neighbours.server import STOP_SECONDS_MAX, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 from tests.switchovers.blows import OF_PAIRS, OF_SINGLES, Blow
-from tests.validate.estate import LEVEL_SECONDS_MAX, fill, make_writable
+from tests.validate.estate import fill, make_writable
+from tests.validate.levels import Levels
 
 TAKEN_SECONDS_MAX = 20.0
 READY_SECONDS_MAX = 60.0  # for the one that was struck to be ready again
@@ -41,7 +41,7 @@ class Direct:
         """There is nothing to end."""
 
 
-class Scene:
+class Scene(Levels):
     """What a run needs to know of its servers; kinds of it say which there are."""
 
     kinds: ClassVar[Mapping[str, int]] = {}
@@ -89,40 +89,6 @@ class Scene:
         with server.client(protocol=3, socket_timeout=5) as client:
             found: dict[str, Any] = client.execute_command("CFG.STATUS")
         return found
-
-    def revisions(self) -> dict[str, int]:
-        """What each server has published; -1 where it does not answer."""
-        found = {}
-        for name in self.servers:
-            try:
-                found[name] = int(self.status(name)["revision"])
-            except (redis.RedisError, OSError):
-                found[name] = -1
-        return found
-
-    def generations(self) -> dict[str, Any]:
-        """What tells whether a server loaded anew."""
-        return {name: self.status(name)["generation"] for name in self.servers}
-
-    def wait_level(self, within: float = LEVEL_SECONDS_MAX) -> int:
-        """Waits until all have the same; the revision."""
-
-        def is_level() -> int:
-            revisions = self.revisions()
-            return max(revisions.values()) if len(set(revisions.values())) == 1 else 0
-
-        try:
-            return wait_until(is_level, within)
-        except AssertionError:
-            raise AssertionError(f"not level within {within} s: {self.revisions()}") from None
-
-    def wait_reached(self, revision: int, within: float = LEVEL_SECONDS_MAX) -> None:
-        """Waits until every server has come so far."""
-        try:
-            wait_until(lambda: min(self.revisions().values()) >= revision, within)
-        except AssertionError:
-            found = self.revisions()
-            raise AssertionError(f"not at {revision} within {within} s: {found}") from None
 
     def origin(self) -> Server:
         """The master, as it is now."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import click
 
-from tests.validate.history import load
 from tests.validate.links import FaultProxies, Network
 from tests.validate.packets import Packets, enter
-from tests.validate.run import Run, faults_shown
-from tests.validate.validators import judge
+from tests.validate.run import Run
+from tests.validate.verdict import end_judging, end_run
 
 
 @click.command()
@@ -36,10 +33,7 @@ def main(minutes: float, seed: int | None, network: str, keep: bool, judged: Pat
     their histories can't be. Exits 1 with the violations.
     """
     if judged is not None:
-        violations = judge(load(judged))
-        for line in violations:
-            click.echo(f"VIOLATION: {line}", err=True)
-        sys.exit(1 if violations else 0)
+        end_judging(judged)
     seed = int(time.time()) if seed is None else seed
     folder = Path(tempfile.mkdtemp(prefix="csp-validate-"))
     why_not = enter() if network == "packets" else "asked for"
@@ -47,15 +41,7 @@ def main(minutes: float, seed: int | None, network: str, keep: bool, judged: Pat
     click.echo(f"network: {ways}", err=True)
     run = Run(folder, ways, seed=seed, seconds=minutes * 60)
     violations = run.run()
-    for line in run.summary():
-        click.echo(line)
-    for line in faults_shown(violations):
-        click.echo(f"VIOLATION: {line}", err=True)
-    if violations or keep:
-        click.echo(f"seed {seed}; history.jsonl and logs are in {folder}", err=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    sys.exit(1 if violations else 0)
+    end_run(run, violations, folder, seed, keep=keep)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,19 @@ from typing import Any, Self
 
 import orjson
 import psutil
-import redis
 
 from tests.neighbours.server import STOP_SECONDS_MAX, Master, Proxy, Server
 from tests.neighbours.waiting import wait_until
 from tests.validate.actor import APPLICATION, CLASSES
 from tests.validate.blows import Blow
+from tests.validate.levels import Levels
 from tests.validate.links import Link, Network
 from tests.validate.writer import new_object
 
-LEVEL_SECONDS_MAX = 60.0  # for a half-open feed to be noticed, given up and made anew
 OBJECTS = 24  # of each class, in two tenants
 
 
-class Estate:
+class Estate(Levels):
     """Starts and ends them, strikes them, and says how far each has come."""
 
     def __init__(self, folder: Path, network: Network, *, workers: int, chain: bool) -> None:
@@ -85,40 +84,8 @@ class Estate:
         """The servers that nobody follows."""
         return ("second", "third") if self.chain else ("first", "second")
 
-    def revisions(self) -> dict[str, int]:
-        """What each server has published; -1 where it does not answer."""
-        found = {}
-        for name, server in self.servers.items():
-            try:
-                found[name] = int(status(server)["revision"])
-            except (redis.RedisError, OSError):
-                found[name] = -1
-        return found
-
-    def wait_level(self, within: float = LEVEL_SECONDS_MAX) -> int:
-        """Waits until all have what the master has; the revision."""
-
-        def is_level() -> int:
-            revisions = self.revisions()
-            return max(revisions.values()) if len(set(revisions.values())) == 1 else 0
-
-        try:
-            return wait_until(is_level, within)
-        except AssertionError:
-            raise AssertionError(f"not level within {within} s: {self.revisions()}") from None
-
-    def wait_reached(self, revision: int, within: float = LEVEL_SECONDS_MAX) -> None:
-        """Waits until every server has come so far."""
-        try:
-            wait_until(lambda: min(self.revisions().values()) >= revision, within)
-        except AssertionError:
-            raise AssertionError(
-                f"not at {revision} within {within} s: {self.revisions()}"
-            ) from None
-
-    def generations(self) -> dict[str, Any]:
-        """What tells whether a server loaded anew."""
-        return {name: status(server)["generation"] for name, server in self.servers.items()}
+    def status(self, name: str) -> dict[str, Any]:
+        return status(self.servers[name])
 
     def verdict(self, name: str) -> str:
         """What is wrong with what a proxy holds; empty: nothing."""

@@ -27,7 +27,6 @@ from tests.validate.writer import Writer
 
 BEGIN_SECONDS_MAX = 30.0
 CATCH_UP_SECONDS_MAX = 60.0  # for a client that has to notice that its peer is gone
-FAULTS_SHOWN_MAX = 20
 PAUSE_SECONDS = 0.3  # between blows
 SHORT_SECONDS = 40.0  # up to so long a run is a short one
 # What clients ask for by themselves, more often than in service, where runs are longer.
@@ -279,10 +278,4 @@ def _quicken() -> None:
     place.BOOKMARK_MS = BOOKMARK_MS
 
 
-def faults_shown(violations: list[str]) -> list[str]:
-    """The first of them, and how many more there are."""
-    rest = len(violations) - FAULTS_SHOWN_MAX
-    return violations[:FAULTS_SHOWN_MAX] + ([f"and {rest} more"] if rest > 0 else [])
-
-
-__all__ = ["Read", "Run", "Told", "faults_shown", "history_of"]
+__all__ = ["Read", "Run", "Told", "history_of"]
