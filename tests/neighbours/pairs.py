@@ -54,14 +54,8 @@ class Half(Proxy):
         """Whether clients are let in."""
         return self.standing().serving and is_listening(self.port)
 
-    def answers(self) -> bool:
-        """Whether a read is answered now, by whichever port is open."""
-        try:
-            with self.administrator(socket_timeout=2) as client:
-                client.execute_command("DBSIZE")
-        except (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError):
-            return False
-        return True
+    def at_open_port(self, **options: Any) -> redis.Redis:
+        return self.administrator(**options)
 
     def administrator(self, **options: Any) -> redis.Redis:
         """A client of the port that is open on both halves."""

@@ -99,11 +99,15 @@ class Server(ABC):
     def answers(self) -> bool:
         """Whether a read is answered now."""
         try:
-            with self.client(socket_timeout=2) as client:
+            with self.at_open_port(socket_timeout=2) as client:
                 client.execute_command("DBSIZE")
         except (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError):
             return False
         return True
+
+    def at_open_port(self, **options: Any) -> redis.Redis:
+        """The same as `client`, by a port that is open as long as the server runs."""
+        return self.client(**options)
 
     def client(self, **options: Any) -> redis.Redis:
         """A redis-py client that is signed in as the default account."""

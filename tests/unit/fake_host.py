@@ -10,9 +10,10 @@ from csp.model.image import TOMBSTONE, parse_header, parse_image, split_images
 from csp.model.types import CLASSES
 from csp.process.standing import Standing
 from tests.unit.fake_flags import FakeAlarms
+from tests.unit.fake_standing import FakeStanding
 
 
-class FakeHost(FakeAlarms):
+class FakeHost(FakeAlarms, FakeStanding):
     """Does with records what csp.process.origin.StoreForOrigin says, without shared memory."""
 
     def __init__(self) -> None:
@@ -116,17 +117,6 @@ class FakeHost(FakeAlarms):
 
     def image(self, class_id: int, dbid: int) -> bytes | None:
         return self.records.get((class_id, dbid))
-
-    @property
-    def serving(self) -> bool:
-        return self.standing.serving
-
-    @property
-    def role(self) -> int:
-        return self.standing.role
-
-    def show_standing(self, standing: Standing) -> None:
-        self.standing = standing
 
     def set_link(self, state: int, master_revision: int, heard_ms: int, until_ms: int = 0) -> None:
         self.until_ms = until_ms

@@ -26,6 +26,7 @@ from csp.process.roles import WRITER
 from csp.process.standing import Standing
 from csp.resp import Decoder, Value, request
 from tests.unit.fake_flags import FakeAlarms
+from tests.unit.fake_standing import FakeStanding
 
 TURN_LIMIT_SECONDS = 5.0
 
@@ -193,7 +194,7 @@ class FakeMaster:
         self.guests.clear()
 
 
-class FakeHost(FakeAlarms):
+class FakeHost(FakeAlarms, FakeStanding):
     """A store that remembers what was done to it."""
 
     def __init__(self) -> None:
@@ -269,17 +270,6 @@ class FakeHost(FakeAlarms):
 
     def reader(self) -> Finder | None:
         return self.finder
-
-    @property
-    def serving(self) -> bool:
-        return self.standing.serving
-
-    @property
-    def role(self) -> int:
-        return self.standing.role
-
-    def show_standing(self, standing: Standing) -> None:
-        self.standing = standing
 
     def set_link(self, state: int, master_revision: int, heard_ms: int) -> None:
         self.links.append((state, master_revision, heard_ms))
