@@ -111,14 +111,17 @@ class FakeMaster:
     def _serve(self, guest: Guest) -> None:
         try:
             data = guest.socket.recv(1 << 20)
+            if data:
+                self._answer_all(guest, data)
+                return
         except BlockingIOError:
             return
-        except ConnectionError:
-            data = b""
-        if not data:
-            guest.socket.close()
-            self.guests.remove(guest)
-            return
+        except ConnectionError:  # it went, perhaps before it was answered
+            pass
+        guest.socket.close()
+        self.guests.remove(guest)
+
+    def _answer_all(self, guest: Guest, data: bytes) -> None:
         guest.decoder.feed(data)
         for command in guest.decoder:
             assert isinstance(command, list)
