@@ -39,11 +39,6 @@ class Standing:
         told = asdict(self) | {"why_not": self.why_not[:WHY_CHARACTERS_MAX]}
         return json.dumps(told, separators=(",", ":")).encode()
 
-    @property
-    def role_name(self) -> str:
-        """`single`, `primary` or `backup`."""
-        return ROLE_NAMES[self.role]
-
 
 class Shown(Protocol):
     """Where it is shown: the control segment (`csp._fastpath.Control`)."""
